@@ -1,0 +1,50 @@
+# The commands of this repository. `make` alone lists them.
+#
+# Everything runs through `.venv/bin/python -m ...` and every path is relative: so it works from a folder with
+# a space in its name, and after the folder was moved.
+
+PROJECT      ?= sample
+DATASET      ?=
+PYTHON       ?= python3
+AIRFLOW_PORT ?= 8080
+AWS_PORT     ?= 5566
+
+# Exported, the values reach the recipes as they were given, whatever characters they hold.
+export PROJECT DATASET AIRFLOW_PORT AWS_PORT
+# Where the user stands, for a relative DATASET: `make -C` changes the working folder, but not this.
+export CALLER_FOLDER := $(PWD)
+
+LAPTOP = .venv/bin/python -m include.laptop
+PORTS  = --airflow-port "$$AIRFLOW_PORT" --aws-port "$$AWS_PORT"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down test lint env
+
+help:  ## list the commands
+	@echo "make <command>"
+	@sed -n 's/^\([a-z]*\):[a-z ]*## /  \1|/p' Makefile | while IFS='|' read -r name does; do printf '  %-8s%s\n' $$name "$$does"; done
+	@echo
+	@echo "variables: PROJECT=$(PROJECT) DATASET=<zip, folder, http(s) or s3 address> PYTHON=$(PYTHON)"
+	@echo "           AIRFLOW_PORT=$(AIRFLOW_PORT) AWS_PORT=$(AWS_PORT)"
+
+setup:  ## make .venv with everything in it (about 7 GB); nothing to do the second time
+	@"$(PYTHON)" include/laptop/prepare.py
+
+demo: setup  ## train, deploy and call a model on this machine, and show the predictions
+	@$(LAPTOP) demo $(PORTS) --project "$$PROJECT" --dataset "$$DATASET"
+
+up: setup  ## start local AWS and Airflow
+	@$(LAPTOP) up $(PORTS)
+
+down:  ## stop all of it
+	@if [ -x .venv/bin/python ]; then $(LAPTOP) down; else echo "Nothing was running"; fi
+
+test: setup  ## run all tests
+	@.venv/bin/python -m pytest
+
+lint: setup  ## check the code with ruff and mypy
+	@.venv/bin/python -m ruff check .
+	@.venv/bin/python -m mypy
+
+env:  ## write .env and .env.aws, with new secrets, for docker-compose.yaml
+	@"$(PYTHON)" include/laptop/env_file.py

@@ -1,0 +1,202 @@
+"""A small client of Airflow's REST API: trigger a DAG, watch its run, read what it returned."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+ANSWER_SECONDS = 30
+POLL_SECONDS = 0.5
+RUN_ENDED = frozenset({"success", "failed"})
+
+
+class AirflowApiError(RuntimeError):
+    """Airflow refused, or could not be reached; the message says which, and why."""
+
+
+@dataclass(frozen=True)
+class TaskInstance:
+    """The state of one task in a run; `map_index` is -1 unless the task is mapped."""
+
+    task_id: str
+    map_index: int
+    state: str | None
+    try_number: int
+    start: datetime | None
+    end: datetime | None
+
+    @property
+    def name(self) -> str:
+        """The task's id, with its index when it is mapped."""
+        return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, deferred time included; None while it has not ended."""
+        return None if self.start is None or self.end is None else (self.end - self.start).total_seconds()
+
+
+@dataclass(frozen=True)
+class DagRun:
+    """A run of a DAG, and when it was created."""
+
+    dag_id: str
+    run_id: str
+    queued_at: datetime | None
+
+
+class AirflowApi:
+    """Airflow at `url`, as `user`."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self.url = url.rstrip("/")
+        self._login = {"username": user, "password": password}
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy between this machine and itself
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the scheduler start runs of this DAG."""
+        self._ask("PATCH", f"dags/{quote(dag_id)}", json={"is_paused": False})
+
+    def is_parsed(self, dag_id: str) -> bool:
+        """Tell whether Airflow knows this DAG by now."""
+        return self._answer("GET", f"dags/{quote(dag_id)}").status_code == 200
+
+    def import_errors(self) -> dict[str, str]:
+        """Return the stack trace of each DAG file that could not be imported."""
+        answer = self._ask("GET", "importErrors")
+        return {error["filename"]: error["stack_trace"] for error in answer["import_errors"]}
+
+    def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
+        """Start a run with these params; return its id."""
+        return str(
+            self._ask("POST", f"dags/{quote(dag_id)}/dagRuns", json={"logical_date": None, "conf": conf})[
+                "dag_run_id"
+            ]
+        )
+
+    def unfinished_runs(self, dag_id: str = "~") -> list[DagRun]:
+        """Return the runs of a DAG, or of all of them, that are queued or running; the latest comes first."""
+        answer = self._ask(
+            "GET",
+            f"dags/{quote(dag_id)}/dagRuns",
+            params={"state": ["queued", "running"], "order_by": "-run_after", "limit": 100},
+        )
+        return [
+            DagRun(run["dag_id"], run["dag_run_id"], _time(run["queued_at"])) for run in answer["dag_runs"]
+        ]
+
+    def fail_run(self, run: DagRun, note: str) -> None:
+        """End a run as failed, with a note that the UI shows."""
+        self._ask("PATCH", _run(run.dag_id, run.run_id), json={"state": "failed", "note": note})
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """Return a run's state: queued, running, success or failed."""
+        return str(self._ask("GET", _run(dag_id, run_id))["state"])
+
+    def wait(self, dag_id: str, run_id: str, timeout: float) -> str:
+        """Return the state in which a run ended; raise TimeoutError after `timeout` seconds."""
+        until = time.monotonic() + timeout
+        while (state := self.run_state(dag_id, run_id)) not in RUN_ENDED:
+            if time.monotonic() > until:
+                raise TimeoutError(f"Run {run_id} of {dag_id} is still {state} after {timeout:.0f} s.")
+            time.sleep(POLL_SECONDS)
+        return state
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
+        """Return every task of a run, in the order in which they started."""
+        found: list[TaskInstance] = []
+        while True:
+            answer = self._ask(
+                "GET", f"{_run(dag_id, run_id)}/taskInstances", params={"limit": 100, "offset": len(found)}
+            )
+            found += [
+                TaskInstance(
+                    task_id=item["task_id"],
+                    map_index=item["map_index"],
+                    state=item["state"],
+                    try_number=item["try_number"],
+                    start=_time(item["start_date"]),
+                    end=_time(item["end_date"]),
+                )
+                for item in answer["task_instances"]
+            ]
+            if len(found) >= answer["total_entries"] or not answer["task_instances"]:
+                return sorted(found, key=lambda task: (task.start is None, task.start or 0))
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Any:
+        """Return what a task returned; None when it returned nothing, or has not run."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{quote(task_id)}/xcomEntries/return_value"
+        answer = self._answer("GET", path, params={"map_index": map_index})
+        if answer.status_code == 404:
+            return None
+        return self._checked(answer)["value"]
+
+    def log(self, dag_id: str, run_id: str, task: TaskInstance) -> list[str]:
+        """Return the lines that the last try of a task logged."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{quote(task.task_id)}/logs/{task.try_number}"
+        answer = self._ask("GET", path, params={"map_index": task.map_index, "full_content": True})
+        return [line if isinstance(line, str) else _log_line(line) for line in answer["content"]]
+
+    def run_page(self, dag_id: str, run_id: str) -> str:
+        """Return the address of a run in the UI."""
+        return f"{self.url}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}"
+
+    def task_page(self, dag_id: str, run_id: str, task: TaskInstance) -> str:
+        """Return the address of a task of a run in the UI."""
+        mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
+        return f"{self.run_page(dag_id, run_id)}/tasks/{quote(task.task_id)}{mapped}"
+
+    def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        return self._checked(self._answer(method, path, **options))
+
+    def _answer(self, method: str, path: str, **options: Any) -> requests.Response:
+        if "Authorization" not in self._session.headers:
+            self._log_in()
+        answer = self._send(method, f"api/v2/{path}", **options)
+        if answer.status_code == 401:  # the token is a day old
+            self._log_in()
+            answer = self._send(method, f"api/v2/{path}", **options)
+        return answer
+
+    def _log_in(self) -> None:
+        token = self._checked(self._send("POST", "auth/token", json=self._login))["access_token"]
+        self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def _send(self, method: str, path: str, **options: Any) -> requests.Response:
+        try:
+            return self._session.request(method, f"{self.url}/{path}", timeout=ANSWER_SECONDS, **options)
+        except requests.RequestException as error:
+            raise AirflowApiError(f"Airflow does not answer at {self.url}: {error}") from error
+
+    def _checked(self, answer: requests.Response) -> dict[str, Any]:
+        if answer.ok:
+            return dict(answer.json())
+        try:
+            detail = answer.json()["detail"]
+        except (ValueError, KeyError, TypeError):
+            detail = answer.text[:500]
+        raise AirflowApiError(
+            f"Airflow refused {answer.request.method} {answer.url} with {answer.status_code}: {detail}"
+        )
+
+
+def _run(dag_id: str, run_id: str) -> str:
+    return f"dags/{quote(dag_id)}/dagRuns/{quote(run_id, safe='')}"
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _log_line(line: dict[str, Any]) -> str:
+    errors = [
+        f"{error.get('exc_type', '')}: {error.get('exc_value', '')}"
+        for error in line.get("error_detail") or []
+    ]
+    return " ".join([str(line.get("event", "")), *errors])

@@ -1,0 +1,84 @@
+"""The environment variables that Airflow's components, their tasks and local AWS run with on a laptop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from include.laptop.credentials import ADMIN, VIEWER, Keys
+from include.laptop.places import REPOSITORY, Places
+from include.pipeline.target import TARGET_VARIABLE
+
+REGION = "us-east-1"
+# Every process of a stack carries its state folder under this name, by which `down` finds what is left.
+MARKER = "IMAGE_CLASSIFIER_LAPTOP"
+# The user's own settings must not reach the stack: least of all credentials of a real AWS account.
+NOT_INHERITED = ("AWS_", "AIRFLOW", "SM_", "SAGEMAKER_", "MAKE", "MFLAGS", "PYTHON", "PYTEST_", "MOTO_")
+
+
+def stack_environment(places: Places, keys: Keys, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment of a stack's processes, made from the user's own (`inherited`)."""
+    environment = {
+        name: value for name, value in inherited.items() if not name.startswith(NOT_INHERITED)
+    }  # fmt: skip
+    environment["PATH"] = os.pathsep.join(
+        [os.path.join(sys.prefix, "bin"), inherited.get("PATH", os.defpath)]
+    )
+    # A proxy of the user's serves downloads, but not what runs on this machine.
+    no_proxy = ",".join(filter(None, [inherited.get("NO_PROXY"), "127.0.0.1,localhost"]))
+    return {
+        **environment,
+        MARKER: str(places.state_dir),
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONUNBUFFERED": "1",
+        # Airflow renames its processes; without this, the new name overwrites the marker that others see.
+        "SPT_NOENV": "1",
+        # Without it, macOS kills tasks: Airflow forks them from a process with threads.
+        "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
+        **airflow_settings(places, keys),
+        **aws_settings(places),
+    }
+
+
+def aws_settings(places: Places) -> dict[str, str]:
+    """Return what leads every AWS client to local AWS, and none to an account of the user's."""
+    return {
+        TARGET_VARIABLE: "local",
+        "AWS_ENDPOINT_URL": places.aws_url,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def airflow_settings(places: Places, keys: Keys) -> dict[str, str]:
+    """Return Airflow's settings: loopback only, SQLite, few processes, and new DAGs within 10 s."""
+    return {
+        # Nothing in it: clients take what `aws_settings` says. Without it, each task warns that it is missing.
+        "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
+        "AIRFLOW_HOME": str(places.airflow_home),
+        "AIRFLOW__API__BASE_URL": places.airflow_url,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(places.airflow_port),
+        "AIRFLOW__API__SECRET_KEY": keys.api_secret_key,
+        "AIRFLOW__API_AUTH__JWT_SECRET": keys.jwt_secret,
+        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{places.airflow_url}/execution/",
+        "AIRFLOW__CORE__FERNET_KEY": keys.fernet_key,
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(places.passwords_file),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{VIEWER}:viewer",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(places.airflow_home / "logs"),
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+    }

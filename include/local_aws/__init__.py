@@ -1,0 +1,1 @@
+"""AWS on one loopback port: moto's server, with SageMaker and Lambda that really run."""

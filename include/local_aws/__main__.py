@@ -1,0 +1,120 @@
+"""Runs local AWS: ``python -m include.local_aws [--host HOST] [--port PORT] [--state-dir DIR]``."""
+
+import argparse
+import errno
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # One line per call and per pooled connection says nothing that the services' own logs do not.
+    for noisy in ("werkzeug", "botocore", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    listener = _listen(arguments.host, arguments.port)
+    if listener is None:
+        return 1
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with listener, _working_directory(arguments.state_dir, arguments.port) as (state_dir, bin_dir):
+        _serve(listener, stop, host=arguments.host, port=arguments.port, state_dir=state_dir, bin_dir=bin_dir)
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m include.local_aws", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=5566, help="port to listen on (5566)")
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        default=REPOSITORY / ".local" / "aws",
+        help="folder for the files of running jobs (.local/aws in the repository)",
+    )
+    return parser.parse_args()
+
+
+def _listen(host: str, port: int) -> socket.socket | None:
+    try:
+        return socket.create_server((host, port), backlog=128)
+    except OSError as error:
+        reason = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
+        print(
+            f"Local AWS cannot listen on {host}:{port}: {reason}. Stop it, or choose another --port.",
+            file=sys.stderr,
+        )
+        return None
+
+
+@contextmanager
+def _working_directory(state_dir: Path, port: int) -> Iterator[tuple[Path, Path]]:
+    """Give this server's own folder and the interpreter's, through links whose paths have no blank."""
+    folder = state_dir.absolute() / str(port)
+    shutil.rmtree(folder, ignore_errors=True)  # what a killed server left
+    folder.mkdir(parents=True)
+    links = Path(tempfile.mkdtemp(prefix="local-aws-"))
+    try:
+        (links / "state").symlink_to(folder)
+        (links / "python").symlink_to(sys.prefix)
+        yield links / "state", links / "python" / "bin"
+    finally:
+        shutil.rmtree(links, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _serve(listener: socket.socket, stop: threading.Event, **settings: Any) -> None:
+    # Read when moto is imported; without it, attaching AWS's own policies to a role fails.
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+    from include.local_aws.config import Config
+
+    config = Config.from_environment(os.environ, **settings)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]  # the user's profile and endpoints are not for this server's own clients
+
+    from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from werkzeug.serving import make_server
+
+    from include.local_aws.awslambda import LambdaService
+    from include.local_aws.gateway import Gateway, Service
+    from include.local_aws.processes import ChildProcesses
+    from include.local_aws.sagemaker import SageMaker
+
+    class RequestHandler(MotoRequestHandler):
+        disable_nagle_algorithm = True  # else each answer on a kept connection waits 40 ms for an ACK
+
+    children = ChildProcesses()
+    services: list[Service] = [SageMaker(config, children), LambdaService(config, children)]
+    server = make_server(
+        config.host,
+        config.port,
+        Gateway(services, DomainDispatcherApplication(create_backend_app)),
+        threaded=True,
+        request_handler=RequestHandler,
+        fd=listener.fileno(),
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(f"local AWS is ready at http://{config.host}:{config.port}", flush=True)
+    stop.wait()
+    for service in services:
+        service.close()
+    children.stop_all()
+    server.shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,254 @@
+"""Hands out the execution environments of all functions, keeps provisioned ones ready, ends the others."""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from include.local_aws.awslambda.execution_environment import ExecutionEnvironment
+from include.local_aws.awslambda.moto_functions import Function, find_function
+from include.local_aws.config import Config
+from include.local_aws.errors import AwsError
+from include.local_aws.processes import ChildProcesses
+
+CONCURRENCY_LIMIT = 32
+"""Environments of all functions together: AWS's account limit, set to what a laptop's memory holds."""
+
+_IDLE_SECONDS = 300.0
+_CHECK_SECONDS = 0.25
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The version or alias of a function that provisioned concurrency belongs to."""
+
+    region: str
+    name: str
+    qualifier: str
+
+
+@dataclass
+class ProvisionedConcurrency:
+    """How many environments a target was given, and how many of them are ready."""
+
+    requested: int
+    modified: float = field(default_factory=time.time)
+    ready: int = 0
+    broken: Function | None = None
+    """The version that could not be imported, for which no further start is tried."""
+
+    @property
+    def status(self) -> str:
+        if self.broken:
+            return "FAILED"
+        return "READY" if self.ready >= self.requested else "IN_PROGRESS"
+
+
+@dataclass
+class _Slot:
+    """An environment and what it does: ``starting`` or ``busy`` in some thread's hands, or ``idle``."""
+
+    environment: ExecutionEnvironment
+    target: Target | None
+    state: str = "starting"
+    idle_since: float = 0.0
+
+
+class Fleet:
+    """Keeps what runs in step with the functions that moto has; a thread looks four times a second."""
+
+    def __init__(
+        self, config: Config, children: ChildProcesses, *, idle_seconds: float = _IDLE_SECONDS
+    ) -> None:
+        self._config = config
+        self._children = children
+        self._idle_seconds = idle_seconds
+        self._lock = threading.Lock()
+        self._slots: list[_Slot] = []
+        self._provisioned: dict[Target, ProvisionedConcurrency] = {}
+        self._closed = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        self._keeper.start()
+
+    @contextmanager
+    def environment(self, function: Function, qualifier: str | None) -> Iterator[ExecutionEnvironment]:
+        """An environment for one event: provisioned if one is idle, else a warm one, else a new one.
+
+        :raises AwsError: TooManyRequestsException when all are busy
+        """
+        slot, is_new = self._take(function, qualifier)
+        try:
+            if is_new:
+                slot.environment.start()
+            yield slot.environment
+        except BaseException:
+            slot.environment.alive = False
+            raise
+        finally:
+            self._give_back(slot)
+
+    def provision(self, target: Target, count: int) -> ProvisionedConcurrency:
+        """Have ``count`` environments kept ready for a target; they start in the background.
+
+        :raises AwsError: InvalidParameterValueException when there is no room for so many
+        """
+        with self._lock:
+            others = sum(item.requested for key, item in self._provisioned.items() if key != target)
+            if count + others > CONCURRENCY_LIMIT:
+                raise AwsError(
+                    "InvalidParameterValueException",
+                    "Specified ConcurrentExecutions for function is greater than function's unreserved "
+                    f"concurrency [{CONCURRENCY_LIMIT - others}].",
+                )
+            self._provisioned[target] = item = ProvisionedConcurrency(count)
+            return item
+
+    def unprovision(self, target: Target) -> None:
+        """Let a target's environments end."""
+        with self._lock:
+            self._provisioned.pop(target, None)
+
+    def provisioned(self, region: str, name: str) -> dict[str, ProvisionedConcurrency]:
+        """What each version and alias of a function was given."""
+        with self._lock:
+            return {
+                target.qualifier: item
+                for target, item in self._provisioned.items()
+                if (target.region, target.name) == (region, name)
+            }
+
+    def close(self) -> None:
+        """End every environment; none is handed out afterwards."""
+        self._closed.set()
+        self._keeper.join()
+        with self._lock:
+            slots, self._slots = self._slots, []
+        for slot in slots:
+            slot.environment.end()
+
+    def _take(self, function: Function, qualifier: str | None) -> tuple[_Slot, bool]:
+        """A slot for one event, and whether its environment has yet to be started."""
+        qualifiers = {qualifier, function.version}
+        evicted = None
+        with self._lock:
+            if self._closed.is_set():
+                raise AwsError("ServiceException", "Local AWS is shutting down.", 500)
+            idle = [
+                slot
+                for slot in self._slots
+                if slot.state == "idle"
+                and slot.environment.function == function
+                and (slot.target is None or slot.target.qualifier in qualifiers)
+            ]
+            if idle:
+                # Provisioned before on demand; of these the one used last, so that the others can end.
+                slot = max(idle, key=lambda slot: (slot.target is not None, slot.idle_since))
+                slot.state = "busy"
+                return slot, False
+            if len(self._slots) >= CONCURRENCY_LIMIT:
+                evicted = self._remove_longest_idle()
+            slot = self._add(function, None)
+        if evicted:
+            evicted.environment.end()
+        return slot, True
+
+    def _give_back(self, slot: _Slot) -> None:
+        with self._lock:
+            if slot.environment.initialized and not self._closed.is_set():
+                slot.state, slot.idle_since = "idle", time.monotonic()
+                return
+            if slot in self._slots:
+                self._slots.remove(slot)
+        slot.environment.end()
+
+    def _add(self, function: Function, target: Target | None) -> _Slot:
+        environment = ExecutionEnvironment(
+            function, self._config, self._children, provisioned=target is not None
+        )
+        slot = _Slot(environment, target)
+        self._slots.append(slot)
+        return slot
+
+    def _remove_longest_idle(self) -> _Slot:
+        idle = [slot for slot in self._slots if slot.target is None and slot.state == "idle"]
+        if not idle:
+            raise AwsError("TooManyRequestsException", "Rate Exceeded.", 429)
+        slot = min(idle, key=lambda slot: slot.idle_since)
+        self._slots.remove(slot)
+        return slot
+
+    def _keep(self) -> None:
+        while not self._closed.wait(_CHECK_SECONDS):
+            try:
+                with self._lock:
+                    new = self._add_missing()
+                    surplus = self._remove_unwanted()
+                for slot in new:
+                    threading.Thread(target=self._start_provisioned, args=(slot,), daemon=True).start()
+                for slot in surplus:
+                    slot.environment.end()
+            except Exception:
+                _log.exception("Lambda's execution environments could not be brought in step with moto")
+
+    def _add_missing(self) -> list[_Slot]:
+        """Make slots for what is provisioned and not there, and count what is ready."""
+        new = []
+        for target, item in list(self._provisioned.items()):
+            function = _current(target.region, target.name, target.qualifier)
+            if function is None:
+                del self._provisioned[target]
+                continue
+            slots = [
+                slot
+                for slot in self._slots
+                if slot.target == target and slot.environment.function == function
+            ]
+            item.ready = sum(slot.state != "starting" for slot in slots)
+            if item.broken != function:
+                item.broken = None
+                new += [self._add(function, target) for _ in range(item.requested - len(slots))]
+        return new
+
+    def _start_provisioned(self, slot: _Slot) -> None:
+        try:
+            slot.environment.start()
+        except Exception as error:
+            slot.environment.alive = False
+            _log.warning("An environment of %s did not start: %s", slot.environment.function.name, error)
+        with self._lock:
+            item = self._provisioned.get(slot.target) if slot.target else None
+            if item and not slot.environment.initialized:
+                item.broken = slot.environment.function
+        self._give_back(slot)
+
+    def _remove_unwanted(self) -> list[_Slot]:
+        """Take out the idle slots that nothing needs any more."""
+        kept: Counter[Target] = Counter()
+        unwanted = [slot for slot in self._slots if not self._is_wanted(slot, kept) and slot.state == "idle"]
+        for slot in unwanted:
+            self._slots.remove(slot)
+        return unwanted
+
+    def _is_wanted(self, slot: _Slot, kept: Counter[Target]) -> bool:
+        function, target = slot.environment.function, slot.target
+        if target is None:
+            is_fresh = time.monotonic() - slot.idle_since <= self._idle_seconds
+            return is_fresh and _current(function.region, function.name, function.version) == function
+        item = self._provisioned.get(target)
+        if item is None or _current(target.region, target.name, target.qualifier) != function:
+            return False
+        kept[target] += 1
+        return kept[target] <= item.requested
+
+
+def _current(region: str, name: str, qualifier: str) -> Function | None:
+    """The function as moto has it now."""
+    try:
+        return find_function(region, name, qualifier)
+    except AwsError:
+        return None

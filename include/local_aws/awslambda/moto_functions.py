@@ -1,0 +1,125 @@
+"""The only reach into moto's Lambda: reads its functions, and has it publish versions as AWS does."""
+
+import copy
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from moto.awslambda.exceptions import UnknownAliasException, UnknownFunctionException
+from moto.awslambda.models import LambdaAlias, LambdaFunction, LambdaStorage, lambda_backends
+
+from include.local_aws.config import ACCOUNT_ID
+from include.local_aws.errors import AwsError
+
+
+@dataclass(frozen=True)
+class Function:
+    """One version of a function; two are equal where an execution environment of one can serve the other."""
+
+    region: str
+    name: str
+    version: str
+    handler: str
+    runtime: str
+    timeout_seconds: int
+    memory_mb: int
+    variables: tuple[tuple[str, str], ...]
+    code_sha256: str
+    code: bytes = field(compare=False, repr=False)
+
+
+def function_arn(region: str, name: str, qualifier: str | None = None) -> str:
+    """The ARN of a function, or of its version or alias."""
+    arn = f"arn:aws:lambda:{region}:{ACCOUNT_ID}:function:{name}"
+    return f"{arn}:{qualifier}" if qualifier else arn
+
+
+def find_function(region: str, name: str, qualifier: str | None = None) -> Function:
+    """The version of a function that a number, an alias or ``$LATEST`` (as does None) stands for.
+
+    :raises AwsError: ResourceNotFoundException; InvalidRuntimeException for what is no zip of Python code
+    """
+    try:
+        found = lambda_backends[ACCOUNT_ID][region].get_function(name, qualifier)
+    except UnknownFunctionException:
+        arn = function_arn(region, name, qualifier)
+        raise AwsError("ResourceNotFoundException", f"Function not found: {arn}", 404) from None
+    if found.package_type != "Zip" or not str(found.run_time).startswith("python"):
+        raise AwsError(
+            "InvalidRuntimeException",
+            f"Local AWS runs functions from zip files with a Python runtime; {name} is not one.",
+            502,
+        )
+    return Function(
+        region=region,
+        name=name,
+        version=str(found.version),
+        handler=str(found.handler),
+        runtime=str(found.run_time),
+        timeout_seconds=int(found.timeout),
+        memory_mb=int(found.memory_size),
+        variables=tuple(sorted((found.environment_vars or {}).items())),
+        code_sha256=found.code_sha_256,
+        code=found.code_bytes,
+    )
+
+
+def draw_qualifier(region: str, name: str, qualifier: str | None) -> str | None:
+    """The version that an alias with weights sends this call to; without weights, the qualifier itself."""
+    if qualifier is None:
+        return None
+    try:
+        alias = lambda_backends[ACCOUNT_ID][region].get_alias(name=qualifier, function_name=name)
+    except (UnknownAliasException, UnknownFunctionException):
+        return qualifier
+    draw = random.random()  # noqa: S311 - shares traffic, guards nothing
+    for version, weight in _weights(alias).items():
+        if draw < weight:
+            return version
+        draw -= weight
+    return qualifier
+
+
+def _weights(alias: LambdaAlias) -> dict[str, float]:
+    routing: Any = alias.routing_config or {}  # moto calls it a text; it is what the request held
+    return routing.get("AdditionalVersionWeights") or {}
+
+
+def aliases_of_version(region: str, name: str, version: str) -> list[str]:
+    """The names of the aliases that send calls to a version; none where there is no such function."""
+    try:
+        aliases = list(lambda_backends[ACCOUNT_ID][region].list_aliases(name))
+    except UnknownFunctionException:
+        return []
+    return [alias.name for alias in aliases if version in (alias.function_version, *_weights(alias))]
+
+
+def publish_versions_as_aws_does() -> None:
+    """Replace moto's publishing of versions, which errs in two ways.
+
+    It publishes again what has not changed since the first version, and counts the versions that exist, so
+    that a number is given twice once a version was deleted. AWS does neither.
+    """
+    LambdaStorage.publish_version = _publish_version  # type: ignore[method-assign, assignment]
+
+
+def _publish_version(storage: LambdaStorage, name_or_arn: str, description: str = "") -> LambdaFunction:
+    latest = storage.get_function_by_name_or_arn_forbid_qualifier(name_or_arn)
+    published = storage._functions[latest.function_name]["versions"]
+    if published and _content(published[-1]) == _content(latest):
+        return published[-1]
+    numbers = storage.__dict__.setdefault("last_published_numbers", {})
+    numbers[latest.function_name] = numbers.get(latest.function_name, 0) + 1
+    version = copy.copy(latest)
+    version.set_version(numbers[latest.function_name])
+    if description:
+        version.description = description
+    published.append(version)
+    storage._arns[version.function_arn] = version
+    return version
+
+
+def _content(function: LambdaFunction) -> dict[str, Any]:
+    """What makes a version differ from another: code and configuration, not how or when it was published."""
+    beside = {"Description", "FunctionArn", "LastModified", "LastUpdateStatus", "Version"}
+    return {key: value for key, value in function.get_configuration().items() if key not in beside}

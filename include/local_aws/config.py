@@ -1,0 +1,107 @@
+"""Where this local AWS listens, keeps its files and how its own clients and children reach it."""
+
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.config
+from moto.core import DEFAULT_ACCOUNT_ID
+
+ACCOUNT_ID: str = DEFAULT_ACCOUNT_ID
+DEFAULT_PORT = 5566
+DEFAULT_REGION = "us-east-1"
+
+_CREDENTIALS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+_clients: dict[tuple[str, str, str], Any] = {}
+_clients_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of one server.
+
+    state_dir and bin_dir reach children as arguments, some of which pass through a shell or are split at
+    blanks, so neither may contain one: ``__main__`` gives symbolic links.
+    """
+
+    state_dir: Path
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    region: str = DEFAULT_REGION
+    bin_dir: Path = Path(sys.prefix) / "bin"
+    scaling_window_seconds: float = 60.0
+    stop_grace_seconds: float = 120.0
+    ping_timeout_seconds: float = 240.0
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], **settings: Any) -> "Config":
+        """Read the region and the three times from the environment; settings are taken as they are."""
+        return cls(
+            region=environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION,
+            scaling_window_seconds=float(environ.get("LOCAL_AWS_SCALING_WINDOW", 60)),
+            stop_grace_seconds=float(environ.get("LOCAL_AWS_STOP_GRACE", 120)),
+            ping_timeout_seconds=float(environ.get("LOCAL_AWS_PING_TIMEOUT", 240)),
+            **settings,
+        )
+
+    @property
+    def url(self) -> str:
+        """The address for own processes: always loopback, even when the server listens on every interface."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def python(self) -> str:
+        """The interpreter that runs jobs and serving processes."""
+        return str(self.bin_dir / "python")
+
+    def client(self, service: str) -> Any:
+        """Return the boto3 client of this local AWS for a service; made once, shared by all threads."""
+        key = (self.url, self.region, service)
+        with _clients_lock:
+            if key not in _clients:
+                _clients[key] = boto3.client(
+                    service,
+                    endpoint_url=self.url,
+                    region_name=self.region,
+                    config=botocore.config.Config(
+                        s3={"addressing_style": "path"},
+                        retries={"total_max_attempts": 2},
+                        max_pool_connections=32,
+                        proxies={},
+                    ),
+                    **_CREDENTIALS,
+                )
+            return _clients[key]
+
+    def child_environment(self, **extra: str) -> dict[str, str]:
+        """Return the environment for a child: this process's, cleaned, pointed at this local AWS, and extra.
+
+        Nothing of the user's AWS settings or of the repository's import path gets through.
+        """
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "SM_", "SAGEMAKER_")) and name != "PYTHONPATH"
+        }
+        no_proxy = ",".join(filter(None, [inherited.get("NO_PROXY"), "127.0.0.1,localhost"]))
+        return {
+            **inherited,
+            "PATH": f"{self.bin_dir}:{inherited.get('PATH', os.defpath)}",
+            "PYTHONUNBUFFERED": "1",
+            "NO_PROXY": no_proxy,
+            "no_proxy": no_proxy,
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": _CREDENTIALS["aws_access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": _CREDENTIALS["aws_secret_access_key"],
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **extra,
+        }

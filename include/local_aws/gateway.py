@@ -1,0 +1,84 @@
+"""The WSGI application on the port: own services first, moto for everything else."""
+
+import io
+import json
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from werkzeug.wrappers import Request, Response
+
+from include.local_aws.config import ACCOUNT_ID
+from include.local_aws.errors import AwsError
+
+HEALTH_PATH = "/_local_aws/health"
+
+_log = logging.getLogger(__name__)
+
+WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Service(Protocol):
+    """Something that answers some of the requests."""
+
+    def respond(self, request: Request) -> Response | None:
+        """Answer a request, or return None when it is another service's.
+
+        :raises AwsError: to answer with an AWS error
+        """
+
+    def close(self) -> None:
+        """End what runs in the background; the server ends the processes."""
+
+
+class Gateway:
+    """Asks each service in turn, then moto."""
+
+    def __init__(self, services: Sequence[Service], moto: WsgiApplication) -> None:
+        self._services = services
+        self._moto = moto
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        # Not in the environment: that would be a cycle, which keeps large bodies until a garbage collection.
+        request = Request(environ, populate_request=False)
+        body = request.get_data()
+        response = self._respond(request)
+        if response is None:
+            return self._moto(_replayed(environ, body), start_response)
+        response.headers.setdefault("x-amzn-RequestId", str(uuid.uuid4()))
+        return response(environ, start_response)
+
+    def _respond(self, request: Request) -> Response | None:
+        if request.path == HEALTH_PATH:
+            return json_response({"status": "ok", "account": ACCOUNT_ID})
+        try:
+            for service in self._services:
+                response = service.respond(request)
+                if response is not None:
+                    return response
+        except AwsError as error:
+            return error_response(error)
+        except Exception as error:
+            _log.exception("%s %s failed", request.method, request.path)
+            return error_response(AwsError("InternalFailure", f"{type(error).__name__}: {error}", 500))
+        return None
+
+
+def json_response(body: Any, status: int = 200, **headers: str) -> Response:
+    """Return an answer in AWS's JSON protocol; headers' underscores stand for hyphens."""
+    response = Response(json.dumps(body), status, content_type="application/x-amz-json-1.1")
+    for name, value in headers.items():
+        response.headers[name.replace("_", "-")] = value
+    return response
+
+
+def error_response(error: AwsError) -> Response:
+    """Return an error as botocore reads it, whether the service speaks JSON or REST-JSON."""
+    body = {"__type": error.code, "message": error.message, "Message": error.message, **error.members}
+    return json_response(body, error.status, x_amzn_ErrorType=error.code)
+
+
+def _replayed(environ: dict[str, Any], body: bytes) -> dict[str, Any]:
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    return {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}

@@ -1,0 +1,156 @@
+"""Makes the target tracking policies that moto stores change the number of an endpoint's instances."""
+
+import logging
+import math
+import threading
+import time
+from dataclasses import dataclass, field
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from include.local_aws.config import Config
+from include.local_aws.errors import AwsError
+from include.local_aws.sagemaker.documents import Document
+from include.local_aws.sagemaker.hosting import Endpoints
+from include.local_aws.sagemaker.invocations import Invocations
+
+_CHECKS_PER_WINDOW = 12
+_MINUTE_SECONDS = 60.0
+_DEFAULT_COOLDOWN_SECONDS = 300.0
+_SCALE_IN_BELOW = 0.9
+"""AWS's own alarm for scaling in lies at 90 % of the target, so that it does not flutter."""
+_METRIC = "SageMakerVariantInvocationsPerInstance"
+_DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _History:
+    """When a variant was first seen, and last scaled out and in."""
+
+    known_since: float = field(default_factory=time.monotonic)
+    scaled_out: float = -math.inf
+    scaled_in: float = -math.inf
+
+
+class Autoscaling:
+    """A loop over moto's scalable targets; a target's value is invocations per instance per minute.
+
+    The rate is that of the last window (``scaling_window_seconds``, a minute in AWS). Cooldowns shrink with
+    the window, so that with a window of 6 seconds 300 seconds last 30.
+    """
+
+    def __init__(self, config: Config, endpoints: Endpoints, invocations: Invocations) -> None:
+        self._config = config
+        self._window = config.scaling_window_seconds
+        self._endpoints = endpoints
+        self._invocations = invocations
+        self._histories: dict[str, _History] = {}
+        self._closing = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def close(self) -> None:
+        """Stop scaling."""
+        self._closing.set()
+
+    def _watch(self) -> None:
+        while not self._closing.wait(self._window / _CHECKS_PER_WINDOW):
+            try:
+                self._scale_all()
+            except (BotoCoreError, ClientError, AwsError) as error:
+                _log.warning("Scaling waits for the next check: %s", error)
+
+    def _scale_all(self) -> None:
+        client = self._config.client("application-autoscaling")
+        targets = [
+            target
+            for page in client.get_paginator("describe_scalable_targets").paginate(
+                ServiceNamespace="sagemaker", ScalableDimension=_DIMENSION
+            )
+            for target in page["ScalableTargets"]
+        ]
+        known = {target["ResourceId"] for target in targets}
+        self._histories = {name: past for name, past in self._histories.items() if name in known}
+        for target in targets:
+            policies = client.describe_scaling_policies(
+                ServiceNamespace="sagemaker", ResourceId=target["ResourceId"]
+            )["ScalingPolicies"]
+            self._scale(target, [_tracking(policy) for policy in policies if _tracking(policy)])
+
+    def _scale(self, target: Document, policies: list[Document]) -> None:
+        """Apply the policies to a target; as in AWS the one that wants most instances wins."""
+        _, endpoint, _, name = target["ResourceId"].split("/")
+        history = self._histories.setdefault(target["ResourceId"], _History())
+        for variant in self._endpoints.variants(endpoint):
+            if variant["VariantName"] != name or not policies:
+                continue
+            count = variant["CurrentInstanceCount"]
+            invocations = self._invocations.count(endpoint, name, self._window)
+            now = time.monotonic()
+            wanted = max(
+                wanted_instances(
+                    policy,
+                    count=count,
+                    per_minute=invocations * _MINUTE_SECONDS / self._window,
+                    window=self._window,
+                    since_known=now - history.known_since,
+                    since_out=now - history.scaled_out,
+                    since_in=now - history.scaled_in,
+                )
+                for policy in policies
+            )
+            wanted = max(1, min(max(wanted, target["MinCapacity"]), target["MaxCapacity"]))
+            suspended = target.get("SuspendedState", {})
+            if wanted > count and not suspended.get("DynamicScalingOutSuspended"):
+                history.scaled_out = now
+            elif wanted < count and not suspended.get("DynamicScalingInSuspended"):
+                history.scaled_in = now
+            else:
+                continue
+            _log.info("Scaling %s of %s from %d to %d", name, endpoint, count, wanted)
+            self._endpoints.set_capacity(endpoint, name, wanted)
+
+
+def wanted_instances(
+    policy: Document,
+    *,
+    count: int,
+    per_minute: float,
+    window: float,
+    since_known: float,
+    since_out: float,
+    since_in: float,
+) -> int:
+    """Return how many instances a target tracking policy wants, leaving the target's limits aside.
+
+    :param policy: its ``TargetTrackingScalingPolicyConfiguration``
+    :param count: the instances there are
+    :param per_minute: the invocations of all of them, a minute
+    :param window: the seconds over which they were counted; cooldowns shrink with it
+    :param since_known: seconds since the target was first seen
+    :param since_out: seconds since it was last scaled out
+    :param since_in: seconds since it was last scaled in
+    """
+
+    def cooled(cooldown: str, elapsed: float) -> bool:
+        seconds: float = policy.get(cooldown, _DEFAULT_COOLDOWN_SECONDS)
+        return elapsed >= seconds * window / _MINUTE_SECONDS
+
+    wanted = math.ceil(per_minute / policy["TargetValue"])
+    if wanted > count:
+        return wanted if cooled("ScaleOutCooldown", since_out) else count
+    may_scale_in = (
+        per_minute < _SCALE_IN_BELOW * policy["TargetValue"] * count
+        and not policy.get("DisableScaleIn", False)
+        # The rate is known only after a whole window, so a new target must not scale in before.
+        and min(since_known, since_out) >= window
+        and cooled("ScaleInCooldown", min(since_out, since_in))
+    )
+    return wanted if may_scale_in else count
+
+
+def _tracking(policy: Document) -> Document:
+    """Return the configuration of a target tracking policy on a variant's invocations, else nothing."""
+    configuration: Document = policy.get("TargetTrackingScalingPolicyConfiguration", {})
+    metric = configuration.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
+    return configuration if metric == _METRIC else {}

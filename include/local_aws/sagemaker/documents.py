@@ -1,0 +1,151 @@
+"""The store of what SageMaker's operations made: a describe document for each resource, with its tags."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from include.local_aws.config import ACCOUNT_ID, Config
+from include.local_aws.errors import AwsError
+
+Document = dict[str, Any]
+"""A resource as Describe answers it (wire names, times in epoch seconds), with its ``Tags``."""
+
+Operation = Callable[[Document], Document]
+"""What answers a request: from the request's members to the answer's."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of resource: its name in operations, in ARNs and in sentences."""
+
+    name: str
+    arn_type: str
+    phrase: str
+    is_job: bool = False
+    newest_first: bool = False
+
+    @property
+    def name_member(self) -> str:
+        return f"{self.name}Name"
+
+    @property
+    def arn_member(self) -> str:
+        return f"{self.name}Arn"
+
+    @property
+    def status_member(self) -> str:
+        return f"{self.name}Status"
+
+
+TRAINING_JOB = Kind("TrainingJob", "training-job", "training job", is_job=True)
+PROCESSING_JOB = Kind("ProcessingJob", "processing-job", "processing job", is_job=True)
+TUNING_JOB = Kind(
+    "HyperParameterTuningJob", "hyper-parameter-tuning-job", "hyperparameter tuning job", is_job=True
+)
+MODEL = Kind("Model", "model", "model", newest_first=True)
+ENDPOINT_CONFIG = Kind("EndpointConfig", "endpoint-config", "endpoint configuration", newest_first=True)
+ENDPOINT = Kind("Endpoint", "endpoint", "endpoint", newest_first=True)
+KINDS = (TRAINING_JOB, PROCESSING_JOB, TUNING_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT)
+
+
+class Documents:
+    """All resources of one account in one region; safe to use from several threads."""
+
+    def __init__(self, config: Config) -> None:
+        self._region = config.region
+        self._lock = threading.RLock()
+        self._documents: dict[Kind, dict[str, Document]] = {kind: {} for kind in KINDS}
+
+    def create(self, kind: Kind, request: Document, **live: Any) -> Document:
+        """Store a resource: the caller's request and the live fields.
+
+        :raises AwsError: when the name is taken
+        """
+        name = request[kind.name_member]
+        arn = self._arn(kind, name)
+        now = time.time()
+        with self._lock:
+            if name in self._documents[kind]:
+                raise _already_exists(kind, arn)
+            document = {
+                **request,
+                kind.arn_member: arn,
+                "CreationTime": now,
+                "LastModifiedTime": now,
+                **live,
+            }
+            self._documents[kind][name] = document
+        return document
+
+    def get(self, kind: Kind, name: str) -> Document:
+        """Return a resource.
+
+        :raises AwsError: when there is none of that name
+        """
+        with self._lock:
+            document = self._documents[kind].get(name)
+        if document is None:
+            raise AwsError("ValidationException", f'Could not find {kind.phrase} "{self._arn(kind, name)}".')
+        return document
+
+    def delete(self, kind: Kind, name: str) -> None:
+        """Forget a resource and its tags.
+
+        :raises AwsError: when there is none of that name
+        """
+        with self._lock:
+            self.get(kind, name)
+            del self._documents[kind][name]
+
+    def all(self, kind: Kind) -> list[Document]:
+        """Return all resources of a kind, oldest first."""
+        with self._lock:
+            return list(self._documents[kind].values())
+
+    def update(self, document: Document, **live: Any) -> None:
+        """Change live fields and the time of the last change."""
+        with self._lock:
+            document.update(live, LastModifiedTime=time.time())
+
+    def tagged(self) -> Iterator[tuple[Kind, str, dict[str, str]]]:
+        """Give kind, ARN and tags of every resource."""
+        for kind in KINDS:
+            for document in self.all(kind):
+                yield (
+                    kind,
+                    document[kind.arn_member],
+                    {tag["Key"]: tag["Value"] for tag in document.get("Tags", [])},
+                )
+
+    def tags(self, arn: str) -> list[Document] | None:
+        """Return the tags of a resource, or None when it is not one of these."""
+        document = self._by_arn(arn)
+        return None if document is None else document.get("Tags", [])
+
+    def set_tags(self, arn: str, tags: list[Document]) -> None:
+        """Replace the tags of a resource."""
+        document = self._by_arn(arn)
+        if document is not None:
+            document["Tags"] = tags
+
+    def _by_arn(self, arn: str) -> Document | None:
+        for kind in KINDS:
+            for document in self.all(kind):
+                if document[kind.arn_member] == arn:
+                    return document
+        return None
+
+    def _arn(self, kind: Kind, name: str) -> str:
+        return f"arn:aws:sagemaker:{self._region}:{ACCOUNT_ID}:{kind.arn_type}/{name}"
+
+
+def _already_exists(kind: Kind, arn: str) -> AwsError:
+    if kind.is_job:
+        return AwsError(
+            "ResourceInUse",
+            f"{kind.phrase.capitalize()} names must be unique within an AWS account and region, "
+            f"and a {kind.phrase} with this name already exists ({arn})",
+        )
+    return AwsError("ValidationException", f'Cannot create already existing {kind.phrase} "{arn}".')

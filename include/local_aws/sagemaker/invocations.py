@@ -1,0 +1,92 @@
+"""InvokeEndpoint: routes a request to a serving process, and counts it."""
+
+import time
+from collections import defaultdict, deque
+from threading import Lock
+
+import urllib3
+from werkzeug.wrappers import Request, Response
+
+from include.local_aws.config import ACCOUNT_ID
+from include.local_aws.errors import AwsError
+from include.local_aws.sagemaker.endpoint_metrics import EndpointMetrics
+from include.local_aws.sagemaker.fleet import Fleet, FleetEnded
+from include.local_aws.sagemaker.hosting import Endpoints
+
+_REMEMBERED_SECONDS = 900.0
+_MESSAGE_CHARACTERS = 500
+_CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+
+
+class Invocations:
+    """The runtime of all endpoints."""
+
+    def __init__(self, endpoints: Endpoints, metrics: EndpointMetrics) -> None:
+        self._endpoints = endpoints
+        self._metrics = metrics
+        self._lock = Lock()
+        self._times: dict[tuple[str, str], deque[float]] = defaultdict(deque)
+
+    def count(self, endpoint: str, variant: str, seconds: float) -> int:
+        """Return how many requests a variant got in the last seconds."""
+        since = time.monotonic() - seconds
+        with self._lock:
+            return sum(moment > since for moment in self._times[endpoint, variant])
+
+    def invoke(self, endpoint: str, request: Request) -> Response:
+        """Answer a request for an endpoint.
+
+        :raises AwsError: when it serves nothing (ValidationError), or the model answers with an error or not
+            at all (ModelError)
+        """
+        while True:
+            fleet = self._endpoints.fleet(endpoint)
+            if fleet is None:
+                raise AwsError("ValidationError", f"Endpoint {endpoint} of account {ACCOUNT_ID} not found.")
+            try:
+                return self._forward(fleet, endpoint, request)
+            except FleetEnded:
+                continue  # an update has swapped the fleets since
+
+    def _forward(self, fleet: Fleet, endpoint: str, request: Request) -> Response:
+        variant = fleet.choose(request.headers.get("X-Amzn-SageMaker-Target-Variant"))
+        headers = {"Content-Type": request.content_type or "application/octet-stream"}
+        for name in ("Accept", _CUSTOM_ATTRIBUTES):
+            if name in request.headers:
+                headers[name] = request.headers[name]
+        with fleet.instance(variant) as instance:
+            self._remember(endpoint, variant)
+            started = time.perf_counter()
+            try:
+                answer = fleet.request(instance, request.get_data(), headers)
+                status, body = answer.status, answer.data
+            except urllib3.exceptions.HTTPError as error:
+                status, body = 0, f"The model gave no answer: {error}".encode()
+            self._metrics.put(endpoint, variant, status, time.perf_counter() - started)
+        if status == 0 or status >= 400:
+            raise _model_error(endpoint, variant, status, body.decode(errors="replace"))
+        return Response(
+            body,
+            content_type=answer.headers.get("Content-Type", "application/octet-stream"),
+            headers={"x-Amzn-Invoked-Production-Variant": variant},
+        )
+
+    def _remember(self, endpoint: str, variant: str) -> None:
+        now = time.monotonic()
+        with self._lock:
+            times = self._times[endpoint, variant]
+            times.append(now)
+            while times[0] < now - _REMEMBERED_SECONDS:
+                times.popleft()
+
+
+def _model_error(endpoint: str, variant: str, status: int, text: str) -> AwsError:
+    side = "client" if 400 <= status < 500 else "server"
+    return AwsError(
+        "ModelError",
+        f'Received {side} error ({status}) from {variant} with message "{text[:_MESSAGE_CHARACTERS]}". '
+        f"See the log group /aws/sagemaker/Endpoints/{endpoint} for more information.",
+        424,
+        OriginalStatusCode=status,
+        OriginalMessage=text,
+    )

@@ -1,0 +1,45 @@
+"""The List operations: filters, order and pages."""
+
+from include.local_aws.errors import AwsError
+from include.local_aws.sagemaker import validation
+from include.local_aws.sagemaker.documents import Document, Documents, Kind
+
+_DEFAULT_PAGE = 100
+
+
+def list_documents(documents: Documents, kind: Kind, request: Document) -> Document:
+    """Answer ``List<Kind>s``."""
+    operation = f"List{kind.name}s"
+    member, shape = validation.summary_member(operation)
+    found = [document for document in documents.all(kind) if _matches(document, kind, request)]
+    order = {"Name": kind.name_member, "Status": kind.status_member}.get(
+        request.get("SortBy", ""), "CreationTime"
+    )
+    default = "Descending" if kind.newest_first else "Ascending"
+    found.sort(
+        key=lambda document: document[order], reverse=request.get("SortOrder", default) == "Descending"
+    )
+    return page(member, [validation.shown(document, shape) for document in found], request)
+
+
+def page(member: str, items: list[Document], request: Document) -> Document:
+    """Return the page of items that a request asks for; the token of the next is its position."""
+    token = request.get("NextToken", "0")
+    if not token.isdecimal():
+        raise AwsError("ValidationException", f"The token {token!r} is none of this list's.")
+    start, size = int(token), request.get("MaxResults", _DEFAULT_PAGE)
+    answer: Document = {member: items[start : start + size]}
+    if start + size < len(items):
+        answer["NextToken"] = str(start + size)
+    return answer
+
+
+def _matches(document: Document, kind: Kind, request: Document) -> bool:
+    if request.get("NameContains", "") not in document[kind.name_member]:
+        return False
+    if "StatusEquals" in request and request["StatusEquals"] != document[kind.status_member]:
+        return False
+    return all(
+        request.get(f"{time}After", 0) <= document[time] <= request.get(f"{time}Before", float("inf"))
+        for time in ("CreationTime", "LastModifiedTime")
+    )

@@ -1,0 +1,25 @@
+"""Every place that reaches into moto: what it must know of the resources it does not hold itself."""
+
+from collections.abc import Iterator
+
+from moto.core.resource_tagging import TaggedResource
+from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
+
+from include.local_aws.config import ACCOUNT_ID, Config
+from include.local_aws.sagemaker.documents import Documents
+
+_moto_resources = SageMakerModelBackend.iter_tagged_resources
+
+
+def list_in_tagging_api(config: Config, documents: Documents) -> None:
+    """Make the Resource Groups Tagging API list these documents beside moto's own SageMaker resources."""
+
+    def resources(backend: SageMakerModelBackend) -> Iterator[TaggedResource]:
+        yield from _moto_resources(backend)
+        if (backend.account_id, backend.region_name) == (ACCOUNT_ID, config.region):
+            for kind, arn, tags in documents.tagged():
+                yield TaggedResource(arn=arn, tags=tags, resource_type=f"sagemaker:{kind.arn_type}")
+
+    SageMakerModelBackend.iter_tagged_resources = resources  # type: ignore[assignment,method-assign]
+    # The API asks only backends that exist, and moto makes them with their first request.
+    sagemaker_backends[ACCOUNT_ID][config.region]

@@ -1,0 +1,111 @@
+"""SageMaker's operations: recognises a request, checks it, and gives it to the part that answers it."""
+
+import json
+import re
+
+from werkzeug.wrappers import Request, Response
+
+from include.local_aws.config import Config
+from include.local_aws.errors import AwsError
+from include.local_aws.gateway import json_response
+from include.local_aws.processes import ChildProcesses
+from include.local_aws.sagemaker import listing, moto_hooks, validation
+from include.local_aws.sagemaker.autoscaling import Autoscaling
+from include.local_aws.sagemaker.documents import KINDS, Document, Documents, Kind, Operation
+from include.local_aws.sagemaker.endpoint_metrics import EndpointMetrics
+from include.local_aws.sagemaker.hosting import Endpoints
+from include.local_aws.sagemaker.invocations import Invocations
+from include.local_aws.sagemaker.processing import ProcessingJobs
+from include.local_aws.sagemaker.training import TrainingJobs
+from include.local_aws.sagemaker.tuning import TuningJobs
+
+_TARGET = "SageMaker."
+_INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations")
+
+
+class SageMaker:
+    """SageMaker of one account in one region; what it does not know goes to moto."""
+
+    def __init__(self, config: Config, children: ChildProcesses) -> None:
+        self._documents = Documents(config)
+        training = TrainingJobs(config, children, self._documents)
+        endpoints = Endpoints(config, children, self._documents)
+        self._metrics = EndpointMetrics(config)
+        self._invocations = Invocations(endpoints, self._metrics)
+        self._autoscaling = Autoscaling(config, endpoints, self._invocations)
+        self._operations: dict[str, Operation] = {}
+        for kind in KINDS:
+            self._operations[f"Describe{kind.name}"] = self._describe(kind)
+            self._operations[f"List{kind.name}s"] = self._list(kind)
+        for part in (
+            training,
+            ProcessingJobs(config, children, self._documents),
+            TuningJobs(config, children, self._documents, training),
+            endpoints,
+        ):
+            self._operations |= part.operations
+        self._tag_operations = {
+            "AddTags": self._add_tags,
+            "ListTags": self._list_tags,
+            "DeleteTags": self._delete_tags,
+        }
+        moto_hooks.list_in_tagging_api(config, self._documents)
+
+    def respond(self, request: Request) -> Response | None:
+        """Answer SageMaker's requests but those about resources of moto's own."""
+        invoked = _INVOCATIONS.fullmatch(request.path)
+        if invoked:
+            return self._invocations.invoke(invoked[1], request)
+        target = request.headers.get("X-Amz-Target", "")
+        if not target.startswith(_TARGET):
+            return None
+        name = target.removeprefix(_TARGET)
+        operation = self._operations.get(name)
+        members = _members(request)
+        if name in self._tag_operations and self._documents.tags(str(members.get("ResourceArn"))) is not None:
+            operation = self._tag_operations[name]
+        if operation is None:
+            return None
+        validation.check_request(name, members)
+        return json_response(operation(members))
+
+    def close(self) -> None:
+        """Stop scaling and counting; the processes are the server's to end."""
+        self._autoscaling.close()
+        self._metrics.close()
+
+    def _describe(self, kind: Kind) -> Operation:
+        def describe(request: Document) -> Document:
+            document = self._documents.get(kind, request[kind.name_member])
+            return validation.answer(f"Describe{kind.name}", document)
+
+        return describe
+
+    def _list(self, kind: Kind) -> Operation:
+        return lambda request: listing.list_documents(self._documents, kind, request)
+
+    def _add_tags(self, request: Document) -> Document:
+        arn = request["ResourceArn"]
+        new = {tag["Key"]: tag for tag in request["Tags"]}
+        kept = [tag for tag in self._documents.tags(arn) or [] if tag["Key"] not in new]
+        self._documents.set_tags(arn, [*kept, *new.values()])
+        return self._list_tags(request)
+
+    def _list_tags(self, request: Document) -> Document:
+        return {"Tags": self._documents.tags(request["ResourceArn"]) or []}
+
+    def _delete_tags(self, request: Document) -> Document:
+        arn = request["ResourceArn"]
+        kept = [tag for tag in self._documents.tags(arn) or [] if tag["Key"] not in request["TagKeys"]]
+        self._documents.set_tags(arn, kept)
+        return {}
+
+
+def _members(request: Request) -> Document:
+    try:
+        members = json.loads(request.get_data() or b"{}")
+    except ValueError as error:
+        raise AwsError("SerializationException", f"The request's body is not JSON: {error}.") from error
+    if not isinstance(members, dict):
+        raise AwsError("SerializationException", "The request's body is not a JSON object.")
+    return members

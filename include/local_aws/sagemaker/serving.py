@@ -1,0 +1,98 @@
+"""One serving process: AWS's PyTorch handler for a model's folder, behind /ping and /invocations.
+
+``python serving.py PORT MODEL_DIR`` loads ``MODEL_DIR/code/inference.py`` and the model first, then listens;
+it ends with an error when the model cannot be loaded. It imports nothing of this repository, so that the
+model's code cannot either.
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.wrappers import Request, Response
+
+
+class Context:
+    """What a handler is given, as the model server of AWS's container gives it.
+
+    AWS's transformer keeps the context it was initialised with and hands it to every call of a function that
+    takes one, so there is one for all requests; what belongs to a request is kept for its thread.
+    """
+
+    model_name = "model"
+
+    def __init__(self, model_dir: Path) -> None:
+        self.system_properties = {"model_dir": str(model_dir)}
+        self.request_processor = [self]
+        self._request = threading.local()
+
+    def begin(self, headers: Mapping[str, str]) -> None:
+        """Start a request on this thread."""
+        self._request.headers = headers
+        self._request.status = 200
+        self._request.content_type = None
+
+    @property
+    def status(self) -> int:
+        """The status to answer with."""
+        status: int = self._request.status
+        return status
+
+    @property
+    def content_type(self) -> str:
+        """The content type to answer with."""
+        return self._request.content_type or "text/plain"
+
+    def get_request_properties(self) -> Mapping[str, str]:
+        """Return the request's headers."""
+        headers: Mapping[str, str] = self._request.headers
+        return headers
+
+    def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:
+        """Set the status to answer with."""
+        self._request.status = code
+
+    def set_response_content_type(self, request_id: Any, value: str) -> None:
+        """Set the content type to answer with."""
+        self._request.content_type = value
+
+
+class RequestHandler(WSGIRequestHandler):
+    """Keeps connections, answers without waiting for an ACK, and logs no line for each request."""
+
+    disable_nagle_algorithm = True
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Leave the log to the model's own lines."""
+
+
+def main(port: int, model_dir: Path) -> None:
+    """Load the model and serve it until the process is ended."""
+    sys.path.insert(0, str(model_dir / "code"))
+    from sagemaker_pytorch_serving_container.handler_service import HandlerService  # imports torch
+
+    context = Context(model_dir)
+    context.begin({})
+    service = HandlerService()
+    service.initialize(context)
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        # Not in the environment: that would be a cycle, which keeps large bodies until a garbage collection.
+        request = Request(environ, populate_request=False)
+        if request.path == "/ping":
+            return Response()(environ, start_response)
+        context.begin(dict(request.headers))
+        [answer] = service.handle([{"body": request.get_data(cache=False)}], context)
+        response = Response(answer, status=context.status, content_type=context.content_type)
+        return response(environ, start_response)
+
+    server = make_server("127.0.0.1", port, application, threaded=True, request_handler=RequestHandler)
+    print(f"model loaded from {model_dir}", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))

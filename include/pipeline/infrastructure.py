@@ -1,0 +1,61 @@
+"""The bucket and roles that the infrastructure stack made, read from its outputs."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from botocore.exceptions import ClientError
+from pydantic import BaseModel
+
+from include.pipeline.errors import PermanentError
+
+STACK_VARIABLE = "IMAGE_CLASSIFIER_STACK"
+DEFAULT_STACK = "image-classifier"
+
+
+class InfrastructureError(PermanentError):
+    """The stack can't be read; the message says what an administrator has to do."""
+
+
+class Infrastructure(BaseModel):
+    """The outputs of ``include/infrastructure/stack.yaml``."""
+
+    bucket: str
+    sagemaker_role: str
+    function_role: str
+
+
+def read_infrastructure(cloudformation: Any) -> Infrastructure:
+    """Ask CloudFormation for the stack's outputs.
+
+    :param cloudformation: a boto3 client.
+    :raises InfrastructureError: if there is no such stack, or it is not complete.
+    """
+    stack_name = os.environ.get(STACK_VARIABLE, DEFAULT_STACK)
+    try:
+        stack = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":
+            raise InfrastructureError(
+                f"CloudFormation refused to describe stack {stack_name!r}: {error}"
+            ) from error
+        raise InfrastructureError(
+            f"There is no CloudFormation stack {stack_name!r} in this account and region. Deploy "
+            f"include/infrastructure/stack.yaml under that name, or name yours in {STACK_VARIABLE}."
+        ) from error
+    if not stack["StackStatus"].endswith("_COMPLETE") or stack["StackStatus"].startswith(
+        ("ROLLBACK", "DELETE")
+    ):
+        raise InfrastructureError(
+            f"Stack {stack_name!r} is in state {stack['StackStatus']}; it must be complete."
+        )
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    missing = {"BucketName", "SageMakerRoleArn", "FunctionRoleArn"} - outputs.keys()
+    if missing:
+        raise InfrastructureError(f"Stack {stack_name!r} lacks the outputs {', '.join(sorted(missing))}.")
+    return Infrastructure(
+        bucket=outputs["BucketName"],
+        sagemaker_role=outputs["SageMakerRoleArn"],
+        function_role=outputs["FunctionRoleArn"],
+    )

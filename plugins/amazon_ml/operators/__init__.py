@@ -1,0 +1,1 @@
+"""Operators for SageMaker, Lambda and Application Auto Scaling."""

@@ -1,0 +1,485 @@
+"""Deploy Lambda functions: code, configuration, version, alias and concurrency; and delete them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections.abc import Callable, Collection, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.amazon.aws.hooks.lambda_function import LambdaHook
+from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperatorLink, conf
+from botocore.exceptions import ClientError
+
+from amazon_ml.links.lambda_function import LambdaFunctionLink
+from amazon_ml.triggers.lambda_function import LambdaProvisionedConcurrencyTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class LambdaBaseOperator(AwsBaseOperator[LambdaHook]):
+    """
+    Do something with one function, to which the task's page links.
+
+    :param function_name: The name of the function (templated).
+    """
+
+    aws_hook_class = LambdaHook
+    template_fields: Sequence[str] = aws_template_fields("function_name")
+    operator_extra_links: Collection[BaseOperatorLink] = (LambdaFunctionLink(),)
+    ui_color = "#ff7300"
+
+    def __init__(self, *, function_name: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.function_name = function_name
+
+    def persist_link(self, context: Context) -> None:
+        """Note the function for the link on the task's page."""
+        LambdaFunctionLink.persist(
+            context=context,
+            operator=self,
+            region_name=self.hook.conn_region_name,
+            aws_partition=self.hook.conn_partition,
+            function_name=self.function_name,
+        )
+
+
+class LambdaBasePublishingOperator(LambdaBaseOperator):
+    """
+    Publish versions of a function, and wait where Lambda takes its time.
+
+    :param function_name: The name of the function (templated).
+    :param description: The description of the version (templated).
+    :param poll_interval: Seconds between two looks at the function's state.
+    :param max_wait: How long to wait at most for one update, a timedelta or seconds.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("function_name", "description")
+
+    def __init__(
+        self,
+        *,
+        description: str = "",
+        poll_interval: float = 2,
+        max_wait: timedelta | float = 900,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.description = description
+        self.poll_interval = poll_interval
+        self.max_wait = max_wait
+
+    def wait_until_settled(self, qualifier: str | None = None) -> dict[str, Any]:
+        """
+        Wait until nothing is under way, for Lambda refuses an update while another one is.
+
+        :return: the configuration.
+        """
+        request = {"FunctionName": self.function_name} | ({"Qualifier": qualifier} if qualifier else {})
+        deadline = time.monotonic() + seconds(self.max_wait)
+        while True:
+            configuration: dict[str, Any] = self.hook.conn.get_function_configuration(**request)
+            if configuration.get("State") != "Pending" and (
+                configuration.get("LastUpdateStatus") != "InProgress"
+            ):
+                return configuration
+            if time.monotonic() > deadline:
+                raise AirflowException(
+                    f"{self.function_name} is still being updated after {seconds(self.max_wait):.0f} s."
+                )
+            time.sleep(self.poll_interval)
+
+    def wait_until_successful(self, qualifier: str | None = None) -> dict[str, Any]:
+        """Wait until nothing is under way; raise with Lambda's reason if it ended badly."""
+        configuration = self.wait_until_settled(qualifier)
+        if not is_failed(configuration):
+            return configuration
+        reason = (
+            configuration.get("LastUpdateStatusReason")
+            or configuration.get("StateReason")
+            or "no reason given"
+        )
+        raise AirflowException(f"Lambda could not update {self.function_name}: {reason}")
+
+    def publish(self, code_sha256: str) -> str:
+        """Publish this code, and return the version once it can be invoked."""
+        version: str = self.hook.conn.publish_version(
+            FunctionName=self.function_name, CodeSha256=code_sha256, Description=self.description
+        )["Version"]
+        self.wait_until_successful(version)
+        self.log.info("Version %s of %s is published.", version, self.function_name)
+        return version
+
+
+class LambdaDeployFunctionOperator(LambdaBasePublishingOperator):
+    """
+    Create or update a function's code and configuration, and publish a version of it.
+
+    What is as asked already is left alone, and Lambda publishes no new version if nothing has changed since the
+    last one, so the task can be run any number of times. What ``config`` does not name stays as it is, tags
+    too, and so does what Lambda takes at creation only (such as ``CodeSigningConfigArn``).
+
+    :param function_name: The name of the function (templated).
+    :param config: The configuration, as boto3's ``create_function`` takes it: memory, ephemeral storage, timeout,
+        environment, tags and so on, without name, code and ``Publish`` (templated).
+    :param zip_file: The deployment package, or a callable that makes it when the task runs.
+    :param publish: Publish a version; without it the version in the result is ``$LATEST``.
+    :param description: The description of the version (templated).
+    :param poll_interval: Seconds between two looks at the function's state.
+    :param max_wait: How long to wait at most for one update, a timedelta or seconds.
+    :return: ``function``, ``version`` and ``code_sha256``.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("function_name", "config", "description")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"config": "json"}
+
+    def __init__(
+        self,
+        *,
+        config: dict[str, Any] | Callable[..., dict[str, Any]],
+        zip_file: bytes | Callable[[], bytes],
+        publish: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.config: Any = config  # a configuration, once it is rendered
+        self.zip_file = zip_file
+        self.publish_version = publish
+
+    def execute(self, context: Context) -> dict[str, str]:
+        """Bring code and configuration up to date, one after the other, and publish."""
+        client = self.hook.conn
+        self.persist_link(context)
+        code = self.zip_file() if callable(self.zip_file) else self.zip_file
+        sha256 = base64.b64encode(hashlib.sha256(code).digest()).decode()
+        try:
+            tags = client.get_function(FunctionName=self.function_name).get("Tags", {})
+        except client.exceptions.ResourceNotFoundException:
+            client.create_function(FunctionName=self.function_name, Code={"ZipFile": code}, **self.config)
+            self.log.info("Created %s.", self.function_name)
+            self.wait_until_successful()
+        else:
+            self._update(code, sha256, tags)
+        version = self.publish(sha256) if self.publish_version else "$LATEST"
+        return {"function": self.function_name, "version": version, "code_sha256": sha256}
+
+    def _update(self, code: bytes, sha256: str, tags: dict[str, str]) -> None:
+        client = self.hook.conn
+        found = self.wait_until_settled()
+        # After a failed update it is not known what the function has: both are done again.
+        again = is_failed(found)
+        architectures = {key: value for key, value in self.config.items() if key == "Architectures"}
+        if again or found["CodeSha256"] != sha256 or not is_as_asked(found, architectures):
+            client.update_function_code(FunctionName=self.function_name, ZipFile=code, **architectures)
+            self.log.info("Updated the code of %s.", self.function_name)
+            found = self.wait_until_successful()
+        updatable = client.meta.service_model.operation_model(
+            "UpdateFunctionConfiguration"
+        ).input_shape.members
+        config = {key: value for key, value in self.config.items() if key in updatable}
+        if again or not is_as_asked(found, config):
+            client.update_function_configuration(FunctionName=self.function_name, **config)
+            self.log.info("Updated the configuration of %s.", self.function_name)
+            self.wait_until_successful()
+        asked_tags = self.config.get("Tags", {})
+        if not asked_tags.items() <= tags.items():
+            client.tag_resource(Resource=found["FunctionArn"].removesuffix(":$LATEST"), Tags=asked_tags)
+
+
+class LambdaPublishVersionOperator(LambdaBasePublishingOperator):
+    """
+    Publish a version of what a function is now, once an update that is under way has ended.
+
+    Lambda publishes no new version if nothing has changed since the last one; then that one is returned.
+
+    :param function_name: The name of the function (templated).
+    :param code_sha256: Publish only if the function has this code (templated); None for any.
+    :param description: The description of the version (templated).
+    :param poll_interval: Seconds between two looks at the function's state.
+    :param max_wait: How long to wait at most for one update, a timedelta or seconds.
+    :return: ``function``, ``version`` and ``code_sha256``.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("function_name", "code_sha256", "description")
+
+    def __init__(self, *, code_sha256: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.code_sha256 = code_sha256
+
+    def execute(self, context: Context) -> dict[str, str]:
+        """Publish the version."""
+        self.persist_link(context)
+        found: str = self.wait_until_successful()["CodeSha256"]
+        if self.code_sha256 not in (None, found):
+            raise AirflowException(
+                f"The code of {self.function_name} has the digest {found}, not {self.code_sha256}: "
+                "somebody else has deployed it. Deploy it again, then publish."
+            )
+        return {"function": self.function_name, "version": self.publish(found), "code_sha256": found}
+
+
+class LambdaAliasOperator(LambdaBaseOperator):
+    """
+    Create an alias, or move it to a version, or share its calls among two.
+
+    The previous version in the result is what the alias pointed to when the task began: after a retry it may be
+    the same as the new one.
+
+    :param function_name: The name of the function (templated).
+    :param alias: The name of the alias (templated).
+    :param function_version: The version it points to (templated).
+    :param routing_config: A further version and its share of the calls, as boto3 takes it:
+        ``{"AdditionalVersionWeights": {"7": 0.1}}``, or a callable that makes it when the task runs, as Airflow
+        renders no keys (templated). Without it, the alias's version gets all calls.
+    :return: ``function``, ``alias``, ``version``, ``previous_version`` (None for a new alias) and ``arn``.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields(
+        "function_name", "alias", "function_version", "routing_config"
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"routing_config": "json"}
+
+    def __init__(
+        self,
+        *,
+        alias: str,
+        function_version: str,
+        routing_config: dict[str, Any] | Callable[..., dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.alias = alias
+        self.function_version = function_version
+        self.routing_config: Any = routing_config  # a request, once it is rendered
+
+    def execute(self, context: Context) -> dict[str, str | None]:
+        """Create or move the alias, unless it is as asked."""
+        client = self.hook.conn
+        self.persist_link(context)
+        name = {"FunctionName": self.function_name, "Name": self.alias}
+        weights = (self.routing_config or {}).get("AdditionalVersionWeights", {})
+        # The weights are always given: without them, Lambda keeps those of an earlier release.
+        request = {
+            **name,
+            "FunctionVersion": self.function_version,
+            "RoutingConfig": {"AdditionalVersionWeights": weights},
+        }
+        previous = None
+        try:
+            answer = client.get_alias(**name)
+        except client.exceptions.ResourceNotFoundException:
+            answer = client.create_alias(**request)
+        else:
+            previous = answer["FunctionVersion"]
+            found = (answer.get("RoutingConfig") or {}).get("AdditionalVersionWeights", {})
+            if (previous, found) != (self.function_version, weights):
+                answer = client.update_alias(**request)
+        self.log.info(
+            "%s:%s points to version %s; before: %s.",
+            self.function_name,
+            self.alias,
+            self.function_version,
+            previous,
+        )
+        return {
+            "function": self.function_name,
+            "alias": self.alias,
+            "version": self.function_version,
+            "previous_version": previous,
+            "arn": answer["AliasArn"],
+        }
+
+
+class LambdaProvisionedConcurrencyOperator(LambdaBaseOperator):
+    """
+    Keep execution environments of an alias or version warm, and wait until they are.
+
+    A killed task leaves what Lambda provisions: it may be what served before, in another number.
+
+    :param function_name: The name of the function (templated).
+    :param qualifier: The alias or version (templated).
+    :param provisioned_concurrent_executions: How many; 0 removes what is there.
+    :param poll_interval: Seconds between two looks at the state.
+    :param max_wait: How long to wait at most, a timedelta or seconds.
+    :param deferrable: Wait in the triggerer, so that no worker slot is held.
+    :return: ``function``, ``qualifier`` and ``provisioned_concurrent_executions``.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("function_name", "qualifier")
+
+    def __init__(
+        self,
+        *,
+        qualifier: str,
+        provisioned_concurrent_executions: int,
+        poll_interval: float = 10,
+        max_wait: timedelta | float = 900,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.qualifier = qualifier
+        self.provisioned_concurrent_executions = provisioned_concurrent_executions
+        self.poll_interval = poll_interval
+        self.max_wait = max_wait
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Put or remove the provisioned concurrency."""
+        self.persist_link(context)
+        target = {"FunctionName": self.function_name, "Qualifier": self.qualifier}
+        if self.provisioned_concurrent_executions == 0:
+            self.hook.conn.delete_provisioned_concurrency_config(**target)
+            return self._result()
+        # Also if that many are ready: the alias may have moved a moment ago.
+        self.hook.conn.put_provisioned_concurrency_config(
+            **target, ProvisionedConcurrentExecutions=self.provisioned_concurrent_executions
+        )
+        if self.deferrable:
+            limits = [
+                self.max_wait,
+                *filter(None, [self.execution_timeout]),
+            ]  # which Airflow does not watch meanwhile
+            self.defer(
+                trigger=LambdaProvisionedConcurrencyTrigger(
+                    function_name=self.function_name,
+                    qualifier=self.qualifier,
+                    end_time=time.time() + min(seconds(limit) for limit in limits),
+                    poll_interval=self.poll_interval,
+                    aws_conn_id=self.aws_conn_id,
+                    region_name=self.region_name,
+                    verify=self.verify,
+                    botocore_config=self.botocore_config,
+                ),
+                method_name="execute_complete",
+            )
+        deadline = time.monotonic() + seconds(self.max_wait)
+        while True:
+            try:
+                answer = self.hook.conn.get_provisioned_concurrency_config(**target)
+            except ClientError as error:
+                return self.execute_complete(context, {"status": "error", "reason": str(error)})
+            if answer["Status"] != "IN_PROGRESS" or time.monotonic() > deadline:
+                event = {"status": answer["Status"], "reason": answer.get("StatusReason", "")}
+                return self.execute_complete(context, event)
+            time.sleep(self.poll_interval)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Evaluate the last state that was seen."""
+        of_which = f"{self.function_name}:{self.qualifier}"
+        if event["status"] == "READY":
+            self.log.info("%s environments of %s are warm.", self.provisioned_concurrent_executions, of_which)
+            return self._result()
+        if event["status"] == "IN_PROGRESS":
+            raise AirflowException(
+                f"The provisioned concurrency of {of_which} is not ready after {seconds(self.max_wait):.0f} s."
+            )
+        raise AirflowException(f"Lambda can't provision concurrency for {of_which}: {event['reason']}")
+
+    def _result(self) -> dict[str, Any]:
+        return {
+            "function": self.function_name,
+            "qualifier": self.qualifier,
+            "provisioned_concurrent_executions": self.provisioned_concurrent_executions,
+        }
+
+
+class LambdaReservedConcurrencyOperator(LambdaBaseOperator):
+    """
+    Reserve concurrency for a function, which is also the most it gets; or give it back to the account.
+
+    :param function_name: The name of the function (templated).
+    :param reserved_concurrent_executions: How many; 0 lets the function answer nothing; None removes the limit.
+    :return: ``function`` and ``reserved_concurrent_executions``.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("function_name")
+
+    def __init__(self, *, reserved_concurrent_executions: int | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.reserved_concurrent_executions = reserved_concurrent_executions
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Put or remove the reservation; either may be repeated."""
+        self.persist_link(context)
+        if self.reserved_concurrent_executions is None:
+            self.hook.conn.delete_function_concurrency(FunctionName=self.function_name)
+        else:
+            self.hook.conn.put_function_concurrency(
+                FunctionName=self.function_name,
+                ReservedConcurrentExecutions=self.reserved_concurrent_executions,
+            )
+        return {
+            "function": self.function_name,
+            "reserved_concurrent_executions": self.reserved_concurrent_executions,
+        }
+
+
+class LambdaDeleteFunctionOperator(LambdaBaseOperator):
+    """
+    Delete a function with all its versions and aliases, or one version; what is gone is fine.
+
+    :param function_name: The name of the function (templated).
+    :param qualifier: The version to delete, to which no alias may point (templated); None for the whole function.
+    :return: ``function``, ``qualifier`` and ``deleted``: False if it was gone already.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("function_name", "qualifier")
+    operator_extra_links: Collection[BaseOperatorLink] = ()
+
+    def __init__(self, *, qualifier: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.qualifier = qualifier
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Delete it."""
+        client = self.hook.conn
+        request = {"FunctionName": self.function_name} | (
+            {"Qualifier": self.qualifier} if self.qualifier else {}
+        )
+        deleted = True
+        try:
+            client.delete_function(**request)
+        except client.exceptions.ResourceNotFoundException:
+            self.log.info("%s is gone already.", self.function_name)
+            deleted = False
+        return {"function": self.function_name, "qualifier": self.qualifier, "deleted": deleted}
+
+
+def seconds(limit: timedelta | float) -> float:
+    """A limit in seconds."""
+    return limit.total_seconds() if isinstance(limit, timedelta) else limit
+
+
+def is_failed(configuration: dict[str, Any]) -> bool:
+    """Whether a function's creation or last update failed."""
+    return "Failed" in (configuration.get("State"), configuration.get("LastUpdateStatus"))
+
+
+def is_as_asked(found: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """
+    Whether a function has a configuration already.
+
+    :param found: The configuration, as Lambda describes it.
+    :param asked: The configuration, as boto3's ``create_function`` takes it; what it doesn't name may be anything.
+    """
+    # Lambda takes these in one form, and describes them in another.
+    found = found | {
+        "Layers": [layer["Arn"] for layer in found.get("Layers") or []],
+        "ImageConfig": (found.get("ImageConfigResponse") or {}).get("ImageConfig"),
+    }
+    variables = [(each.get("Environment") or {}).get("Variables") or {} for each in (found, asked)]
+    if "Environment" in asked and variables[0] != variables[1]:  # whole: a variable may have been taken away
+        return False
+    return all(_has(found.get(key), value) for key, value in asked.items() if key != "Environment")
+
+
+def _has(found: Any, asked: Any) -> bool:
+    if isinstance(asked, dict):
+        return all(_has((found or {}).get(key), value) for key, value in asked.items())
+    return found == asked or (not found and not asked)

@@ -1,0 +1,1 @@
+"""Triggers for SageMaker and Lambda."""

@@ -1,0 +1,153 @@
+"""What many tests share: an Airflow home of the tests' own, and a running local AWS."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.config
+import psutil
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+# Airflow reads its configuration when it is first imported, so this is set before any test module is.
+_home = tempfile.mkdtemp(prefix="airflow-tests-")
+atexit.register(shutil.rmtree, _home, ignore_errors=True)
+os.environ.update(
+    AIRFLOW_HOME=_home,
+    AIRFLOW__CORE__DAGS_FOLDER=str(REPOSITORY / "dags"),
+    AIRFLOW__CORE__PLUGINS_FOLDER=str(REPOSITORY / "plugins"),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__UNIT_TEST_MODE="False",
+)
+
+
+START_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class LocalAws:
+    """A running server."""
+
+    url: str
+    state_dir: Path
+    process: subprocess.Popen[bytes]
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client with dummy credentials that tries each call once."""
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=botocore.config.Config(
+                s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, proxies={}
+            ),
+        )
+
+    def children(self) -> list[psutil.Process]:
+        """Return every process that the server started, directly or not."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+@contextmanager
+def running(state_dir: Path, **environment: str) -> Iterator[LocalAws]:
+    """Run a server on a free port until the end of the block."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "include.local_aws", "--port", str(port), "--state-dir", str(state_dir)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | environment)
+    server = LocalAws(f"http://127.0.0.1:{port}", state_dir, process)
+    try:
+        await_health(server)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def await_health(server: LocalAws) -> dict[str, str]:
+    """Return the health answer of a server that is starting."""
+    deadline = time.monotonic() + START_SECONDS
+    while server.process.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{server.url}/_local_aws/health", timeout=5) as answer:
+                return json.load(answer)
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    raise AssertionError(f"Local AWS did not answer; its exit status is {server.process.poll()}.")
+
+
+def _survivors(processes: list[psutil.Process]) -> list[psutil.Process]:
+    # In a container nobody may collect an orphan's exit status, so that it stays as a zombie.
+    _, alive = psutil.wait_procs([p for p in processes if not _is_zombie(p)], timeout=5)
+    return [process for process in alive if not _is_zombie(process)]
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture(scope="session")
+def survivors() -> Callable[[list[psutil.Process]], list[psutil.Process]]:
+    """Return those of some processes that still run after a moment."""
+    return _survivors
+
+
+@pytest.fixture(scope="session")
+def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """One server for all tests; at its end none of its children may be left."""
+    state_dir = tmp_path_factory.mktemp("local aws")  # with a blank, as a user's folder may have one
+    with running(
+        state_dir,
+        LOCAL_AWS_SCALING_WINDOW="3",
+        LOCAL_AWS_STOP_GRACE="2",
+        LOCAL_AWS_PING_TIMEOUT="60",
+    ) as server:
+        yield server
+        children = server.children()
+    assert not _survivors(children), "Local AWS left processes behind"
+
+
+@pytest.fixture
+def start_local_aws(tmp_path: Path) -> Callable[..., Any]:
+    """Run a further server, with its own state folder, for a block: for tests that end it."""
+
+    def start(**environment: str) -> Any:
+        return running(tmp_path / "state", **environment)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., Any]:
+    """Wait until a function's answer is true, and return it."""
+
+    def wait(probe: Callable[[], Any], seconds: float = 60.0) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (value := probe()):
+            assert time.monotonic() < deadline, f"not so within {seconds} s"
+            time.sleep(0.1)
+        return value
+
+    return wait

@@ -1,0 +1,164 @@
+"""Every DAG can be read, is complete, and costs little to parse."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+
+from include.pipeline.settings import read_projects
+
+REPOSITORY = Path(__file__).parents[2]
+HEAVY = ("torch", "torchvision", "sagemaker.core", "sagemaker.train", "onnxruntime")
+STEPS = [
+    "preflight",
+    "stage_data",
+    "package_code",
+    "read_live",
+    "check_for_changes",
+    "stage_weights",
+    "features",
+    "tune",
+    "train",
+    "evaluate",
+    "gate",
+    "create_model",
+    "create_endpoint_config",
+    "put_alarms",
+    "deploy_endpoint",
+    "scale_endpoint",
+    "deploy_function",
+    "move_alias",
+    "provision_concurrency",
+    "smoke_test",
+    "rollback",
+    "report",
+]
+
+
+@pytest.fixture(scope="module")
+def dag_bag() -> DagBag:
+    return DagBag(str(REPOSITORY / "dags"))
+
+
+def test_no_file_has_an_import_error(dag_bag: DagBag) -> None:
+    assert dag_bag.import_errors == {}
+
+
+def test_each_project_has_its_dags(dag_bag: DagBag) -> None:
+    projects, _ = read_projects()
+    assert {project.name for project in projects} >= {"dog_breeds", "sample"}
+    assert set(dag_bag.dags) == {
+        f"{p.name}.{kind}" for p in projects for kind in ("train_and_deploy", "teardown")
+    }
+
+
+def test_each_dag_says_what_it_is_and_whose(dag_bag: DagBag) -> None:
+    for dag in dag_bag.dags.values():
+        project = dag.dag_id.partition(".")[0]
+        assert dag.description, dag.dag_id
+        assert dag.doc_md, dag.dag_id
+        assert {"image-classifier", project} <= dag.tags
+        assert (dag.max_active_runs, dag.catchup) == (1, False)
+        for task in dag.tasks:
+            assert task.owner == "machine-learning", task
+            assert task.retries >= 1 or task.task_id == "smoke_test", task
+
+
+def test_each_task_lies_on_the_way_through_its_dag(dag_bag: DagBag) -> None:
+    for dag in dag_bag.dags.values():
+        roots = {task.task_id for task in dag.roots}
+        assert len(roots) == 1, dag.dag_id
+        reached = {
+            task.task_id for root in dag.roots for task in root.get_flat_relatives(upstream=False)
+        } | roots
+        assert reached == set(dag.task_ids)
+
+
+@pytest.mark.parametrize("project", ["dog_breeds", "sample"])
+def test_every_step_is_there(dag_bag: DagBag, project: str) -> None:
+    assert set(dag_bag.dags[f"{project}.train_and_deploy"].task_ids) == set(STEPS)
+
+
+def test_the_run_ends_failed_where_the_release_was_rolled_back(dag_bag: DagBag) -> None:
+    dag = dag_bag.dags["sample.train_and_deploy"]
+    # A run's state is that of its leaves: the report must be one, and must not run after a failure.
+    assert {task.task_id for task in dag.leaves} == {"report", "rollback"}
+    assert dag.get_task("report").trigger_rule == "none_failed"
+    assert dag.get_task("rollback").trigger_rule == "one_failed"
+    assert dag.get_task("rollback").upstream_task_ids >= {"deploy_endpoint", "move_alias", "smoke_test"}
+
+
+def test_waiting_for_jobs_and_endpoints_holds_no_worker(dag_bag: DagBag) -> None:
+    dag = dag_bag.dags["dog_breeds.train_and_deploy"]
+    for task_id in ("features", "tune", "train", "evaluate", "deploy_endpoint"):
+        assert dag.get_task(task_id).deferrable, task_id
+
+
+def test_the_form_offers_typed_parameters_with_the_projects_defaults(dag_bag: DagBag) -> None:
+    params = dag_bag.dags["dog_breeds.train_and_deploy"].params
+    assert params["dataset"].endswith("dogImages.zip")
+    assert (params["instance_count"], params["retrain"]) == (1, False)
+    assert params.get_param("instance_count").schema["type"] == "integer"
+
+
+def test_parsing_imports_nothing_heavy_and_reaches_for_no_network() -> None:
+    script = (
+        "import socket, sys, time\n"
+        "def refuse(*_, **__): raise AssertionError('a DAG file reached for the network')\n"
+        "import airflow.providers.amazon.aws.hooks.base_aws\n"
+        "socket.socket.connect = refuse\n"
+        "started = time.perf_counter()\n"
+        "import importlib.util\n"
+        "for path in sys.argv[1:]:\n"
+        "    spec = importlib.util.spec_from_file_location('dag_file', path)\n"
+        "    spec.loader.exec_module(importlib.util.module_from_spec(spec))\n"
+        "print(time.perf_counter() - started)\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    files = sorted(str(path) for path in (REPOSITORY / "dags").glob("*.py"))
+    done = subprocess.run(
+        [sys.executable, "-c", script, *files],
+        cwd=REPOSITORY,
+        env={**__import__("os").environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'plugins'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds, heavy = done.stdout.splitlines()[-2:]
+    assert heavy == "[]"
+    assert float(seconds) < 5  # measured: 0.3; the rest is for a busy machine
+
+
+def with_projects(folder: Path, monkeypatch: pytest.MonkeyPatch) -> DagBag:
+    """The DAGs of the project files in another folder."""
+    monkeypatch.setattr("include.pipeline.settings.read_projects.__defaults__", (folder,))
+    return DagBag(str(REPOSITORY / "dags"))
+
+
+def test_adding_a_file_adds_its_dags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fish.yaml").write_text("name: fish\ndescription: Tells fish apart.\n")
+    assert set(with_projects(tmp_path, monkeypatch).dags) == {"fish.train_and_deploy", "fish.teardown"}
+
+
+def test_training_all_layers_needs_no_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fish.yaml").write_text("name: fish\ndescription: x\nclassifier:\n  train_layers: all\n")
+    dag = with_projects(tmp_path, monkeypatch).dags["fish.train_and_deploy"]
+    assert "features" not in dag.task_ids
+    assert [task.task_id for task in dag.roots] == ["preflight"]
+
+
+def test_a_broken_project_file_shows_as_an_import_error_and_hides_no_other_dag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "birds.yaml").write_text("name: birds\ndescription: x\ntrainning: {}\n")
+    (tmp_path / "fish.yaml").write_text("name: fish\ndescription: Tells fish apart.\n")
+    bag = with_projects(tmp_path, monkeypatch)
+    assert [Path(path).name for path in bag.import_errors] == ["project_files.py"]
+    assert "birds.yaml: trainning is not a known key; allowed: name, description" in next(
+        iter(bag.import_errors.values())
+    )
+    assert set(bag.dags) == {"fish.train_and_deploy", "fish.teardown"}

@@ -1,0 +1,37 @@
+"""DAGs whose one task waits for something in SageMaker, in the worker or in the triggerer: to be killed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG
+from amazon_ml.operators.sagemaker_endpoint import SageMakerDeployEndpointOperator
+from amazon_ml.operators.sagemaker_jobs import (
+    SageMakerResumableTrainingOperator,
+    SageMakerResumableTuningOperator,
+)
+
+OPERATORS: dict[str, Any] = {
+    "training": SageMakerResumableTrainingOperator,
+    "tuning": SageMakerResumableTuningOperator,
+    "endpoint": SageMakerDeployEndpointOperator,
+}
+
+for kind, operator in OPERATORS.items():
+    for waiting_in in ("worker", "triggerer"):
+        with DAG(
+            dag_id=f"{kind}_in_{waiting_in}",
+            schedule=None,
+            is_paused_upon_creation=False,
+            params={"config": {}},
+        ) as dag:
+            operator(
+                task_id="wait",
+                config=lambda context, jinja_env: context["params"]["config"],
+                poll_interval=0.5,
+                deferrable=waiting_in == "triggerer",
+                retries=1,
+                retry_delay=timedelta(seconds=1),
+            )
+        globals()[dag.dag_id] = dag

@@ -1,0 +1,340 @@
+"""Workers and triggerers killed while tasks wait for SageMaker: nothing is paid for twice, nothing runs on unwanted.
+
+What the tasks wait for ends when its test opens its gate, so that every kill is in the middle.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psutil
+import pytest
+
+from include.laptop.airflow_api import AirflowApi, AirflowApiError
+from include.laptop.stack import Stack
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+ROLE = "arn:aws:iam::123456789012:role/any"
+BUCKET = "kills"
+KINDS = ("training", "tuning", "endpoint")
+TRIALS = 2
+# Airflow is to notice within seconds that a worker or a triggerer is dead, not within minutes.
+IMPATIENT = {
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "12",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
+}
+WAIT = """
+import pathlib, time
+
+def wait_for_the_gate():
+    until = time.monotonic() + 120
+    while not pathlib.Path({gate!r}).exists() and time.monotonic() < until:
+        time.sleep(0.1)
+"""
+TRAIN = """
+import os
+
+wait_for_the_gate()
+print("score=1.0", flush=True)
+pathlib.Path(os.environ["SM_MODEL_DIR"], "model.txt").write_text("trained")
+"""
+SERVE = """
+def model_fn(model_dir):
+    {load}
+
+def transform_fn(model, body, content_type, accept):
+    return "{{}}", "application/json"
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A DAG run whose task waits for the resource `name`."""
+
+    dag_id: str
+    run_id: str
+    name: str
+    gate: Path
+
+
+@dataclass(frozen=True)
+class Kills:
+    """Starts runs on a stack, and looks at what becomes of them."""
+
+    stack: Stack
+    airflow: AirflowApi
+    client: Callable[[str], Any]
+    eventually: Callable[..., Any]
+    folder: Path
+
+    def start(self, kind: str, waiting_in: str) -> Run:
+        """Start a run whose task waits for what its gate holds up."""
+        name = f"{kind}-{uuid.uuid4().hex[:8]}"
+        gate = self.folder / name
+        config = getattr(self, f"_{kind}_config")(name, WAIT.format(gate=str(gate)))
+        dag_id = f"{kind}_in_{waiting_in}"
+        self.eventually(lambda: self.airflow.is_parsed(dag_id))
+        run_id = self._written(lambda: self.airflow.trigger(dag_id, {"config": config}))
+        return Run(dag_id, run_id, name, gate)
+
+    def task(self, run: Run) -> dict[str, Any]:
+        """What Airflow says of the run's task."""
+        return self.airflow._ask("GET", self._path(run))
+
+    def fail(self, run: Run) -> None:
+        """Mark the run's task failed, as a user does."""
+        self._written(lambda: self.airflow._ask("PATCH", self._path(run), json={"new_state": "failed"}))
+
+    def wait_until_under_way(self, run: Run) -> None:
+        """Wait until the task waits, and what it waits for has begun."""
+        deferred = run.dag_id.endswith("triggerer")
+        self.eventually(lambda: self.task(run)["state"] == ("deferred" if deferred else "running"))
+        self.eventually(lambda: self.status(run) in ("InProgress", "Updating"))
+        if deferred:
+            self.eventually(lambda: self.triggerer_of(run))
+
+    def triggerer_of(self, run: Run) -> int | None:
+        """Which triggerer the task's trigger runs in."""
+        job = self.task(run)["triggerer_job"]
+        return job["id"] if job else None
+
+    def log(self, run: Run) -> str:
+        """What the task's last try has logged."""
+        (task,) = self.airflow.task_instances(run.dag_id, run.run_id)
+        return "\n".join(self.airflow.log(run.dag_id, run.run_id, task))
+
+    def status(self, run: Run) -> str | None:
+        """The status of what the task waits for; None while there is none."""
+        sagemaker = self.client("sagemaker")
+        kind = run.dag_id.split("_")[0]
+        with suppress(sagemaker.exceptions.ClientError):
+            if kind == "training":
+                return sagemaker.describe_training_job(TrainingJobName=run.name)["TrainingJobStatus"]
+            if kind == "tuning":
+                answer = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=run.name)
+                return answer["HyperParameterTuningJobStatus"]
+            return sagemaker.describe_endpoint(EndpointName=run.name)["EndpointStatus"]
+        return None
+
+    def made(self, run: Run) -> list[str]:
+        """The names of all jobs, trials and endpoints that there are because of a run."""
+        sagemaker = self.client("sagemaker")
+        found = [
+            *sagemaker.list_training_jobs(NameContains=run.name)["TrainingJobSummaries"],
+            *sagemaker.list_hyper_parameter_tuning_jobs(NameContains=run.name)[
+                "HyperParameterTuningJobSummaries"
+            ],
+            *sagemaker.list_endpoints(NameContains=run.name)["Endpoints"],
+        ]
+        keys = ("TrainingJobName", "HyperParameterTuningJobName", "EndpointName")
+        return [next(item[key] for key in keys if key in item) for item in found]
+
+    def end(self, run: Run) -> str:
+        """Open the gate and return the state in which the run ends."""
+        run.gate.touch()
+        return self.airflow.wait(run.dag_id, run.run_id, 180)
+
+    def put(self, key: str, path: str, script: str) -> str:
+        """Put an archive of one script to S3; returns its address."""
+        body = io.BytesIO()
+        with tarfile.open(fileobj=body, mode="w:gz") as archive:
+            member = tarfile.TarInfo(path)
+            member.size = len(script.encode())
+            archive.addfile(member, io.BytesIO(script.encode()))
+        self.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body.getvalue())
+        return f"s3://{BUCKET}/{key}"
+
+    def _written(self, request: Callable[[], Any]) -> Any:
+        """
+        Send a request that writes until it has.
+
+        On SQLite, Airflow's API may write a request's audit log while a task's heartbeat has the database locked,
+        and meanwhile keeps that from ending: after 5 s it answers 500 and has written nothing.
+        """
+
+        def answer() -> Any:
+            try:
+                return request()
+            except AirflowApiError as error:
+                if "Database error" not in str(error):
+                    raise
+                return None
+
+        return self.eventually(answer)
+
+    def _path(self, run: Run) -> str:
+        return f"dags/{run.dag_id}/dagRuns/{quote(run.run_id, safe='')}/taskInstances/wait"
+
+    def _job(self, name: str, wait: str) -> dict[str, Any]:
+        source = self.put(f"{name}/sourcedir.tar.gz", "train.py", wait + TRAIN)
+        return {
+            "RoleArn": ROLE,
+            "AlgorithmSpecification": {
+                "TrainingImage": "pytorch",
+                "TrainingInputMode": "File",
+                "MetricDefinitions": [{"Name": "score", "Regex": "score=([0-9.]+)"}],
+            },
+            "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/{name}"},
+            "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 300},
+            "HyperParameters": {
+                "sagemaker_program": json.dumps("train.py"),
+                "sagemaker_submit_directory": json.dumps(source),
+            },
+        }
+
+    def _training_config(self, name: str, wait: str) -> dict[str, Any]:
+        return {"TrainingJobName": name, **self._job(name, wait)}
+
+    def _tuning_config(self, name: str, wait: str) -> dict[str, Any]:
+        definition = self._job(name, wait)
+        definition["StaticHyperParameters"] = definition.pop("HyperParameters")
+        return {
+            "HyperParameterTuningJobName": name,
+            "HyperParameterTuningJobConfig": {
+                "Strategy": "Random",
+                "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "score"},
+                "ResourceLimits": {"MaxNumberOfTrainingJobs": TRIALS, "MaxParallelTrainingJobs": TRIALS},
+                "ParameterRanges": {
+                    "ContinuousParameterRanges": [{"Name": "lr", "MinValue": "0.01", "MaxValue": "0.2"}]
+                },
+            },
+            "TrainingJobDefinition": definition,
+        }
+
+    def _endpoint_config(self, name: str, wait: str) -> dict[str, Any]:
+        """An endpoint in service, and the request that updates it to a model that loads until the gate opens."""
+        sagemaker = self.client("sagemaker")
+        for version, load in (("one", "pass"), ("two", "wait_for_the_gate()")):
+            model = f"{name}-{version}"
+            artifact = self.put(f"{model}/model.tar.gz", "code/inference.py", wait + SERVE.format(load=load))
+            sagemaker.create_model(
+                ModelName=model,
+                ExecutionRoleArn=ROLE,
+                PrimaryContainer={"Image": "pytorch", "ModelDataUrl": artifact},
+            )
+            variant = {"VariantName": "AllTraffic", "ModelName": model, "InstanceType": "ml.m5.large"}
+            sagemaker.create_endpoint_config(
+                EndpointConfigName=model, ProductionVariants=[variant | {"InitialInstanceCount": 1}]
+            )
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=f"{name}-one")
+        self.eventually(
+            lambda: sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService", 90
+        )
+        return {"EndpointName": name, "EndpointConfigName": f"{name}-two"}
+
+
+@pytest.fixture(scope="module")
+def kills(
+    tmp_path_factory: pytest.TempPathFactory,
+    running_stack: Callable[..., Any],
+    client_of: Callable[[Stack, str], Any],
+    eventually: Callable[..., Any],
+) -> Iterator[Kills]:
+    """A stack of its own, since its triggerer is killed, with the DAGs of kill_dags."""
+    dags_folder = Path(__file__).parent / "kill_dags"
+    with running_stack(dags_folder=dags_folder, extra_environment=IMPATIENT) as stack:
+        client_of(stack, "s3").create_bucket(Bucket=BUCKET)
+        yield Kills(
+            stack,
+            stack.api(),
+            lambda service: client_of(stack, service),
+            eventually,
+            tmp_path_factory.mktemp("gates"),
+        )
+
+
+def kill(stack: Stack, processes: list[psutil.Process]) -> None:
+    """Kill processes of a stack, and none else."""
+    own = {process.pid for process in stack.supervision.processes()}
+    assert processes
+    assert {process.pid for process in processes} <= own
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):  # its parent, killed before, may have ended it
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def after_killed_workers(kills: Kills) -> dict[str, tuple[Run, str]]:
+    """For each kind a run whose worker was killed in the middle, and the state in which it ended."""
+    runs = {kind: kills.start(kind, "worker") for kind in KINDS}
+    for run in runs.values():
+        kills.wait_until_under_way(run)
+        task = psutil.Process(kills.task(run)["pid"])
+        supervisor = task.parent()
+        assert supervisor is not None
+        kill(kills.stack, [supervisor, task])
+    for run in runs.values():
+        kills.eventually(lambda run=run: kills.task(run)["try_number"] == 2)
+        kills.eventually(lambda run=run: "waiting" in kills.log(run))
+    return {kind: (run, kills.end(run)) for kind, run in runs.items()}
+
+
+@pytest.fixture(scope="module")
+def after_a_killed_triggerer(kills: Kills) -> dict[str, tuple[Run, str]]:
+    """For each kind a run whose triggerer was killed in the middle, and the state in which it ended."""
+    runs = {kind: kills.start(kind, "triggerer") for kind in KINDS}
+    for run in runs.values():
+        kills.wait_until_under_way(run)
+    killed = {run.run_id: kills.triggerer_of(run) for run in runs.values()}
+    log = kills.stack.supervision.log.read_text(encoding="utf-8")
+    triggerer = psutil.Process(int(re.findall(r"spawned: 'triggerer' with pid (\d+)", log)[-1]))
+    kill(kills.stack, [triggerer, *triggerer.children(recursive=True)])
+    for run in runs.values():
+        kills.eventually(lambda run=run: kills.triggerer_of(run) not in (None, killed[run.run_id]))
+    return {kind: (run, kills.end(run)) for kind, run in runs.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_after_its_worker_was_killed_a_task_adopts_what_it_had_begun(
+    kills: Kills, after_killed_workers: dict[str, tuple[Run, str]], kind: str
+) -> None:
+    run, state = after_killed_workers[kind]
+    assert state == "success", kills.log(run)
+    assert kills.task(run)["try_number"] == 2
+    check_made_once(kills, run, kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_after_its_triggerer_was_killed_a_task_waits_in_the_next(
+    kills: Kills, after_a_killed_triggerer: dict[str, tuple[Run, str]], kind: str
+) -> None:
+    run, state = after_a_killed_triggerer[kind]
+    assert state == "success", kills.log(run)
+    assert kills.task(run)["try_number"] == 1
+    check_made_once(kills, run, kind)
+
+
+def check_made_once(kills: Kills, run: Run, kind: str) -> None:
+    """A second job, another trial or an update that was asked for twice would show here."""
+    made = kills.made(run)
+    assert made.count(run.name) == 1
+    assert len(made) == (1 + TRIALS if kind == "tuning" else 1), made
+    if kind == "endpoint":
+        endpoint = kills.client("sagemaker").describe_endpoint(EndpointName=run.name)
+        assert endpoint["EndpointStatus"] == "InService"
+        assert endpoint["EndpointConfigName"] == f"{run.name}-two"
+
+
+@pytest.mark.parametrize("waiting_in", ["worker", "triggerer"])
+def test_a_task_that_is_marked_failed_stops_its_job(kills: Kills, waiting_in: str) -> None:
+    run = kills.start("training", waiting_in)
+    kills.wait_until_under_way(run)
+    kills.fail(run)
+    kills.eventually(lambda: kills.status(run) == "Stopped")
+    assert kills.made(run) == [run.name]
+    assert kills.task(run)["state"] == "failed"

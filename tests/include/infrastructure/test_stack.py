@@ -1,0 +1,200 @@
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import cfnlint
+import cfnlint.decode
+import pytest
+from moto import mock_aws
+
+STACK = Path(__file__).parents[3] / "include" / "infrastructure" / "stack.yaml"
+LONGEST_MANAGED_POLICY = 6_144
+"""Characters that IAM allows in a managed policy, blanks not counted."""
+
+ROOM_FOR_LONGER_NAMES = 400
+"""What longer names of region, partition and stack than this test's can add."""
+
+pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse AWS..S3..BucketPolicy")
+
+Statement = dict[str, Any]
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
+    """An account of moto's own, in this process and for one test."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        yield boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="eu-west-1")
+
+
+def deploy(aws: boto3.Session, **parameters: str) -> dict[str, str]:
+    """The stack's outputs."""
+    cloudformation = aws.client("cloudformation")
+    cloudformation.create_stack(
+        StackName="image-classifier",
+        TemplateBody=STACK.read_text(),
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+    )
+    [stack] = cloudformation.describe_stacks(StackName="image-classifier")["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def template() -> dict[str, Any]:
+    """The stack's file, short forms such as ``!Ref`` written out."""
+    document, errors = cfnlint.decode.decode(str(STACK))
+    assert errors == []
+    return document
+
+
+def role_statements(aws: boto3.Session, role_arn: str) -> list[Statement]:
+    iam, role = aws.client("iam"), role_arn.split("/")[-1]
+    [name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    # moto keeps a role's inline policy as Python wrote it, not as JSON.
+    return ast.literal_eval(document)["Statement"]
+
+
+def airflow_statements(aws: boto3.Session, policy_arn: str) -> list[Statement]:
+    version = aws.client("iam").get_policy_version(PolicyArn=policy_arn, VersionId="v1")
+    return version["PolicyVersion"]["Document"]["Statement"]
+
+
+def actions(statement: Statement) -> list[str]:
+    action = statement["Action"]
+    return [action] if isinstance(action, str) else action
+
+
+def test_cloudformation_would_accept_it() -> None:
+    assert cfnlint.lint(STACK.read_text(), regions=["us-east-1", "eu-west-1"]) == []
+
+
+def test_it_outputs_what_the_pipeline_and_the_administrator_need(aws: boto3.Session) -> None:
+    outputs = deploy(aws)
+    assert outputs.keys() == {"BucketName", "SageMakerRoleArn", "FunctionRoleArn", "AirflowPolicyArn"}
+
+
+def test_the_bucket_is_encrypted(aws: boto3.Session) -> None:
+    bucket = deploy(aws)["BucketName"]
+    encryption = aws.client("s3").get_bucket_encryption(Bucket=bucket)
+    [rule] = encryption["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+
+
+# moto's CloudFormation makes the bucket without these three, so the template itself has to be asked.
+def test_the_bucket_is_closed_to_the_public() -> None:
+    block = template()["Resources"]["Bucket"]["Properties"]["PublicAccessBlockConfiguration"]
+    assert block == dict.fromkeys(
+        ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"], True
+    )
+
+
+def test_unfinished_uploads_do_not_cost_money_for_ever() -> None:
+    [rule] = template()["Resources"]["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert rule["Status"] == "Enabled"
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+
+
+def test_the_bucket_is_denied_to_everyone_without_tls_unless_local_aws_asks_otherwise() -> None:
+    document = template()
+    policy = document["Resources"]["BucketPolicy"]
+    [statement] = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert document["Conditions"][policy["Condition"]] == {"Fn::Equals": [{"Ref": "EnforceTls"}, "true"]}
+    assert document["Parameters"]["EnforceTls"]["Default"] == "true"
+
+
+def test_local_aws_can_do_without_tls(aws: boto3.Session) -> None:
+    bucket = deploy(aws, EnforceTls="false")["BucketName"]
+    aws.client("s3").put_object(Bucket=bucket, Key="key", Body=b"")
+
+
+@pytest.mark.parametrize(
+    ("output", "service"),
+    [("SageMakerRoleArn", "sagemaker.amazonaws.com"), ("FunctionRoleArn", "lambda.amazonaws.com")],
+)
+def test_a_role_can_be_assumed_by_its_service_alone(aws: boto3.Session, output: str, service: str) -> None:
+    role = aws.client("iam").get_role(RoleName=deploy(aws)[output].split("/")[-1])["Role"]
+    [statement] = role["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": service}
+
+
+def test_jobs_reach_this_bucket_and_no_other(aws: boto3.Session) -> None:
+    outputs = deploy(aws)
+    bucket = f"arn:aws:s3:::{outputs['BucketName']}"
+    statements = role_statements(aws, outputs["SageMakerRoleArn"])
+    on_s3 = [statement for statement in statements if actions(statement)[0].startswith("s3:")]
+    assert {statement["Resource"] for statement in on_s3} == {bucket, f"{bucket}/*"}
+
+
+def test_the_function_asks_only_endpoints_of_the_pipeline(aws: boto3.Session) -> None:
+    statements = role_statements(aws, deploy(aws)["FunctionRoleArn"])
+    [invoke] = [statement for statement in statements if "sagemaker:InvokeEndpoint" in actions(statement)]
+    assert invoke["Condition"] == {"StringEquals": {"aws:ResourceTag/managed-by": "airflow"}}
+
+
+def test_airflow_gives_each_role_only_to_its_service(aws: boto3.Session) -> None:
+    outputs = deploy(aws)
+    passes = {
+        statement["Resource"]: statement["Condition"]["StringEquals"]["iam:PassedToService"]
+        for statement in airflow_statements(aws, outputs["AirflowPolicyArn"])
+        if "iam:PassRole" in actions(statement)
+    }
+    assert passes == {
+        outputs["SageMakerRoleArn"]: "sagemaker.amazonaws.com",
+        outputs["FunctionRoleArn"]: "lambda.amazonaws.com",
+    }
+
+
+def test_airflow_changes_only_what_carries_its_tag(aws: boto3.Session) -> None:
+    changes = re.compile(r"(sagemaker|lambda):(Delete|Stop|Update)")
+    statements = airflow_statements(aws, deploy(aws)["AirflowPolicyArn"])
+    changing = [statement for statement in statements if any(map(changes.match, actions(statement)))]
+    assert [statement["Condition"] for statement in changing] == [
+        {"StringEquals": {"aws:ResourceTag/managed-by": "airflow"}}
+    ]
+
+
+def test_airflow_tags_only_what_it_makes_and_jobs(aws: boto3.Session) -> None:
+    statements = airflow_statements(aws, deploy(aws)["AirflowPolicyArn"])
+    tagging = [statement for statement in statements if "sagemaker:AddTags" in actions(statement)]
+    on_creation, on_jobs = tagging
+    assert on_creation["Condition"] == {"Null": {"sagemaker:TaggingAction": "false"}}
+    assert all(re.search(r":[a-z-]+-job/\*$", resource) for resource in on_jobs["Resource"])
+
+
+def test_no_statement_allows_everything(aws: boto3.Session) -> None:
+    outputs = deploy(aws)
+    statements = airflow_statements(aws, outputs["AirflowPolicyArn"])
+    for role in ("SageMakerRoleArn", "FunctionRoleArn"):
+        statements += role_statements(aws, outputs[role])
+    assert [action for statement in statements for action in actions(statement) if "*" in action] == []
+
+
+def test_all_resources_means_reading_logging_in_or_limited_by_a_condition(aws: boto3.Session) -> None:
+    outputs = deploy(aws)
+    statements = airflow_statements(aws, outputs["AirflowPolicyArn"])
+    statements += role_statements(aws, outputs["SageMakerRoleArn"])
+    unlimited = [item for item in statements if item["Resource"] == "*" and "Condition" not in item]
+    verbs = {action.split(":")[1] for statement in unlimited for action in actions(statement)}
+    assert {verb for verb in verbs if not verb.startswith(("Describe", "Get", "List"))} == set()
+
+
+def test_the_policy_for_airflow_fits_into_a_managed_policy(aws: boto3.Session) -> None:
+    statements = airflow_statements(aws, deploy(aws)["AirflowPolicyArn"])
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
+    assert len(document) < LONGEST_MANAGED_POLICY - ROOM_FOR_LONGER_NAMES
+
+
+def test_what_the_stack_makes_says_what_manages_it(aws: boto3.Session) -> None:
+    outputs = deploy(aws)
+    wanted = {"Key": "managed-by", "Value": "cloudformation"}
+    assert wanted in aws.client("s3").get_bucket_tagging(Bucket=outputs["BucketName"])["TagSet"]
+    for role in ("SageMakerRoleArn", "FunctionRoleArn"):
+        name = outputs[role].split("/")[-1]
+        assert wanted in aws.client("iam").list_role_tags(RoleName=name)["Tags"]

@@ -1,0 +1,69 @@
+"""What the demo says: of the data set it is given, of tasks as they go, and at the end."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from include.laptop.airflow_api import TaskInstance
+from include.laptop.demo import DemoError, TaskProgress, check_project, dataset_address, summary
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+WAITING = TaskInstance("train", -1, "queued", 1, None, None)
+RUNNING = replace(WAITING, state="running", start=BEGAN)
+DEFERRED = replace(RUNNING, state="deferred")
+DONE = replace(RUNNING, state="success", end=BEGAN + timedelta(seconds=12.34))
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/birds.zip", "https://example.org/birds.zip"])
+def test_an_address_is_passed_on_as_it_is(address: str) -> None:
+    assert dataset_address(address, []) == address
+
+
+def test_a_relative_path_is_looked_for_where_the_user_stands(tmp_path: Path) -> None:
+    (tmp_path / "my birds.zip").touch()
+    found = dataset_address("my birds.zip", [tmp_path / "elsewhere", tmp_path])
+    assert found == str((tmp_path / "my birds.zip").resolve())
+
+
+def test_a_path_that_is_nowhere_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DemoError, match=r"There is no DATASET=birds\.zip in"):
+        dataset_address("birds.zip", [tmp_path, tmp_path])
+
+
+def test_an_unknown_project_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    (tmp_path / "birds.yaml").touch()
+    with pytest.raises(DemoError, match=r"no PROJECT=cats: .* has birds\."):
+        check_project("cats", tmp_path)
+
+
+def test_a_task_is_told_of_when_it_starts_and_when_it_ends() -> None:
+    progress = TaskProgress()
+    said = [progress.news([task]) for task in (WAITING, RUNNING, DEFERRED, RUNNING, DONE, DONE)]
+    assert said == [[], ["train started"], [], [], ["train succeeded after 12.3 s"], []]
+
+
+def test_a_second_try_is_told_of() -> None:
+    progress = TaskProgress()
+    retried = replace(RUNNING, state="up_for_retry")
+    said = [progress.news([task]) for task in (RUNNING, retried, replace(RUNNING, try_number=2))]
+    assert said == [["train started"], ["train failed and will be tried again"], ["train started"]]
+
+
+def test_mapped_tasks_are_told_apart() -> None:
+    tasks = [replace(RUNNING, map_index=index) for index in range(2)]
+    assert TaskProgress().news(tasks) == ["train[0] started", "train[1] started"]
+
+
+def test_the_summary_shows_each_prediction_and_where_the_report_is() -> None:
+    request = {"truth": "001.circle", "label": "003.square", "probability": 0.51234, "milliseconds": 18.7}
+    text = summary(
+        {"accuracy": 0.0, "requests": [request]},
+        {"test_accuracy": 0.987, "report": "s3://bucket/sample/runs/12:00+00/report.html", "trials": []},
+        "http://127.0.0.1:5566",
+    )
+    assert "  001.circle  003.square  0.512        19" in text.splitlines()
+    assert "  test accuracy        0.987" in text.splitlines()
+    assert "http://127.0.0.1:5566/bucket/sample/runs/12%3A00%2B00/report.html" in text
+    assert "trials" not in text

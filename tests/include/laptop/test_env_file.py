@@ -1,0 +1,29 @@
+"""The env files for docker-compose.yaml are written once and are for their owner's eyes."""
+
+from pathlib import Path
+
+from include.laptop.env_file import main
+
+
+def test_the_files_are_private(tmp_path: Path) -> None:
+    main(tmp_path)
+    assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {
+        ".env": 0o600,
+        ".env.aws": 0o600,
+    }
+
+
+def test_what_is_there_already_stays(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("POSTGRES_PASSWORD=mine\n")
+    main(tmp_path)
+    assert (tmp_path / ".env").read_text() == "POSTGRES_PASSWORD=mine\n"
+    assert (tmp_path / ".env.aws").exists()
+
+
+def test_no_two_files_share_a_secret(tmp_path: Path) -> None:
+    values: set[str] = set()
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        main(tmp_path / name)
+        values |= {line.partition("=")[2] for line in (tmp_path / name / ".env").read_text().splitlines()}
+    assert len(values) == 2 * 5

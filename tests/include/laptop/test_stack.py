@@ -1,0 +1,115 @@
+"""A whole stack of its own: up, healthy, on loopback alone, answering, and down without a trace."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+
+import boto3
+import psutil
+import pytest
+
+from include.laptop.airflow_api import AirflowApi, AirflowApiError
+from include.laptop.places import REPOSITORY
+from include.laptop.stack import Stack, StackError
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as open_sockets:
+        sockets = [open_sockets.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    stack = Stack(tmp_path_factory.mktemp("a stack"), *free_ports(2))
+    try:
+        assert stack.up()
+        yield stack
+    finally:
+        stack.down()
+        assert stack.supervision.processes() == []
+
+
+@pytest.mark.e2e
+class TestStackThatIsUp:
+    def test_every_component_is_healthy(self, stack: Stack) -> None:
+        assert set(stack.health().values()) == {"healthy"}
+
+    def test_nothing_listens_on_any_address_but_loopback(self, stack: Stack) -> None:
+        listening = {
+            connection.laddr.ip
+            for process in stack.supervision.processes()
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert listening == {"127.0.0.1"}
+
+    def test_every_process_under_supervisord_carries_the_mark_by_which_it_is_found(
+        self, stack: Stack
+    ) -> None:
+        supervisord = psutil.Process(int(stack.supervision.pid_file.read_text()))
+        assert set(supervisord.children(recursive=True)) <= set(stack.supervision.processes())
+
+    def test_the_infrastructure_is_deployed(self, stack: Stack) -> None:
+        cloudformation = boto3.client(
+            "cloudformation",
+            endpoint_url=stack.places.aws_url,
+            region_name="us-east-1",
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+        )
+        (deployed,) = cloudformation.describe_stacks(StackName="image-classifier")["Stacks"]
+        assert deployed["StackStatus"] == "CREATE_COMPLETE"
+
+    def test_a_second_start_finds_it_up_whatever_ports_it_is_given(self, stack: Stack) -> None:
+        again = Stack(stack.places.state_dir, *free_ports(2))
+        assert not again.up()
+        assert again.places == stack.places
+
+    def test_an_unknown_dag_is_an_error_that_names_it(self, stack: Stack) -> None:
+        with pytest.raises(AirflowApiError, match=r"404.*no_such_dag"):
+            stack.api().trigger("no_such_dag", {})
+
+    def test_a_wrong_password_is_refused(self, stack: Stack) -> None:
+        with pytest.raises(AirflowApiError, match="401"):
+            AirflowApi(stack.places.airflow_url, "admin", "wrong").import_errors()
+
+    def test_no_dag_file_fails_to_import(self, stack: Stack) -> None:
+        assert stack.api().import_errors() == {}
+
+
+def test_a_port_that_is_taken_is_refused_with_the_variable_to_change(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StackError, match=rf"Port {port} .* AIRFLOW_PORT={port + 1000}"):
+            Stack(tmp_path, airflow_port=port, aws_port=free_ports(1)[0]).up()
+
+
+def test_a_component_that_dies_at_its_start_ends_all_and_shows_its_last_words(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, *free_ports(2))
+    stack.places.make()
+    (stack.places.airflow_home / "airflow.db").touch()  # nothing here needs a real one
+    (stack.places.airflow_home / "migrated-to").write_text(version("apache-airflow-core"))
+    stack.supervision.commands = {
+        "api-server": ["sleep", "600"],
+        "triggerer": ["sh", "-c", "echo no luck today; exit 3"],
+    }
+    with pytest.raises(StackError, match=r"(?s)triggerer died at its start \(exit status 3\).*no luck today"):
+        stack.up()
+    assert stack.supervision.processes() == []
+
+
+def test_stopping_what_does_not_run_says_so_and_succeeds(tmp_path: Path) -> None:
+    down = subprocess.run(
+        [sys.executable, "-m", "include.laptop", "down", "--state-dir", tmp_path],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert (down.returncode, down.stdout) == (0, "Nothing was running\n")

@@ -1,0 +1,95 @@
+"""A real supervisord: what crashes is known and started again, and what is stopped is gone."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+
+from include.laptop.environment import MARKER
+from include.laptop.places import Places
+from include.laptop.supervision import Crash, Supervision, last_lines
+
+SLEEP = ["sleep", "600"]
+Start = Callable[[Mapping[str, Sequence[str]]], Supervision]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts commands under the supervision of a stack whose folder has characters that need quoting."""
+    places = Places(tmp_path / "100 % mine")
+    places.make()
+    started: list[Supervision] = []
+
+    def start_commands(commands: Mapping[str, Sequence[str]]) -> Supervision:
+        supervision = Supervision(places, commands)
+        started.append(supervision)
+        supervision.start({**os.environ, MARKER: str(places.state_dir)})
+        return supervision
+
+    yield start_commands
+    for supervision in started:
+        supervision.stop()
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "did not happen in time"
+        time.sleep(0.05)
+
+
+def sleepers(supervision: Supervision) -> list[psutil.Process]:
+    return [process for process in supervision.processes() if process.name() == "sleep"]
+
+
+def test_a_command_that_dies_at_its_start_is_known_with_its_last_words(start: Start) -> None:
+    supervision = start({"unlucky": ["sh", "-c", "echo no luck today; exit 3"]})
+    wait_for(supervision.first_crash)
+    crash = supervision.first_crash()
+    assert crash == Crash("unlucky", "exit status 3", supervision.program_log("unlucky"))
+    assert "no luck today" in last_lines(crash.log)
+
+
+def test_what_crashes_is_started_again(start: Start) -> None:
+    supervision = start({"sleeper": SLEEP})
+    wait_for(lambda: sleepers(supervision))
+    (killed,) = sleepers(supervision)
+    time.sleep(1.2)  # what dies within its first second counts as never having started, and waits longer
+    killed.kill()
+    wait_for(lambda: sleepers(supervision) and sleepers(supervision)[0].pid != killed.pid)
+    assert supervision.is_running()
+
+
+def test_stopping_ends_all_and_says_how_many(start: Start) -> None:
+    supervision = start({"one": SLEEP, "other": SLEEP})
+    wait_for(lambda: len(sleepers(supervision)) == 2)
+    assert supervision.stop() == 3  # supervisord too
+    assert supervision.processes() == []
+    assert not supervision.is_running()
+
+
+def test_stopping_finds_what_has_left_its_process_group(start: Start) -> None:
+    leave = "import os, time; os.fork() or os.setsid(); time.sleep(600)"
+    supervision = start({"leaver": [sys.executable, "-c", leave]})
+    wait_for(lambda: len(supervision.processes()) == 3)
+    supervision.stop()
+    assert supervision.processes() == []
+
+
+def test_stopping_finds_what_a_killed_supervisord_has_left(start: Start) -> None:
+    supervision = start({"sleeper": SLEEP})
+    wait_for(lambda: sleepers(supervision))
+    psutil.Process(int(supervision.pid_file.read_text())).kill()
+    wait_for(lambda: not supervision.is_running())
+    assert supervision.stop() == 1
+    assert supervision.processes() == []
+
+
+def test_a_pid_file_that_names_another_program_is_no_stack(start: Start, tmp_path: Path) -> None:
+    supervision = Supervision(Places(tmp_path), {})
+    supervision.pid_file.write_text(str(os.getpid()))
+    assert not supervision.is_running()

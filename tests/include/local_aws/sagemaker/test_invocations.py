@@ -1,0 +1,133 @@
+"""InvokeEndpoint: what reaches the model, what comes back, and what is counted."""
+
+import datetime
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+
+@pytest.fixture(scope="module")
+def endpoint(
+    sagemaker: Any, role: str, module_name: str, put_model: Callable[..., str], eventually: Callable[..., Any]
+) -> Iterator[str]:
+    """One endpoint with the variant "only" for all tests of this file."""
+    container = {"Image": "pytorch", "ModelDataUrl": put_model(module_name, "yes")}
+    sagemaker.create_model(ModelName=module_name, ExecutionRoleArn=role, PrimaryContainer=container)
+    variant = {"VariantName": "only", "ModelName": module_name, "InstanceType": "ml.m5.large"}
+    sagemaker.create_endpoint_config(
+        EndpointConfigName=module_name, ProductionVariants=[{**variant, "InitialInstanceCount": 1}]
+    )
+    sagemaker.create_endpoint(EndpointName=module_name, EndpointConfigName=module_name)
+    sagemaker.get_waiter("endpoint_in_service").wait(
+        EndpointName=module_name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    yield module_name
+    sagemaker.delete_endpoint(EndpointName=module_name)
+
+
+@pytest.fixture
+def invoke(local_aws: Any, endpoint: str) -> Callable[..., Any]:
+    """Send a body to the endpoint."""
+    runtime = local_aws.client("sagemaker-runtime")
+
+    def send(body: bytes, content_type: str = "application/json") -> Any:
+        return runtime.invoke_endpoint(EndpointName=endpoint, Body=body, ContentType=content_type)
+
+    return send
+
+
+def test_an_answer_names_its_variant_and_content_type(invoke: Callable[..., Any]) -> None:
+    response = invoke(b"{}")
+    assert response["InvokedProductionVariant"] == "only"
+    assert response["ContentType"] == "application/json"
+    assert response["ResponseMetadata"]["RequestId"]
+    assert json.load(response["Body"])["answer"] == "yes"
+
+
+def test_six_megabytes_reach_the_model(invoke: Callable[..., Any]) -> None:
+    body = bytes(range(256)) * (6 * 4096)
+    response = invoke(body, "application/octet-stream")
+    assert response["Body"].read() == b"6291456"
+    assert response["ContentType"] == "text/plain"
+
+
+def test_a_status_that_the_model_sets_is_the_original_status_of_a_model_error(
+    invoke: Callable[..., Any],
+) -> None:
+    with pytest.raises(ClientError) as raised:
+        invoke(b"a,b", "text/csv")
+    answer = raised.value.response
+    assert answer["Error"]["Code"] == "ModelError"
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 424
+    assert answer["OriginalStatusCode"] == 415
+    assert json.loads(answer["OriginalMessage"]) == {"error": "no CSV here"}
+
+
+def test_after_a_refused_request_the_next_is_answered(invoke: Callable[..., Any]) -> None:
+    with pytest.raises(ClientError):
+        invoke(b"a,b", "text/csv")
+    assert json.load(invoke(b"{}")["Body"])["answer"] == "yes"
+
+
+def test_an_exception_in_the_model_is_a_model_error_of_status_500(invoke: Callable[..., Any]) -> None:
+    with pytest.raises(ClientError, match="the model stumbled") as raised:
+        invoke(b'{"fail": true}')
+    assert raised.value.response["OriginalStatusCode"] == 500
+
+
+def test_an_unknown_endpoint_is_a_validation_error(local_aws: Any) -> None:
+    runtime = local_aws.client("sagemaker-runtime")
+    with pytest.raises(
+        ClientError, match=r"ValidationError.*Endpoint none of account 123456789012 not found"
+    ):
+        runtime.invoke_endpoint(EndpointName="none", Body=b"{}")
+
+
+def test_invocations_latency_and_errors_are_in_cloudwatch(
+    local_aws: Any, endpoint: str, invoke: Callable[..., Any], eventually: Callable[..., Any]
+) -> None:
+    invoke(b"{}")
+    with pytest.raises(ClientError):
+        invoke(b"a,b", "text/csv")
+    with pytest.raises(ClientError):
+        invoke(b'{"fail": true}')
+    cloudwatch = local_aws.client("cloudwatch")
+    now = datetime.datetime.now(datetime.UTC)
+
+    def total(metric: str) -> float:
+        points = cloudwatch.get_metric_statistics(
+            Namespace="AWS/SageMaker",
+            MetricName=metric,
+            Dimensions=[
+                {"Name": "EndpointName", "Value": endpoint},
+                {"Name": "VariantName", "Value": "only"},
+            ],
+            StartTime=now - datetime.timedelta(minutes=10),
+            EndTime=now + datetime.timedelta(minutes=10),
+            Period=3600,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        return sum(point["Sum"] for point in points)
+
+    eventually(lambda: total("Invocation5XXErrors") >= 1, 10)
+    assert total("Invocation4XXErrors") >= 1
+    assert total("Invocations") >= 3
+    assert total("ModelLatency") > 0
+
+
+def test_the_way_to_the_model_and_back_is_short(
+    invoke: Callable[..., Any], record_property: Callable[[str, object], None]
+) -> None:
+    def seconds() -> float:
+        started = time.perf_counter()
+        invoke(b"{}")["Body"].read()
+        return time.perf_counter() - started
+
+    median = statistics.median(seconds() for _ in range(200))
+    record_property("median_milliseconds", median * 1000)
+    assert median < 0.05

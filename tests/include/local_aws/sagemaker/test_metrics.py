@@ -1,0 +1,19 @@
+"""Metrics in the lines of a log."""
+
+import pytest
+
+from include.local_aws.errors import AwsError
+from include.local_aws.sagemaker.metrics import MetricReader
+
+
+def test_the_last_value_counts_also_within_a_line() -> None:
+    reader = MetricReader([{"Name": "loss", "Regex": r"loss=(\S+)"}])
+    for line in ("loss=3 loss=2", "no metric", "loss=1.5e-1", "loss=nan", "loss=unknown"):
+        reader.read(line)
+    assert [(metric["MetricName"], metric["Value"]) for metric in reader.final()] == [("loss", 0.15)]
+
+
+@pytest.mark.parametrize(("regex", "complaint"), [("loss=(", "is invalid"), ("loss=.*", "has no group")])
+def test_a_regular_expression_must_find_a_value(regex: str, complaint: str) -> None:
+    with pytest.raises(AwsError, match=complaint):
+        MetricReader([{"Name": "loss", "Regex": regex}])

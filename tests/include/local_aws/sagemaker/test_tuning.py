@@ -1,0 +1,209 @@
+"""Hyperparameter tuning jobs, driven as any user of boto3 drives them; and how values are drawn."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from include.local_aws.sagemaker.tuning import sample
+
+SCRIPT = """
+import argparse, time
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float)
+parser.add_argument("--seconds", type=float, default=0)
+arguments, _ = parser.parse_known_args()
+time.sleep(arguments.seconds)
+print(f"score={arguments.lr}", flush=True)
+"""
+ENDED = ("Completed", "Failed", "Stopped")
+
+
+@pytest.fixture(scope="module")
+def tune(sagemaker: Any, training_request: Callable[..., dict[str, Any]]) -> Callable[..., None]:
+    """Start a tuning job that maximises the learning rate, with one training job at a time."""
+
+    def tune(name: str, jobs: int, **hyperparameters: str) -> None:
+        definition = training_request(name, SCRIPT, HyperParameters=hyperparameters)
+        del definition["TrainingJobName"]
+        definition["StaticHyperParameters"] = definition.pop("HyperParameters")
+        definition["AlgorithmSpecification"]["MetricDefinitions"] = [
+            {"Name": "score", "Regex": "score=([0-9.e-]+)"}
+        ]
+        sagemaker.create_hyper_parameter_tuning_job(
+            HyperParameterTuningJobName=name,
+            HyperParameterTuningJobConfig={
+                "Strategy": "Random",
+                "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "score"},
+                "ResourceLimits": {"MaxNumberOfTrainingJobs": jobs, "MaxParallelTrainingJobs": 1},
+                "RandomSeed": 1,
+                "ParameterRanges": {
+                    "ContinuousParameterRanges": [{"Name": "lr", "MinValue": "0.01", "MaxValue": "0.2"}]
+                },
+            },
+            TrainingJobDefinition=definition,
+            Tags=[{"Key": "project", "Value": name}],
+        )
+
+    return tune
+
+
+@pytest.fixture(scope="module")
+def describe(sagemaker: Any) -> Callable[[str], dict[str, Any]]:
+    return lambda name: sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+
+
+@pytest.fixture(scope="module")
+def completed(
+    module_name: str,
+    tune: Callable[..., None],
+    describe: Callable[[str], dict[str, Any]],
+    eventually: Callable[..., Any],
+) -> dict[str, Any]:
+    """The description of a tuning job at its end; meanwhile never more ran than were allowed."""
+    tune(module_name, 2)
+
+    def ended() -> bool:
+        job = describe(module_name)
+        assert job["TrainingJobStatusCounters"]["InProgress"] <= 1
+        return job["HyperParameterTuningJobStatus"] in ENDED
+
+    eventually(ended)
+    return describe(module_name)
+
+
+@pytest.fixture
+def summaries(sagemaker: Any, completed: dict[str, Any]) -> Callable[..., list[dict[str, Any]]]:
+    """List the training jobs of the completed tuning job."""
+
+    def listed(**options: str) -> list[dict[str, Any]]:
+        return sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(
+            HyperParameterTuningJobName=completed["HyperParameterTuningJobName"], **options
+        )["TrainingJobSummaries"]
+
+    return listed
+
+
+def test_the_best_training_job_is_the_one_with_the_best_objective(
+    completed: dict[str, Any], summaries: Callable[..., list[dict[str, Any]]]
+) -> None:
+    assert completed["HyperParameterTuningJobStatus"] == "Completed"
+    best = completed["BestTrainingJob"]
+    value = best["FinalHyperParameterTuningJobObjectiveMetric"]["Value"]
+    assert value == max(float(job["TunedHyperParameters"]["lr"]) for job in summaries())
+    assert value == float(best["TunedHyperParameters"]["lr"])
+
+
+def test_jobs_and_objectives_are_counted(completed: dict[str, Any]) -> None:
+    assert completed["TrainingJobStatusCounters"] == {
+        "Completed": 2,
+        "InProgress": 0,
+        "RetryableError": 0,
+        "NonRetryableError": 0,
+        "Stopped": 0,
+    }
+    assert completed["ObjectiveStatusCounters"] == {"Succeeded": 2, "Pending": 0, "Failed": 0}
+
+
+def test_training_jobs_are_listed_by_their_objective(summaries: Callable[..., list[dict[str, Any]]]) -> None:
+    listed = summaries(SortBy="FinalObjectiveMetricValue", SortOrder="Descending")
+    values = [job["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] for job in listed]
+    assert len(values) == 2
+    assert values == sorted(values, reverse=True)
+
+
+def test_training_jobs_belong_to_the_tuning_job_and_carry_its_tags(
+    sagemaker: Any, completed: dict[str, Any]
+) -> None:
+    name = completed["BestTrainingJob"]["TrainingJobName"]
+    job = sagemaker.describe_training_job(TrainingJobName=name)
+    assert job["TuningJobArn"] == completed["HyperParameterTuningJobArn"]
+    tags = sagemaker.list_tags(ResourceArn=job["TrainingJobArn"])["Tags"]
+    assert tags == [{"Key": "project", "Value": completed["HyperParameterTuningJobName"]}]
+
+
+def test_tuning_jobs_are_listed_with_their_strategy(sagemaker: Any, completed: dict[str, Any]) -> None:
+    [listed] = sagemaker.list_hyper_parameter_tuning_jobs(
+        NameContains=completed["HyperParameterTuningJobName"]
+    )["HyperParameterTuningJobSummaries"]
+    assert (listed["Strategy"], listed["HyperParameterTuningJobStatus"]) == ("Random", "Completed")
+
+
+def test_an_ended_job_cannot_be_stopped(sagemaker: Any, completed: dict[str, Any]) -> None:
+    with pytest.raises(ClientError, match=r"ValidationException.*is in status Completed"):
+        sagemaker.stop_hyper_parameter_tuning_job(
+            HyperParameterTuningJobName=completed["HyperParameterTuningJobName"]
+        )
+
+
+def test_stopping_stops_the_training_jobs(
+    sagemaker: Any,
+    name: str,
+    tune: Callable[..., None],
+    describe: Callable[[str], dict[str, Any]],
+    eventually: Callable[..., Any],
+) -> None:
+    tune(name, 2, seconds="300")
+    eventually(lambda: describe(name)["TrainingJobStatusCounters"]["InProgress"] == 1)
+    sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    eventually(lambda: describe(name)["HyperParameterTuningJobStatus"] == "Stopped")
+    assert describe(name)["TrainingJobStatusCounters"]["Stopped"] == 1
+
+
+def test_a_job_without_an_objective_fails(
+    name: str,
+    tune: Callable[..., None],
+    describe: Callable[[str], dict[str, Any]],
+    eventually: Callable[..., Any],
+) -> None:
+    tune(name, 1, seconds="none-at-all")  # argparse refuses it
+    eventually(lambda: describe(name)["HyperParameterTuningJobStatus"] == "Failed")
+    assert "No training job succeeded" in describe(name)["FailureReason"]
+
+
+def test_a_missing_job_is_a_validation_exception(describe: Callable[[str], dict[str, Any]]) -> None:
+    with pytest.raises(ClientError, match=r"ValidationException.*Could not find hyperparameter tuning job"):
+        describe("none")
+
+
+def test_a_seed_repeats_the_sample() -> None:
+    ranges = {"ContinuousParameterRanges": [_range("lr", "0.1", "0.9")]}
+    assert sample(ranges, random.Random(3)) == sample(ranges, random.Random(3))
+    assert sample(ranges, random.Random(3)) != sample(ranges, random.Random(4))
+
+
+def test_integers_reach_both_ends_of_their_range() -> None:
+    ranges = {"IntegerParameterRanges": [_range("batch", "1", "3")]}
+    assert {value["batch"] for value in _samples(ranges)} == {"1", "2", "3"}
+
+
+def test_categories_are_given_as_they_are() -> None:
+    ranges = {"CategoricalParameterRanges": [{"Name": "optimizer", "Values": ['"sgd"', '"adam"']}]}
+    assert {value["optimizer"] for value in _samples(ranges)} == {'"sgd"', '"adam"'}
+
+
+@pytest.mark.parametrize(
+    ("scaling", "low", "logarithmic"),
+    [
+        pytest.param("Logarithmic", "0.01", True, id="logarithmic"),
+        pytest.param("Linear", "0.0001", False, id="linear"),
+        pytest.param("Auto", "0.0001", True, id="auto, wide range"),
+        pytest.param("Auto", "0.01", False, id="auto, narrow range"),
+    ],
+)
+def test_scaling_decides_how_many_values_are_small(scaling: str, low: str, logarithmic: bool) -> None:
+    ranges = {"ContinuousParameterRanges": [{**_range("lr", low, "1"), "ScalingType": scaling}]}
+    values = [float(value["lr"]) for value in _samples(ranges)]
+    assert all(float(low) <= value <= 1 for value in values)
+    assert (sum(value < 0.1 for value in values) > 60) == logarithmic
+
+
+def _range(name: str, low: str, high: str) -> dict[str, str]:
+    return {"Name": name, "MinValue": low, "MaxValue": high}
+
+
+def _samples(ranges: dict[str, Any]) -> list[dict[str, str]]:
+    chance = random.Random(5)
+    return [sample(ranges, chance) for _ in range(200)]

@@ -1,0 +1,632 @@
+"""Functions called through local AWS as a user would call them, with boto3."""
+
+import base64
+import io
+import json
+import re
+import threading
+import time
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+Eventually = Callable[..., Any]
+
+ECHO = """
+import os
+COLD = True
+def handler(event, context):
+    global COLD
+    was_cold, COLD = COLD, False
+    return {"event": event, "pid": os.getpid(), "cold": was_cold, "version": context.function_version}
+"""
+
+
+def package(code: str, name: str = "app.py") -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(name, code)
+    return content.getvalue()
+
+
+class Function:
+    """A function in the running local AWS."""
+
+    def __init__(self, client: Any, role: str, code: str, **settings: Any) -> None:
+        self.client = client
+        self.name = f"function-{uuid.uuid4().hex[:8]}"
+        self.arn: str = client.create_function(
+            FunctionName=self.name,
+            Role=role,
+            Runtime="python3.11",
+            Handler="app.handler",
+            Code={"ZipFile": package(code)},
+            **settings,
+        )["FunctionArn"]
+
+    def invoke(self, event: Any = None, **settings: Any) -> dict[str, Any]:
+        """The response, with its payload read."""
+        if event is not None:
+            settings["Payload"] = json.dumps(event)
+        response = self.client.invoke(FunctionName=self.name, **settings)
+        response["Payload"] = response["Payload"].read()
+        return response
+
+    def call(self, event: Any = None, **settings: Any) -> Any:
+        """What the handler returned."""
+        response = self.invoke(event, **settings)
+        assert "FunctionError" not in response, response["Payload"]
+        return json.loads(response["Payload"])
+
+    def fail(self, event: Any = None, **settings: Any) -> dict[str, Any]:
+        """The error it answered."""
+        response = self.invoke(event, **settings)
+        assert response["FunctionError"] == "Unhandled"
+        return json.loads(response["Payload"])
+
+    def update(self, code: str) -> None:
+        self.client.update_function_code(FunctionName=self.name, ZipFile=package(code))
+
+    def publish(self) -> str:
+        return self.client.publish_version(FunctionName=self.name)["Version"]
+
+    def alias(self, version: str) -> None:
+        self.client.create_alias(FunctionName=self.name, Name="live", FunctionVersion=version)
+
+    def provision(self, count: int, qualifier: str = "live") -> dict[str, Any]:
+        return self.client.put_provisioned_concurrency_config(
+            FunctionName=self.name, Qualifier=qualifier, ProvisionedConcurrentExecutions=count
+        )
+
+    def provisioned(self, qualifier: str = "live") -> dict[str, Any]:
+        return self.client.get_provisioned_concurrency_config(FunctionName=self.name, Qualifier=qualifier)
+
+
+@pytest.fixture(scope="module")
+def role(local_aws: Any) -> str:
+    role = local_aws.client("iam").create_role(RoleName="function", AssumeRolePolicyDocument="{}")
+    return role["Role"]["Arn"]
+
+
+@pytest.fixture
+def create(local_aws: Any, role: str) -> Iterator[Callable[..., Function]]:
+    """Creates functions, and deletes them after the test."""
+    client, functions = local_aws.client("lambda"), []
+
+    def create_function(code: str, **settings: Any) -> Function:
+        functions.append(Function(client, role, code, **settings))
+        return functions[-1]
+
+    yield create_function
+    for function in functions:
+        try:
+            client.delete_function(FunctionName=function.name)
+        except client.exceptions.ResourceNotFoundException:
+            continue
+
+
+@pytest.fixture
+def pids(local_aws: Any) -> Callable[[], set[int]]:
+    """The processes of execution environments that run now."""
+    return lambda: {child.pid for child in local_aws.children() if "worker.py" in " ".join(child.cmdline())}
+
+
+class TestInvoke:
+    def test_the_functions_own_code_answers(self, create: Callable[..., Function]) -> None:
+        response = create(ECHO).invoke({"a": [1, "ä"]})
+        assert json.loads(response["Payload"])["event"] == {"a": [1, "ä"]}
+        assert response["StatusCode"] == 200
+        assert response["ExecutedVersion"] == "$LATEST"
+        assert "FunctionError" not in response
+
+    def test_no_payload_is_an_empty_event(self, create: Callable[..., Function]) -> None:
+        assert create(ECHO).call()["event"] == {}
+
+    def test_a_warm_environment_is_used_again(self, create: Callable[..., Function]) -> None:
+        function = create(ECHO)
+        first, second = function.call({}), function.call({})
+        assert (first["cold"], second["cold"]) == (True, False)
+        assert first["pid"] == second["pid"]
+
+    def test_calls_at_the_same_time_get_an_environment_each(self, create: Callable[..., Function]) -> None:
+        function = create("import os, time\ndef handler(e, c):\n    time.sleep(1)\n    return os.getpid()\n")
+        answers: list[int] = []
+        threads = [threading.Thread(target=lambda: answers.append(function.call())) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(set(answers)) == 3
+
+    def test_a_function_is_found_by_its_arn(self, create: Callable[..., Function]) -> None:
+        function = create(ECHO)
+        response = function.client.invoke(FunctionName=function.arn)
+        assert response["StatusCode"] == 200
+
+    def test_an_unknown_function_is_not_found(self, local_aws: Any) -> None:
+        client = local_aws.client("lambda")
+        with pytest.raises(client.exceptions.ResourceNotFoundException, match="Function not found: arn:aws"):
+            client.invoke(FunctionName="nobody")
+
+    def test_a_payload_that_is_not_json_is_refused(self, create: Callable[..., Function]) -> None:
+        function = create(ECHO)
+        with pytest.raises(function.client.exceptions.InvalidRequestContentException):
+            function.client.invoke(FunctionName=function.name, Payload=b"{")
+
+    def test_a_dry_run_runs_nothing(
+        self, create: Callable[..., Function], pids: Callable[[], set[int]]
+    ) -> None:
+        before = pids()
+        assert create(ECHO).invoke({}, InvocationType="DryRun")["StatusCode"] == 204
+        assert pids() <= before
+
+    def test_an_event_is_accepted_at_once_and_run_afterwards(
+        self, create: Callable[..., Function], tmp_path: Path, eventually: Eventually
+    ) -> None:
+        function = create("def handler(event, context):\n    open(event, 'w').write('ran')\n")
+        done = tmp_path / "done"
+        assert function.invoke(str(done), InvocationType="Event")["StatusCode"] == 202
+        assert eventually(lambda: done.exists() and done.read_text() == "ran")
+
+    def test_a_zip_that_leads_out_of_its_folder_is_refused(
+        self, create: Callable[..., Function], local_aws: Any
+    ) -> None:
+        function = create(ECHO)
+        function.client.update_function_code(
+            FunctionName=function.name, ZipFile=package("x = 1", "../../escaped.py")
+        )
+        with pytest.raises(function.client.exceptions.InvalidZipFileException, match="escaped"):
+            function.invoke({})
+        assert list(local_aws.state_dir.rglob("escaped.py")) == []
+
+
+class TestSurroundings:
+    def test_the_environment_is_lambdas_and_the_functions_own(
+        self, create: Callable[..., Function], local_aws: Any
+    ) -> None:
+        code = "import os\ndef handler(event, context):\n    return dict(os.environ)\n"
+        function = create(code, Environment={"Variables": {"COLOUR": "blue"}}, MemorySize=256)
+        found = function.call()
+        assert found["COLOUR"] == "blue"
+        assert found["AWS_LAMBDA_FUNCTION_NAME"] == function.name
+        assert found["AWS_LAMBDA_FUNCTION_VERSION"] == "$LATEST"
+        assert found["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "256"
+        assert found["AWS_REGION"] == "us-east-1"
+        assert found["AWS_ENDPOINT_URL"] == local_aws.url
+        assert Path(found["LAMBDA_TASK_ROOT"], "app.py").is_file()
+
+    def test_nothing_of_the_servers_environment_or_path_is_seen(
+        self, create: Callable[..., Function]
+    ) -> None:
+        code = "import os, sys\ndef handler(event, context):\n    return [list(os.environ), sys.path]\n"
+        names, path = create(code).call()
+        assert "HOME" not in names
+        assert "PYTHONPATH" not in names
+        assert not {str(REPOSITORY), ""} & set(path)
+        assert not any("awslambda" in folder for folder in path)
+
+    def test_the_function_reaches_local_aws(self, create: Callable[..., Function], local_aws: Any) -> None:
+        local_aws.client("s3").create_bucket(Bucket="seen-from-lambda")
+        code = """
+import boto3
+s3 = boto3.client("s3")
+def handler(event, context):
+    return [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+"""
+        assert "seen-from-lambda" in create(code, Timeout=30).call()
+
+    def test_the_context_tells_of_function_and_request(self, create: Callable[..., Function]) -> None:
+        code = """
+def handler(event, context):
+    return {name: getattr(context, name) for name in event} | {"ms": context.get_remaining_time_in_millis()}
+"""
+        function = create(code, Timeout=7)
+        names = ["function_name", "function_version", "invoked_function_arn", "memory_limit_in_mb"]
+        found = function.call([*names, "aws_request_id", "log_group_name", "log_stream_name"])
+        assert found["function_name"] == function.name
+        assert found["function_version"] == "$LATEST"
+        assert found["invoked_function_arn"] == function.arn
+        assert found["memory_limit_in_mb"] == "128"
+        assert uuid.UUID(found["aws_request_id"])
+        assert found["log_group_name"] == f"/aws/lambda/{function.name}"
+        assert 5_000 < found["ms"] <= 7_000
+
+
+class TestErrors:
+    def test_an_exception_is_answered_with_its_type_message_and_stack(
+        self, create: Callable[..., Function]
+    ) -> None:
+        error = create("def handler(event, context):\n    raise KeyError('colour')\n").fail()
+        assert (error["errorType"], error["errorMessage"]) == ("KeyError", "'colour'")
+        [frame] = error["stackTrace"]
+        assert "raise KeyError('colour')" in frame
+
+    def test_an_environment_outlives_an_exception(self, create: Callable[..., Function]) -> None:
+        function = create("import os\ndef handler(event, context):\n    raise ValueError(os.getpid())\n")
+        assert function.fail()["errorMessage"] == function.fail()["errorMessage"]
+
+    def test_a_timeout_kills_the_environment(
+        self, create: Callable[..., Function], pids: Callable[[], set[int]]
+    ) -> None:
+        before = pids()
+        function = create("import time\ndef handler(event, context):\n    time.sleep(60)\n", Timeout=1)
+        started = time.monotonic()
+        error = function.fail()
+        assert time.monotonic() - started < 5
+        assert error["errorType"] == "Sandbox.Timedout"
+        assert re.fullmatch(
+            r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ [0-9a-f-]{36} Task timed out after 1\.00 seconds",
+            error["errorMessage"],
+        )
+        assert pids() <= before
+
+    def test_the_call_after_a_timeout_gets_a_new_environment(self, create: Callable[..., Function]) -> None:
+        code = "import time\ndef handler(event, context):\n    time.sleep(event)\n    return 'awake'\n"
+        function = create(code, Timeout=1)
+        function.fail(60)
+        assert function.call(0) == "awake"
+
+    @pytest.mark.parametrize(
+        ("statement", "reason"),
+        [
+            pytest.param("sys.exit(0)", "Runtime exited without providing a reason", id="exit 0"),
+            pytest.param("sys.exit(3)", "Runtime exited with error: exit status 3", id="exit 3"),
+            pytest.param("os.kill(os.getpid(), 9)", "Runtime exited with error: signal: 9", id="killed"),
+        ],
+    )
+    def test_an_exit_is_an_error_of_the_runtime(
+        self, create: Callable[..., Function], statement: str, reason: str
+    ) -> None:
+        error = create(f"import os, sys\ndef handler(event, context):\n    {statement}\n").fail()
+        assert error["errorType"] == "Runtime.ExitError"
+        assert error["errorMessage"].endswith(f" Error: {reason}")
+
+    @pytest.mark.parametrize(
+        ("code", "error_type", "message"),
+        [
+            pytest.param(
+                "import nowhere",
+                "Runtime.ImportModuleError",
+                "Unable to import module 'app': No module named 'nowhere'",
+                id="import",
+            ),
+            pytest.param(
+                "def other(): ...",
+                "Runtime.HandlerNotFound",
+                "Handler 'handler' missing on module 'app'",
+                id="no handler",
+            ),
+            pytest.param("def handler(", "Runtime.UserCodeSyntaxError", "Syntax error in", id="syntax"),
+            pytest.param("raise OSError('no model')", "OSError", "no model", id="exception"),
+            pytest.param("import sys; sys.exit(2)", "Runtime.ExitError", "RequestId: ", id="exit"),
+        ],
+    )
+    def test_code_that_cannot_be_imported_says_why(
+        self, create: Callable[..., Function], code: str, error_type: str, message: str
+    ) -> None:
+        error = create(code).fail()
+        assert error["errorType"] == error_type
+        assert error["errorMessage"].startswith(message)
+
+    def test_an_answer_that_is_not_json_is_an_error(self, create: Callable[..., Function]) -> None:
+        assert create("def handler(e, c):\n    return {1, 2}\n").fail()["errorType"] == "Runtime.MarshalError"
+
+    def test_an_answer_above_six_megabytes_is_an_error(self, create: Callable[..., Function]) -> None:
+        error = create("def handler(e, c):\n    return 'x' * 6_300_000\n").fail()
+        assert error["errorType"] == "Function.ResponseSizeTooLarge"
+
+
+class TestLogs:
+    CODE = """
+import logging
+def handler(event, context):
+    print("seen", event)
+    logging.warning("careful")
+    return context.log_stream_name
+"""
+
+    def test_the_tail_holds_what_this_call_logged(self, create: Callable[..., Function]) -> None:
+        response = create(self.CODE).invoke({"a": 1}, LogType="Tail")
+        lines = base64.b64decode(response["LogResult"]).decode().splitlines()
+        request_id = response["ResponseMetadata"]["RequestId"]
+        assert lines[0] == f"START RequestId: {request_id} Version: $LATEST"
+        assert lines[1] == "seen {'a': 1}"
+        assert re.fullmatch(rf"\[WARNING\]\t\S+Z\t{request_id}\tcareful", lines[2])
+        assert lines[3] == f"END RequestId: {request_id}"
+        assert re.match(
+            rf"REPORT RequestId: {request_id}\tDuration: .* ms\t.*\tInit Duration: .* ms$", lines[4]
+        )
+
+    def test_without_being_asked_no_tail_is_sent(self, create: Callable[..., Function]) -> None:
+        assert "LogResult" not in create(self.CODE).invoke({})
+
+    def test_cloudwatch_has_a_stream_for_each_environment(
+        self, create: Callable[..., Function], local_aws: Any, eventually: Eventually
+    ) -> None:
+        function, logs = create(self.CODE), local_aws.client("logs")
+        stream = function.call({"a": 1})
+
+        def messages() -> list[str]:
+            events = logs.get_log_events(logGroupName=f"/aws/lambda/{function.name}", logStreamName=stream)
+            return [event["message"] for event in events["events"]]
+
+        eventually(lambda: any(line.startswith("REPORT") for line in messages()), 10)
+        assert "seen {'a': 1}" in messages()
+        assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", stream)
+
+    def test_a_traceback_is_logged(self, create: Callable[..., Function]) -> None:
+        response = create("def handler(e, c):\n    raise ValueError('no')\n").invoke({}, LogType="Tail")
+        assert "[ERROR] ValueError: no\nTraceback" in base64.b64decode(response["LogResult"]).decode()
+
+
+class TestChanges:
+    def test_new_code_gets_a_new_environment_and_the_old_one_ends(
+        self, create: Callable[..., Function], pids: Callable[[], set[int]], eventually: Eventually
+    ) -> None:
+        function = create(ECHO)
+        old = function.call()["pid"]
+        function.update("def handler(event, context):\n    return 'new'\n")
+        assert function.call() == "new"
+        eventually(lambda: old not in pids(), 10)
+
+    def test_new_configuration_gets_a_new_environment(self, create: Callable[..., Function]) -> None:
+        function = create("import os\ndef handler(event, context):\n    return os.environ.get('COLOUR')\n")
+        assert function.call() is None
+        function.client.update_function_configuration(
+            FunctionName=function.name, Environment={"Variables": {"COLOUR": "red"}}
+        )
+        assert function.call() == "red"
+
+    def test_a_deleted_functions_environment_ends(
+        self, create: Callable[..., Function], pids: Callable[[], set[int]], eventually: Eventually
+    ) -> None:
+        function = create(ECHO)
+        pid = function.call()["pid"]
+        function.client.delete_function(FunctionName=function.name)
+        eventually(lambda: pid not in pids(), 10)
+
+    def test_updates_are_successful_for_boto3s_waiters(self, create: Callable[..., Function]) -> None:
+        function = create(ECHO)
+        function.client.get_waiter("function_active_v2").wait(FunctionName=function.name)
+        function.update("def handler(event, context): ...\n")
+        function.client.get_waiter("function_updated_v2").wait(FunctionName=function.name)
+        configuration = function.client.get_function_configuration(FunctionName=function.name)
+        assert configuration["LastUpdateStatus"] == "Successful"
+
+
+class TestVersionsAndAliases:
+    def test_a_version_keeps_the_code_it_was_published_with(self, create: Callable[..., Function]) -> None:
+        function = create("def handler(event, context):\n    return 'old'\n")
+        version = function.publish()
+        function.update("def handler(event, context):\n    return 'new'\n")
+        response = function.invoke({}, Qualifier=version)
+        assert (json.loads(response["Payload"]), response["ExecutedVersion"]) == ("old", version)
+        assert function.call() == "new"
+
+    def test_an_alias_runs_the_version_it_points_to(self, create: Callable[..., Function]) -> None:
+        function = create(ECHO)
+        first = function.publish()
+        function.alias(first)
+        function.update(ECHO + "# second\n")
+        second = function.publish()
+        assert function.call(Qualifier="live")["version"] == first
+        function.client.update_alias(FunctionName=function.name, Name="live", FunctionVersion=second)
+        assert function.call(Qualifier="live")["version"] == second
+
+    def test_the_context_names_the_alias_that_was_called(self, create: Callable[..., Function]) -> None:
+        function = create("def handler(event, context):\n    return context.invoked_function_arn\n")
+        function.alias(function.publish())
+        assert function.call(Qualifier="live") == f"{function.arn}:live"
+
+    def test_an_alias_with_weights_sends_a_share_to_another_version(
+        self, create: Callable[..., Function]
+    ) -> None:
+        function = create(ECHO)
+        first = function.publish()
+        function.update(ECHO + "# second\n")
+        second = function.publish()
+        function.alias(first)
+        function.client.update_alias(
+            FunctionName=function.name,
+            Name="live",
+            RoutingConfig={"AdditionalVersionWeights": {second: 1.0}},
+        )
+        assert function.call(Qualifier="live")["version"] == second
+
+    def test_a_version_that_an_alias_uses_cannot_be_deleted(self, create: Callable[..., Function]) -> None:
+        function = create(ECHO)
+        version = function.publish()
+        function.alias(version)
+        with pytest.raises(function.client.exceptions.ResourceConflictException, match=r"\[live\]"):
+            function.client.delete_function(FunctionName=function.name, Qualifier=version)
+        function.client.delete_alias(FunctionName=function.name, Name="live")
+        function.client.delete_function(FunctionName=function.name, Qualifier=version)
+        with pytest.raises(function.client.exceptions.ResourceNotFoundException):
+            function.invoke({}, Qualifier=version)
+
+    def test_a_deleted_alias_is_not_found(self, create: Callable[..., Function]) -> None:
+        function = create(ECHO)
+        function.alias(function.publish())
+        assert function.client.get_alias(FunctionName=function.name, Name="live")["FunctionVersion"] == "1"
+        function.client.delete_alias(FunctionName=function.name, Name="live")
+        with pytest.raises(function.client.exceptions.ResourceNotFoundException):
+            function.client.get_alias(FunctionName=function.name, Name="live")
+        with pytest.raises(function.client.exceptions.ResourceNotFoundException):
+            function.invoke({}, Qualifier="live")
+
+
+class TestProvisionedConcurrency:
+    def test_it_is_in_progress_and_then_ready(
+        self, create: Callable[..., Function], pids: Callable[[], set[int]], eventually: Eventually
+    ) -> None:
+        function = create(ECHO)
+        function.alias(function.publish())
+        before = pids()
+        answer = function.provision(2)
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] == 202
+        assert answer["Status"] == "IN_PROGRESS"
+        eventually(lambda: function.provisioned()["Status"] == "READY", 20)
+        assert function.provisioned()["AvailableProvisionedConcurrentExecutions"] == 2
+        assert len(pids() - before) == 2
+
+    def test_ready_means_the_handler_is_imported_and_the_first_call_uses_that(
+        self, create: Callable[..., Function], pids: Callable[[], set[int]], eventually: Eventually
+    ) -> None:
+        function = create("import os, time\ntime.sleep(1)\n" + ECHO)
+        function.alias(function.publish())
+        function.provision(1)
+        eventually(lambda: function.provisioned()["Status"] == "READY", 20)
+        running = pids()
+        started = time.monotonic()
+        assert function.call(Qualifier="live")["pid"] in running
+        assert time.monotonic() - started < 1
+
+    def test_more_calls_than_provisioned_run_on_demand(
+        self, create: Callable[..., Function], eventually: Eventually
+    ) -> None:
+        code = """
+import os, time
+def handler(event, context):
+    time.sleep(1)
+    return os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"]
+"""
+        function = create(code)
+        function.alias(function.publish())
+        function.provision(1)
+        eventually(lambda: function.provisioned()["Status"] == "READY", 20)
+        kinds: list[str] = []
+        threads = [
+            threading.Thread(target=lambda: kinds.append(function.call(Qualifier="live"))) for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(kinds) == ["on-demand", "provisioned-concurrency"]
+
+    def test_it_follows_its_alias_to_another_version(
+        self, create: Callable[..., Function], pids: Callable[[], set[int]], eventually: Eventually
+    ) -> None:
+        function = create(ECHO)
+        function.alias(function.publish())
+        function.provision(1)
+        eventually(lambda: function.provisioned()["Status"] == "READY", 20)
+        old = function.call(Qualifier="live")["pid"]
+        function.update(ECHO + "# second\n")
+        function.client.update_alias(
+            FunctionName=function.name, Name="live", FunctionVersion=function.publish()
+        )
+        eventually(lambda: old not in pids(), 10)
+        eventually(lambda: function.provisioned()["Status"] == "READY", 20)
+        assert function.call(Qualifier="live")["version"] == "2"
+
+    def test_an_environment_that_died_is_replaced(
+        self, create: Callable[..., Function], pids: Callable[[], set[int]], eventually: Eventually
+    ) -> None:
+        function = create("import os\ndef handler(event, context):\n    os._exit(1) if event else None\n")
+        function.alias(function.publish())
+        before = pids()
+        function.provision(1)
+        eventually(lambda: function.provisioned()["Status"] == "READY", 20)
+        dead = pids() - before
+        function.fail({"die": True}, Qualifier="live")
+        eventually(lambda: len(pids() - before - dead) == 1, 20)
+
+    def test_code_that_cannot_be_imported_makes_it_fail(
+        self, create: Callable[..., Function], eventually: Eventually
+    ) -> None:
+        function = create("import nowhere")
+        function.alias(function.publish())
+        function.provision(1)
+        eventually(lambda: function.provisioned()["Status"] == "FAILED", 20)
+        assert function.provisioned()["StatusReason"] == "FUNCTION_ERROR_INIT_FAILURE"
+
+    @pytest.mark.parametrize("gone", ["configuration", "alias", "function"])
+    def test_its_processes_end_with_it(
+        self,
+        create: Callable[..., Function],
+        pids: Callable[[], set[int]],
+        eventually: Eventually,
+        gone: str,
+    ) -> None:
+        function = create(ECHO)
+        function.alias(function.publish())
+        before = pids()
+        function.provision(1)
+        eventually(lambda: function.provisioned()["Status"] == "READY", 20)
+        [pid] = pids() - before
+        if gone == "configuration":
+            function.client.delete_provisioned_concurrency_config(
+                FunctionName=function.name, Qualifier="live"
+            )
+        elif gone == "alias":
+            function.client.delete_alias(FunctionName=function.name, Name="live")
+        else:
+            function.client.delete_function(FunctionName=function.name)
+        eventually(lambda: pid not in pids(), 10)
+
+    def test_fewer_end_what_is_too_many(
+        self, create: Callable[..., Function], pids: Callable[[], set[int]], eventually: Eventually
+    ) -> None:
+        function = create(ECHO)
+        function.alias(function.publish())
+        before = pids()
+        function.provision(2)
+        eventually(lambda: function.provisioned()["Status"] == "READY", 20)
+        function.provision(1)
+        eventually(lambda: len(pids() - before) == 1, 10)
+
+    def test_all_of_a_function_are_listed(self, create: Callable[..., Function]) -> None:
+        function = create(ECHO)
+        version = function.publish()
+        function.alias(version)
+        function.provision(1)
+        function.provision(1, version)
+        listed = function.client.list_provisioned_concurrency_configs(FunctionName=function.name)
+        arns = [item["FunctionArn"] for item in listed["ProvisionedConcurrencyConfigs"]]
+        assert arns == [f"{function.arn}:{version}", f"{function.arn}:live"]
+
+    def test_the_latest_code_cannot_have_it(self, create: Callable[..., Function]) -> None:
+        function = create(ECHO)
+        with pytest.raises(
+            function.client.exceptions.InvalidParameterValueException, match="unpublished function versions"
+        ):
+            function.provision(1, "$LATEST")
+
+    def test_more_than_there_is_room_for_is_refused(self, create: Callable[..., Function]) -> None:
+        function = create(ECHO)
+        with pytest.raises(
+            function.client.exceptions.InvalidParameterValueException, match="unreserved concurrency"
+        ):
+            function.provision(1_000, function.publish())
+
+    def test_where_none_is_configured_none_is_found(self, create: Callable[..., Function]) -> None:
+        function = create(ECHO)
+        function.alias(function.publish())
+        with pytest.raises(
+            function.client.exceptions.ProvisionedConcurrencyConfigNotFoundException
+        ) as caught:
+            function.provisioned()
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+
+
+def test_a_tagged_function_is_found_by_the_tagging_api(
+    create: Callable[..., Function], local_aws: Any
+) -> None:
+    function = create(ECHO, Tags={"project": "tagged", "managed-by": "airflow"})
+    function.publish()
+    found = local_aws.client("resourcegroupstaggingapi").get_resources(
+        TagFilters=[{"Key": "project", "Values": ["tagged"]}]
+    )
+    assert [item["ResourceARN"] for item in found["ResourceTagMappingList"]] == [function.arn]
+
+
+def test_the_handler_of_this_repository_runs(create: Callable[..., Function]) -> None:
+    code = (REPOSITORY / "include" / "lambda_function" / "handler.py").read_text()
+    function = create(code, Timeout=30, Environment={"Variables": {"ENDPOINT_NAME": "nobody"}})
+    assert function.call({"url": "ftp://x"})["status"] == 400

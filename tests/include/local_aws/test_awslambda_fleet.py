@@ -1,0 +1,104 @@
+"""When environments are made, shared and ended; with real processes, and functions in this process's moto."""
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from include.local_aws.awslambda import fleet as fleet_module
+from include.local_aws.awslambda.fleet import Fleet
+from include.local_aws.awslambda.moto_functions import Function, find_function
+from include.local_aws.config import Config
+from include.local_aws.errors import AwsError
+from include.local_aws.processes import ChildProcesses
+
+
+@pytest.fixture
+def create(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Function]]:
+    """Creates functions whose handler answers None."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("app.py", "def handler(event, context): ...\n")
+    with mock_aws():
+        session = boto3.Session(
+            aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1"
+        )
+        session.client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")
+
+        def create_function(name: str) -> Function:
+            session.client("lambda").create_function(
+                FunctionName=name,
+                Role="arn:aws:iam::123456789012:role/role",
+                Runtime="python3.11",
+                Handler="app.handler",
+                Code={"ZipFile": content.getvalue()},
+            )
+            return find_function("us-east-1", name)
+
+        yield create_function
+
+
+@pytest.fixture
+def children() -> Iterator[ChildProcesses]:
+    children = ChildProcesses()
+    yield children
+    children.stop_all()
+
+
+@pytest.fixture
+def fleet(local_aws: Any, children: ChildProcesses, tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet whose environments end after a second, with the running server for its logs."""
+    config = Config(state_dir=tmp_path, port=int(local_aws.url.rsplit(":", 1)[1]))
+    fleet = Fleet(config, children, idle_seconds=1.0)
+    yield fleet
+    fleet.close()
+
+
+def use(fleet: Fleet, function: Function) -> Any:
+    """Take an environment for a moment; the same one again is the same object."""
+    with fleet.environment(function, None) as environment:
+        return environment
+
+
+def test_an_idle_environment_is_used_again_and_ends_after_a_while(
+    fleet: Fleet, create: Callable[[str], Function], eventually: Callable[..., Any]
+) -> None:
+    function = create("function")
+    environment = use(fleet, function)
+    assert use(fleet, function) is environment
+    eventually(lambda: not environment.alive, 5)
+    assert use(fleet, function) is not environment
+
+
+def test_no_more_than_the_limit_run_at_once(
+    fleet: Fleet, create: Callable[[str], Function], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_module, "CONCURRENCY_LIMIT", 1)
+    function = create("function")
+    with fleet.environment(function, None):
+        with pytest.raises(AwsError) as caught:
+            use(fleet, function)
+    assert (caught.value.code, caught.value.status) == ("TooManyRequestsException", 429)
+
+
+def test_an_idle_environment_makes_room_for_another_function(
+    fleet: Fleet, create: Callable[[str], Function], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_module, "CONCURRENCY_LIMIT", 1)
+    first = use(fleet, create("first"))
+    assert use(fleet, create("second")).alive
+    assert not first.alive
+
+
+def test_closing_ends_every_environment(fleet: Fleet, create: Callable[[str], Function]) -> None:
+    environment = use(fleet, create("function"))
+    fleet.close()
+    assert not environment.alive
+    with pytest.raises(AwsError, match="shutting down"):
+        use(fleet, environment.function)

@@ -1,0 +1,31 @@
+"""The settings of a server and the environment of its children."""
+
+from pathlib import Path
+
+import pytest
+
+from include.local_aws.config import Config
+
+
+def test_region_and_times_come_from_the_environment() -> None:
+    environ = {
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "LOCAL_AWS_SCALING_WINDOW": "5",
+        "LOCAL_AWS_STOP_GRACE": "1",
+    }
+    config = Config.from_environment(environ, state_dir=Path("state"), port=1234)
+    assert (config.region, config.scaling_window_seconds, config.stop_grace_seconds) == ("eu-west-1", 5, 1)
+
+
+def test_own_processes_speak_to_loopback_when_the_server_listens_everywhere() -> None:
+    assert Config(state_dir=Path("state"), host="0.0.0.0", port=1234).url == "http://127.0.0.1:1234"
+
+
+def test_children_get_this_local_aws_and_nothing_of_the_user_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_PROFILE", "SM_MODEL_DIR", "SAGEMAKER_PROGRAM", "PYTHONPATH"):
+        monkeypatch.setenv(name, "the user's")
+    environment = Config(state_dir=Path("state"), port=1234).child_environment(COLOUR="green")
+    assert "the user's" not in environment.values()
+    assert environment["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1234"
+    assert environment["COLOUR"] == "green"
+    assert environment["NO_PROXY"].endswith("127.0.0.1,localhost")

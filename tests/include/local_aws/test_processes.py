@@ -1,0 +1,121 @@
+"""Child processes: their output, their end, and that of what they started themselves."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psutil
+import pytest
+
+from include.local_aws.processes import ChildProcesses
+
+
+@pytest.fixture
+def children() -> Iterator[ChildProcesses]:
+    children = ChildProcesses()
+    yield children
+    children.stop_all()
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def shell(children: ChildProcesses, lines: list[str]) -> Callable[[str], Any]:
+    """Start a shell command."""
+    return lambda command: children.start(["bash", "-c", command], env=dict(os.environ), on_line=lines.append)
+
+
+def test_output_and_errors_come_as_lines_before_the_wait_ends(
+    children: ChildProcesses, shell: Callable[[str], Any], lines: list[str]
+) -> None:
+    assert children.wait(shell("echo one; echo two >&2; printf three; exit 4")) == 4
+    assert lines == ["one", "two", "three"]
+
+
+def test_a_child_sees_only_the_environment_it_is_given(children: ChildProcesses, lines: list[str]) -> None:
+    code = "import os; print(sorted(set(os.environ) & {'HOME', 'COLOUR'}))"
+    process = children.start([sys.executable, "-c", code], env={"COLOUR": "red"}, on_line=lines.append)
+    children.wait(process)
+    assert lines == ["['COLOUR']"]
+
+
+def test_a_child_may_end_in_order_when_it_is_stopped(
+    children: ChildProcesses,
+    shell: Callable[[str], Any],
+    lines: list[str],
+    eventually: Callable[..., Any],
+) -> None:
+    process = shell("trap 'echo tidied; exit 0' TERM; echo ready; while :; do sleep 0.1; done")
+    eventually(lambda: lines == ["ready"])
+    children.stop(process, 10)
+    assert (process.returncode, lines[-1]) == (0, "tidied")
+
+
+def test_what_a_child_started_may_end_in_order_too(
+    children: ChildProcesses,
+    shell: Callable[[str], Any],
+    lines: list[str],
+    eventually: Callable[..., Any],
+) -> None:
+    worker = "trap 'sleep 0.5; echo tidied; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
+    process = shell(f'bash -c "{worker}" & wait')  # the launcher ends at once
+    eventually(lambda: lines == ["ready"])
+    children.stop(process, 10)
+    assert lines[-1] == "tidied"
+
+
+def test_a_child_that_does_not_stop_is_killed_after_the_grace(
+    children: ChildProcesses,
+    shell: Callable[[str], Any],
+    lines: list[str],
+    eventually: Callable[..., Any],
+) -> None:
+    process = shell("trap '' TERM; echo ready; while :; do sleep 0.1; done")
+    eventually(lambda: lines == ["ready"])
+    started = time.monotonic()
+    children.stop(process, 0.5)
+    assert process.returncode == -9
+    assert 0.5 <= time.monotonic() - started < 5
+
+
+def test_the_exit_status_of_every_killed_child_is_known(
+    children: ChildProcesses, shell: Callable[[str], Any]
+) -> None:
+    processes = [shell("trap '' TERM; while :; do sleep 0.1; done") for _ in range(20)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda process: children.stop(process, 0.2), processes))
+    assert {process.returncode for process in processes} <= {-9, -15}  # -15: before its trap was set
+
+
+def test_what_an_ended_child_left_running_is_killed(
+    children: ChildProcesses, shell: Callable[[str], Any], lines: list[str]
+) -> None:
+    process = shell("setsid sleep 300 & echo $!")
+    assert children.wait(process, 10) == 0
+    assert not psutil.pid_exists(int(lines[0])) or _is_zombie(int(lines[0]))
+
+
+def test_waiting_gives_up_when_the_time_is_over(
+    children: ChildProcesses, shell: Callable[[str], Any]
+) -> None:
+    assert children.wait(shell("sleep 300"), 0.1) is None
+
+
+def test_after_the_end_of_all_none_runs_and_none_can_be_started(
+    children: ChildProcesses, shell: Callable[[str], Any]
+) -> None:
+    processes = [shell("trap '' TERM; setsid sleep 300 & sleep 300"), shell("sleep 300")]
+    children.stop_all()
+    assert all(process.returncode is not None for process in processes)
+    with pytest.raises(RuntimeError, match="shutting down"):
+        shell("true")
+
+
+def _is_zombie(pid: int) -> bool:
+    return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

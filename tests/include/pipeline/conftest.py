@@ -1,0 +1,74 @@
+"""A project, a bucket in moto, and small data sets made by the tests."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from PIL import Image
+
+from include.pipeline.settings import Project
+
+
+@pytest.fixture(autouse=True)
+def aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.delenv("IMAGE_CLASSIFIER_TARGET", raising=False)
+
+
+@pytest.fixture
+def aws() -> Iterator[None]:
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def s3(aws: None) -> Any:
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="bucket")
+    return client
+
+
+@pytest.fixture
+def project() -> Project:
+    return Project(name="birds", description="Tells birds apart.", poll_seconds=1)
+
+
+def jpeg(colour: str = "red", size: tuple[int, int] = (8, 8)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def good_files() -> dict[str, bytes]:
+    """Two classes, one image each in train, valid and test; no two images alike."""
+    colours = iter(["red", "green", "blue", "white", "black", "grey"])
+    return {
+        f"{split}/{label}/{split}.jpg": jpeg(next(colours))
+        for split in ("train", "valid", "test")
+        for label in ("001.Robin", "002.Wren")
+    }
+
+
+@pytest.fixture
+def zipped(tmp_path: Path) -> Callable[[dict[str, bytes]], str]:
+    """Writes files to a zip and returns its path."""
+
+    def write(files: dict[str, bytes]) -> str:
+        path = tmp_path / "images.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        return str(path)
+
+    return write

@@ -1,0 +1,44 @@
+"""The drawn pictures: always the same, and not told apart by their mean colour."""
+
+from __future__ import annotations
+
+import io
+import statistics
+
+from PIL import Image, ImageStat
+
+from include.pipeline.drawings import CLASSES, DrawnMembers
+
+
+def test_each_picture_is_the_same_each_time_and_no_two_are_alike() -> None:
+    members = DrawnMembers()
+    paths = [path for path in members.files() if path.startswith("test/")]
+    first = [members.read(path) for path in paths]
+    assert first == [members.read(path) for path in paths]
+    assert len(set(first)) == len(paths)
+
+
+def test_the_nearest_mean_colour_is_a_poor_classifier() -> None:
+    members = DrawnMembers()
+
+    def mean_colours(split: str) -> list[tuple[str, list[float]]]:
+        return [
+            (path.split("/")[1], ImageStat.Stat(Image.open(io.BytesIO(members.read(path)))).mean)
+            for path in members.files()
+            if path.startswith(f"{split}/")
+        ]
+
+    train = mean_colours("train")
+    centres = {
+        label: [statistics.fmean(colour[i] for name, colour in train if name == label) for i in range(3)]
+        for label in CLASSES
+    }
+
+    def nearest(colour: list[float]) -> str:
+        return min(
+            centres, key=lambda label: sum((a - b) ** 2 for a, b in zip(colour, centres[label], strict=True))
+        )
+
+    test = mean_colours("test")
+    accuracy = sum(nearest(colour) == label for label, colour in test) / len(test)
+    assert accuracy < 0.4  # chance is 0.2

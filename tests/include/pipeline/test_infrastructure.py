@@ -1,0 +1,44 @@
+"""The infrastructure stack: its outputs, and what is said where it is not there."""
+
+from __future__ import annotations
+
+import json
+
+import boto3
+import pytest
+
+from include.pipeline.infrastructure import InfrastructureError, read_infrastructure
+
+
+def deploy(*outputs: str) -> None:
+    template = {
+        "Resources": {"Bucket": {"Type": "AWS::S3::Bucket"}},
+        "Outputs": {name: {"Value": name.lower()} for name in outputs},
+    }
+    boto3.client("cloudformation").create_stack(
+        StackName="image-classifier", TemplateBody=json.dumps(template)
+    )
+
+
+@pytest.mark.usefixtures("aws")
+def test_outputs_are_read() -> None:
+    deploy("BucketName", "SageMakerRoleArn", "FunctionRoleArn")
+    found = read_infrastructure(boto3.client("cloudformation"))
+    assert (found.bucket, found.sagemaker_role, found.function_role) == (
+        "bucketname",
+        "sagemakerrolearn",
+        "functionrolearn",
+    )
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_missing_stack_is_named_with_what_to_do() -> None:
+    with pytest.raises(InfrastructureError, match=r"no CloudFormation stack 'image-classifier'.*stack.yaml"):
+        read_infrastructure(boto3.client("cloudformation"))
+
+
+@pytest.mark.usefixtures("aws")
+def test_missing_outputs_are_named() -> None:
+    deploy("BucketName")
+    with pytest.raises(InfrastructureError, match="lacks the outputs FunctionRoleArn, SageMakerRoleArn"):
+        read_infrastructure(boto3.client("cloudformation"))

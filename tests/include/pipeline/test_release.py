@@ -1,0 +1,236 @@
+"""What is live, rolling back, and tearing down, against local AWS."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from include.pipeline import alarms, job_requests, live, names, packages, rollback, teardown
+from include.pipeline.images import Images
+from include.pipeline.job_requests import Environment
+from include.pipeline.settings import Project
+
+CODE = (
+    b"def model_fn(model_dir): return None\n"
+    b"def transform_fn(model, body, content_type, accept): return '{}', 'application/json'\n"
+)
+
+
+class Release:
+    """One project on local AWS, and what a run of its DAG would do there."""
+
+    def __init__(self, project: Project, aws: Any, eventually: Callable[..., Any]) -> None:
+        self.project = project
+        self.eventually = eventually
+        self.s3 = aws.client("s3")
+        self.sagemaker = aws.client("sagemaker")
+        self.functions = aws.client("lambda")
+        self.scaling = aws.client("application-autoscaling")
+        self.cloudwatch = aws.client("cloudwatch")
+        self.tagging = aws.client("resourcegroupstaggingapi")
+        self.s3.create_bucket(Bucket="releases")
+        role = self._role(aws)
+        self.env = Environment(
+            bucket="releases",
+            sagemaker_role=role,
+            function_role=role,
+            region="us-east-1",
+            account="123456789012",
+            images=Images(tuning="i", training="i", processing="i", inference="i"),
+        )
+
+    def _role(self, aws: Any) -> str:
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": ["lambda.amazonaws.com", "sagemaker.amazonaws.com"]},
+            "Action": "sts:AssumeRole",
+        }
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        name = f"role-{uuid.uuid4().hex[:8]}"
+        arn: str = aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"][
+            "Arn"
+        ]
+        return arn
+
+    def deploy(self, inputs: str) -> dict[str, Any] | None:
+        """Release a model made from these inputs; returns what is live then."""
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w:gz") as archive:
+            member = tarfile.TarInfo("code/inference.py")
+            member.size = len(CODE)
+            archive.addfile(member, io.BytesIO(CODE))
+        key = f"{self.project.name}/{inputs}/model.tar.gz"
+        self.s3.put_object(Bucket="releases", Key=key, Body=file.getvalue())
+        model = job_requests.model(self.project, self.env, f"s3://releases/{key}", inputs)
+        config = job_requests.endpoint_config(self.project, model["ModelName"])
+        self.sagemaker.create_model(**model)
+        self.sagemaker.create_endpoint_config(**config)
+        endpoint = job_requests.endpoint(self.project, config["EndpointConfigName"])
+        if live.endpoint_status(self.project, self.sagemaker):
+            self.sagemaker.update_endpoint(
+                EndpointName=endpoint["EndpointName"], EndpointConfigName=config["EndpointConfigName"]
+            )
+        else:
+            self.sagemaker.create_endpoint(**endpoint)
+        self.eventually(lambda: live.endpoint_status(self.project, self.sagemaker) == "InService")
+        alarms.put_alarms(self.project, self.cloudwatch)
+        self._scale()
+        self._deploy_function(inputs)
+        return self.live()
+
+    def _scale(self) -> None:
+        self.scaling.register_scalable_target(
+            ServiceNamespace="sagemaker",
+            ResourceId=names.scaling_resource_id(self.project),
+            ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+            MinCapacity=1,
+            MaxCapacity=2,
+        )
+
+    def _deploy_function(self, inputs: str) -> None:
+        name = names.function_name(self.project)
+        code = packages.function_package().content
+        variables = {"ENDPOINT_NAME": names.endpoint_name(self.project), "INPUTS": inputs}
+        try:
+            self.functions.create_function(
+                FunctionName=name,
+                Runtime="python3.12",
+                Role=self.env.function_role,
+                Handler="handler.handler",
+                Code={"ZipFile": code},
+                Environment={"Variables": variables},
+                Tags=names.tags(self.project),
+            )
+        except self.functions.exceptions.ResourceConflictException:
+            self.functions.update_function_configuration(
+                FunctionName=name, Environment={"Variables": variables}
+            )
+        version = self.functions.publish_version(FunctionName=name)["Version"]
+        alias = {"FunctionName": name, "Name": names.ALIAS, "FunctionVersion": version}
+        try:
+            self.functions.update_alias(**alias)
+        except self.functions.exceptions.ResourceNotFoundException:
+            self.functions.create_alias(**alias)
+
+    def live(self) -> dict[str, Any] | None:
+        return live.read_live(self.project, self.sagemaker, self.functions)
+
+    def roll_back(self, before: dict[str, Any] | None) -> str:
+        return rollback.roll_back(self.project, before, self.sagemaker, self.functions, self.scaling)
+
+    def tear_down(self) -> None:
+        teardown.stop_jobs(self.project, self.sagemaker, self.tagging)
+        self.roll_back(None)  # what the DAG has operators for
+        teardown.delete_configurations_and_models(self.project, self.sagemaker, self.tagging)
+        teardown.delete_alarms(self.project, self.cloudwatch, self.tagging)
+
+
+@pytest.fixture
+def release(local_aws: Any, eventually: Callable[..., Any]) -> Iterator[Release]:
+    project = Project(name=f"p{uuid.uuid4().hex[:8]}", description="x", poll_seconds=1)
+    release = Release(project, local_aws, eventually)
+    yield release
+    release.tear_down()
+
+
+def test_nothing_is_live_before_the_first_release(release: Release) -> None:
+    assert release.live() is None
+
+
+def test_what_is_live_is_told_with_what_it_was_made_from(release: Release) -> None:
+    serving = release.deploy("inputs-1")
+    assert serving is not None
+    assert serving["inputs"] == "inputs-1"
+    assert serving["artifact"].endswith("inputs-1/model.tar.gz")
+    assert serving["function_version"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("run_type", "serving", "stops"),
+    [
+        pytest.param("scheduled", {"model": "m", "inputs": "same"}, True, id="scheduled, unchanged"),
+        pytest.param(
+            "asset_triggered", {"model": "m", "inputs": "same"}, True, id="new data that is not new"
+        ),
+        pytest.param("scheduled", {"model": "m", "inputs": "other"}, False, id="scheduled, changed"),
+        pytest.param("scheduled", None, False, id="scheduled, nothing is live"),
+        pytest.param("manual", {"model": "m", "inputs": "same"}, False, id="asked for by a person"),
+    ],
+)
+def test_a_run_that_nobody_asked_for_stops_where_nothing_changed(
+    run_type: str, serving: dict[str, Any] | None, stops: bool
+) -> None:
+    reason = live.reason_to_stop(run_type, serving, "same")
+    assert (reason is not None) == stops
+    assert not stops or "m is live" in str(reason)
+
+
+def test_a_rollback_brings_back_the_model_and_the_function_version(release: Release) -> None:
+    before = release.deploy("inputs-1")
+    after = release.deploy("inputs-2")
+    assert after != before
+    assert "serves again" in release.roll_back(before)
+    assert release.live() == before
+    assert "serves again" in release.roll_back(before)  # a retry finds it done
+
+
+def test_a_failed_first_release_leaves_nothing_that_serves(release: Release) -> None:
+    release.deploy("inputs-1")
+    assert "removed" in release.roll_back(None)
+    assert release.live() is None
+    with pytest.raises(release.functions.exceptions.ResourceNotFoundException):
+        release.functions.get_function(FunctionName=names.function_name(release.project))
+
+
+def test_a_teardown_leaves_nothing_tagged_and_can_be_repeated(release: Release) -> None:
+    release.deploy("inputs-1")
+    release.deploy("inputs-2")
+    assert len(teardown.tagged_arns(release.project, release.tagging)) == 8
+    for _ in range(2):
+        release.tear_down()
+        teardown.check_nothing_left(release.project, release.tagging)
+    targets = release.scaling.describe_scalable_targets(
+        ServiceNamespace="sagemaker", ResourceIds=[names.scaling_resource_id(release.project)]
+    )
+    assert targets["ScalableTargets"] == []
+
+
+def test_a_teardown_stops_a_running_job_and_keeps_its_record_without_tags(release: Release) -> None:
+    name = f"{release.project.aws_name}-features-1"
+    release.sagemaker.create_processing_job(
+        ProcessingJobName=name,
+        RoleArn=release.env.sagemaker_role,
+        AppSpecification={"ImageUri": "i", "ContainerEntrypoint": ["/bin/sleep", "60"]},
+        ProcessingResources={
+            "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+        },
+        Tags=names.tag_list(release.project),
+    )
+    release.tear_down()
+    teardown.check_nothing_left(release.project, release.tagging)
+    assert (
+        release.sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"] == "Stopped"
+    )
+
+
+def test_what_is_left_is_named(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+    release.sagemaker.create_model(
+        **job_requests.model(release.project, release.env, "s3://releases/model.tar.gz", "inputs")
+    )
+    monkeypatch.setattr(teardown, "TAGS_SECONDS", 0)
+    with pytest.raises(teardown.TeardownError, match=r"1 resources are left: arn:aws:sagemaker:.*:model/"):
+        teardown.check_nothing_left(release.project, release.tagging)
+
+
+def test_data_is_deleted_only_below_the_projects_prefix(release: Release) -> None:
+    for key in (f"{release.project.name}/data/1", "another/data/1"):
+        release.s3.put_object(Bucket="releases", Key=key, Body=b"x")
+    assert teardown.delete_data(release.project, "releases", release.s3) == 1
+    left = [item["Key"] for item in release.s3.list_objects_v2(Bucket="releases")["Contents"]]
+    assert "another/data/1" in left

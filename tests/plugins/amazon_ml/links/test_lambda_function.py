@@ -1,0 +1,22 @@
+"""The link to a function in the AWS console."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from amazon_ml.links.lambda_function import LambdaFunctionLink
+from amazon_ml.operators.lambda_function import LambdaReservedConcurrencyOperator
+
+
+class TestLambdaFunctionLink:
+    def test_a_task_notes_its_function_for_the_link(self, aws: Any) -> None:
+        pushed: dict[str, Any] = {}
+        operator = LambdaReservedConcurrencyOperator(
+            task_id="reserve", function_name="birds", reserved_concurrent_executions=1
+        )
+        task_instance = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
+        operator.persist_link({"ti": task_instance})  # type: ignore[typeddict-item]
+        assert LambdaFunctionLink().format_link(**pushed["lambda_function"]) == (
+            "https://console.aws.amazon.com/lambda/home?region=us-east-1#/functions/birds?tab=code"
+        )

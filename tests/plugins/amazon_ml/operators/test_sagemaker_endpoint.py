@@ -1,0 +1,778 @@
+"""Operators for models, endpoint configurations and endpoints against local AWS: created once, verified, deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import tarfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
+from amazon_ml.operators.sagemaker_endpoint import (
+    SageMakerDeleteEndpointConfigOperator,
+    SageMakerDeleteEndpointOperator,
+    SageMakerDeleteModelIfExistsOperator,
+    SageMakerDeployEndpointOperator,
+    SageMakerEndpointConfigIfAbsentOperator,
+    SageMakerInvokeEndpointOperator,
+    SageMakerModelIfAbsentOperator,
+)
+from botocore.exceptions import ClientError, ConnectionClosedError
+
+BUCKET = "operators"
+ROLE = "arn:aws:iam::123456789012:role/any"
+VARIANT = "AllTraffic"
+DEFERRED = [pytest.param(False, id="waiting"), pytest.param(True, id="deferred")]
+
+ECHO = """
+import json, sys
+from sagemaker_inference.errors import GenericInferenceToolkitError
+
+def model_fn(model_dir):
+    return None
+
+def transform_fn(model, body, content_type, accept):
+    body = body if isinstance(body, str) else bytes(body).decode(errors="replace")
+    if body.isdigit():
+        raise GenericInferenceToolkitError(int(body), f"this model can't {body}")
+    if body == "long":
+        return json.dumps("x" * 100_000), "application/json"
+    if body == "binary":
+        return b"\\xff\\xfe", "image/png"
+    if body == "lie":
+        return "no JSON", "application/json"
+    if accept == "text/plain":
+        return f"you said {body}", "text/plain"
+    return json.dumps({"body": body, "content_type": content_type}), "application/json"
+"""
+BROKEN = "raise RuntimeError('this model does not start')"
+
+
+def unique(name: str) -> str:
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+def upload_model(s3: Any, code: str) -> str:
+    """Put a model that consists of its code to S3, and return its address."""
+    file, name = io.BytesIO(), unique("model")
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        member = tarfile.TarInfo("code/inference.py")
+        member.size = len(code)
+        archive.addfile(member, io.BytesIO(code.encode()))
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_object(Bucket=BUCKET, Key=f"{name}.tar.gz", Body=file.getvalue())
+    return f"s3://{BUCKET}/{name}.tar.gz"
+
+
+def model_request(name: str, artifact: str) -> dict[str, Any]:
+    return {
+        "ModelName": name,
+        "ExecutionRoleArn": ROLE,
+        "PrimaryContainer": {"Image": "image", "ModelDataUrl": artifact, "Environment": {"A": "1"}},
+        "Tags": [{"Key": "project", "Value": "birds"}],
+    }
+
+
+def config_request(name: str, model: str) -> dict[str, Any]:
+    variant = {
+        "VariantName": VARIANT,
+        "ModelName": model,
+        "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": 1,
+    }
+    return {"EndpointConfigName": name, "ProductionVariants": [variant]}
+
+
+def create_configuration(sagemaker: Any, artifact: str) -> str:
+    """Create a model and an endpoint configuration of one name, and return it."""
+    name = unique("config")
+    sagemaker.create_model(**model_request(name, artifact))
+    sagemaker.create_endpoint_config(**config_request(name, name))
+    return name
+
+
+def delete_endpoint(sagemaker: Any, name: str) -> None:
+    """Delete an endpoint if it is there, whatever happens to it now."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            sagemaker.delete_endpoint(EndpointName=name)
+        except ClientError as error:
+            if "Could not find" in str(error):
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"{name} can't be deleted")
+
+
+def finish(make: Callable[[], Any], context: Any = None) -> tuple[Any, list[str]]:
+    """
+    Run a task to its end, as worker and triggerer would: with a new operator, and a new trigger, at each step.
+
+    Returns the result and the methods that went on after each wait.
+    """
+    context, resumed = context or {}, []
+    method, arguments = "execute", {}
+    while True:
+        try:
+            return getattr(make(), method)(context, **arguments), resumed
+        except TaskDeferred as deferred:
+            _, trigger_arguments = deferred.trigger.serialize()
+            trigger = type(deferred.trigger)(**trigger_arguments)
+            method, arguments = deferred.method_name, {**(deferred.kwargs or {}), "event": fired(trigger)}
+            resumed.append(method)
+
+
+def fired(trigger: Any) -> dict[str, Any]:
+    async def first() -> dict[str, Any]:
+        async for event in trigger.run():
+            return event.payload
+        raise AssertionError("the trigger ended without an event")
+
+    return asyncio.run(first())
+
+
+class FakeContext(dict):
+    """A task's context that keeps what is pushed to XCom."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.pushed: dict[str, Any] = {}
+        super().__init__(
+            ti=SimpleNamespace(
+                start_date=datetime.now(UTC), xcom_push=lambda key, value: self.pushed.update({key: value})
+            ),
+            **kwargs,
+        )
+
+
+@pytest.fixture
+def artifact(aws: Any) -> str:
+    return upload_model(aws.client("s3"), ECHO)
+
+
+@pytest.fixture
+def broken_artifact(aws: Any) -> str:
+    return upload_model(aws.client("s3"), BROKEN)
+
+
+@pytest.fixture
+def endpoint(aws: Any) -> Iterator[str]:
+    """The name of an endpoint that is deleted in the end, if there is one."""
+    name = unique("endpoint")
+    yield name
+    delete_endpoint(aws.client("sagemaker"), name)
+
+
+@pytest.fixture(scope="module")
+def echo_endpoint(local_aws: Any) -> Iterator[str]:
+    """An endpoint in service that answers with what it was asked."""
+    sagemaker, name = local_aws.client("sagemaker"), unique("echo")
+    configuration = create_configuration(sagemaker, upload_model(local_aws.client("s3"), ECHO))
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=configuration)
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 1})
+    yield name
+    delete_endpoint(sagemaker, name)
+
+
+class TestSageMakerModelIfAbsentOperator:
+    def create(self, request: dict[str, Any]) -> str:
+        return SageMakerModelIfAbsentOperator(task_id="model", config=request).execute({})
+
+    def test_template_fields(self) -> None:
+        assert SageMakerModelIfAbsentOperator.template_fields == (
+            "aws_conn_id",
+            "config",
+            "region_name",
+            "verify",
+        )
+
+    def test_it_is_created(self, aws: Any) -> None:
+        request = model_request(unique("model"), "s3://any/model.tar.gz")
+        assert self.create(request) == request["ModelName"]
+        found = aws.client("sagemaker").describe_model(ModelName=request["ModelName"])
+        assert found["PrimaryContainer"]["ModelDataUrl"] == "s3://any/model.tar.gz"
+
+    def test_the_same_one_is_fine_with_other_tags_too(self, aws: Any) -> None:
+        request = model_request(unique("model"), "s3://any/model.tar.gz")
+        assert self.create(request) == self.create({**request, "Tags": []})
+
+    def test_another_one_of_that_name_is_an_error_that_shows_the_difference(self, aws: Any) -> None:
+        name = unique("model")
+        self.create(model_request(name, "s3://any/model.tar.gz"))
+        with pytest.raises(
+            AirflowFailException,
+            match=f"a model {name} already.*PrimaryContainer.ModelDataUrl: asked for 's3://any/other.tar.gz', "
+            "there is 's3://any/model.tar.gz'",
+        ):
+            self.create(model_request(name, "s3://any/other.tar.gz"))
+
+    def test_after_a_lost_answer_the_retry_finds_it_there(
+        self, aws: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        request, client = model_request(unique("model"), "s3://any/model.tar.gz"), aws.client("sagemaker")
+
+        def create_and_lose(**arguments: Any) -> None:
+            type(client).create_model(client, **arguments)
+            raise ConnectionClosedError(endpoint_url=aws.url)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(client, "create_model", create_and_lose)
+            patched.setattr(SageMakerHook, "conn", client)
+            with pytest.raises(ConnectionClosedError):
+                self.create(request)
+        assert self.create(request) == request["ModelName"]
+
+    def test_one_that_is_created_in_the_meantime_is_compared_as_well(
+        self, aws: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        name, client = unique("model"), aws.client("sagemaker")
+        missing = ClientError(
+            {"Error": {"Code": "ValidationException", "Message": "Could not find model"}}, ""
+        )
+        real, answers = client.describe_model, iter([missing])
+
+        def describe(**arguments: Any) -> Any:
+            if error := next(answers, None):
+                client.create_model(**model_request(name, "s3://any/model.tar.gz"))
+                raise error
+            return real(**arguments)
+
+        monkeypatch.setattr(client, "describe_model", describe)
+        monkeypatch.setattr(SageMakerHook, "conn", client)
+        with pytest.raises(AirflowFailException, match="ModelDataUrl"):
+            self.create(model_request(name, "s3://any/other.tar.gz"))
+
+    def test_an_error_of_another_kind_is_not_hidden(self, aws: Any) -> None:
+        with pytest.raises(ClientError, match="ValidationException"):
+            self.create({"ModelName": unique("model"), "ExecutionRoleArn": ROLE, "Containers": []})
+
+
+class TestSageMakerEndpointConfigIfAbsentOperator:
+    def create(self, request: dict[str, Any]) -> str:
+        return SageMakerEndpointConfigIfAbsentOperator(task_id="config", config=request).execute({})
+
+    @pytest.fixture
+    def model(self, aws: Any) -> str:
+        name = unique("model")
+        aws.client("sagemaker").create_model(**model_request(name, "s3://any/model.tar.gz"))
+        return name
+
+    def test_template_fields(self) -> None:
+        assert "config" in SageMakerEndpointConfigIfAbsentOperator.template_fields
+
+    def test_it_is_created_and_the_same_one_is_fine(self, aws: Any, model: str) -> None:
+        request = config_request(unique("config"), model)
+        assert self.create(request) == self.create(request) == request["EndpointConfigName"]
+
+    def test_another_one_of_that_name_is_an_error_that_shows_the_difference(
+        self, aws: Any, model: str
+    ) -> None:
+        request = config_request(unique("config"), model)
+        self.create(request)
+        request["ProductionVariants"][0]["InitialInstanceCount"] = 2
+        with pytest.raises(
+            AirflowFailException,
+            match=r"ProductionVariants\[AllTraffic\].InitialInstanceCount: asked for 2, there is 1",
+        ):
+            self.create(request)
+
+
+class TestSageMakerDeployEndpointOperator:
+    def operator(self, endpoint: str, configuration: str, **kwargs: Any) -> SageMakerDeployEndpointOperator:
+        kwargs = {"deferrable": False, "poll_interval": 0.1, **kwargs}
+        request = {"EndpointName": endpoint, "EndpointConfigName": configuration}
+        return SageMakerDeployEndpointOperator(task_id="deploy", config=request, **kwargs)
+
+    def deploy(self, endpoint: str, configuration: str, **kwargs: Any) -> dict[str, Any]:
+        return finish(lambda: self.operator(endpoint, configuration, **kwargs))[0]
+
+    def test_template_fields(self) -> None:
+        assert SageMakerDeployEndpointOperator.template_fields == (
+            "aws_conn_id",
+            "config",
+            "deployment_config",
+            "region_name",
+            "verify",
+        )
+
+    @pytest.mark.parametrize("deferrable", DEFERRED)
+    def test_an_endpoint_is_created_updated_and_left_alone(
+        self, aws: Any, endpoint: str, artifact: str, deferrable: bool
+    ) -> None:
+        sagemaker = aws.client("sagemaker")
+        first, second = (create_configuration(sagemaker, artifact) for _ in range(2))
+        created = self.deploy(endpoint, first, deferrable=deferrable)
+        described = sagemaker.describe_endpoint(EndpointName=endpoint)
+        assert created == {
+            "name": endpoint,
+            "configuration": first,
+            "arn": described["EndpointArn"],
+            "status": "InService",
+            "updated": described["LastModifiedTime"].isoformat(),
+        }
+        updated = self.deploy(endpoint, second, deferrable=deferrable)
+        assert updated["configuration"] == second
+        assert self.deploy(endpoint, second, deferrable=deferrable) == updated
+
+    def test_an_update_keeps_what_scaling_has_set_unless_told_otherwise(
+        self, aws: Any, endpoint: str, artifact: str
+    ) -> None:
+        sagemaker = aws.client("sagemaker")
+        first, second, third = (create_configuration(sagemaker, artifact) for _ in range(3))
+        self.deploy(endpoint, first)
+        sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName=endpoint,
+            DesiredWeightsAndCapacities=[{"VariantName": VARIANT, "DesiredInstanceCount": 2}],
+        )
+        counts = []
+        for configuration, retain in ((second, True), (third, False)):
+            self.deploy(endpoint, configuration, retain_all_variant_properties=retain)
+            [variant] = sagemaker.describe_endpoint(EndpointName=endpoint)["ProductionVariants"]
+            counts.append(variant["CurrentInstanceCount"])
+        assert counts == [2, 1]
+
+    def test_when_the_new_model_can_t_start_every_request_is_answered_and_the_task_says_why(
+        self, aws: Any, endpoint: str, artifact: str, broken_artifact: str
+    ) -> None:
+        sagemaker, runtime = aws.client("sagemaker"), aws.client("sagemaker-runtime")
+        good, bad = (
+            create_configuration(sagemaker, artifact),
+            create_configuration(sagemaker, broken_artifact),
+        )
+        self.deploy(endpoint, good)
+        answers: list[tuple[str, Any]] = []
+        over = threading.Event()
+
+        def ask() -> None:
+            while not over.is_set():
+                status = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"]
+                try:
+                    answer = runtime.invoke_endpoint(EndpointName=endpoint, Body=b"hello")
+                    answers.append((status, answer["ResponseMetadata"]["HTTPStatusCode"]))
+                except Exception as error:
+                    answers.append((status, error))
+
+        client = threading.Thread(target=ask)
+        client.start()
+        try:
+            with pytest.raises(
+                AirflowException,
+                match=f"InService with configuration {good}, not {bad}; the update was rolled back: .*ping",
+            ):
+                self.deploy(endpoint, bad)
+            so_far = len(answers)
+            deadline = time.monotonic() + 10
+            while len(answers) < so_far + 5 and time.monotonic() < deadline:
+                time.sleep(0.05)
+        finally:
+            over.set()
+            client.join()
+        assert {code for _, code in answers} == {200}
+        assert "Updating" in {status for status, _ in answers}
+        assert len(answers) >= so_far + 5
+
+    @pytest.mark.parametrize("deferrable", DEFERRED)
+    def test_an_endpoint_that_never_came_into_service_fails_and_is_replaced_by_the_next_try(
+        self, aws: Any, endpoint: str, artifact: str, broken_artifact: str, deferrable: bool
+    ) -> None:
+        sagemaker = aws.client("sagemaker")
+        bad, good = (
+            create_configuration(sagemaker, broken_artifact),
+            create_configuration(sagemaker, artifact),
+        )
+        with pytest.raises(
+            AirflowException, match=f"{endpoint} is Failed after it was to serve {bad}: .*ping"
+        ):
+            self.deploy(endpoint, bad, deferrable=deferrable)
+        assert self.deploy(endpoint, good, deferrable=deferrable)["configuration"] == good
+
+    def test_somebody_else_s_update_is_waited_for_without_a_worker_and_then_updated(
+        self, aws: Any, endpoint: str, artifact: str
+    ) -> None:
+        sagemaker = aws.client("sagemaker")
+        other, wanted = (create_configuration(sagemaker, artifact) for _ in range(2))
+        sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=other)
+        result, resumed = finish(lambda: self.operator(endpoint, wanted, deferrable=True))
+        assert result["configuration"] == wanted
+        assert resumed == ["execute_next", "execute_complete"]
+
+    @pytest.mark.parametrize("deferrable", DEFERRED)
+    def test_a_retry_waits_for_the_change_that_the_killed_try_began(
+        self, aws: Any, endpoint: str, artifact: str, deferrable: bool
+    ) -> None:
+        sagemaker = aws.client("sagemaker")
+        wanted = create_configuration(sagemaker, artifact)
+        sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=wanted)
+        begun = sagemaker.describe_endpoint(EndpointName=endpoint)["CreationTime"]
+        assert self.deploy(endpoint, wanted, deferrable=deferrable)["configuration"] == wanted
+        assert sagemaker.describe_endpoint(EndpointName=endpoint)["CreationTime"] == begun
+
+    def test_killing_the_task_leaves_the_endpoint_alone(
+        self, aws: Any, endpoint: str, artifact: str, eventually: Callable[..., Any]
+    ) -> None:
+        sagemaker = aws.client("sagemaker")
+        operator = self.operator(endpoint, create_configuration(sagemaker, artifact), deferrable=True)
+        with pytest.raises(TaskDeferred) as deferred:
+            operator.execute({})
+        operator.on_kill()
+        asyncio.run(deferred.value.trigger.on_kill())
+        describe = sagemaker.describe_endpoint
+        eventually(lambda: describe(EndpointName=endpoint)["EndpointStatus"] == "InService")
+
+    @pytest.mark.parametrize("deferrable", DEFERRED)
+    def test_it_gives_up_when_the_time_is_over_and_says_how_the_endpoint_is(
+        self, aws: Any, endpoint: str, artifact: str, deferrable: bool
+    ) -> None:
+        configuration = create_configuration(aws.client("sagemaker"), artifact)
+        with pytest.raises(AirflowException, match=f"Endpoint {endpoint} is still Creating"):
+            self.deploy(endpoint, configuration, deferrable=deferrable, max_wait=timedelta(seconds=0.1))
+
+    def test_the_link_leads_to_the_endpoint(self, aws: Any, echo_endpoint: str) -> None:
+        context = FakeContext()
+        configuration = aws.client("sagemaker").describe_endpoint(EndpointName=echo_endpoint)[
+            "EndpointConfigName"
+        ]
+        self.operator(echo_endpoint, configuration).execute(context)
+        assert context.pushed["sagemaker_endpoint"]["endpoint_name"] == echo_endpoint
+
+
+class ScriptedSageMaker:
+    """
+    A client of an endpoint that goes through given states: what local AWS can't show.
+
+    :param states: statuses with configurations, one for each look; the last one stays.
+    :param errors: messages with which the first changes are refused.
+    """
+
+    def __init__(self, *states: tuple[str, str] | None, errors: tuple[str, ...] = ()) -> None:
+        self.states = list(states)
+        self.errors = list(errors)
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        meta = SimpleNamespace(region_name="us-east-1", partition="aws")
+        self.meta = SimpleNamespace(
+            client=SimpleNamespace(meta=meta)
+        )  # where the hook looks, if it is no real one
+
+    def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        if state is None:
+            raise self._error("Could not find endpoint.")
+        return {
+            "EndpointName": EndpointName,
+            "EndpointArn": f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{EndpointName}",
+            "EndpointStatus": state[0],
+            "EndpointConfigName": state[1],
+            "FailureReason": "an alarm went off",
+            "LastModifiedTime": datetime(2026, 1, 1, tzinfo=UTC),
+        }
+
+    def __getattr__(self, operation: str) -> Callable[..., None]:
+        if operation.startswith("__"):
+            raise AttributeError(operation)
+
+        def change(**arguments: Any) -> None:
+            self.calls.append((operation, arguments))
+            if self.errors:
+                raise self._error(self.errors.pop(0))
+
+        return change
+
+    @staticmethod
+    def _error(message: str) -> ClientError:
+        return ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "any")
+
+
+class TestSageMakerDeployEndpointOperatorInStatesOfAwsAlone:
+    @pytest.fixture
+    def script(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ScriptedSageMaker]:
+        def use(*states: Any, **kwargs: Any) -> ScriptedSageMaker:
+            client = ScriptedSageMaker(*states, **kwargs)
+            monkeypatch.setattr(SageMakerHook, "conn", client)
+            return client
+
+        return use
+
+    def deploy(self, **kwargs: Any) -> dict[str, Any]:
+        return SageMakerDeployEndpointOperator(
+            task_id="deploy",
+            config={"EndpointName": "birds", "EndpointConfigName": "new", "Tags": []},
+            deferrable=False,
+            poll_interval=0.01,
+            **kwargs,
+        ).execute({})
+
+    def test_a_rollback_is_waited_for_and_then_a_failure(self, script: Any) -> None:
+        script(("InService", "old"), ("Updating", "old"), ("RollingBack", "old"), ("InService", "old"))
+        with pytest.raises(
+            AirflowException, match="old, not new; the update was rolled back: an alarm went off"
+        ):
+            self.deploy()
+
+    @pytest.mark.parametrize("status", ["UpdateRollbackFailed", "OutOfService", "Failed"])
+    def test_a_bad_end_is_a_failure_with_sagemaker_s_reason(self, script: Any, status: str) -> None:
+        script(("InService", "old"), ("Updating", "old"), (status, "new"))
+        with pytest.raises(
+            AirflowException, match=f"birds is {status} after it was to serve new: an alarm went off"
+        ):
+            self.deploy()
+
+    def test_an_endpoint_whose_rollback_failed_is_updated_even_if_it_names_what_is_wanted(
+        self, script: Any
+    ) -> None:
+        client = script(("UpdateRollbackFailed", "new"), ("Updating", "new"), ("InService", "new"))
+        assert self.deploy()["configuration"] == "new"
+        assert [operation for operation, _ in client.calls] == ["update_endpoint"]
+
+    def test_an_endpoint_that_is_deleted_meanwhile_is_a_failure(self, script: Any) -> None:
+        script(("InService", "old"), ("Updating", "old"), None)
+        with pytest.raises(AirflowException, match="was deleted while it was being deployed"):
+            self.deploy()
+
+    def test_a_failed_endpoint_that_can_t_be_deleted_is_a_failure(self, script: Any) -> None:
+        script(("Failed", "old"))
+        with pytest.raises(AirflowException, match="can't be deleted to replace it: an alarm went off"):
+            self.deploy()
+
+    def test_an_update_that_came_in_between_is_waited_for(self, script: Any) -> None:
+        client = script(
+            ("InService", "old"),
+            ("Updating", "old"),
+            ("InService", "other"),
+            ("InService", "other"),
+            ("InService", "new"),
+            errors=('Cannot update in-progress endpoint "birds".',),
+        )
+        assert self.deploy()["configuration"] == "new"
+        assert [operation for operation, _ in client.calls] == ["update_endpoint", "update_endpoint"]
+
+    def test_a_creation_whose_answer_was_lost_is_waited_for(self, script: Any) -> None:
+        client = script(
+            None,
+            ("Creating", "new"),
+            ("InService", "new"),
+            errors=("Cannot create already existing endpoint.",),
+        )
+        assert self.deploy()["configuration"] == "new"
+        assert [operation for operation, _ in client.calls] == ["create_endpoint"]
+
+    def test_scaling_that_begins_right_after_the_update_is_waited_for(self, script: Any) -> None:
+        script(
+            ("InService", "old"),
+            ("Updating", "old"),
+            ("InService", "new"),
+            ("Updating", "new"),
+            ("InService", "new"),
+        )
+        assert self.deploy()["status"] == "InService"
+
+    def test_it_does_not_try_for_ever_to_change_what_others_keep_changing(self, script: Any) -> None:
+        script(("InService", "old"), errors=("Cannot update in-progress endpoint.",) * 1000)
+        with pytest.raises(AirflowException, match="the task's time is over"):
+            self.deploy(max_wait=0.1)
+
+    def test_a_refusal_of_another_kind_is_not_hidden(self, script: Any) -> None:
+        script(("InService", "old"), errors=("Could not find endpoint configuration.",))
+        with pytest.raises(ClientError, match="Could not find endpoint configuration"):
+            self.deploy()
+
+    @pytest.mark.parametrize(
+        ("before", "operation"), [(None, "create_endpoint"), (("InService", "old"), "update_endpoint")]
+    )
+    def test_the_deployment_configuration_is_passed_on(
+        self, script: Any, before: Any, operation: str
+    ) -> None:
+        client = script(before, ("InService", "new"))
+        self.deploy(deployment_config={"RollingUpdatePolicy": {"WaitIntervalInSeconds": 60}})
+        [(called, arguments)] = client.calls
+        assert called == operation
+        assert arguments["DeploymentConfig"] == {"RollingUpdatePolicy": {"WaitIntervalInSeconds": 60}}
+
+    def test_time_runs_from_the_start_of_the_try_not_of_each_wait(self, script: Any) -> None:
+        script(("Updating", "old"))
+        context = FakeContext()
+        context["ti"].start_date -= timedelta(hours=1)
+        operator = SageMakerDeployEndpointOperator(
+            task_id="deploy",
+            config={"EndpointName": "birds", "EndpointConfigName": "new"},
+            deferrable=True,
+            max_wait=timedelta(minutes=90),
+        )
+        with pytest.raises(TaskDeferred) as deferred:
+            operator.execute(context)
+        assert deferred.value.trigger.deadline == pytest.approx(time.time() + 1800, abs=5)
+
+
+class TestSageMakerDeleteEndpointOperator:
+    def delete(self, endpoint: str, **kwargs: Any) -> tuple[Any, list[str]]:
+        kwargs = {"deferrable": False, "poll_interval": 0.1, **kwargs}
+        return finish(
+            lambda: SageMakerDeleteEndpointOperator(
+                task_id="delete", config={"EndpointName": endpoint}, **kwargs
+            )
+        )
+
+    def exists(self, aws: Any, endpoint: str) -> bool:
+        found = aws.client("sagemaker").list_endpoints(NameContains=endpoint)["Endpoints"]
+        return bool(found)
+
+    def test_template_fields(self) -> None:
+        assert "config" in SageMakerDeleteEndpointOperator.template_fields
+
+    @pytest.mark.parametrize("deferrable", DEFERRED)
+    def test_one_that_is_being_created_is_waited_for_and_deleted(
+        self, aws: Any, endpoint: str, artifact: str, deferrable: bool
+    ) -> None:
+        sagemaker = aws.client("sagemaker")
+        sagemaker.create_endpoint(
+            EndpointName=endpoint, EndpointConfigName=create_configuration(sagemaker, artifact)
+        )
+        result, resumed = self.delete(endpoint, deferrable=deferrable)
+        assert result == {"name": endpoint}
+        assert resumed == (["execute_next", "execute_complete"] if deferrable else [])
+        assert not self.exists(aws, endpoint)
+
+    def test_one_that_is_gone_already_is_fine(self, aws: Any) -> None:
+        assert self.delete("no-such-endpoint")[0] == {"name": "no-such-endpoint"}
+
+    def test_one_that_stays_is_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(SageMakerHook, "conn", ScriptedSageMaker(("InService", "a"), ("Failed", "a")))
+        with pytest.raises(AirflowException, match="birds is Failed after it was deleted: an alarm went off"):
+            self.delete("birds")
+
+    def test_one_that_somebody_changes_in_between_is_waited_for(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = ScriptedSageMaker(
+            ("InService", "a"),
+            ("Updating", "a"),
+            ("InService", "b"),
+            ("InService", "b"),
+            None,
+            errors=("Cannot update in-progress endpoint.",),
+        )
+        monkeypatch.setattr(SageMakerHook, "conn", client)
+        assert self.delete("birds")[0] == {"name": "birds"}
+        assert len(client.calls) == 2
+
+    def test_one_that_somebody_else_deletes_in_between_is_fine(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        client = ScriptedSageMaker(("InService", "a"), None, errors=("Could not find endpoint.",))
+        monkeypatch.setattr(SageMakerHook, "conn", client)
+        assert self.delete("birds")[0] == {"name": "birds"}
+
+    def test_a_refusal_of_another_kind_is_not_hidden(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        client = ScriptedSageMaker(("InService", "a"), errors=("You may not.",))
+        monkeypatch.setattr(SageMakerHook, "conn", client)
+        with pytest.raises(ClientError, match="You may not"):
+            self.delete("birds")
+
+
+class TestSageMakerDeleteEndpointConfigOperator:
+    def test_template_fields(self) -> None:
+        assert "config" in SageMakerDeleteEndpointConfigOperator.template_fields
+
+    def test_it_is_deleted_and_one_that_is_gone_already_is_fine(self, aws: Any) -> None:
+        name = create_configuration(aws.client("sagemaker"), "s3://any/model.tar.gz")
+        for _ in range(2):
+            SageMakerDeleteEndpointConfigOperator(
+                task_id="delete", config={"EndpointConfigName": name}
+            ).execute({})
+            with pytest.raises(ClientError, match="Could not find"):
+                aws.client("sagemaker").describe_endpoint_config(EndpointConfigName=name)
+
+    def test_an_error_of_another_kind_is_not_hidden(self, aws: Any) -> None:
+        with pytest.raises(ClientError, match="regular expression"):
+            SageMakerDeleteEndpointConfigOperator(
+                task_id="delete", config={"EndpointConfigName": "no name"}
+            ).execute({})
+
+
+class TestSageMakerDeleteModelIfExistsOperator:
+    def test_template_fields(self) -> None:
+        assert "config" in SageMakerDeleteModelIfExistsOperator.template_fields
+
+    def test_it_is_deleted_and_one_that_is_gone_already_is_fine(self, aws: Any) -> None:
+        request = model_request(unique("model"), "s3://any/model.tar.gz")
+        aws.client("sagemaker").create_model(**request)
+        for _ in range(2):
+            SageMakerDeleteModelIfExistsOperator(
+                task_id="delete", config={"ModelName": request["ModelName"]}
+            ).execute({})
+            with pytest.raises(ClientError, match="Could not find"):
+                aws.client("sagemaker").describe_model(ModelName=request["ModelName"])
+
+    def test_an_error_of_another_kind_is_not_hidden(self, aws: Any) -> None:
+        with pytest.raises(ClientError, match="regular expression"):
+            SageMakerDeleteModelIfExistsOperator(task_id="delete", config={"ModelName": "no name"}).execute(
+                {}
+            )
+
+
+class TestSageMakerInvokeEndpointOperator:
+    def ask(self, endpoint: str, payload: Any, context: Any = None, **kwargs: Any) -> Any:
+        return SageMakerInvokeEndpointOperator(
+            task_id="ask", endpoint_name=endpoint, payload=payload, **kwargs
+        ).execute(context or {})
+
+    def test_template_fields(self) -> None:
+        assert {"endpoint_name", "payload", "content_type", "accept", "target_variant"} <= set(
+            SageMakerInvokeEndpointOperator.template_fields
+        )
+
+    @pytest.mark.parametrize(
+        ("payload", "content_type", "received"),
+        [
+            pytest.param({"url": "u"}, "application/json", '{"url": "u"}', id="JSON"),
+            pytest.param("a,b", "text/csv", "a,b", id="text"),
+            pytest.param(b"\x00\x01", "application/octet-stream", "\x00\x01", id="bytes"),
+        ],
+    )
+    def test_the_payload_arrives_and_the_answer_is_parsed(
+        self, aws: Any, echo_endpoint: str, payload: Any, content_type: str, received: str
+    ) -> None:
+        answer = self.ask(echo_endpoint, payload, content_type=content_type)
+        assert answer == {"body": received, "content_type": content_type}
+
+    def test_an_answer_that_is_not_json_is_text(self, aws: Any, echo_endpoint: str) -> None:
+        assert self.ask(echo_endpoint, "hi", accept="text/plain") == "you said hi"
+
+    def test_an_answer_that_only_claims_to_be_json_is_text(self, aws: Any, echo_endpoint: str) -> None:
+        assert self.ask(echo_endpoint, "lie") == "no JSON"
+
+    def test_a_variant_can_be_named(self, aws: Any, echo_endpoint: str) -> None:
+        assert self.ask(echo_endpoint, "hi", target_variant=VARIANT)["body"] == "hi"
+        with pytest.raises(ClientError, match="Variant other not found"):
+            self.ask(echo_endpoint, "hi", target_variant="other")
+
+    def test_the_caller_s_mistake_fails_without_a_retry(self, aws: Any, echo_endpoint: str) -> None:
+        with pytest.raises(AirflowFailException, match=r"status 422: .*this model can't 422"):
+            self.ask(echo_endpoint, "422")
+
+    def test_the_model_s_failure_can_be_retried(self, aws: Any, echo_endpoint: str) -> None:
+        with pytest.raises(AirflowException, match=r"status 503: .*this model can't 503") as raised:
+            self.ask(echo_endpoint, "503")
+        assert not isinstance(raised.value, AirflowFailException)
+
+    def test_an_answer_that_is_too_long_is_refused(self, aws: Any, echo_endpoint: str) -> None:
+        with pytest.raises(AirflowFailException, match="has 100002 bytes; at most 49152"):
+            self.ask(echo_endpoint, "long")
+        assert len(self.ask(echo_endpoint, "long", max_result_bytes=200_000)) == 100_000
+
+    def test_an_answer_that_is_no_text_is_refused(self, aws: Any, echo_endpoint: str) -> None:
+        with pytest.raises(AirflowFailException, match="not text but image/png"):
+            self.ask(echo_endpoint, "binary")
+
+    def test_an_endpoint_that_is_not_there_is_an_error_of_sagemaker_s(self, aws: Any) -> None:
+        with pytest.raises(ClientError, match="not found"):
+            self.ask("no-such-endpoint", "hi")
+
+    def test_the_link_leads_to_the_endpoint(self, aws: Any, echo_endpoint: str) -> None:
+        context = FakeContext()
+        self.ask(echo_endpoint, "hi", context)
+        assert context.pushed["sagemaker_endpoint"]["endpoint_name"] == echo_endpoint

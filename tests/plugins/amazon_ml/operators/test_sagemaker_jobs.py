@@ -1,0 +1,614 @@
+"""SageMaker jobs against local AWS: run once, adopted, retried, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import tarfile
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
+from amazon_ml.operators.sagemaker_jobs import (
+    SageMakerResumableProcessingOperator,
+    SageMakerResumableTrainingOperator,
+    SageMakerResumableTuningOperator,
+)
+from botocore.exceptions import ClientError, ConnectionClosedError
+
+ROLE = "arn:aws:iam::123456789012:role/any"
+WRITE = "mkdir -p /opt/ml/processing/output && echo done > /opt/ml/processing/output/result.txt"
+FOREVER = "sleep 60"
+ProcessingConfig = Callable[..., dict[str, Any]]
+Eventually = Callable[..., Any]
+
+
+def unique(name: str) -> str:
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+def processing_jobs(aws: Any, prefix: str) -> list[str]:
+    found = aws.client("sagemaker").list_processing_jobs(NameContains=prefix)["ProcessingJobSummaries"]
+    return sorted(job["ProcessingJobName"] for job in found)
+
+
+def processing_status(aws: Any, name: str) -> str:
+    return aws.client("sagemaker").describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"]
+
+
+def stop(aws: Any, name: str) -> None:
+    aws.client("sagemaker").stop_processing_job(ProcessingJobName=name)
+
+
+class Context:
+    """A task's context, as far as links need it."""
+
+    def __init__(self) -> None:
+        self.pushed: dict[str, Any] = {}
+
+    def __getitem__(self, key: str) -> Context:
+        assert key == "ti"
+        return self
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed[key] = value
+
+
+async def _first(trigger: Any) -> dict[str, Any]:
+    async for event in trigger.run():
+        return event.payload
+    raise AssertionError("the trigger ended without an event")
+
+
+def run(operator: Any, context: Any = None) -> Any:
+    """Run a task as Airflow does: each time it defers, the trigger runs, then the method it named."""
+    context = context or Context()
+    method, arguments = operator.execute, {}
+    while True:
+        try:
+            return method(context, **arguments)
+        except TaskDeferred as deferred:
+            arguments = {"event": asyncio.run(_first(deferred.trigger))}
+            operator.name = None  # another process goes on
+            method = getattr(operator, deferred.method_name)
+
+
+def processing(config: Any, **kwargs: Any) -> SageMakerResumableProcessingOperator:
+    arguments: dict[str, Any] = {"deferrable": False, "poll_interval": 0.1}
+    return SageMakerResumableProcessingOperator(task_id="job", config=config, **(arguments | kwargs))
+
+
+both_ways = pytest.mark.parametrize("deferrable", [False, True], ids=["in the worker", "deferred"])
+
+
+class TestSageMakerResumableProcessingOperator:
+    def test_template_fields(self) -> None:
+        assert SageMakerResumableProcessingOperator.template_fields == (
+            "aws_conn_id",
+            "config",
+            "region_name",
+            "verify",
+        )
+
+    @both_ways
+    def test_a_job_runs_and_its_result_is_small(
+        self, aws: Any, processing_config: ProcessingConfig, deferrable: bool
+    ) -> None:
+        name = unique("runs")
+        result = run(processing(processing_config(name, f"sleep 1; {WRITE}"), deferrable=deferrable))
+        started, ended = (datetime.fromisoformat(result.pop(key)) for key in ("started", "ended"))
+        assert result == {
+            "name": name,
+            "arn": f"arn:aws:sagemaker:us-east-1:123456789012:processing-job/{name}",
+            "status": "Completed",
+            "billable_seconds": round((ended - started).total_seconds()),
+            "output": f"s3://operators/{name}",
+        }
+        assert started < ended
+
+    def test_a_job_without_outputs_has_none(self, aws: Any, processing_config: ProcessingConfig) -> None:
+        config = processing_config(unique("silent"), "true")
+        del config["ProcessingOutputConfig"]
+        for _ in range(2):
+            assert run(processing(config)) == run(processing(config))
+        assert run(processing(config))["output"] is None
+        assert processing_jobs(aws, config["ProcessingJobName"]) == [config["ProcessingJobName"]]
+
+    def test_a_second_run_uses_the_finished_job(self, aws: Any, processing_config: ProcessingConfig) -> None:
+        config = processing_config(unique("twice"), WRITE)
+        assert run(processing(config)) == run(processing(config))
+        assert processing_jobs(aws, config["ProcessingJobName"]) == [config["ProcessingJobName"]]
+
+    def test_a_template_may_leave_numbers_as_text(
+        self, aws: Any, processing_config: ProcessingConfig
+    ) -> None:
+        config = processing_config(name := unique("text"), WRITE)
+        config["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = "1"
+        for _ in range(2):
+            assert run(processing(config))["name"] == name
+
+    @both_ways
+    def test_a_retry_adopts_the_running_job(
+        self, aws: Any, processing_config: ProcessingConfig, deferrable: bool
+    ) -> None:
+        config = processing_config(unique("adopt"), f"sleep 1; {WRITE}")
+        aws.client("sagemaker").create_processing_job(**config)
+        run(processing(config, deferrable=deferrable))
+        assert processing_jobs(aws, config["ProcessingJobName"]) == [config["ProcessingJobName"]]
+
+    def test_an_adopted_job_gets_the_new_tags(self, aws: Any, processing_config: ProcessingConfig) -> None:
+        config = processing_config(unique("tags"), WRITE)
+        arn = run(processing(config))["arn"]
+        run(processing(config | {"Tags": [{"Key": "project", "Value": "cats"}]}))
+        assert aws.client("sagemaker").list_tags(ResourceArn=arn)["Tags"] == [
+            {"Key": "project", "Value": "cats"}
+        ]
+
+    def test_a_job_that_was_created_in_the_meantime_is_adopted(
+        self, aws: Any, processing_config: ProcessingConfig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config = processing_config(unique("race"), WRITE)
+        operator = processing(config)
+        describe, asked = operator.describe, []
+
+        def too_early(name: str) -> Any:
+            asked.append(name)
+            if len(asked) > 1:
+                return describe(name)
+            aws.client("sagemaker").create_processing_job(**config)
+            return None
+
+        monkeypatch.setattr(operator, "describe", too_early)
+        assert run(operator)["name"] == config["ProcessingJobName"]
+
+    def test_a_completed_job_that_does_something_else_is_an_error_that_says_what(
+        self, aws: Any, processing_config: ProcessingConfig
+    ) -> None:
+        config = processing_config(name := unique("other"), WRITE)
+        run(processing(config))
+        message = f"{name} exists.*RoleArn: asked for '{ROLE}-else', there is '{ROLE}'"
+        with pytest.raises(AirflowFailException, match=message):
+            run(processing(config | {"RoleArn": f"{ROLE}-else"}))
+
+    def test_a_running_job_that_does_something_else_is_an_error_and_runs_on(
+        self, aws: Any, processing_config: ProcessingConfig
+    ) -> None:
+        config = processing_config(name := unique("busy"), FOREVER)
+        aws.client("sagemaker").create_processing_job(**config)
+        operator = processing(processing_config(name, WRITE))
+        with pytest.raises(
+            AirflowFailException, match=r"ContainerEntrypoint\[2\]: asked for '.*', there is 'sleep"
+        ):
+            run(operator)
+        operator.on_kill()
+        assert processing_status(aws, name) == "InProgress"
+        stop(aws, name)
+
+    @both_ways
+    def test_after_a_failure_the_next_attempt_has_a_number(
+        self, aws: Any, processing_config: ProcessingConfig, deferrable: bool
+    ) -> None:
+        name = unique("fails")
+        with pytest.raises(AirflowFailException, match=f"{name} is Failed: AlgorithmError"):
+            run(processing(processing_config(name, "exit 3"), deferrable=deferrable))
+        assert run(processing(processing_config(name, WRITE), deferrable=deferrable))["name"] == f"{name}-2"
+
+    def test_a_failure_that_is_not_the_scripts_may_be_retried(
+        self, aws: Any, processing_config: ProcessingConfig
+    ) -> None:
+        config = processing_config(unique("input"), WRITE)
+        config["ProcessingInputs"] = [
+            {
+                "InputName": "images",
+                "S3Input": {
+                    "S3Uri": "s3://operators/no-such-prefix",
+                    "LocalPath": "/opt/ml/processing/images",
+                    "S3DataType": "S3Prefix",
+                    "S3InputMode": "File",
+                },
+            }
+        ]
+        with pytest.raises(AirflowException, match="is Failed: ClientError") as failure:
+            run(processing(config))
+        assert not isinstance(failure.value, AirflowFailException)
+
+    def test_a_finished_job_whose_output_was_deleted_runs_again(
+        self, aws: Any, processing_config: ProcessingConfig
+    ) -> None:
+        config = processing_config(unique("gone"), WRITE)
+        run(processing(config))
+        aws.client("s3").delete_object(Bucket="operators", Key=f"{config['ProcessingJobName']}/result.txt")
+        assert run(processing(config))["name"] == f"{config['ProcessingJobName']}-2"
+
+    def test_a_name_that_is_too_long_is_an_error_before_anything_runs(
+        self, aws: Any, processing_config: ProcessingConfig
+    ) -> None:
+        with pytest.raises(AirflowFailException, match="has 64 characters, and SageMaker allows 63: give"):
+            run(processing(processing_config("n" * 64, WRITE)))
+
+    def test_a_name_without_room_for_the_next_attempt_is_an_error(
+        self, aws: Any, processing_config: ProcessingConfig
+    ) -> None:
+        name = unique("full").ljust(62, "x")
+        with pytest.raises(AirflowFailException, match="AlgorithmError"):
+            run(processing(processing_config(name, "exit 1")))
+        with pytest.raises(
+            AirflowFailException, match=f"64 characters, .* 63: attempt 2 of '{name}' has no room"
+        ):
+            run(processing(processing_config(name, WRITE)))
+
+    def test_a_request_that_sagemaker_refuses_is_raised(
+        self, aws: Any, processing_config: ProcessingConfig
+    ) -> None:
+        config = processing_config(unique("invalid"), WRITE) | {"RoleArn": "no role at all, but long enough"}
+        with pytest.raises(ClientError, match="ValidationException"):
+            run(processing(config))
+
+    @both_ways
+    def test_a_job_that_is_gone_may_be_retried(
+        self, aws: Any, processing_config: ProcessingConfig, deferrable: bool
+    ) -> None:
+        operator = processing(processing_config("never", WRITE), deferrable=deferrable)
+        operator.execute = lambda context: operator.wait("no-such-job")  # type: ignore[method-assign]
+        with pytest.raises(AirflowException, match=r"no-such-job is gone|Could not find"):
+            run(operator)
+
+
+class TestStoppedJobs:
+    @both_ways
+    def test_it_fails_without_a_retry(
+        self, aws: Any, processing_config: ProcessingConfig, deferrable: bool
+    ) -> None:
+        config = processing_config(name := unique("stopped"), FOREVER)
+        threading.Timer(1, stop, (aws, name)).start()
+        with pytest.raises(AirflowFailException, match=f"{name} was stopped"):
+            run(processing(config, deferrable=deferrable))
+
+    def test_it_is_a_success_where_that_is_asked_for(
+        self, aws: Any, processing_config: ProcessingConfig
+    ) -> None:
+        config = processing_config(name := unique("enough"), FOREVER)
+        threading.Timer(1, stop, (aws, name)).start()
+        result = run(processing(config, allow_stopped=True))
+        assert (result["name"], result["status"]) == (name, "Stopped")
+
+    def test_a_cleared_task_starts_the_next_attempt(
+        self, aws: Any, processing_config: ProcessingConfig, eventually: Eventually
+    ) -> None:
+        name = unique("cleared")
+        aws.client("sagemaker").create_processing_job(**processing_config(name, FOREVER))
+        stop(aws, name)
+        eventually(lambda: processing_status(aws, name) == "Stopped", 20)
+        assert run(processing(processing_config(name, WRITE)))["name"] == f"{name}-2"
+
+    @both_ways
+    def test_a_task_that_is_cleared_while_its_job_is_stopping_waits_for_the_end_of_that(
+        self, aws: Any, processing_config: ProcessingConfig, deferrable: bool
+    ) -> None:
+        name, sagemaker = unique("stopping"), aws.client("sagemaker")
+        sagemaker.create_processing_job(
+            **processing_config(name, f"trap '' TERM; {FOREVER} & wait; {FOREVER}")
+        )
+        time.sleep(0.5)
+        stop(aws, name)
+        assert processing_status(aws, name) == "Stopping"
+        result = run(processing(processing_config(name, WRITE), deferrable=deferrable))
+        assert result["name"] == f"{name}-2"
+        first = sagemaker.describe_processing_job(ProcessingJobName=name)
+        assert first["ProcessingEndTime"] <= datetime.fromisoformat(result["started"])
+
+
+class TestKilling:
+    @both_ways
+    def test_the_job_is_stopped(
+        self, aws: Any, processing_config: ProcessingConfig, eventually: Eventually, deferrable: bool
+    ) -> None:
+        config = processing_config(name := unique("killed"), FOREVER)
+        operator = processing(config, deferrable=deferrable)
+        if deferrable:
+            with pytest.raises(TaskDeferred) as deferred:
+                operator.execute(Context())
+            asyncio.run(deferred.value.trigger.on_kill())
+        else:
+            threading.Timer(1, operator.on_kill).start()
+            with pytest.raises(AirflowFailException, match="was stopped"):
+                run(operator)
+        eventually(lambda: processing_status(aws, name) == "Stopped", 20)
+
+    def test_a_job_that_has_ended_is_left_alone(self, aws: Any, processing_config: ProcessingConfig) -> None:
+        operator = processing(processing_config(name := unique("late"), WRITE))
+        run(operator)
+        operator.on_kill()
+        assert processing_status(aws, name) == "Completed"
+
+    def test_before_there_is_a_job_nothing_is_stopped(self) -> None:
+        processing({}, aws_conn_id="no-such-connection").on_kill()
+
+
+class TestMaxWait:
+    @both_ways
+    @pytest.mark.parametrize("limit", [1, timedelta(seconds=1)], ids=["seconds", "timedelta"])
+    def test_the_job_is_stopped_and_the_task_fails(
+        self,
+        aws: Any,
+        processing_config: ProcessingConfig,
+        eventually: Eventually,
+        limit: Any,
+        deferrable: bool,
+    ) -> None:
+        config = processing_config(name := unique("slow"), FOREVER)
+        with pytest.raises(AirflowFailException, match=f"{name} has not ended within the time"):
+            run(processing(config, max_wait=limit, deferrable=deferrable, poll_interval=30))
+        eventually(lambda: processing_status(aws, name) == "Stopped", 20)
+
+    def test_it_begins_with_the_job_and_not_with_the_retry(
+        self, aws: Any, processing_config: ProcessingConfig
+    ) -> None:
+        config, sagemaker = processing_config(name := unique("old"), FOREVER), aws.client("sagemaker")
+        sagemaker.create_processing_job(**config)
+        with pytest.raises(TaskDeferred) as deferred:
+            processing(config, max_wait=60, deferrable=True).execute(Context())
+        created = sagemaker.describe_processing_job(ProcessingJobName=name)["CreationTime"].timestamp()
+        assert deferred.value.trigger.deadline == pytest.approx(created + 60)  # type: ignore[attr-defined]
+        stop(aws, name)
+
+    def test_deferred_the_execution_timeout_counts_as_well(
+        self, aws: Any, processing_config: ProcessingConfig, eventually: Eventually
+    ) -> None:
+        config = processing_config(name := unique("timeout"), FOREVER)
+        operator = processing(config, deferrable=True, execution_timeout=timedelta(seconds=1))
+        with pytest.raises(AirflowFailException, match="has not ended within the time"):
+            run(operator)
+        eventually(lambda: processing_status(aws, name) == "Stopped", 20)
+
+    def test_a_job_that_is_in_time_is_not_stopped(
+        self, aws: Any, processing_config: ProcessingConfig
+    ) -> None:
+        assert run(processing(processing_config(unique("fast"), WRITE), max_wait=60))["status"] == "Completed"
+
+
+class TestTaskLog:
+    @both_ways
+    def test_the_jobs_lines_and_states_are_shown(
+        self, aws: Any, processing_config: ProcessingConfig, deferrable: bool, capsys: Any
+    ) -> None:
+        config = processing_config(name := unique("lines"), f"echo 12 birds; sleep 1; {WRITE}; echo 13 cats")
+        run(processing(config, deferrable=deferrable))
+        shown = capsys.readouterr().out
+        assert shown.count("12 birds") == shown.count("13 cats") == 1
+        assert shown.index(f"{name}: InProgress") < shown.index("13 cats")
+        assert f"{name}: Completed" in shown
+
+    @both_ways
+    def test_the_lines_are_left_out_where_that_is_asked_for(
+        self, aws: Any, processing_config: ProcessingConfig, deferrable: bool, capsys: Any
+    ) -> None:
+        config = processing_config(name := unique("quiet"), f"echo 12 birds; {WRITE}")
+        run(processing(config, deferrable=deferrable, print_log=False))
+        shown = capsys.readouterr().out
+        assert "12 birds" not in shown
+        assert f"{name}: Completed" in shown
+
+
+class TestLinks:
+    def test_job_and_logs_are_linked_before_the_task_waits(
+        self, aws: Any, processing_config: ProcessingConfig
+    ) -> None:
+        context = Context()
+        config = processing_config(name := unique("linked"), WRITE)
+        with pytest.raises(TaskDeferred):
+            processing(config, deferrable=True).execute(context)
+        where = {"region_name": "us-east-1", "aws_domain": "aws.amazon.com"}
+        assert context.pushed == {
+            "sagemaker_job": {**where, "job_type": "processing-jobs", "job_name": name},
+            "sagemaker_job_logs": {
+                **where,
+                "log_group": "/aws/sagemaker/ProcessingJobs",
+                "log_stream_prefix": f"{name}/",
+            },
+        }
+
+
+class Troubled:
+    """SageMaker that gives these answers about a job, one after the other."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.conn = self
+
+    def describe_processing_job(self, ProcessingJobName: str) -> dict[str, Any]:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return {
+            "ProcessingJobName": ProcessingJobName,
+            "ProcessingJobStatus": answer,
+            "ProcessingJobArn": "arn",
+        }
+
+
+def throttled() -> ClientError:
+    return ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Describe")
+
+
+class TestTroubleWithAws:
+    def waiting(self, *answers: Any) -> SageMakerResumableProcessingOperator:
+        operator = processing({}, poll_interval=0.01, print_log=False)
+        operator.hook = Troubled(*answers)  # type: ignore[misc, assignment]
+        return operator
+
+    def test_passing_trouble_is_survived(self) -> None:
+        lost = ConnectionClosedError(endpoint_url="https://aws")
+        operator = self.waiting("InProgress", throttled(), lost, "InProgress", throttled(), "Completed")
+        assert operator.wait("birds")["status"] == "Completed"
+
+    def test_lasting_trouble_is_raised(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("amazon_ml.outage.LIMIT_SECONDS", 0.05)
+        with pytest.raises(ClientError, match="Rate exceeded"):
+            self.waiting("InProgress", throttled()).wait("birds")
+
+    def test_a_refusal_is_raised_at_once(self) -> None:
+        denied = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "Describe")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            self.waiting("InProgress", denied).wait("birds")
+
+
+SCRIPT = """
+import argparse, os, time
+parser = argparse.ArgumentParser()
+parser.add_argument("--learning_rate", type=float, default=0.1)
+parser.add_argument("--seconds", type=float, default=0)
+arguments = parser.parse_args()
+open(os.path.join(os.environ["SM_MODEL_DIR"], "model.txt"), "w").write("model")
+print(f"loss={arguments.learning_rate:.6f}", flush=True)
+time.sleep(arguments.seconds)
+"""
+
+
+@pytest.fixture(scope="module")
+def source_uri(local_aws: Any) -> str:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        member = tarfile.TarInfo("train.py")
+        member.size = len(SCRIPT)
+        archive.addfile(member, io.BytesIO(SCRIPT.encode()))
+    s3 = local_aws.client("s3")
+    s3.create_bucket(Bucket="operators")
+    s3.put_object(Bucket="operators", Key="sourcedir.tar.gz", Body=file.getvalue())
+    return "s3://operators/sourcedir.tar.gz"
+
+
+def training_definition() -> dict[str, Any]:
+    return {
+        "AlgorithmSpecification": {
+            "TrainingImage": "pytorch-training",
+            "TrainingInputMode": "File",
+            "MetricDefinitions": [{"Name": "loss", "Regex": "loss=([0-9.]+)"}],
+        },
+        "RoleArn": ROLE,
+        "OutputDataConfig": {"S3OutputPath": "s3://operators/training"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 120},
+    }
+
+
+def script_mode(source_uri: str) -> dict[str, str]:
+    return {"sagemaker_program": '"train.py"', "sagemaker_submit_directory": f'"{source_uri}"'}
+
+
+class TestSageMakerResumableTrainingOperator:
+    def config(self, source_uri: str, **hyperparameters: str) -> dict[str, Any]:
+        return {
+            "TrainingJobName": unique("train"),
+            **training_definition(),
+            "HyperParameters": {**script_mode(source_uri), **hyperparameters},
+        }
+
+    def operator(self, config: dict[str, Any], **kwargs: Any) -> SageMakerResumableTrainingOperator:
+        arguments: dict[str, Any] = {"deferrable": False, "poll_interval": 0.2}
+        return SageMakerResumableTrainingOperator(task_id="train", config=config, **(arguments | kwargs))
+
+    def test_template_fields(self) -> None:
+        assert "config" in SageMakerResumableTrainingOperator.template_fields
+
+    def test_a_model_is_trained_once(self, aws: Any, source_uri: str, capsys: Any) -> None:
+        operator = self.operator(self.config(source_uri, learning_rate="0.25"))
+        name = operator.config["TrainingJobName"]
+        result = run(operator)
+        assert result["artifact"] == f"s3://operators/training/{name}/output/model.tar.gz"
+        assert result["metrics"] == {"loss": 0.25}
+        assert result["billable_seconds"] >= 0
+        assert (result["name"], result["status"]) == (name, "Completed")
+        assert result["arn"].endswith(f":training-job/{name}")
+        assert result["started"] < result["ended"]
+        assert run(operator) == result
+        assert "loss=0.25" in capsys.readouterr().out
+
+    def test_a_deleted_model_is_trained_again(self, aws: Any, source_uri: str) -> None:
+        config = self.config(source_uri)
+        name = config["TrainingJobName"]
+        run(self.operator(config))
+        aws.client("s3").delete_object(Bucket="operators", Key=f"training/{name}/output/model.tar.gz")
+        assert run(self.operator(config))["name"] == f"{name}-2"
+
+    @pytest.mark.parametrize(
+        ("allow_stopped", "secondary_status", "is_used"),
+        [
+            pytest.param(True, "MaxRuntimeExceeded", True, id="its time was over"),
+            pytest.param(True, "Stopped", False, id="somebody stopped it"),
+            pytest.param(False, "MaxRuntimeExceeded", False, id="a stop is not allowed"),
+        ],
+    )
+    def test_of_stopped_jobs_one_at_its_time_limit_is_used_where_a_stop_is_allowed(
+        self, aws: Any, allow_stopped: bool, secondary_status: str, is_used: bool
+    ) -> None:
+        aws.client("s3").put_object(Bucket="operators", Key="stopped/model.tar.gz", Body=b"model")
+        description = {
+            "TrainingJobStatus": "Stopped",
+            "SecondaryStatus": secondary_status,
+            "ModelArtifacts": {"S3ModelArtifacts": "s3://operators/stopped/model.tar.gz"},
+        }
+        assert self.operator({}, allow_stopped=allow_stopped).is_done(description) is is_used
+
+    def test_a_job_that_was_stopped_at_its_time_limit_says_so(self, aws: Any, source_uri: str) -> None:
+        config = self.config(source_uri, seconds="60") | {"StoppingCondition": {"MaxRuntimeInSeconds": 1}}
+        with pytest.raises(AirflowFailException, match=r"was stopped \(MaxRuntimeExceeded\)"):
+            run(self.operator(config))
+
+
+class TestSageMakerResumableTuningOperator:
+    def config(self, source_uri: str, name: str) -> dict[str, Any]:
+        return {
+            "HyperParameterTuningJobName": name,
+            "HyperParameterTuningJobConfig": {
+                "Strategy": "Random",
+                "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+                "ResourceLimits": {"MaxNumberOfTrainingJobs": 2, "MaxParallelTrainingJobs": 2},
+                "ParameterRanges": {
+                    "ContinuousParameterRanges": [
+                        {"Name": "learning_rate", "MinValue": "0.1", "MaxValue": "0.9"}
+                    ]
+                },
+            },
+            "TrainingJobDefinition": {
+                **training_definition(),
+                "StaticHyperParameters": script_mode(source_uri),
+            },
+        }
+
+    def operator(self, config: dict[str, Any]) -> SageMakerResumableTuningOperator:
+        return SageMakerResumableTuningOperator(
+            task_id="tune", config=config, deferrable=False, poll_interval=0.2
+        )
+
+    def test_template_fields(self) -> None:
+        assert "config" in SageMakerResumableTuningOperator.template_fields
+
+    def test_the_best_trial_and_all_others_are_given(self, aws: Any, source_uri: str, capsys: Any) -> None:
+        operator = self.operator(self.config(source_uri, unique("tune")))
+        result = run(operator)
+        assert len(result["trials"]) == 2
+        best = min(result["trials"], key=lambda trial: trial["objective"])
+        assert (result["best_job"], result["objective"]) == (best["name"], best["objective"])
+        assert result["hyperparameters"] == best["hyperparameters"]
+        assert result["started"] < result["ended"]
+        assert result["billable_seconds"] >= 0
+        shown = capsys.readouterr().out
+        assert all(f"loss={trial['objective']:.6f}" in shown for trial in result["trials"])
+        assert "2 Completed" in shown
+        assert run(operator) == result
+
+    def test_a_name_that_is_too_long_is_an_error_before_anything_runs(
+        self, aws: Any, source_uri: str
+    ) -> None:
+        with pytest.raises(AirflowFailException, match="has 33 characters, and SageMaker allows 32: give"):
+            run(self.operator(self.config(source_uri, "n" * 33)))
+
+    def test_without_any_objective_there_is_no_best_trial(self, aws: Any) -> None:
+        with pytest.raises(AirflowFailException, match="no trial reported its objective"):
+            self.operator({}).result({"HyperParameterTuningJobName": "birds"})

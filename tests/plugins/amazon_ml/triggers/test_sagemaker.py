@@ -1,0 +1,216 @@
+"""Waiting for a SageMaker resource in the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import pytest
+from airflow.models.trigger import Trigger
+from amazon_ml.triggers.sagemaker import SageMakerStatusTrigger, progress
+from botocore.exceptions import ClientError, ConnectionClosedError
+
+WRITE = "mkdir -p /opt/ml/processing/output && echo done > /opt/ml/processing/output/result.txt"
+ProcessingConfig = Callable[..., dict[str, Any]]
+
+
+def unique(name: str) -> str:
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+async def _first(trigger: SageMakerStatusTrigger) -> dict[str, Any]:
+    async for event in trigger.run():
+        return event.payload
+    raise AssertionError("the trigger ended without an event")
+
+
+def first_event(trigger: SageMakerStatusTrigger) -> dict[str, Any]:
+    return asyncio.run(_first(trigger))
+
+
+def waiting_for(name: str, **kwargs: Any) -> SageMakerStatusTrigger:
+    arguments: dict[str, Any] = {
+        "describe": "describe_processing_job",
+        "describe_args": {"ProcessingJobName": name},
+        "status_key": "ProcessingJobStatus",
+        "pending_states": ["InProgress", "Stopping"],
+        "stop": "stop_processing_job",
+        "poll_interval": 0.1,
+    }
+    return SageMakerStatusTrigger(**(arguments | kwargs))
+
+
+@pytest.fixture
+def start(aws: Any, processing_config: ProcessingConfig) -> Callable[[str], str]:
+    """Start a processing job that runs a shell command; returns its name."""
+
+    def run(command: str) -> str:
+        name = unique("job")
+        aws.client("sagemaker").create_processing_job(**processing_config(name, command))
+        return name
+
+    return run
+
+
+@pytest.fixture
+def status(aws: Any) -> Callable[[str], str]:
+    def ask(name: str) -> str:
+        answer = aws.client("sagemaker").describe_processing_job(ProcessingJobName=name)
+        return answer["ProcessingJobStatus"]
+
+    return ask
+
+
+class TestSageMakerStatusTrigger:
+    def test_it_fires_with_the_final_state(self, start: Callable[[str], str]) -> None:
+        name = start(WRITE)
+        assert first_event(waiting_for(name)) == {"status": "Completed", "name": name}
+
+    def test_it_survives_being_moved_to_another_triggerer(self, start: Callable[[str], str]) -> None:
+        trigger = waiting_for(
+            start(WRITE), deadline=time.time() + 60, log_group="/aws/sagemaker/ProcessingJobs"
+        )
+        stored = Trigger.from_object(trigger)
+        assert stored.classpath == "amazon_ml.triggers.sagemaker.SageMakerStatusTrigger"
+        again = SageMakerStatusTrigger(**stored.kwargs)
+        assert again.serialize() == trigger.serialize()
+        assert first_event(again)["status"] == "Completed"
+
+    def test_the_jobs_lines_and_states_are_logged(
+        self, start: Callable[[str], str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        name = start(f"echo 12 birds; {WRITE}")
+        where = {"log_group": "/aws/sagemaker/ProcessingJobs", "log_stream_prefix": f"{name}/"}
+        first_event(waiting_for(name, **where))
+        shown = capsys.readouterr().out
+        assert shown.count("12 birds") == 1
+        assert f"{name}: Completed" in shown
+
+    def test_a_killed_task_stops_its_job(
+        self, start: Callable[[str], str], status: Callable[[str], str], eventually: Callable[..., Any]
+    ) -> None:
+        name = start("sleep 60")
+        asyncio.run(waiting_for(name).on_kill())
+        eventually(lambda: status(name) == "Stopped", 20)
+
+    def test_killing_a_task_whose_job_has_ended_does_nothing(
+        self, start: Callable[[str], str], status: Callable[[str], str]
+    ) -> None:
+        name = start(WRITE)
+        first_event(waiting_for(name))
+        asyncio.run(waiting_for(name).on_kill())
+        assert status(name) == "Completed"
+
+    def test_killing_a_task_whose_resource_cannot_be_stopped_asks_nothing(self) -> None:
+        asyncio.run(waiting_for("any", stop=None, aws_conn_id="no-such-connection").on_kill())
+
+    def test_at_the_deadline_the_job_is_stopped(
+        self, start: Callable[[str], str], status: Callable[[str], str], eventually: Callable[..., Any]
+    ) -> None:
+        name = start("sleep 60")
+        event = first_event(waiting_for(name, deadline=time.time() + 0.3, poll_interval=30))
+        assert event == {"status": "timeout", "name": name}
+        eventually(lambda: status(name) == "Stopped", 20)
+
+    def test_an_error_of_aws_reaches_the_task(self, aws: Any) -> None:
+        event = first_event(waiting_for("no-such-job"))
+        assert event["status"] == "error"
+        assert "Could not find" in event["message"]
+
+
+class Scripted(SageMakerStatusTrigger):
+    """A trigger whose AWS gives these answers, one after the other; the last one for ever."""
+
+    def __init__(self, *answers: Any, **kwargs: Any) -> None:
+        arguments: dict[str, Any] = {
+            "describe": "describe_endpoint",
+            "describe_args": {"EndpointName": "birds"},
+            "status_key": "EndpointStatus",
+            "pending_states": ["Updating"],
+            "poll_interval": 0.01,
+        }
+        super().__init__(**(arguments | kwargs))
+        self.answers = list(answers)
+        self.clients = 0
+
+    def hook(self) -> Any:
+        return self
+
+    async def get_async_conn(self) -> Scripted:
+        self.clients += 1
+        return self
+
+    async def __aenter__(self) -> Scripted:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    async def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return {"EndpointStatus": answer}
+
+
+def throttled() -> ClientError:
+    return ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Describe")
+
+
+class TestTroubleWithAws:
+    @pytest.mark.parametrize(
+        "trouble",
+        [
+            pytest.param(throttled(), id="throttled"),
+            pytest.param(ConnectionClosedError(endpoint_url="https://aws"), id="connection closed"),
+            pytest.param(ConnectionResetError(), id="connection reset"),
+        ],
+    )
+    def test_passing_trouble_is_survived_with_a_new_client(self, trouble: Exception) -> None:
+        trigger = Scripted("Updating", trouble, trouble, "Updating", trouble, "InService")
+        assert first_event(trigger) == {"status": "InService", "name": "birds"}
+        assert trigger.clients == 4
+
+    def test_lasting_trouble_reaches_the_task(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("amazon_ml.outage.LIMIT_SECONDS", 0.05)
+        event = first_event(Scripted("Updating", throttled()))
+        assert event["status"] == "error"
+        assert "Rate exceeded" in event["message"]
+
+    def test_the_deadline_ends_a_wait_for_an_aws_that_does_not_answer(self) -> None:
+        event = first_event(Scripted(throttled(), deadline=time.time() + 0.05))
+        assert event == {"status": "timeout", "name": "birds"}
+
+
+@pytest.mark.parametrize(
+    ("description", "expected"),
+    [
+        pytest.param({"S": "InProgress"}, "InProgress", id="status alone"),
+        pytest.param({"S": "Completed", "SecondaryStatus": "Completed"}, "Completed", id="said once"),
+        pytest.param(
+            {
+                "S": "InProgress",
+                "SecondaryStatus": "Downloading",
+                "SecondaryStatusTransitions": [
+                    {"StatusMessage": "Preparing the instances"},
+                    {"StatusMessage": "Downloading input data"},
+                ],
+            },
+            "InProgress - Downloading - Downloading input data",
+            id="training",
+        ),
+        pytest.param(
+            {"S": "InProgress", "TrainingJobStatusCounters": {"Completed": 3, "InProgress": 2, "Stopped": 0}},
+            "InProgress - 3 Completed, 2 InProgress",
+            id="tuning",
+        ),
+    ],
+)
+def test_progress(description: dict[str, Any], expected: str) -> None:
+    assert progress(description, "S") == expected

@@ -1,0 +1,281 @@
+"""What the documentation names exists: commands, files, links, keys, parameters, steps and variables."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from include.pipeline.settings import Project, load_project
+
+REPOSITORY = Path(__file__).parents[1]
+DOCUMENTS = sorted(
+    [
+        *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *REPOSITORY.glob("docs/**/*.md"),
+    ]
+)
+README = REPOSITORY / "README.md"
+DECISIONS = REPOSITORY / "docs" / "decisions"
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+MAKE = re.compile(r"\bmake ((?:[A-Za-z_]+(?:=\S+)?[ \t]*)+)")
+SOURCES = ("dags", "plugins", "include", "requirements")
+# What commands make, and what git does not know.
+GENERATED = (".venv", ".local", ".env")
+
+every_document = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda path: path.relative_to(REPOSITORY).as_posix()
+)
+
+
+def prose(document: Path) -> str:
+    """The text without its fenced blocks."""
+    return FENCE.sub("", document.read_text())
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return [body for named, body in FENCE.findall(document.read_text()) if named == language]
+
+
+def code_spans(document: Path) -> list[str]:
+    return re.findall(r"`([^`\n]+)`", prose(document))
+
+
+def code(document: Path) -> Iterator[str]:
+    """Everything a reader may copy: code spans and shell blocks."""
+    yield from code_spans(document)
+    yield from blocks(document, "sh")
+
+
+def table(document: Path, header: str) -> list[list[str]]:
+    """The rows of the table whose first column has this header, as their cells."""
+    lines = document.read_text().partition(f"| {header} |")[2].splitlines()[2:]
+    rows = []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    assert rows, f"{document.name} has no table with the header {header}"
+    return rows
+
+
+def spans(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors that GitHub gives the headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def relative_links(document: Path) -> list[tuple[Path, str]]:
+    """Each link within the repository, as the file it leads to and the anchor there."""
+    found = []
+    for target in LINK.findall(prose(document)):
+        if "://" not in target:
+            path, _, anchor = target.partition("#")
+            found.append(((document.parent / path).resolve() if path else document, anchor))
+    return found
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+    """Every key of a project file, dotted, with its default."""
+    found: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= keys(field.annotation, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = field.get_default(call_default_factory=True, validated_data={})
+    return found
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z][\w-]*):(?!=)", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def dag_bag() -> DagBag:
+    return DagBag(str(REPOSITORY / "dags"))
+
+
+@every_document
+def test_every_make_command_exists(document: Path) -> None:
+    targets, makefile = make_targets(), (REPOSITORY / "Makefile").read_text()
+    for text in code(document):
+        for words in MAKE.findall(text):
+            for word in words.split():
+                variable, is_setting, _ = word.partition("=")
+                if is_setting:
+                    assert re.search(rf"^{variable}\s*\?=", makefile, re.MULTILINE), word
+                else:
+                    assert word in targets, f"make {word}"
+
+
+def test_the_makefiles_commands_are_all_documented() -> None:
+    named = {
+        word
+        for document in DOCUMENTS
+        for text in code(document)
+        for words in MAKE.findall(text)
+        for word in words.split()
+    }
+    assert make_targets() - {"help"} <= named
+
+
+@every_document
+def test_every_link_leads_to_something(document: Path) -> None:
+    for target, anchor in relative_links(document):
+        assert target.exists(), f"{document.name} links to {target}"
+        if anchor:
+            assert anchor in anchors(target), f"{target.name} has no heading for #{anchor}"
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, waiting = set(), [README]
+    while waiting:
+        document = waiting.pop()
+        if document not in reached and document.suffix == ".md":
+            reached.add(document)
+            waiting += [target for target, _ in relative_links(document)]
+    assert set(DOCUMENTS) <= reached
+
+
+@every_document
+def test_every_file_named_exists(document: Path) -> None:
+    roots = {path.name for path in REPOSITORY.iterdir()} | {"docs", "tests", "benchmarks"}
+    for span in code_spans(document):
+        path = span.rstrip("/")
+        is_path = re.fullmatch(r"[\w.-]+(/[\w.-]+)*", path) and path.split("/")[0] in roots
+        is_file = re.fullmatch(r"[\w-]+\.(md|toml|txt|yaml)", path) and path != "flowers.yaml"
+        if (is_path or is_file) and not path.startswith(GENERATED):
+            assert (REPOSITORY / path).exists(), span
+
+
+@every_document
+def test_every_module_that_is_run_exists(document: Path) -> None:
+    for text in code(document):
+        for module in re.findall(r"-m (include\.[\w.]+)", text):
+            path = REPOSITORY / module.replace(".", "/")
+            assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+@every_document
+def test_every_key_of_a_project_file_exists(document: Path) -> None:
+    known = keys(Project)
+    sections = {key.partition(".")[0] for key in known if "." in key}
+    for span in code_spans(document):
+        key = span.partition(":")[0]
+        section, dot, rest = key.partition(".")
+        if dot and section in sections and re.fullmatch(r"\w+", rest) and rest not in ("py", "json", "yaml"):
+            assert key in known, f"{document.name} names {span}"
+
+
+def test_the_table_of_keys_is_complete_and_gives_the_defaults() -> None:
+    documented = {}
+    for name, default, *_ in table(REPOSITORY / "docs" / "adding-a-project.md", "Key"):
+        documented[name.strip("`")] = default.strip("`")
+    expected = {key: _as_yaml(default) for key, default in keys(Project).items()}
+    assert documented == expected
+
+
+def _as_yaml(value: Any) -> str:
+    if value is PydanticUndefined:
+        return ""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(list(value) if isinstance(value, tuple) else value)
+
+
+@every_document
+def test_every_yaml_block_is_a_project(document: Path, tmp_path: Path) -> None:
+    for number, block in enumerate(blocks(document, "yaml")):
+        name = re.search(r"^name: (\w+)$", block, re.MULTILINE)
+        assert name, block
+        path = tmp_path / str(number) / f"{name[1]}.yaml"
+        path.parent.mkdir()
+        path.write_text(block)
+        assert load_project(path).name == name[1]
+
+
+def test_the_steps_in_the_readme_are_those_of_the_dag(dag_bag: DagBag) -> None:
+    steps = [step for row in table(README, "Step") for step in spans(row[0])]
+    assert sorted(steps) == sorted(dag_bag.dags["sample.train_and_deploy"].task_ids)
+
+
+def test_the_parameters_are_those_of_the_dags(dag_bag: DagBag) -> None:
+    documented = {
+        (spans(name)[0], spans(dag)[0])
+        for name, dag, *_ in table(REPOSITORY / "docs" / "operating.md", "Parameter")
+    }
+    kinds = ("train_and_deploy", "teardown")
+    assert documented == {
+        (name, f"<project>.{kind}") for kind in kinds for name in dag_bag.dags[f"sample.{kind}"].params
+    }
+
+
+@every_document
+def test_every_dag_named_exists(document: Path) -> None:
+    kinds = {path.stem for path in (REPOSITORY / "dags").glob("*.py")} - {"project_files"}
+    for span in code_spans(document):
+        named = re.fullmatch(r"(?:<project>|sample|dog_breeds|flowers)\.(\w+)", span)
+        if named and named[1] != "yaml":
+            assert named[1] in kinds, span
+
+
+@every_document
+def test_every_environment_variable_is_one_the_code_knows(document: Path) -> None:
+    known = "".join(
+        path.read_text()
+        for folder in SOURCES
+        for path in (REPOSITORY / folder).rglob("*")
+        if path.suffix in (".py", ".yaml", ".txt")
+    )
+    known += (REPOSITORY / "docker-compose.yaml").read_text() + (REPOSITORY / "Makefile").read_text()
+    # What a reader sets for a command of the same page.
+    known += "".join(re.findall(r"\$([A-Z_]+)", "".join(blocks(document, "sh"))))
+    for span in code_spans(document):
+        if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", span):
+            assert span in known, span
+
+
+@every_document
+def test_every_shell_block_can_be_parsed(document: Path) -> None:
+    for block in blocks(document, "sh"):
+        parsed = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
+        assert (parsed.returncode, parsed.stderr) == (0, ""), block
+
+
+@every_document
+def test_python_in_shell_blocks_can_be_parsed(document: Path) -> None:
+    for block in blocks(document, "sh"):
+        for script in re.findall(r"<<'PY'\n(.*?)^PY$", block, re.MULTILINE | re.DOTALL):
+            ast.parse(script)
+
+
+@every_document
+def test_nothing_points_to_an_issue_or_to_somebodys_machine(document: Path) -> None:
+    text = document.read_text()
+    assert not re.search(r"(?<![\w&/\]])#\d+\b|\bGH-\d+", text)
+    assert not re.search(r"(?<![\w.~>])/(work|tmp|root|home|Users)/", text)
+
+
+def test_each_decision_says_what_why_and_what_it_costs() -> None:
+    pages = [page for page in DECISIONS.glob("*.md") if page.name != "README.md"]
+    for page in pages:
+        assert re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE) == ["What", "Why", "What it costs"], (
+            page.name
+        )
+    listed = {target for target, _ in relative_links(DECISIONS / "README.md")}
+    assert listed == {page.resolve() for page in pages}
