@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -28,9 +29,10 @@ def main() -> int:
     listener = _listen(arguments.host, arguments.port)
     if listener is None:
         return 1
-    stop = threading.Event()
+    # Not an Event: the handler runs in the thread that waits, and would wait for ever for the Event's lock.
+    stop: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda received, _: stop.put(received))
     with listener, _working_directory(arguments.state_dir, arguments.port) as (state_dir, bin_dir):
         _serve(listener, stop, host=arguments.host, port=arguments.port, state_dir=state_dir, bin_dir=bin_dir)
     return 0
@@ -77,7 +79,7 @@ def _working_directory(state_dir: Path, port: int) -> Iterator[tuple[Path, Path]
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _serve(listener: socket.socket, stop: threading.Event, **settings: Any) -> None:
+def _serve(listener: socket.socket, stop: SimpleQueue[int], **settings: Any) -> None:
     # Read when moto is imported; without it, attaching AWS's own policies to a role fails.
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
     from include.local_aws.config import Config
@@ -109,7 +111,7 @@ def _serve(listener: socket.socket, stop: threading.Event, **settings: Any) -> N
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"local AWS is ready at http://{config.host}:{config.port}", flush=True)
-    stop.wait()
+    stop.get()
     for service in services:
         service.close()
     children.stop_all()

@@ -45,7 +45,10 @@ def test_it_says_where_it_listens_once_it_does(tmp_path: Path) -> None:
         assert process.stdout.readline() == f"local AWS is ready at http://127.0.0.1:{port}\n"
         socket.create_connection(("127.0.0.1", port), 1).close()
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        try:
+            assert process.wait(20) == 0
+        finally:
+            process.kill()  # else leaving the block would wait for a server that does not end
 
 
 def test_a_taken_port_is_one_sentence_and_status_1(tmp_path: Path) -> None:
