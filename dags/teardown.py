@@ -10,11 +10,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-from airflow.sdk import DAG, Param, chain, get_current_context, task
+from airflow.sdk import DAG, Param, TriggerRule, chain, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 from amazon_ml.operators.application_autoscaling import ApplicationAutoScalingDeregisterTargetOperator
 from amazon_ml.operators.lambda_function import LambdaDeleteFunctionOperator
-from amazon_ml.operators.sagemaker_endpoint import SageMakerDeleteEndpointOperator
+from amazon_ml.operators.sagemaker_endpoint import (
+    SageMakerDeleteEndpointConfigOperator,
+    SageMakerDeleteEndpointOperator,
+    SageMakerDeleteModelIfExistsOperator,
+)
 
 from include.pipeline import infrastructure, names, teardown
 from include.pipeline.settings import Project, read_projects
@@ -54,11 +58,17 @@ def build(project: Project) -> DAG:
             return teardown.stop_jobs(project, _client("sagemaker"), _client(tagging))
 
         @task
-        def delete_configurations_and_models() -> int:
-            """Delete endpoint configurations and models."""
-            return teardown.delete_configurations_and_models(project, _client("sagemaker"), _client(tagging))
+        def find_endpoint_configs() -> list[dict[str, str]]:
+            """List the endpoint configurations of all releases."""
+            return teardown.find(project, "endpoint-config", "EndpointConfigName", _client(tagging))
 
         @task
+        def find_models() -> list[dict[str, str]]:
+            """List the models of all releases."""
+            return teardown.find(project, "model", "ModelName", _client(tagging))
+
+        # Where nothing was found, the mapped tasks are skipped, and what follows them is not.
+        @task(trigger_rule=TriggerRule.NONE_FAILED)
         def delete_alarms() -> int:
             """Delete the alarms."""
             return teardown.delete_alarms(project, _client("cloudwatch"), _client(tagging))
@@ -73,7 +83,7 @@ def build(project: Project) -> DAG:
             bucket = infrastructure.read_infrastructure(_client("cloudformation")).bucket
             return teardown.delete_data(project, bucket, _client("s3"))
 
-        @task(trigger_rule="none_failed")
+        @task(trigger_rule=TriggerRule.NONE_FAILED)
         def verify() -> list[str]:
             """List what still carries the project's tags: nothing."""
             teardown.check_nothing_left(project, _client(tagging))
@@ -95,12 +105,21 @@ def build(project: Project) -> DAG:
             poll_interval=project.poll_seconds,
             deferrable=True,
         )
+        endpoint_configs, models = find_endpoint_configs(), find_models()
+        delete_endpoint_configs = SageMakerDeleteEndpointConfigOperator.partial(
+            task_id="delete_endpoint_configs"
+        ).expand(config=endpoint_configs)
+        delete_models = SageMakerDeleteModelIfExistsOperator.partial(
+            task_id="delete_models", trigger_rule=TriggerRule.NONE_FAILED
+        ).expand(config=models)
         chain(
             stop_jobs(),
             delete_function,
             deregister_scaling,
             delete_endpoint,
-            delete_configurations_and_models(),
+            [endpoint_configs, models],
+            delete_endpoint_configs,
+            delete_models,
             delete_alarms(),
             delete_data(),
             verify(),

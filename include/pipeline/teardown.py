@@ -12,7 +12,6 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from include.pipeline.live import is_missing
 from include.pipeline.names import project_uri, split_s3_uri
 from include.pipeline.settings import Project
 
@@ -82,20 +81,9 @@ def delete_alarms(project: Project, cloudwatch: Any, tagging: Any) -> int:
     return len(names)
 
 
-def delete_configurations_and_models(project: Project, sagemaker: Any, tagging: Any) -> int:
-    """Delete the endpoint configurations and then the models; returns how many there were."""
-    arns = tagged_arns(project, tagging)
-    found = [*_of_kinds(arns, {"endpoint-config"}), *_of_kinds(arns, {"model"})]
-    for kind, name, _ in found:
-        try:
-            if kind == "model":
-                sagemaker.delete_model(ModelName=name)
-            else:
-                sagemaker.delete_endpoint_config(EndpointConfigName=name)
-        except ClientError as error:
-            if not is_missing(error):
-                raise
-    return len(found)
+def find(project: Project, kind: str, key: str, tagging: Any) -> list[dict[str, str]]:
+    """The requests that delete the project's SageMaker resources of one kind: ``[{key: name}, ...]``."""
+    return [{key: name} for _, name, _ in _of_kinds(tagged_arns(project, tagging), {kind})]
 
 
 def delete_data(project: Project, bucket: str, s3: Any) -> int:

@@ -127,7 +127,10 @@ class Release:
     def tear_down(self) -> None:
         teardown.stop_jobs(self.project, self.sagemaker, self.tagging)
         self.roll_back(None)  # what the DAG has operators for
-        teardown.delete_configurations_and_models(self.project, self.sagemaker, self.tagging)
+        for config in teardown.find(self.project, "endpoint-config", "EndpointConfigName", self.tagging):
+            self.sagemaker.delete_endpoint_config(**config)
+        for model in teardown.find(self.project, "model", "ModelName", self.tagging):
+            self.sagemaker.delete_model(**model)
         teardown.delete_alarms(self.project, self.cloudwatch, self.tagging)
 
 

@@ -21,10 +21,12 @@ class FakeFunction:
     def __init__(self, answer: Any) -> None:
         self.answer = answer
         self.images = 0
+        self.events: list[dict[str, Any]] = []
 
     def invoke(self, *, FunctionName: str, Qualifier: str, Payload: str) -> dict[str, Any]:
         assert (FunctionName, Qualifier) == ("birds", "live")
         event = json.loads(Payload)
+        self.events.append(event)
         if event == {"image": "bm90IGFuIGltYWdl"}:
             answer: Any = {"error": "not an image", "status": 400}
         else:
@@ -64,6 +66,16 @@ def test_right_answers_pass(project: Project, s3: Any, data: str) -> None:
     assert [(request["truth"], request["label"]) for request in result["requests"][:2]] == list(
         zip(CLASSES, CLASSES, strict=True)
     )
+
+
+def test_an_image_too_large_for_an_event_is_named_by_its_address(
+    project: Project, s3: Any, data: str
+) -> None:
+    s3.put_object(Bucket="bucket", Key="data/test/001.Robin/1.jpg", Body=b"x" * 4_000_001)
+    function = FakeFunction(lambda i: predicting(CLASSES[i % 2]))
+    run_smoke_test(project, data, "model-1", 0.9, s3, function)
+    assert function.events[0] == {"s3": "s3://bucket/data/test/001.Robin/1.jpg"}
+    assert function.events[1] == {"image": "aW1hZ2U="}
 
 
 @pytest.mark.parametrize(
