@@ -5,12 +5,13 @@
 
 PROJECT      ?= sample
 DATASET      ?=
+ONLY         ?=
 PYTHON       ?= python3
 AIRFLOW_PORT ?= 8080
 AWS_PORT     ?= 5566
 
 # Exported, the values reach the recipes as they were given, whatever characters they hold.
-export PROJECT DATASET AIRFLOW_PORT AWS_PORT
+export PROJECT DATASET ONLY AIRFLOW_PORT AWS_PORT
 # Where the user stands, for a relative DATASET: `make -C` changes the working folder, but not this.
 export CALLER_FOLDER := $(PWD)
 
@@ -18,7 +19,7 @@ LAPTOP = .venv/bin/python -m include.laptop
 PORTS  = --airflow-port "$$AIRFLOW_PORT" --aws-port "$$AWS_PORT"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test lint env
+.PHONY: help setup demo up down test bench lint env
 
 help:  ## list the commands
 	@echo "make <command>"
@@ -41,6 +42,9 @@ down:  ## stop all of it
 
 test: setup  ## run all tests
 	@.venv/bin/python -m pytest
+
+bench: setup  ## measure it against what you would do instead; ONLY=staging chooses
+	@.venv/bin/python -m benchmarks --only "$$ONLY"
 
 lint: setup  ## check the code with ruff and mypy
 	@.venv/bin/python -m ruff check .

@@ -22,6 +22,7 @@ from airflow.sdk import (
     task,
 )
 from airflow.sdk.exceptions import AirflowSkipException
+from amazon_ml.links.s3 import DataReportLink, RunReportLink, S3PageLink
 from amazon_ml.operators.application_autoscaling import ApplicationAutoScalingTargetTrackingOperator
 from amazon_ml.operators.lambda_function import (
     LambdaAliasOperator,
@@ -53,6 +54,7 @@ from include.pipeline import (
     smoke_test,
     staging,
 )
+from include.pipeline.dataset import DatasetError
 from include.pipeline.settings import Project, read_projects
 
 RETRY_POLICY = ExceptionRetryPolicy(
@@ -98,6 +100,12 @@ def _config(build: Callable[[Done], dict[str, Any]]) -> Callable[[Context, Any],
     return lambda context, jinja_env: build(Done(context))
 
 
+def _linked(task_output: Any, link: S3PageLink) -> Any:
+    """Give a decorated task a link to a page; the decorator itself takes none."""
+    task_output.operator.operator_extra_links = [link]
+    return task_output
+
+
 def build(project: Project) -> DAG:
     """Wire the steps of one project."""
     with DAG(
@@ -116,8 +124,8 @@ def build(project: Project) -> DAG:
                 type="string",
                 minLength=1,
                 title="Data set",
-                description="generated, or a zip, tar or folder with train, valid and test: a path on the worker, "
-                "an http(s):// or an s3:// address.",
+                description="generated, or a zip, tar or folder with one folder of images per class, in train, valid "
+                "and test or without them: a path on the worker, an http(s):// or an s3:// address.",
             ),
             "instance_count": Param(
                 project.training.instance_count,
@@ -162,8 +170,21 @@ def build(project: Project) -> DAG:
         def stage_data() -> dict[str, Any]:
             """Check the images and put them to S3."""
             done = Done()
-            source, bucket = done.context["params"]["dataset"], done.environment.bucket
-            return staging.stage(project, source, bucket, _client("s3", staging.CLIENT_CONFIG))
+            hook = AwsBaseHook(client_type="s3", config=staging.CLIENT_CONFIG)
+            s3, credentials = hook.get_conn(), hook.get_session().get_credentials()
+            try:
+                staged = staging.stage(
+                    project,
+                    done.context["params"]["dataset"],
+                    done.environment.bucket,
+                    s3,
+                    credentials=credentials,
+                )
+            except DatasetError as error:
+                DataReportLink.persist_page(done.context, error.report, s3)
+                raise
+            DataReportLink.persist_page(done.context, staged["report"], s3)
+            return staged
 
         @task
         def package_code() -> dict[str, str]:
@@ -261,13 +282,15 @@ def build(project: Project) -> DAG:
                 smoke_test=done["smoke_test"],
                 outcome=judged["decision"] or "Nothing has changed since the live model was made; it stays.",
             )
-            run_id, bucket = done.context["run_id"], done.environment.bucket
-            return {**summary, "report": report.publish(project, summary, run_id, bucket, _client("s3"))}
+            run_id, bucket, s3 = done.context["run_id"], done.environment.bucket, _client("s3")
+            page = report.publish(project, summary, run_id, bucket, s3)
+            RunReportLink.persist_page(done.context, page, s3)
+            return {**summary, "report": page}
 
         job_arguments: dict[str, Any] = {"poll_interval": project.poll_seconds, "deferrable": True}
         ready = preflight()
         with TaskGroup("prepare", prefix_group_id=False, tooltip="Bring images, code and weights to S3"):
-            staged = [stage_data(), package_code(), read_live()]
+            staged = [_linked(stage_data(), DataReportLink()), package_code(), read_live()]
             changes = check_for_changes()
             weights = stage_weights()
         with TaskGroup("learn", prefix_group_id=False, tooltip="Find hyperparameters, train, judge"):
@@ -392,7 +415,11 @@ def build(project: Project) -> DAG:
                 provisioned_concurrent_executions=project.function.provisioned_concurrency,
                 poll_interval=min(project.poll_seconds, 10),
             )
-        tested, rolled_back, reported = run_smoke_test(), roll_back(), write_report()
+        tested, rolled_back, reported = (
+            run_smoke_test(),
+            roll_back(),
+            _linked(write_report(), RunReportLink()),
+        )
 
         release = [
             create_model,

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 from amazon_ml.links.lambda_function import LambdaFunctionLink
+from amazon_ml.links.s3 import DataReportLink, RunReportLink
 from amazon_ml.links.sagemaker import SageMakerJobLink, SageMakerJobLogsLink
 from amazon_ml.links.sagemaker_endpoint import SageMakerEndpointLink
 
-LINKS = [SageMakerJobLink(), SageMakerJobLogsLink(), SageMakerEndpointLink(), LambdaFunctionLink()]
+LINKS = [
+    SageMakerJobLink(),
+    SageMakerJobLogsLink(),
+    SageMakerEndpointLink(),
+    LambdaFunctionLink(),
+    DataReportLink(),
+    RunReportLink(),
+]
 
 
 class AmazonMlPlugin(AirflowPlugin):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -17,23 +17,34 @@ Colour = tuple[int, int, int]
 
 
 class DrawnMembers:
-    """The pictures as files ``<split>/<class>/<number>.png``, each drawn when it is read."""
+    """The pictures as files ``<split>/<class>/<number>.png``; see :class:`include.pipeline.sources.Members`."""
 
-    def files(self) -> list[str]:
-        return [
-            f"{split}/{label}/{label[4:]}_{number:03d}.png"
+    def __init__(self) -> None:
+        self._pictures = {
+            path: _encoded(path)
             for split, count in IMAGES_PER_CLASS.items()
             for label in CLASSES
-            for number in range(count)
-        ]
+            for path in [f"{split}/{label}/{label[4:]}_{number:03d}.png" for number in range(count)]
+        }
+
+    def files(self) -> dict[str, int]:
+        return {path: len(content) for path, content in self._pictures.items()}
 
     def folders(self) -> list[str]:
         return [f"{split}/{label}" for split in IMAGES_PER_CLASS for label in CLASSES]
 
-    def read(self, path: str) -> bytes:
-        file = io.BytesIO()
-        draw_picture(path.split("/")[1], random.Random(path)).save(file, "PNG")  # noqa: S311 - to be repeatable, not secret
-        return file.getvalue()
+    def read(self, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        for path in paths:
+            yield path, self._pictures[path]
+
+    def copy_source(self, path: str) -> None:
+        return None
+
+
+def _encoded(path: str) -> bytes:
+    file = io.BytesIO()
+    draw_picture(path.split("/")[1], random.Random(path)).save(file, "PNG")  # noqa: S311 - to be repeatable, not secret
+    return file.getvalue()
 
 
 def draw_picture(label: str, chance: random.Random) -> Image.Image:

@@ -8,14 +8,10 @@ import re
 from typing import Any
 
 from include.pipeline.names import endpoint_name, function_name, project_uri, split_s3_uri
+from include.pipeline.page import page, put_page, table
 from include.pipeline.settings import Project
 
 NONE = "\N{EN DASH}"
-STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;color:#222}"
-    "table{border-collapse:collapse;margin:1rem 0}"
-    "td,th{padding:.3rem .8rem;border-bottom:1px solid #ddd;text-align:left}"
-)
 
 
 def summarise(
@@ -63,13 +59,7 @@ def publish(project: Project, summary: dict[str, Any], run_id: str, bucket: str,
         Body=json.dumps(summary, indent=2).encode(),
         ContentType="application/json",
     )
-    s3.put_object(
-        Bucket=target,
-        Key=f"{prefix}/report.html",
-        Body=render(summary, run_id).encode(),
-        ContentType="text/html; charset=utf-8",
-    )
-    return f"{uri}/report.html"
+    return put_page(render(summary, run_id), f"{uri}/report.html", s3)
 
 
 def render(summary: dict[str, Any], run_id: str) -> str:
@@ -102,32 +92,23 @@ def render(summary: dict[str, Any], run_id: str) -> str:
         )
         for request in smoke_test["requests"]
     ]
-    return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{html.escape(summary['project'])}</title>"
-        f"<style>{STYLE}</style><h1>{html.escape(summary['project'])}</h1>"
+    body = (
+        f"<h1>{html.escape(summary['project'])}</h1>"
         f"<p>{html.escape(summary['outcome'])}</p><p>Run {html.escape(run_id)}</p>"
-        + _table(["", ""], figures)
+        + table(["", ""], figures)
         + (
-            f"<h2>Tuning</h2>{_table(['Trial', 'Hyperparameters', 'Validation loss', 'Status'], trials)}"
+            f"<h2>Tuning</h2>{table(['Trial', 'Hyperparameters', 'Validation loss', 'Status'], trials)}"
             if trials
             else ""
         )
         + (
-            f"<h2>Smoke test</h2>{_table(['True class', 'Answer', 'Probability', 'Time'], answers)}"
+            f"<h2>Smoke test</h2>{table(['True class', 'Answer', 'Probability', 'Time'], answers)}"
             if answers
             else ""
         )
-        + "</html>"
     )
+    return page(summary["project"], body)
 
 
 def _figure(value: float | None) -> str:
     return NONE if value is None else f"{value:.4f}"
-
-
-def _table(head: list[str], rows: list[tuple[Any, ...]]) -> str:
-    header = "".join(f"<th>{html.escape(cell)}</th>" for cell in head) if any(head) else ""
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return f"<table>{f'<tr>{header}</tr>' if header else ''}{body}</table>"

@@ -26,6 +26,46 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Level = Literal["error", "warning", "ignore"]
+
+
+class Checks(Section):
+    """How much each fault of a data set weighs: ``error`` stops the run, ``ignore`` says nothing."""
+
+    missing_classes: Level = "error"
+    """A class has no image in a split."""
+    conflicting_labels: Level = "error"
+    """The same bytes are in two classes."""
+    duplicates_across_splits: Level = "error"
+    """The same bytes are in two splits."""
+    near_duplicates_across_splits: Level = "error"
+    """Images that look the same are in two splits."""
+    duplicates: Level = "warning"
+    """The same bytes are twice in one class of one split."""
+    near_duplicates: Level = "ignore"
+    """Images that look the same are in one split."""
+    few_images: Level = "warning"
+    """A class has fewer than ``data.min_images_per_class`` images in train."""
+    imbalance: Level = "warning"
+    """The largest class of train is more than ``data.max_imbalance`` times the smallest."""
+    set_aside: Level = "warning"
+    """Some images can't be used. More than the share ``data.max_set_aside`` is always an error."""
+
+
+class Shares(Section):
+    """How images without splits are shared out."""
+
+    train: float = Field(0.8, gt=0, lt=1)
+    valid: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.1, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _are_a_whole(self) -> Shares:
+        if abs(self.train + self.valid + self.test - 1) > 1e-6:
+            raise ValueError("train, valid and test must add up to 1")
+        return self
+
+
 class Data(Section):
     """Where the images come from and what is expected of them."""
 
@@ -33,6 +73,19 @@ class Data(Section):
     """``generated``, or a zip, a tar or a folder: a path, an http(s):// or an s3:// address."""
     classes: int | None = Field(None, ge=2)
     """How many classes there must be; None accepts any number from 2."""
+    max_pixels: int = Field(64_000_000, ge=1, le=64_000_000)
+    """Images with more pixels are set aside; the classifier opens none with more than 64 million."""
+    max_image_bytes: int = Field(32_000_000, ge=1, le=64_000_000)
+    """Larger files are set aside."""
+    max_set_aside: float = Field(0.05, ge=0, le=1)
+    """The share of images that may be set aside."""
+    min_images_per_class: int = Field(10, ge=1)
+    """How many images of each class train should have."""
+    max_imbalance: float = Field(10, ge=1)
+    """How many times as large as the smallest class of train the largest may be."""
+    split: Shares = Shares()
+    """How images are shared out where the source has no train, valid and test."""
+    checks: Checks = Checks()
 
 
 class Classifier(Section):

@@ -2,193 +2,197 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import shutil
 import tarfile
 import tempfile
-import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol
 
 import requests
+from botocore.exceptions import BotoCoreError, ClientError
 
+from include.pipeline import drawings
+from include.pipeline.archives import FolderMembers, Limits, TarMembers, ZipMembers, check_paths
 from include.pipeline.dataset import DatasetError
-from include.pipeline.drawings import DrawnMembers
+from include.pipeline.download import CutError, answer_of, check_space, download, public_address
 from include.pipeline.names import split_s3_uri
+from include.pipeline.progress import Progress
+from include.pipeline.s3_members import CopySource, S3Members, list_objects
 
-CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60
-IGNORED_FOLDERS = {"__MACOSX"}
+__all__ = ["CopySource", "Limits", "Members", "identify", "open_source", "public_address"]
 
 
 class Members(Protocol):
     """The files and folders of a source, by their relative path with forward slashes."""
 
-    def files(self) -> list[str]: ...
-
-    def folders(self) -> list[str]: ...
-
-    def read(self, path: str) -> bytes: ...
-
-
-class FolderMembers:
-    """A folder on this machine."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def files(self) -> list[str]:
-        return sorted(
-            path.relative_to(self._root).as_posix() for path in self._root.rglob("*") if path.is_file()
-        )
+    def files(self) -> dict[str, int]:
+        """Each file's size in bytes."""
 
     def folders(self) -> list[str]:
-        return sorted(
-            path.relative_to(self._root).as_posix() for path in self._root.rglob("*") if path.is_dir()
-        )
+        """Folders that the source names, empty ones among them."""
 
-    def read(self, path: str) -> bytes:
-        return (self._root / path).read_bytes()
+    def read(self, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        """Path and content of these files, in the order in which they are read fastest, few of them at once."""
 
-
-class ZipMembers:
-    """A zip archive, read in place: nothing is unpacked."""
-
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._archive = archive
-
-    def files(self) -> list[str]:
-        return [name for name in self._archive.namelist() if not name.endswith("/")]
-
-    def folders(self) -> list[str]:
-        return [name.rstrip("/") for name in self._archive.namelist() if name.endswith("/")]
-
-    def read(self, path: str) -> bytes:
-        return self._archive.read(path)
-
-
-class TarMembers:
-    """A tar archive, compressed or not, read in place: nothing is unpacked."""
-
-    def __init__(self, archive: tarfile.TarFile) -> None:
-        self._archive = archive
-        self._lock = threading.Lock()  # all members share one file position
-        strange = next((m.name for m in archive.getmembers() if not (m.isfile() or m.isdir())), None)
-        if strange:
-            raise DatasetError(
-                f"{strange} in the archive is a link or a device; only files and folders are allowed."
-            )
-
-    def files(self) -> list[str]:
-        return [member.name for member in self._archive.getmembers() if member.isfile()]
-
-    def folders(self) -> list[str]:
-        return [member.name for member in self._archive.getmembers() if member.isdir()]
-
-    def read(self, path: str) -> bytes:
-        with self._lock:
-            content = self._archive.extractfile(path)
-            assert content is not None  # files() names regular files alone
-            return content.read()
+    def copy_source(self, path: str) -> CopySource | None:
+        """Where S3 can copy the file from, if it lies there."""
 
 
 @contextmanager
-def open_source(address: str, s3: Any, progress: Callable[[str], None] = print) -> Iterator[Members]:
+def open_source(
+    address: str, s3: Any, progress: Callable[[str], None] = print, limits: Limits | None = None
+) -> Iterator[Members]:
     """Open a data set's source for reading.
 
-    :param address: ``generated``, or the path, http(s):// or s3:// address of a zip or tar, or a folder's path.
+    :param address: ``generated``; the path, http(s):// or s3:// address of a zip or tar; a folder's path; or an
+        s3:// prefix.
     :param s3: a boto3 client, used for s3:// addresses.
     :param progress: is told how a download goes.
-    :raises DatasetError: if the source does not answer, does not exist, or is neither zip, tar nor folder; also if
-        a member's path leads outside.
+    :raises DatasetError: if the source does not exist, is refused, is neither zip, tar nor folder, or holds what
+        no honest archive of images does.
     """
-    if address == "generated":
-        yield DrawnMembers()
-        return
-    with tempfile.TemporaryDirectory(prefix="dataset-") as scratch:
-        path = _fetch(address, Path(scratch) / "archive", s3, progress)
-        if path.is_dir():
-            yield _checked(FolderMembers(path))
-        elif zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                yield _checked(ZipMembers(archive))
-        elif tarfile.is_tarfile(path):
-            with tarfile.open(path) as archive:
-                yield _checked(TarMembers(archive))
-        else:
-            raise DatasetError(f"{address.partition('?')[0]} is neither a zip, a tar nor a folder.")
-
-
-def is_ignored(path: str) -> bool:
-    """Whether a member is what operating systems leave behind, such as .DS_Store."""
-    parts = PurePosixPath(path).parts
-    return any(part.startswith(".") or part in IGNORED_FOLDERS for part in parts)
-
-
-def _checked(members: Members) -> Members:
-    for path in [*members.files(), *members.folders()]:
-        if (
-            path.startswith(("/", "\\"))
-            or ".." in PurePosixPath(path.replace("\\", "/")).parts
-            or ":" in path[:3]
-        ):
-            raise DatasetError(
-                f"The archive holds {path!r}, a path that leads outside of it; nothing was read from it."
-            )
-    return members
-
-
-def _fetch(address: str, destination: Path, s3: Any, progress: Callable[[str], None]) -> Path:
+    limits = limits or Limits()
     scheme = address.partition("://")[0] if "://" in address else "file"
-    if scheme == "file":
-        path = Path(os.path.expanduser(address.removeprefix("file://")))
-        if not path.exists():
+    if address == "generated":
+        yield drawings.DrawnMembers()
+    elif scheme == "file":
+        path = _local_path(address)
+        if path.is_dir():
+            yield FolderMembers(path, limits)
+        elif path.exists():
+            with _open_archive(path, address, limits) as members:
+                yield members
+        else:
             raise DatasetError(f"There is no file or folder {path}.")
-        return path
-    if scheme in ("http", "https"):
-        return _download(address, destination, progress)
-    if scheme == "s3":
-        bucket, key = split_s3_uri(address)
-        try:
-            s3.download_file(bucket, key, str(destination))
-        except Exception as error:  # boto3 raises its own kinds for each cause; all mean the same to the user
-            raise DatasetError(f"{address} can't be read: {error}") from error
-        return destination
-    raise DatasetError(f"{address} starts with {scheme}://; allowed: a path, http://, https:// or s3://.")
-
-
-def _download(address: str, destination: Path, progress: Callable[[str], None]) -> Path:
-    public = address.partition("?")[0]  # what follows the question mark may be a signature
-    try:
-        with requests.get(
-            address,
-            stream=True,
-            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-            headers={"Accept-Encoding": "identity"},  # so that Content-Length counts what is written
-        ) as answer:
-            answer.raise_for_status()
-            total = int(answer.headers.get("Content-Length", 0))
-            free = shutil.disk_usage(destination.parent).free
-            if total > free:
-                raise DatasetError(
-                    f"{public} has {total / 1e9:.1f} GB; only {free / 1e9:.1f} GB are free on this machine."
-                )
-            received = reported = 0
-            with destination.open("wb") as file:
-                for chunk in answer.iter_content(1 << 20):
-                    received += file.write(chunk)
-                    if received - reported >= 50_000_000:
-                        reported = received
-                        progress(f"Downloaded {received / 1e6:,.0f} of {total / 1e6:,.0f} MB.")
-    except requests.HTTPError as error:
-        raise DatasetError(f"{public} answered with status {error.response.status_code}.") from None
-    except requests.RequestException as error:
-        # from None: the cause names the whole address, whose query may be a signature
+    elif scheme in ("http", "https", "s3"):
+        with tempfile.TemporaryDirectory(prefix="dataset-") as scratch:
+            archive = Path(scratch) / "archive"
+            if scheme == "s3":
+                below = _fetch_from_s3(address, archive, s3, progress)
+                if below:
+                    check_paths(below.files())
+                    yield below
+                    return
+            else:
+                download(address, archive, progress)
+            with _open_archive(archive, address, limits) as members:
+                yield members
+    else:
         raise DatasetError(
-            f"{public} can't be fetched ({type(error).__name__}). Is the address right?"
-        ) from None
-    if total and received != total:
-        raise DatasetError(f"{public} was cut off after {received:,} of {total:,} bytes.")
-    return destination
+            f"{scheme}:// is no kind of address that is known; allowed: a path, http(s):// or s3://."
+        )
+
+
+def identify(address: str, s3: Any) -> Any | None:
+    """What tells, without reading it, whether a source has changed; None where nothing does."""
+    scheme = address.partition("://")[0] if "://" in address else "file"
+    try:
+        if address == "generated":
+            return ["generated", _hashed(Path(str(drawings.__file__)).read_text())]
+        if scheme == "file":
+            return ["file", *_identify_path(_local_path(address))]
+        if scheme == "s3":
+            return ["s3", address, _identify_objects(address, s3)]
+        if scheme in ("http", "https"):
+            return _identify_page(address)
+    except (
+        OSError,
+        DatasetError,
+        ValueError,
+        requests.RequestException,
+        CutError,
+        BotoCoreError,
+        ClientError,
+    ):
+        pass  # opening it will say what is wrong
+    return None
+
+
+@contextmanager
+def _open_archive(path: Path, address: str, limits: Limits) -> Iterator[Members]:
+    try:
+        is_zip = zipfile.is_zipfile(path)
+        archive = zipfile.ZipFile(path) if is_zip else None
+        is_tar = not is_zip and tarfile.is_tarfile(path)
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise DatasetError(f"{public_address(address)} can't be read: {error}.") from error
+    if archive:
+        with archive:
+            yield ZipMembers(archive, limits)
+    elif is_tar:
+        yield TarMembers(path, limits)
+    else:
+        raise DatasetError(f"{public_address(address)} is neither a zip, a tar nor a folder.")
+
+
+def _local_path(address: str) -> Path:
+    return Path(os.path.expanduser(address.removeprefix("file://")))
+
+
+def _fetch_from_s3(address: str, archive: Path, s3: Any, progress: Callable[[str], None]) -> S3Members | None:
+    """Load an object to a file; or, if the address is a prefix, return what lies below."""
+    bucket, key = split_s3_uri(address)
+    try:
+        if key and not key.endswith("/"):
+            try:
+                size = s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
+                    raise
+            else:
+                check_space(address, size, archive)
+                told = Progress("Downloaded", None, size, progress)
+                s3.download_file(bucket, key, str(archive), Callback=lambda count: told.advance(0, count))
+                told.finish()
+                return None
+        below = S3Members(s3, bucket, f"{key.rstrip('/')}/" if key else "")
+    except ClientError as error:
+        problem = error.response["Error"]
+        if problem["Code"] in ("503", "SlowDown", "500", "InternalError"):
+            raise
+        raise DatasetError(
+            f"{address} can't be read: {problem['Code']}: {problem.get('Message', '')}"
+        ) from error
+    if not below.files():
+        raise DatasetError(f"{address} can't be read: there is no such object, and none below it.")
+    return below
+
+
+def _identify_path(path: Path) -> list[Any]:
+    if path.is_dir():
+        entries = sorted(
+            (file.relative_to(path).as_posix(), file.stat().st_size, file.stat().st_mtime_ns)
+            for file in path.rglob("*")
+        )
+        return [str(path.resolve()), _hashed(repr(entries))]
+    found = path.stat()
+    return [str(path.resolve()), found.st_size, found.st_mtime_ns, found.st_ino]
+
+
+def _identify_objects(address: str, s3: Any) -> Any:
+    bucket, key = split_s3_uri(address)
+    if key and not key.endswith("/"):
+        try:
+            head = s3.head_object(Bucket=bucket, Key=key)
+            return [head["ETag"], head["ContentLength"]]
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
+                raise
+    return _hashed(repr(sorted(list_objects(s3, bucket, f"{key.rstrip('/')}/" if key else "").items())))
+
+
+def _identify_page(address: str) -> list[str] | None:
+    with answer_of("HEAD", address, {}) as answer:
+        etag, length = answer.headers.get("ETag", ""), answer.headers.get("Content-Length")
+        version = answer.headers.get("Last-Modified") if not etag or etag.startswith("W/") else etag
+        if answer.status_code != 200 or not version or not length:
+            return None
+        return ["web", _hashed(address), version, length]
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

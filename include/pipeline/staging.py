@@ -3,80 +3,85 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from include.pipeline.dataset import (
-    IMAGE_SUFFIXES,
-    SPLITS,
-    DatasetError,
-    ImageFile,
-    check_image,
-    describe,
-    locate_root,
-)
-from include.pipeline.names import project_uri, split_s3_uri
-from include.pipeline.settings import Project
-from include.pipeline.sources import Members, is_ignored, open_source
+from include.pipeline import data_report, dataset, duplicates, image_check
+from include.pipeline.dataset import Assembled, DatasetError, Layout, assemble, find_layout
+from include.pipeline.image_check import CheckedImage, ImageRefused, SetAside, check_image
+from include.pipeline.names import digest, project_uri, split_s3_uri
+from include.pipeline.progress import Progress
+from include.pipeline.settings import Data, Project
+from include.pipeline.sources import Members, identify, open_source, public_address
+from include.pipeline.transfer import send_images
 
-THREADS = 16
-CLIENT_CONFIG = Config(max_pool_connections=THREADS, retries={"mode": "standard", "max_attempts": 5})
+CLIENT_CONFIG = Config(max_pool_connections=16, retries={"mode": "standard", "max_attempts": 5})
 """For the S3 client that is passed in, so that each thread has a connection."""
-PROGRESS_SECONDS = 5
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+CHECK_THREADS = min(
+    8, os.cpu_count() or 1
+)  # decoding keeps a core busy; Pillow lets go of the interpreter meanwhile
+WAITING_BYTES = 64 << 20
 
 
 def stage(
-    project: Project, source: str, bucket: str, s3: Any, progress: Callable[[str], None] = print
+    project: Project,
+    source: str,
+    bucket: str,
+    s3: Any,
+    progress: Callable[[str], None] = print,
+    credentials: Any = None,
 ) -> dict[str, Any]:
     """Check a data set and put it to ``s3://<bucket>/<project>/data/<fingerprint>/``.
 
-    Nothing is sent before all of it was found right. Objects that are there already are not sent again; the
-    manifest comes last, so that a prefix with a manifest is complete.
+    Nothing is sent before all of it was judged. A source that has not changed since it was staged is not read.
+    Objects that are there already are not sent again, images of the data set staged last are copied by S3 itself,
+    and the manifest comes last, so that a prefix with a manifest is complete.
 
-    :return: ``uri``, ``fingerprint``, ``classes``, ``counts`` (images per split) and ``sent`` (objects).
-    :raises DatasetError: see :mod:`include.pipeline.dataset` and :mod:`include.pipeline.sources`.
+    :param credentials: botocore credentials for the Common Runtime's S3 client; without them boto3 sends.
+    :return: ``uri``, ``fingerprint``, ``classes``, ``counts`` (images per split), ``warnings`` (sentences),
+        ``set_aside`` (images), ``report`` (address of the page), ``sent`` and ``copied`` (objects).
+    :raises DatasetError: if the source can't be read or the data set can't be used; its ``report`` is the address
+        of the page that shows why, where the images could be judged.
     """
+    home = f"{project_uri(bucket, project)}/data"
+    identity = identify(source, s3)
+    receipt = f"{home}/sources/{digest([identity, _rules(project.data)])}.json" if identity else None
+    if receipt and (known := _read_json(s3, receipt)) and _exists(s3, f"{known['uri']}/manifest.json"):
+        progress(
+            f"{public_address(source)} has not changed since it was staged: nothing was read, nothing sent."
+        )
+        return {**known, "sent": 0, "copied": 0}
     with open_source(source, s3, progress) as members:
-        root = locate_root(path for path in members.files() + members.folders() if not is_ignored(path))
-        places = _places(members.files(), root)
-        images = _check(members, places, progress)
-        description = describe(images, _class_folders(members.folders(), root), project.data.classes)
-        uri = f"{project_uri(bucket, project)}/data/{description.fingerprint}"
-        sent = 0
+        layout = find_layout(members.files(), members.folders())
+        data_set = assemble(layout, *_check_images(members, layout, project.data, progress), project.data)
+        uri = f"{home}/{data_set.fingerprint}"
+        page = data_report.render(project, public_address(source), uri, data_set)
+        report = data_report.publish(page, uri, s3)
+        _tell(data_set, report, progress)
+        sent = copied = 0
         if not _exists(s3, f"{uri}/manifest.json"):
-            present = _sizes(s3, uri)
-            absent = [image for image in images if present.get(image.path) != image.size]
-            progress(f"{len(images) - len(absent)} of {len(images)} images are in S3 already.")
-            sent = _send(members, places, absent, uri, s3, progress)
-            manifest = {
-                "fingerprint": description.fingerprint,
-                "classes": description.classes,
-                "counts": description.counts,
-                "source": source.partition("?")[0],
-                "staged_at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "files": [vars(image) for image in images],
-            }
-            target, key = split_s3_uri(f"{uri}/manifest.json")
-            s3.put_object(
-                Bucket=target, Key=key, Body=json.dumps(manifest).encode(), ContentType="application/json"
-            )
-    return {
+            sent, copied = send_images(members, layout, data_set, home, s3, credentials, progress)
+            _write_json(s3, f"{uri}/manifest.json", _manifest(data_set, public_address(source)))
+    staged = {
         "uri": uri,
-        "fingerprint": description.fingerprint,
-        "classes": description.classes,
-        "counts": description.counts,
-        "sent": sent,
+        "fingerprint": data_set.fingerprint,
+        "classes": data_set.classes,
+        "counts": _totals(data_set),
+        "warnings": [finding.message for finding in data_set.findings],
+        "set_aside": len(data_set.set_aside),
+        "report": report,
     }
+    if receipt:
+        _write_json(s3, receipt, staged)
+    return {**staged, "sent": sent, "copied": copied}
 
 
 def read_manifest(uri: str, s3: Any) -> dict[str, Any]:
@@ -86,74 +91,96 @@ def read_manifest(uri: str, s3: Any) -> dict[str, Any]:
     return manifest
 
 
-def _places(files: Iterable[str], root: str) -> dict[str, str]:
-    """Where in the source each image ``<split>/<class>/<file>`` lies."""
-    places = {}
-    for path in files:
-        relative = path.removeprefix(root)
-        parts = PurePosixPath(relative).parts
-        inside = path.startswith(root) and len(parts) == 3 and parts[0] in SPLITS
-        if inside and not is_ignored(relative) and PurePosixPath(relative).suffix.lower() in IMAGE_SUFFIXES:
-            places[relative] = path
-    return places
+def _rules(data: Data) -> list[Any]:
+    """What decides, besides the source, which images are staged: the settings and the code of the checks."""
+    modules = [dataset, duplicates, image_check]
+    return [data.model_dump(mode="json"), [Path(str(module.__file__)).read_text() for module in modules]]
 
 
-def _class_folders(folders: Iterable[str], root: str) -> set[tuple[str, str]]:
-    found = set()
-    for folder in folders:
-        parts = PurePosixPath(folder.removeprefix(root)).parts
-        if folder.startswith(root) and len(parts) == 2 and parts[0] in SPLITS and not is_ignored(folder):
-            found.add((parts[0], parts[1]))
-    return found
+def _check_images(
+    members: Members, layout: Layout, data: Data, progress: Callable[[str], None]
+) -> tuple[list[CheckedImage], list[SetAside]]:
+    sizes = members.files()
+    paths = {place: path for path, place in layout.places.items()}
+    pictured = data_report.choose_thumbnails(layout.places)
+    images: list[CheckedImage] = []
+    set_aside: list[SetAside] = []
+    told = Progress("Checked", len(paths), sum(sizes[place] for place in paths), progress)
 
-
-def _check(members: Members, places: dict[str, str], progress: Callable[[str], None]) -> list[ImageFile]:
-    def check(path: str) -> ImageFile | DatasetError:
+    def check(place: str, content: bytes) -> None:
+        path = paths[place]
         try:
-            return check_image(path, members.read(places[path]))
-        except DatasetError as error:
-            return error
+            images.append(check_image(path, content, data, thumbnail=path in pictured))
+        except ImageRefused as error:
+            set_aside.append(SetAside(place, str(error)))
+        told.advance(1, len(content))
 
-    images: list[ImageFile] = []
-    errors: list[DatasetError] = []
-    for result in _in_threads(check, sorted(places), "Checked", progress):
-        if isinstance(result, DatasetError):
-            errors.append(result)
-        else:
-            images.append(result)
+    _in_threads(check, members.read(paths))
+    told.finish()
+    return images, sorted(set_aside, key=lambda one: one.path)
+
+
+def _in_threads(work: Callable[[str, bytes], None], contents: Iterator[tuple[str, bytes]]) -> None:
+    """Work on contents as they come, with few of them in memory at once."""
+    with ThreadPoolExecutor(CHECK_THREADS) as pool:
+        waiting: deque[tuple[int, Future[None]]] = deque()
+        waiting_bytes = 0
+        for place, content in contents:
+            waiting.append((len(content), pool.submit(work, place, content)))
+            waiting_bytes += len(content)
+            while waiting_bytes > WAITING_BYTES or len(waiting) > 16 * CHECK_THREADS:
+                size, future = waiting.popleft()
+                future.result()
+                waiting_bytes -= size
+        for _, future in waiting:
+            future.result()
+
+
+def _tell(data_set: Assembled, report: str, progress: Callable[[str], None]) -> None:
+    for finding in data_set.findings:
+        progress(f"{finding.level.capitalize()}: {finding.message}")
+    if data_set.set_aside:
+        progress(f"{len(data_set.set_aside)} images were set aside.")
+    progress(f"Data report: {report}")
+    errors = [finding.message for finding in data_set.findings if finding.level == "error"]
     if errors:
-        more = f" {len(errors) - 1} more files can't be used either." if len(errors) > 1 else ""
-        raise DatasetError(f"{errors[0]}{more}")
-    return images
+        others = f" The data report lists {len(errors) - 1} more." if len(errors) > 1 else ""
+        raise DatasetError(errors[0] + others, report=report)
 
 
-def _send(
-    members: Members,
-    places: dict[str, str],
-    images: list[ImageFile],
-    uri: str,
-    s3: Any,
-    progress: Callable[[str], None],
-) -> int:
-    bucket, prefix = split_s3_uri(uri)
+def _manifest(data_set: Assembled, source: str) -> dict[str, Any]:
+    return {
+        "fingerprint": data_set.fingerprint,
+        "classes": data_set.classes,
+        "counts": _totals(data_set),
+        "source": source,
+        "staged_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "files": [
+            {"path": path, "size": image.size, "sha256": image.sha256}
+            for path, image in sorted(data_set.images.items())
+        ],
+        "set_aside": [vars(one) for one in data_set.set_aside],
+    }
 
-    def send(image: ImageFile) -> None:
-        s3.put_object(Bucket=bucket, Key=f"{prefix}/{image.path}", Body=members.read(places[image.path]))
 
-    return sum(1 for _ in _in_threads(send, images, "Sent", progress))
+def _totals(data_set: Assembled) -> dict[str, int]:
+    return {split: sum(per_class.values()) for split, per_class in data_set.counts.items()}
 
 
-def _in_threads(
-    work: Callable[[Item], Result], items: list[Item], verb: str, progress: Callable[[str], None]
-) -> Iterable[Result]:
-    begun = reported = time.monotonic()
-    with ThreadPoolExecutor(THREADS) as pool:
-        for done, result in enumerate(pool.map(work, items), start=1):
-            yield result
-            now = time.monotonic()
-            if now - reported >= PROGRESS_SECONDS or done == len(items):
-                reported, rate = now, done / max(now - begun, 1e-6)
-                progress(f"{verb} {done} of {len(items)} images, {rate:.0f} a second.")
+def _read_json(s3: Any, uri: str) -> dict[str, Any] | None:
+    bucket, key = split_s3_uri(uri)
+    try:
+        content: dict[str, Any] = json.load(s3.get_object(Bucket=bucket, Key=key)["Body"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchKey":
+            return None
+        raise
+    return content
+
+
+def _write_json(s3: Any, uri: str, content: dict[str, Any]) -> None:
+    bucket, key = split_s3_uri(uri)
+    s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(content).encode(), ContentType="application/json")
 
 
 def _exists(s3: Any, uri: str) -> bool:
@@ -165,11 +192,3 @@ def _exists(s3: Any, uri: str) -> bool:
             return False
         raise
     return True
-
-
-def _sizes(s3: Any, uri: str) -> dict[str, int]:
-    bucket, prefix = split_s3_uri(f"{uri}/")
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return {
-        item["Key"].removeprefix(prefix): item["Size"] for page in pages for item in page.get("Contents", [])
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,18 +44,20 @@ def project() -> Project:
     return Project(name="birds", description="Tells birds apart.", poll_seconds=1)
 
 
-def jpeg(colour: str = "red", size: tuple[int, int] = (8, 8)) -> bytes:
+def jpeg(seed: int = 0, size: tuple[int, int] = (64, 64)) -> bytes:
+    """A picture of coloured blobs; another seed gives one that looks quite different."""
+    blobs = Image.frombytes("RGB", (6, 6), random.Random(seed).randbytes(6 * 6 * 3))
     file = io.BytesIO()
-    Image.new("RGB", size, colour).save(file, "JPEG")
+    blobs.resize(size, Image.Resampling.BICUBIC).save(file, "JPEG")
     return file.getvalue()
 
 
 @pytest.fixture
 def good_files() -> dict[str, bytes]:
     """Two classes, one image each in train, valid and test; no two images alike."""
-    colours = iter(["red", "green", "blue", "white", "black", "grey"])
+    seeds = iter(range(6))
     return {
-        f"{split}/{label}/{split}.jpg": jpeg(next(colours))
+        f"{split}/{label}/{split}.jpg": jpeg(next(seeds))
         for split in ("train", "valid", "test")
         for label in ("001.Robin", "002.Wren")
     }

@@ -1,167 +1,144 @@
-"""Sources: folders, archives and addresses, good and hostile."""
+"""Sources: each kind is opened, and known again when it has not changed."""
 
 from __future__ import annotations
 
-import io
-import socket
-import tarfile
+import os
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug import Request, Response
+from werkzeug.serving import make_server
 
+from include.pipeline import download
 from include.pipeline.dataset import DatasetError
-from include.pipeline.sources import is_ignored, open_source
+from include.pipeline.sources import CopySource, identify, open_source
+
+FILES = {"train/a/1.jpg": b"one", "train/b/2.jpg": b"two"}
+Zipped = Callable[[dict[str, bytes]], str]
 
 
 @pytest.fixture
-def web(tmp_path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """A web server on loopback, and the content of its paths."""
-    contents: dict[str, bytes] = {}
+def web(zipped: Zipped) -> Iterator[str]:
+    """A web server that has one archive."""
+    content = Path(zipped(FILES)).read_bytes()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            content = contents.get(self.path)
-            self.send_response(200 if content is not None else 404)
-            length = len(content or b"")
-            self.send_header("Content-Length", str(length * 2 if self.path == "/cut.zip" else length))
-            self.end_headers()
-            self.wfile.write(content or b"")
+    def answer(request: Request) -> Response:
+        return Response(content, 200 if request.path == "/a.zip" else 404, {"ETag": '"1"'})
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", contents
+    server = make_server("127.0.0.1", 0, Request.application(answer), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
     server.shutdown()
     server.server_close()
+    thread.join()
 
 
-def test_a_folder_is_read(tmp_path: Path) -> None:
-    (tmp_path / "train" / "a").mkdir(parents=True)
-    (tmp_path / "train" / "a" / "1.jpg").write_bytes(b"x")
-    with open_source(str(tmp_path), None) as members:
-        assert members.files() == ["train/a/1.jpg"]
-        assert members.folders() == ["train", "train/a"]
-        assert members.read("train/a/1.jpg") == b"x"
+def read(address: str, s3: Any = None) -> dict[str, bytes]:
+    with open_source(address, s3) as members:
+        return dict(members.read(members.files()))
 
 
-def test_a_zip_is_read_in_place(zipped: Callable[[dict[str, bytes]], str]) -> None:
-    with open_source(zipped({"train/a/1.jpg": b"x"}), None) as members:
-        assert members.files() == ["train/a/1.jpg"]
-        assert members.read("train/a/1.jpg") == b"x"
+def test_folders_and_archives_are_read_from_here_from_the_web_and_from_s3(
+    tmp_path: Path, zipped: Zipped, web: str, s3: Any
+) -> None:
+    archive = zipped(FILES)
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(tmp_path / "folder")
+    s3.upload_file(archive, "bucket", "a.zip")
+    for name, content in FILES.items():
+        s3.put_object(Bucket="bucket", Key=f"photos/{name}", Body=content)
+    for address in (
+        archive,
+        f"file://{archive}",
+        str(tmp_path / "folder"),
+        f"{web}/a.zip",
+        "s3://bucket/a.zip",
+        "s3://bucket/photos",
+        "s3://bucket/photos/",
+    ):
+        assert read(address, s3) == FILES, address
 
 
-def test_a_compressed_tar_is_read_in_place(tmp_path: Path) -> None:
-    path = tmp_path / "images.tar.gz"
-    with tarfile.open(path, "w:gz") as archive:
-        member = tarfile.TarInfo("train/a/1.jpg")
-        member.size = 1
-        archive.addfile(member, io.BytesIO(b"x"))
-    with open_source(str(path), None) as members:
-        assert members.files() == ["train/a/1.jpg"]
-        assert members.read("train/a/1.jpg") == b"x"
+def test_only_what_lies_singly_in_s3_can_be_copied_there(s3: Any, zipped: Zipped) -> None:
+    put = s3.put_object(Bucket="bucket", Key="photos/1.jpg", Body=b"1")
+    with open_source("s3://bucket/photos/", s3) as members:
+        assert members.copy_source("1.jpg") == CopySource("bucket", "photos/1.jpg", put["ETag"])
+    with open_source(zipped(FILES), s3) as members:
+        assert members.copy_source("train/a/1.jpg") is None
+
+
+def test_an_object_that_changes_while_it_is_read_is_noticed(s3: Any) -> None:
+    s3.put_object(Bucket="bucket", Key="photos/1.jpg", Body=b"1")
+    with open_source("s3://bucket/photos/", s3) as members:
+        s3.put_object(Bucket="bucket", Key="photos/1.jpg", Body=b"2")
+        with pytest.raises(DatasetError, match=r"photos/1\.jpg changed while it was read"):
+            list(members.read(["1.jpg"]))
 
 
 @pytest.mark.parametrize(
-    "path", ["../outside.jpg", "/etc/outside.jpg", "train/../../outside.jpg", "..\\outside.jpg"]
+    ("address", "message"),
+    [
+        ("/nowhere/a.zip", "There is no file or folder /nowhere/a.zip"),
+        ("ftp://host/a.zip", "ftp:// is no kind of address that is known"),
+        ("s3://bucket/nothing.zip", "no such object, and none below it"),
+        ("s3://other/a.zip", "s3://other/a.zip can't be read"),
+        ("s3://bucket/../evil", "no such object"),
+    ],
 )
-def test_a_path_that_leads_outside_of_a_zip_is_refused(
-    zipped: Callable[[dict[str, bytes]], str], path: str
-) -> None:
-    with pytest.raises(DatasetError, match="leads outside"), open_source(zipped({path: b"x"}), None):
-        pass
+def test_what_can_not_be_opened_is_named(s3: Any, address: str, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        read(address, s3)
 
 
-def test_a_link_in_a_tar_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "images.tar"
-    with tarfile.open(path, "w") as archive:
-        member = tarfile.TarInfo("train/a/1.jpg")
-        member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        archive.addfile(member)
-    with pytest.raises(DatasetError, match="link or a device"), open_source(str(path), None):
-        pass
+def test_a_key_in_s3_that_leads_outside_is_refused(s3: Any) -> None:
+    s3.put_object(Bucket="bucket", Key="photos/a/../../evil.jpg", Body=b"x")
+    with pytest.raises(DatasetError, match="leads outside"):
+        read("s3://bucket/photos/", s3)
 
 
-def test_a_path_where_nothing_is_is_named() -> None:
-    with (
-        pytest.raises(DatasetError, match=r"no file or folder /nowhere/images.zip"),
-        open_source("/nowhere/images.zip", None),
+@pytest.mark.parametrize("content", [b"no archive", b"PK\x03\x04 and nothing more", b""])
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "notes.zip").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"notes\.zip (is neither a zip|can't be read)"):
+        read(str(tmp_path / "notes.zip"))
+
+
+def test_a_source_is_known_again_until_it_changes(tmp_path: Path, zipped: Zipped, web: str, s3: Any) -> None:
+    archive = Path(zipped(FILES))
+    s3.upload_file(str(archive), "bucket", "a.zip")
+    s3.put_object(Bucket="bucket", Key="photos/1.jpg", Body=b"1")
+    addresses = [str(archive), str(tmp_path), "s3://bucket/a.zip", "s3://bucket/photos/", "generated"]
+    before = [identify(address, s3) for address in addresses]
+    assert None not in before
+    assert before == [identify(address, s3) for address in addresses]
+
+    archive.write_bytes(b"other")
+    os.utime(archive, (1, 1))
+    for key in ("a.zip", "photos/1.jpg"):
+        s3.put_object(Bucket="bucket", Key=key, Body=b"other")
+    after = [identify(address, s3) for address in addresses]
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False, False, False, False, True]
+
+
+def test_an_archive_on_the_web_is_known_by_its_etag_and_keeps_its_signature_secret(web: str) -> None:
+    identity = identify(f"{web}/a.zip?signature=secret", None)
+    assert identity == identify(f"{web}/a.zip?signature=secret", None)
+    assert '"1"' in identity
+    assert "secret" not in str(identity)
+
+
+def test_what_can_not_be_reached_has_no_identity(web: str, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "CONNECT_SECONDS", 1)
+    for address in (
+        f"{web}/nothing",
+        "http://127.0.0.1:1/a.zip",
+        "s3://other/a.zip",
+        "/nowhere",
+        "ftp://a/b",
     ):
-        pass
-
-
-def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "images.zip"
-    path.write_bytes(b"hello")
-    with pytest.raises(DatasetError, match="neither a zip, a tar nor a folder"), open_source(str(path), None):
-        pass
-
-
-def test_an_unknown_kind_of_address_is_refused() -> None:
-    with (
-        pytest.raises(DatasetError, match="allowed: a path, http://, https:// or s3://"),
-        open_source("ftp://x/y.zip", None),
-    ):
-        pass
-
-
-def test_an_archive_is_fetched_from_the_web(
-    web: tuple[str, dict[str, bytes]], zipped: Callable[[dict[str, bytes]], str]
-) -> None:
-    address, contents = web
-    contents["/images.zip"] = Path(zipped({"train/a/1.jpg": b"x"})).read_bytes()
-    with open_source(f"{address}/images.zip", None) as members:
-        assert members.files() == ["train/a/1.jpg"]
-
-
-def test_an_address_with_nothing_behind_it_is_named_with_its_status(
-    web: tuple[str, dict[str, bytes]],
-) -> None:
-    with pytest.raises(DatasetError, match="status 404"), open_source(f"{web[0]}/nothing.zip", None):
-        pass
-
-
-def test_an_address_that_does_not_answer_is_named() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{free.getsockname()[1]}/images.zip?signature=secret"
-    with pytest.raises(DatasetError, match="can't be fetched") as error, open_source(address, None):
-        pass
-    assert "secret" not in str(error.value)
-
-
-def test_a_download_that_is_cut_off_is_an_error(
-    web: tuple[str, dict[str, bytes]], zipped: Callable[[dict[str, bytes]], str]
-) -> None:
-    address, contents = web
-    contents["/cut.zip"] = Path(zipped({"train/a/1.jpg": b"x"})).read_bytes()
-    with (
-        pytest.raises(DatasetError, match=r"can't be fetched|cut off"),
-        open_source(f"{address}/cut.zip", None),
-    ):
-        pass
-
-
-def test_an_archive_is_read_from_s3(s3: Any, zipped: Callable[[dict[str, bytes]], str]) -> None:
-    s3.upload_file(zipped({"train/a/1.jpg": b"x"}), "bucket", "images.zip")
-    with open_source("s3://bucket/images.zip", s3) as members:
-        assert members.files() == ["train/a/1.jpg"]
-
-
-def test_a_missing_object_in_s3_is_named(s3: Any) -> None:
-    with (
-        pytest.raises(DatasetError, match=r"s3://bucket/none.zip can't be read"),
-        open_source("s3://bucket/none.zip", s3),
-    ):
-        pass
-
-
-def test_what_operating_systems_leave_is_passed_over() -> None:
-    assert is_ignored("train/a/.DS_Store")
-    assert is_ignored("__MACOSX/train/a/1.jpg")
-    assert not is_ignored("train/a/1.jpg")
+        assert identify(address, s3) is None

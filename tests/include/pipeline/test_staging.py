@@ -1,24 +1,46 @@
-"""Staging: checked before anything is sent, and never sent twice."""
+"""Staging: judged before anything is sent, never sent twice, and only what changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+import requests
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
 
 from include.pipeline.dataset import DatasetError
-from include.pipeline.settings import Data, Project
+from include.pipeline.settings import Checks, Data, Project
 from include.pipeline.staging import read_manifest, stage
 
+from .conftest import jpeg
+
+REPOSITORY = Path(__file__).parents[3]
+DOG_PHOTOS = REPOSITORY.parent / "shared" / "data" / "dogs.zip"
 Zipped = Callable[[dict[str, bytes]], str]
 
 
-def keys(s3: Any) -> list[str]:
-    return [item["Key"] for item in s3.list_objects_v2(Bucket="bucket").get("Contents", [])]
+def keys(s3: Any, prefix: str = "") -> set[str]:
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix=prefix)
+    return {item["Key"] for page in pages for item in page.get("Contents", [])}
 
 
-def test_a_data_set_arrives_with_its_manifest(
+def image_keys(s3: Any) -> set[str]:
+    return {key for key in keys(s3) if key.endswith(".jpg")}
+
+
+def test_a_data_set_arrives_with_its_manifest_and_report(
     project: Project, s3: Any, good_files: dict[str, bytes], zipped: Zipped
 ) -> None:
     result = stage(
@@ -26,35 +48,90 @@ def test_a_data_set_arrives_with_its_manifest(
     )
     prefix = f"birds/data/{result['fingerprint']}"
     assert result["uri"] == f"s3://bucket/{prefix}"
-    assert (result["sent"], result["classes"]) == (6, ["001.Robin", "002.Wren"])
-    assert sorted(keys(s3)) == sorted(
-        [f"{prefix}/manifest.json", *(f"{prefix}/{path}" for path in good_files)]
-    )
+    assert (result["sent"], result["copied"], result["classes"]) == (6, 0, ["001.Robin", "002.Wren"])
+    assert result["report"] == f"s3://bucket/{prefix}/report.html"
+    assert keys(s3, prefix) == {f"{prefix}/{name}" for name in ("manifest.json", "report.html", *good_files)}
     for path, content in good_files.items():
         assert s3.get_object(Bucket="bucket", Key=f"{prefix}/{path}")["Body"].read() == content
     manifest = read_manifest(result["uri"], s3)
     assert manifest["counts"] == {"train": 2, "valid": 2, "test": 2}
-    assert len(manifest["files"]) == 6
+    assert {file["path"]: file["size"] for file in manifest["files"]} == {
+        path: len(content) for path, content in good_files.items()
+    }
 
 
-def test_the_same_data_set_is_not_sent_again(
+def test_a_source_that_has_not_changed_is_not_even_read(
+    project: Project, s3: Any, good_files: dict[str, bytes], zipped: Zipped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = zipped(good_files)
+    first = stage(project, path, "bucket", s3)
+    told: list[str] = []
+    with monkeypatch.context() as patched:
+        patched.setattr("include.pipeline.staging.open_source", None)  # whoever reads fails
+        second = stage(project, path, "bucket", s3, told.append)
+    assert second == {**first, "sent": 0}
+    assert told == [f"{path} has not changed since it was staged: nothing was read, nothing sent."]
+
+    s3.delete_object(Bucket="bucket", Key=f"birds/data/{first['fingerprint']}/manifest.json")
+    third = stage(project, path, "bucket", s3)
+    assert (third["uri"], third["sent"]) == (first["uri"], 0)
+    assert f"birds/data/{first['fingerprint']}/manifest.json" in keys(s3)
+
+
+def test_other_limits_are_another_question(
+    project: Project, s3: Any, good_files: dict[str, bytes], zipped: Zipped
+) -> None:
+    path = zipped(good_files)
+    stage(project, path, "bucket", s3)
+    stricter = project.model_copy(update={"data": Data(classes=3)})
+    with pytest.raises(DatasetError, match="2 classes"):
+        stage(stricter, path, "bucket", s3)
+
+
+def test_the_same_images_in_another_archive_are_not_sent_again(
     project: Project, s3: Any, good_files: dict[str, bytes], zipped: Zipped
 ) -> None:
     first = stage(project, zipped(good_files), "bucket", s3)
-    second = stage(project, zipped(good_files), "bucket", s3)
-    assert second["sent"] == 0
-    assert second["uri"] == first["uri"]
+    again = zipped({f"other/{path}": content for path, content in good_files.items()})
+    second = stage(project, again, "bucket", s3)
+    assert (second["uri"], second["sent"], second["copied"]) == (first["uri"], 0, 0)
 
 
-def test_what_a_killed_run_sent_is_not_sent_again(
+def test_of_a_changed_data_set_only_the_change_is_sent(
     project: Project, s3: Any, good_files: dict[str, bytes], zipped: Zipped
 ) -> None:
-    result = stage(project, zipped(good_files), "bucket", s3)
-    prefix = f"birds/data/{result['fingerprint']}"
-    for gone in ("manifest.json", "test/002.Wren/test.jpg"):
-        s3.delete_object(Bucket="bucket", Key=f"{prefix}/{gone}")
-    assert stage(project, zipped(good_files), "bucket", s3)["sent"] == 1
-    assert f"{prefix}/manifest.json" in keys(s3)
+    stage(project, zipped(good_files), "bucket", s3)
+    moved = {path.replace("Robin", "Redbreast"): content for path, content in good_files.items()}
+    changed = moved | {"train/002.Wren/new.jpg": jpeg(100)}
+    result = stage(project, zipped(changed), "bucket", s3)
+    assert (result["sent"], result["copied"]) == (1, 6)
+    for path, content in changed.items():
+        key = f"birds/data/{result['fingerprint']}/{path}"
+        assert s3.get_object(Bucket="bucket", Key=key)["Body"].read() == content
+
+
+def test_what_is_missing_of_the_earlier_data_set_is_sent(
+    project: Project, s3: Any, good_files: dict[str, bytes], zipped: Zipped
+) -> None:
+    first = stage(project, zipped(good_files), "bucket", s3)
+    prefix = f"birds/data/{first['fingerprint']}"
+    s3.delete_object(Bucket="bucket", Key=f"{prefix}/test/002.Wren/test.jpg")
+    s3.put_object(Bucket="bucket", Key=f"{prefix}/test/001.Robin/test.jpg", Body=b"other")
+    result = stage(project, zipped(good_files | {"train/002.Wren/new.jpg": jpeg(100)}), "bucket", s3)
+    assert (result["sent"], result["copied"]) == (3, 4)
+
+
+def test_images_that_lie_in_s3_are_copied_there(
+    project: Project, s3: Any, good_files: dict[str, bytes]
+) -> None:
+    s3.create_bucket(Bucket="theirs")
+    for path, content in good_files.items():
+        s3.put_object(Bucket="theirs", Key=f"birds 2026/{path}", Body=content)
+    result = stage(project, "s3://theirs/birds 2026/", "bucket", s3)
+    assert (result["sent"], result["copied"]) == (0, 6)
+    for path, content in good_files.items():
+        key = f"birds/data/{result['fingerprint']}/{path}"
+        assert s3.get_object(Bucket="bucket", Key=key)["Body"].read() == content
 
 
 @pytest.mark.parametrize(
@@ -65,21 +142,10 @@ def test_what_a_killed_run_sent_is_not_sent_again(
             "no test split",
             id="no test",
         ),
-        pytest.param(
-            lambda files: {p: c for p, c in files.items() if p != "valid/002.Wren/valid.jpg"},
-            "valid split has no image of 002.Wren",
-            id="class missing in a split",
-        ),
-        pytest.param(lambda files: {**files, "train/003.Owl/": b""}, "no image of 003.Owl", id="empty class"),
-        pytest.param(
-            lambda files: {**files, "train/001.Robin/a.jpg": b"text", "train/001.Robin/b.jpg": b"text"},
-            "a.jpg is named as a JPEG image, but is not an image. 1 more files can't be used either.",
-            id="text named as image",
-        ),
         pytest.param(lambda files: {**files, "../evil.jpg": b"x"}, "leads outside", id="hostile path"),
     ],
 )
-def test_a_bad_data_set_is_refused_and_nothing_is_sent(
+def test_what_is_no_data_set_is_refused_and_nothing_is_sent(
     project: Project,
     s3: Any,
     good_files: dict[str, bytes],
@@ -89,7 +155,56 @@ def test_a_bad_data_set_is_refused_and_nothing_is_sent(
 ) -> None:
     with pytest.raises(DatasetError, match=message):
         stage(project, zipped(change(good_files)), "bucket", s3)
-    assert keys(s3) == []
+    assert keys(s3) == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(
+            lambda files: {p: c for p, c in files.items() if p != "valid/002.Wren/valid.jpg"},
+            "002.Wren",
+            id="class missing in a split",
+        ),
+        pytest.param(lambda files: {**files, "train/003.Owl/": b""}, "003.Owl", id="empty class"),
+        pytest.param(
+            lambda files: {**files, "train/001.Robin/a.jpg": b"text", "train/001.Robin/b.jpg": b"text"},
+            "a.jpg",
+            id="text named as image",
+        ),
+        pytest.param(
+            lambda files: {**files, "test/001.Robin/leak.jpg": files["train/001.Robin/train.jpg"]},
+            "train/001.Robin/train.jpg",
+            id="a test image that is trained on",
+        ),
+    ],
+)
+def test_of_a_bad_data_set_there_is_a_report_and_no_image(
+    project: Project,
+    s3: Any,
+    good_files: dict[str, bytes],
+    zipped: Zipped,
+    change: Callable[[dict[str, bytes]], dict[str, bytes]],
+    message: str,
+) -> None:
+    with pytest.raises(DatasetError) as raised:
+        stage(project, zipped(change(good_files)), "bucket", s3)
+    report = raised.value.report
+    assert report is not None
+    assert keys(s3) == {report.removeprefix("s3://bucket/")}
+    page = s3.get_object(Bucket="bucket", Key=report.removeprefix("s3://bucket/"))["Body"].read().decode()
+    assert message in page
+
+
+def test_a_leak_may_be_allowed(
+    project: Project, s3: Any, good_files: dict[str, bytes], zipped: Zipped
+) -> None:
+    leak = {**good_files, "test/001.Robin/leak.jpg": good_files["train/001.Robin/train.jpg"]}
+    checks = Checks(duplicates_across_splits="warning")
+    lenient = project.model_copy(update={"data": Data(checks=checks)})
+    result = stage(lenient, zipped(leak), "bucket", s3)
+    assert result["sent"] == 7
+    assert [warning for warning in result["warnings"] if "leak.jpg" in warning]
 
 
 def test_notes_and_thumbnails_beside_the_images_are_passed_over(
@@ -103,3 +218,92 @@ def test_the_drawn_pictures_are_a_good_data_set(project: Project, s3: Any) -> No
     drawn = project.model_copy(update={"data": Data(source="generated", classes=5)})
     result = stage(drawn, "generated", "bucket", s3)
     assert result["counts"] == {"train": 300, "valid": 75, "test": 75}
+    assert (result["warnings"], result["set_aside"]) == ([], 0)
+
+
+@pytest.mark.skipif(not DOG_PHOTOS.exists(), reason=f"the dog photos are not at {DOG_PHOTOS}")
+def test_real_photos_are_staged_once(project: Project, s3: Any) -> None:
+    first = stage(project, str(DOG_PHOTOS), "bucket", s3)
+    assert first["counts"] == {"train": 1300, "valid": 200, "test": 200}
+    assert (first["sent"], len(first["classes"]), first["set_aside"]) == (1700, 10, 0)
+    assert stage(project, str(DOG_PHOTOS), "bucket", s3) == {**first, "sent": 0}
+
+
+class CountingS3:
+    """A moto server that counts what it stored, and takes a moment for each object."""
+
+    def __init__(self, seconds_per_object: float) -> None:
+        application = DomainDispatcherApplication(create_backend_app)
+        self.stored: Counter[str] = Counter()
+        self.active: set[str] = set()
+
+        def counting(environ: Any, start_response: Any) -> Any:
+            if environ["REQUEST_METHOD"] == "PUT" and environ["PATH_INFO"].endswith(".jpg"):
+                self.active.add(environ["PATH_INFO"])
+                time.sleep(seconds_per_object)
+
+                def count(status: str, headers: Any, exc_info: Any = None) -> Any:
+                    self.active.discard(environ["PATH_INFO"])
+                    if status.startswith("200"):
+                        self.stored[environ["PATH_INFO"]] += 1
+                    return start_response(status, headers, exc_info)
+
+                return application(environ, count)
+            return application(environ, start_response)
+
+        self._server = make_server("127.0.0.1", 0, counting, threaded=True)
+        self.url = f"http://127.0.0.1:{self._server.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        requests.post(f"{self.url}/moto-api/reset", timeout=10)  # all of a process's servers share one state
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def counting_s3() -> Iterator[CountingS3]:
+    server = CountingS3(seconds_per_object=0.02)
+    yield server
+    server.close()
+
+
+STAGE = """
+import sys
+import boto3
+from include.pipeline.settings import Data, Project
+from include.pipeline.staging import CLIENT_CONFIG, stage
+source, url, runtime = sys.argv[1:]
+session = boto3.Session()
+s3 = session.client("s3", endpoint_url=url, config=CLIENT_CONFIG)
+project = Project(name="birds", description="Tells birds apart.")
+credentials = session.get_credentials() if runtime == "awscrt" else None
+print(stage(project, source, "bucket", s3, credentials=credentials)["sent"])
+"""
+
+
+@pytest.mark.parametrize("runtime", ["awscrt", "boto3"])
+def test_a_killed_run_goes_on_where_it_stopped(
+    counting_s3: CountingS3, eventually: Callable[..., Any], tmp_path: Path, runtime: str
+) -> None:
+    """Counted at the server: every image is stored once, though the first run was killed among them."""
+    source = tmp_path / "birds.zip"
+    with zipfile.ZipFile(source, "w") as archive:
+        for number in range(300):
+            split = ("train", "train", "train", "valid", "test")[number % 5]
+            archive.writestr(f"{split}/{number % 2}/{number}.jpg", jpeg(number))
+    s3 = boto3.client("s3", endpoint_url=counting_s3.url)
+    s3.create_bucket(Bucket="bucket")
+    command = [sys.executable, "-c", STAGE, str(source), counting_s3.url, runtime]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL) as process:
+        eventually(lambda: len(counting_s3.stored) >= 50)
+        os.kill(process.pid, signal.SIGKILL)
+    eventually(lambda: not counting_s3.active)  # what the client had sent in full is stored all the same
+    before = len(image_keys(s3))
+    assert 50 <= before < 300
+    second = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert int(second.stdout.split()[-1]) == 300 - before
+    assert len(image_keys(s3)) == 300
+    assert set(counting_s3.stored.values()) == {1}

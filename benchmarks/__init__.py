@@ -1,0 +1,1 @@
+"""Measures what this repository does against what its user would do instead."""

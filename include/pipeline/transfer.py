@@ -1,0 +1,116 @@
+"""Brings the images of a data set to S3: each once, and by a copy inside S3 where S3 has it already."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from include.pipeline.dataset import Assembled, DatasetError, Layout
+from include.pipeline.image_check import CheckedImage
+from include.pipeline.names import split_s3_uri
+from include.pipeline.progress import Progress
+from include.pipeline.sources import CopySource, Members
+from include.pipeline.uploads import Sender, open_sender
+
+
+def send_images(
+    members: Members,
+    layout: Layout,
+    data_set: Assembled,
+    home: str,
+    s3: Any,
+    credentials: Any,
+    progress: Callable[[str], None],
+) -> tuple[int, int]:
+    """Send what is not at ``<home>/<fingerprint>/`` yet, straight from the source's members.
+
+    :param home: the address below which all data sets of the project lie.
+    :return: how many images were sent, and how many were copied by S3.
+    :raises DatasetError: if the source changed since it was checked.
+    """
+    bucket, prefix = split_s3_uri(f"{home}/{data_set.fingerprint}/")
+    present = _list(s3, bucket, prefix)
+    absent = {
+        path: image
+        for path, image in data_set.images.items()
+        if path not in present or present[path]["Size"] != image.size
+    }
+    if len(absent) < len(data_set.images):
+        progress(
+            f"{len(data_set.images) - len(absent):,} of {len(data_set.images):,} images are in S3 already."
+        )
+    earlier = _earlier_objects(s3, home) if absent else {}
+    copied = {}
+    to_send = {}
+    for path, image in absent.items():
+        place = layout.places[image.path]
+        source = members.copy_source(place) or earlier.get(image.sha256)
+        if source:
+            copied[path] = source
+        else:
+            to_send[place] = (path, image)
+    with open_sender(s3, bucket, credentials) as sender:
+        _copy(sender, prefix, copied, progress)
+        _put(sender, prefix, members, to_send, progress)
+    return len(to_send), len(copied)
+
+
+def _copy(
+    sender: Sender, prefix: str, sources: dict[str, CopySource], progress: Callable[[str], None]
+) -> None:
+    if sources:
+        told = Progress("Copied inside S3", len(sources), None, progress)
+        for path, source in sources.items():
+            sender.copy(prefix + path, source)
+            told.advance(1, 0)
+        told.finish()
+
+
+def _put(
+    sender: Sender,
+    prefix: str,
+    members: Members,
+    images: dict[str, tuple[str, CheckedImage]],
+    progress: Callable[[str], None],
+) -> None:
+    if not images:
+        return
+    told = Progress("Sent", len(images), sum(image.size for _, image in images.values()), progress)
+    for place, content in members.read(images):
+        path, image = images[place]
+        if hashlib.sha256(content).hexdigest() != image.sha256:
+            raise DatasetError(f"{place} changed while the data set was staged. Start the run again.")
+        sender.put(prefix + path, content, image.sha256)
+        told.advance(1, len(content))
+    told.finish()
+
+
+def _earlier_objects(s3: Any, home: str) -> dict[str, CopySource]:
+    """The images of the data set that was staged last, by their SHA-256."""
+    bucket, prefix = split_s3_uri(f"{home}/")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+    folders = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
+    manifests = [
+        entry
+        for folder in folders
+        for entry in s3.list_objects_v2(Bucket=bucket, Prefix=f"{folder}manifest.json").get("Contents", [])
+    ]
+    if not manifests:
+        return {}
+    newest = max(manifests, key=lambda entry: entry["LastModified"])["Key"]
+    folder = newest.removesuffix("manifest.json")
+    files = json.load(s3.get_object(Bucket=bucket, Key=newest)["Body"])["files"]
+    objects = _list(s3, bucket, folder)  # what a manifest names may have been deleted by hand
+    return {
+        file["sha256"]: CopySource(bucket, folder + file["path"], objects[file["path"]]["ETag"])
+        for file in files
+        if file["path"] in objects and objects[file["path"]]["Size"] == file["size"]
+    }
+
+
+def _list(s3: Any, bucket: str, prefix: str) -> dict[str, dict[str, Any]]:
+    """Every object below a prefix, by the rest of its key."""
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return {item["Key"].removeprefix(prefix): item for page in pages for item in page.get("Contents", [])}
