@@ -31,7 +31,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 MAKE = re.compile(r"\bmake ((?:[A-Za-z_]+(?:=\S+)?[ \t]*)+)")
 SOURCES = ("dags", "plugins", "include", "requirements")
 # What commands make, and what git does not know.
-GENERATED = (".venv", ".local", ".env")
+GENERATED = (".venv", ".local", ".env", "benchmarks/latest.json")
 
 every_document = pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda path: path.relative_to(REPOSITORY).as_posix()

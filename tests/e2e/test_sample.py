@@ -81,7 +81,8 @@ def tagged(aws: Client) -> list[str]:
 
 def ask(aws: Client, path: str = "test/004.star/star_003.png") -> dict[str, Any]:
     """What the function answers about a drawn picture."""
-    return invoke(aws, {"image": base64.b64encode(DrawnMembers().read(path)).decode()})
+    ((_, picture),) = DrawnMembers().read([path])
+    return invoke(aws, {"image": base64.b64encode(picture).decode()})
 
 
 def invoke(aws: Client, event: dict[str, Any]) -> dict[str, Any]:
@@ -184,9 +185,9 @@ def test_a_bad_data_set_is_refused_at_once_and_what_is_live_stays(
 ) -> None:
     members = DrawnMembers()
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
-        for path in members.files():
+        for path, picture in members.read(members.files()):
             if not (leave_out and path.startswith(leave_out)):
-                archive.writestr(path, b"text" if path == replace else members.read(path))
+                archive.writestr(path, b"text" if path == replace else picture)
     run_id, state = run(airflow, RELEASE, dataset=str(tmp_path / "bad.zip"))
     assert state == "failed"
     tasks = {task.task_id: task for task in airflow.task_instances(RELEASE, run_id)}

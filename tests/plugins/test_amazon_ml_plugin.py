@@ -15,7 +15,14 @@ from airflow.serialization.serialized_objects import DagSerialization
 from amazon_ml.operators.sagemaker_jobs import SageMakerResumableTrainingOperator
 
 REPOSITORY = Path(__file__).parents[2]
-LINKS = {"SageMakerJobLink", "SageMakerJobLogsLink", "SageMakerEndpointLink", "LambdaFunctionLink"}
+LINKS = {
+    "SageMakerJobLink",
+    "SageMakerJobLogsLink",
+    "SageMakerEndpointLink",
+    "LambdaFunctionLink",
+    "DataReportLink",
+    "RunReportLink",
+}
 
 
 def test_airflow_finds_the_plugin_and_nothing_else_in_the_folder() -> None:

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -43,7 +44,12 @@ def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
 
 
 def sleepers(supervision: Supervision) -> list[psutil.Process]:
-    return [process for process in supervision.processes() if process.name() == "sleep"]
+    found = []
+    for process in supervision.processes():
+        with suppress(psutil.NoSuchProcess):  # it may end at any moment
+            if process.name() == "sleep":
+                found.append(process)
+    return found
 
 
 def test_a_command_that_dies_at_its_start_is_known_with_its_last_words(start: Start) -> None:
@@ -60,7 +66,7 @@ def test_what_crashes_is_started_again(start: Start) -> None:
     (killed,) = sleepers(supervision)
     time.sleep(1.2)  # what dies within its first second counts as never having started, and waits longer
     killed.kill()
-    wait_for(lambda: sleepers(supervision) and sleepers(supervision)[0].pid != killed.pid)
+    wait_for(lambda: [process for process in sleepers(supervision) if process != killed])
     assert supervision.is_running()
 
 
