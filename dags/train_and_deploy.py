@@ -10,7 +10,11 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk import (
     DAG,
+    Asset,
+    AssetOrTimeSchedule,
+    AssetWatcher,
     Context,
+    CronTriggerTimetable,
     ExceptionRetryPolicy,
     Param,
     RetryAction,
@@ -39,6 +43,7 @@ from amazon_ml.operators.sagemaker_jobs import (
     SageMakerResumableTrainingOperator,
     SageMakerResumableTuningOperator,
 )
+from amazon_ml.triggers.s3 import S3ContentChangedTrigger
 
 from include.pipeline import (
     alarms,
@@ -100,6 +105,21 @@ def _config(build: Callable[[Done], dict[str, Any]]) -> Callable[[Context, Any],
     return lambda context, jinja_env: build(Done(context))
 
 
+def _schedule(project: Project) -> list[Asset] | AssetOrTimeSchedule:
+    """New images start a run, and so does the clock where the project says so."""
+    watchers = []
+    if project.data.watch_seconds is not None:
+        bucket, key = names.split_s3_uri(project.data.source)
+        look = S3ContentChangedTrigger(bucket_name=bucket, key=key, poll_interval=project.data.watch_seconds)
+        watchers.append(AssetWatcher(name=names.data_asset(project), trigger=look))
+    images = Asset(name=names.data_asset(project), watchers=watchers)
+    if project.schedule is None:
+        return [images]
+    return AssetOrTimeSchedule(
+        timetable=CronTriggerTimetable(project.schedule, timezone="UTC"), assets=[images]
+    )
+
+
 def _linked(task_output: Any, link: S3PageLink) -> Any:
     """Give a decorated task a link to a page; the decorator itself takes none."""
     task_output.operator.operator_extra_links = [link]
@@ -111,11 +131,12 @@ def build(project: Project) -> DAG:
     with DAG(
         dag_id=f"{project.name}.train_and_deploy",
         description=project.description,
-        schedule=project.schedule,
+        schedule=_schedule(project),
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
-        is_paused_upon_creation=project.schedule is not None,  # a schedule begins when a person says so
+        # What starts by itself begins when a person says so.
+        is_paused_upon_creation=project.schedule is not None or project.data.watch_seconds is not None,
         tags=["image-classifier", project.name],
         doc_md=__doc__,
         params={

@@ -53,6 +53,11 @@ def function_name(project: Project) -> str:
     return project.aws_name
 
 
+def data_asset(project: Project) -> str:
+    """The asset that stands for the project's images; an event of it starts a run."""
+    return f"{project.name}.data"
+
+
 def scaling_resource_id(project: Project) -> str:
     """How Application Auto Scaling names the endpoint's production variant."""
     return f"endpoint/{endpoint_name(project)}/variant/{VARIANT}"

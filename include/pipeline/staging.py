@@ -94,7 +94,8 @@ def read_manifest(uri: str, s3: Any) -> dict[str, Any]:
 def _rules(data: Data) -> list[Any]:
     """What decides, besides the source, which images are staged: the settings and the code of the checks."""
     modules = [dataset, duplicates, image_check]
-    return [data.model_dump(mode="json"), [Path(str(module.__file__)).read_text() for module in modules]]
+    settings = data.model_dump(mode="json", exclude={"watch_seconds"})
+    return [settings, [Path(str(module.__file__)).read_text() for module in modules]]
 
 
 def _check_images(

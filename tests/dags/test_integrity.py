@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+from airflow.timetables.assets import AssetOrTimeSchedule
 
-from include.pipeline.settings import read_projects
+from include.pipeline.settings import Project, read_projects
 
 REPOSITORY = Path(__file__).parents[2]
 HEAVY = ("torch", "torchvision", "sagemaker.core", "sagemaker.train", "onnxruntime")
@@ -162,3 +165,21 @@ def test_a_broken_project_file_shows_as_an_import_error_and_hides_no_other_dag(
         iter(bag.import_errors.values())
     )
     assert set(bag.dags) == {"fish.train_and_deploy", "fish.teardown"}
+
+
+@pytest.mark.parametrize(
+    ("cron", "watched"), [(None, False), ("@weekly", False), (None, True), ("0 5 * * 1", True)]
+)
+def test_new_images_start_a_run_and_what_starts_by_itself_waits_for_a_person(
+    cron: str | None, watched: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(REPOSITORY / "dags"))
+    data = {"source": "s3://photos/birds.zip", "watch_seconds": 300 if watched else None}
+    project = Project.model_validate({"name": "birds", "description": "d", "schedule": cron, "data": data})
+    dag = importlib.import_module("train_and_deploy").build(project)
+    timetable = DagSerialization.from_dict(DagSerialization.to_dict(dag)).timetable
+    (asset,) = [asset for _, asset in timetable.asset_condition.iter_assets()]
+    assert asset.name == "birds.data"
+    assert [watcher.trigger["kwargs"]["bucket_name"] for watcher in asset.watchers] == ["photos"] * watched
+    assert isinstance(timetable, AssetOrTimeSchedule) == (cron is not None)
+    assert dag.is_paused_upon_creation == (cron is not None or watched)

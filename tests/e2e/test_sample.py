@@ -44,6 +44,17 @@ def start(airflow: AirflowApi, dag_id: str, **conf: Any) -> str:
     return airflow.trigger(dag_id, conf)
 
 
+def announce_images(airflow: AirflowApi) -> str:
+    """Tell Airflow of new images, as docs/operating.md says, and return the id of the run that this starts."""
+    (asset,) = airflow._ask("GET", "assets", params={"name_pattern": "sample.data"})["assets"]
+    airflow._ask("POST", "assets/events", json={"asset_id": asset["id"]})
+    deadline = time.monotonic() + 60
+    while not (started := airflow.unfinished_runs(RELEASE)):
+        assert time.monotonic() < deadline, "no run started"
+        time.sleep(0.2)
+    return started[0].run_id
+
+
 def states(airflow: AirflowApi, dag_id: str, run_id: str) -> dict[str, str | None]:
     return {task.task_id: task.state for task in airflow.task_instances(dag_id, run_id)}
 
@@ -151,6 +162,25 @@ def test_a_second_run_repeats_no_job_and_finds_nothing_in_its_way(airflow: Airfl
     before, model = jobs(aws), ask(aws)["model"]
     run_id, state = run(airflow, RELEASE)
     assert state == "success", states(airflow, RELEASE, run_id)
+    assert jobs(aws) == before
+    assert ask(aws)["model"] == model
+
+
+@pytest.mark.usefixtures("first_run")
+def test_word_of_new_images_starts_a_run_which_ends_early_if_they_are_the_same(
+    airflow: AirflowApi, aws: Client
+) -> None:
+    before, model = jobs(aws), ask(aws)["model"]
+    run_id = announce_images(airflow)
+    assert airflow.wait(RELEASE, run_id, RUN_SECONDS) == "success"
+    found = states(airflow, RELEASE, run_id)
+    assert (found["stage_data"], found["check_for_changes"], found["train"]) == (
+        "success",
+        "skipped",
+        "skipped",
+    )
+    assert "nothing sent" in log_of(airflow, RELEASE, run_id, "stage_data")
+    assert "made from the same images" in log_of(airflow, RELEASE, run_id, "check_for_changes")
     assert jobs(aws) == before
     assert ask(aws)["model"] == model
 

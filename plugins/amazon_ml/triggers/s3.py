@@ -1,0 +1,142 @@
+"""Watch for new objects in S3."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+from botocore.exceptions import ClientError
+
+from amazon_ml.outage import LONGEST_PAUSE_SECONDS, Outage
+
+STATE_KEY = "amazon_ml.s3_content"
+ABSENT = "absent"
+
+
+class S3ContentChangedTrigger(BaseEventTrigger):
+    """
+    Fire whenever an object, or what lies below a prefix, has become another.
+
+    For the watcher of an asset: it never ends. What was seen last is kept in the asset's state store, so that a change
+    while no triggerer ran is noticed too. What is there when it looks for the first time is no change, and neither is
+    a deletion. An upload that still goes on is waited for: the content must be the same in two looks.
+
+    :param bucket_name: Name of the bucket.
+    :param key: Key of the object; where there is none of that key, or it ends with a slash, all objects below it.
+    :param poll_interval: Seconds between two looks.
+    :param aws_conn_id: The Airflow connection used for AWS credentials.
+    :param region_name: AWS region_name.
+    :param verify: Whether to verify SSL certificates.
+    :param botocore_config: Configuration dictionary (key-values) for botocore client.
+    """
+
+    def __init__(
+        self,
+        *,
+        bucket_name: str,
+        key: str,
+        poll_interval: float = 300,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.bucket_name = bucket_name
+        self.key = key
+        self.poll_interval = poll_interval
+        self.aws_conn_id = aws_conn_id
+        self.region_name = region_name
+        self.verify = verify
+        self.botocore_config = botocore_config
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Serialize the trigger's class path and arguments."""
+        names = (
+            "bucket_name",
+            "key",
+            "poll_interval",
+            "aws_conn_id",
+            "region_name",
+            "verify",
+            "botocore_config",
+        )
+        return (
+            f"{self.__class__.__module__}.{self.__class__.__qualname__}",
+            {name: getattr(self, name) for name in names},
+        )
+
+    def hook(self) -> S3Hook:
+        """Build the hook this trigger looks with."""
+        return S3Hook(
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            config=self.botocore_config,
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look for ever."""
+        address = f"s3://{self.bucket_name}/{self.key}"
+        outage = Outage(self.poll_interval)
+        known = await self._recall()
+        seen: str | None = None
+        while True:
+            pause = self.poll_interval
+            try:
+                content = await self._look()
+                outage.over()
+            except Exception as error:
+                # Whatever it is, someone may mend it, and nobody starts a watcher again.
+                self.log.warning("%s can't be watched now: %s", address, error)
+                try:
+                    pause = outage.pause(error)
+                except Exception:
+                    pause = max(self.poll_interval, LONGEST_PAUSE_SECONDS)
+            else:
+                is_settled, seen = content == seen, content
+                if is_settled and content != known:
+                    if known is not None and content != ABSENT:
+                        self.log.info("%s has changed.", address)
+                        yield TriggerEvent({"status": "success", "uri": address})
+                    known = content
+                    await self._remember(known)
+            await asyncio.sleep(pause)
+
+    async def _look(self) -> str:
+        """Return what tells the content from any other."""
+        async with await self.hook().get_async_conn() as client:
+            if self.key and not self.key.endswith("/"):
+                try:
+                    head = await client.head_object(Bucket=self.bucket_name, Key=self.key)
+                    return f"{head['ETag']} {head['ContentLength']}"
+                except ClientError as error:
+                    if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
+                        raise
+            prefix = f"{self.key.rstrip('/')}/" if self.key else ""
+            digest, count = hashlib.sha256(), 0
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket_name, Prefix=prefix)
+            async for page in pages:
+                for item in page.get("Contents", []):
+                    digest.update(f"{item['Key']}\0{item['ETag']}\0{item['Size']}\n".encode())
+                    count += 1
+            return digest.hexdigest() if count else ABSENT
+
+    async def _recall(self) -> str | None:
+        if self.asset_state_store is None:  # it is an asset's watcher that has one
+            return None
+        known: str | None = await self.asset_state_store.aget(self._state_key, default=None)
+        return known
+
+    async def _remember(self, content: str) -> None:
+        if self.asset_state_store is not None:
+            await self.asset_state_store.aset(self._state_key, content)
+
+    @property
+    def _state_key(self) -> str:
+        # Another address under the same asset is another thing to watch.
+        return f"{STATE_KEY}:{self.bucket_name}/{self.key}"
