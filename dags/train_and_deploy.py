@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,7 +25,7 @@ from airflow.sdk import (
     task,
 )
 from airflow.sdk.exceptions import AirflowSkipException
-from amazon_ml.links.s3 import DataReportLink, RunReportLink, S3PageLink
+from amazon_ml.links.s3 import DataReportLink, EvaluationReportLink, RunReportLink, S3PageLink
 from amazon_ml.operators.application_autoscaling import ApplicationAutoScalingTargetTrackingOperator
 from amazon_ml.operators.lambda_function import (
     LambdaAliasOperator,
@@ -89,15 +88,19 @@ class Done:
         """Sets this run's jobs apart from those of earlier runs, where the form asks for it."""
         return self.context["run_id"] if self.context["params"]["retrain"] else ""
 
-    def channels(self, project: Project) -> dict[str, str]:
-        """The input channels of tuning and training."""
-        head = project.classifier.train_layers == "head"
-        channels = (
-            {"features": self["features"]["output"]} if head else {"training": self["stage_data"]["uri"]}
-        )
-        return channels | (
-            {"pretrained": self["stage_weights"]["uri"]} if project.classifier.pretrained else {}
-        )
+    def channels(self, project: Project, *, images: bool = False) -> dict[str, str]:
+        """The input channels of tuning and training.
+
+        :param images: whether the images are needed even where features are trained on.
+        """
+        classifier, channels = project.classifier, {}
+        if classifier.frozen:
+            channels["features"] = self["features"]["output"]
+        if images or not classifier.frozen:
+            channels["training"] = self["stage_data"]["uri"]
+        if classifier.pretrained:
+            channels["pretrained"] = self["stage_weights"]["uri"]
+        return channels
 
 
 def _config(build: Callable[[Done], dict[str, Any]]) -> Callable[[Context, Any], dict[str, Any]]:
@@ -120,10 +123,11 @@ def _schedule(project: Project) -> list[Asset] | AssetOrTimeSchedule:
     )
 
 
-def _linked(task_output: Any, link: S3PageLink) -> Any:
-    """Give a decorated task a link to a page; the decorator itself takes none."""
-    task_output.operator.operator_extra_links = [link]
-    return task_output
+def _linked(step: Any, link: S3PageLink) -> Any:
+    """Give an operator or a decorated task a link to a page, besides those it has."""
+    operator = getattr(step, "operator", step)
+    operator.operator_extra_links = (*operator.operator_extra_links, link)
+    return step
 
 
 def build(project: Project) -> DAG:
@@ -239,18 +243,18 @@ def build(project: Project) -> DAG:
         def compare() -> dict[str, Any]:
             """Let the candidate pass only if it is as good as the model that is live."""
             done = Done()
-            bucket, prefix = names.split_s3_uri(done["evaluate"]["output"])
-            body = _client("s3").get_object(Bucket=bucket, Key=f"{prefix}/evaluation.json")["Body"]
-            evaluation = json.load(body)
-            for judged in (evaluation["candidate"], evaluation["live"] or {}):
-                judged.pop("per_class", None)  # stays in S3
-            decision = gate.decide(evaluation, project.gate)
+            evaluation = gate.read_evaluation(done["evaluate"]["output"], _client("s3"))
+            decision, evaluation = gate.decide(evaluation, project.gate), gate.without_details(evaluation)
             done.context["ti"].xcom_push(key="decision", value=decision.reason)
             done.context["ti"].xcom_push(key="evaluation", value=evaluation)
             print(decision.reason)
             if not decision.accepted:
                 raise AirflowSkipException(decision.reason)
             return evaluation
+
+        def link_evaluation(context: Context, result: Any) -> None:
+            """Link the task to the page that its job wrote."""
+            EvaluationReportLink.persist_page(context, report.evaluation_page(result), _client("s3"))
 
         @task
         def put_alarms() -> list[str]:
@@ -289,7 +293,7 @@ def build(project: Project) -> DAG:
         @task(task_id="report", trigger_rule=TriggerRule.NONE_FAILED)
         def write_report() -> dict[str, Any]:
             """Put the run's report to S3."""
-            done = Done()
+            done, s3 = Done(), _client("s3")
             judged = {
                 key: done.context["ti"].xcom_pull(task_ids="gate", key=key)
                 for key in ("decision", "evaluation")
@@ -300,11 +304,12 @@ def build(project: Project) -> DAG:
                 training=done["train"],
                 tuning=done["tune"],
                 evaluation=judged["evaluation"],
+                evaluation_page=report.evaluation_page(done["evaluate"]),
+                warnings=report.read_warnings(done["train"], s3),
                 smoke_test=done["smoke_test"],
                 outcome=judged["decision"] or "Nothing has changed since the live model was made; it stays.",
             )
-            run_id, bucket, s3 = done.context["run_id"], done.environment.bucket, _client("s3")
-            page = report.publish(project, summary, run_id, bucket, s3)
+            page = report.publish(project, summary, done.context["run_id"], done.environment.bucket, s3)
             RunReportLink.persist_page(done.context, page, s3)
             return {**summary, "report": page}
 
@@ -316,9 +321,7 @@ def build(project: Project) -> DAG:
             weights = stage_weights()
         with TaskGroup("learn", prefix_group_id=False, tooltip="Find hyperparameters, train, judge"):
             features = []
-            if (
-                project.classifier.train_layers == "head"
-            ):  # only a frozen backbone's output can be computed once
+            if project.classifier.frozen:  # only then can its features be computed once
                 features.append(
                     SageMakerResumableProcessingOperator(
                         task_id="features",
@@ -354,7 +357,9 @@ def build(project: Project) -> DAG:
                     lambda done: job_requests.training_job(
                         project,
                         done.environment,
-                        channels=done.channels(project),
+                        channels=done.channels(
+                            project, images=project.classifier.int8_max_accuracy_drop is not None
+                        ),
                         code=done["package_code"]["uri"],
                         best=done["tune"]["hyperparameters"],
                         instance_count=done.context["params"]["instance_count"],
@@ -363,20 +368,24 @@ def build(project: Project) -> DAG:
                 ),
                 **job_arguments,
             )
-            evaluate = SageMakerResumableProcessingOperator(
-                task_id="evaluate",
-                config=_config(
-                    lambda done: job_requests.evaluation_job(
-                        project,
-                        done.environment,
-                        data=done["stage_data"]["uri"],
-                        code=done["package_code"]["uri"],
-                        candidate=done["train"]["artifact"],
-                        live=(done["read_live"]["serving"] or {}).get("artifact"),
-                        salt=done.salt,
-                    )
+            evaluate = _linked(
+                SageMakerResumableProcessingOperator(
+                    task_id="evaluate",
+                    config=_config(
+                        lambda done: job_requests.evaluation_job(
+                            project,
+                            done.environment,
+                            data=done["stage_data"]["uri"],
+                            code=done["package_code"]["uri"],
+                            candidate=done["train"]["artifact"],
+                            live=(done["read_live"]["serving"] or {}).get("artifact"),
+                            salt=done.salt,
+                        )
+                    ),
+                    post_execute=link_evaluation,
+                    **job_arguments,
                 ),
-                **job_arguments,
+                EvaluationReportLink(),
             )
             passed = compare.override(task_id="gate")()
         with TaskGroup("deploy", prefix_group_id=False, tooltip="Model, endpoint, scaling"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 from amazon_ml.links.lambda_function import LambdaFunctionLink
-from amazon_ml.links.s3 import DataReportLink, RunReportLink
+from amazon_ml.links.s3 import DataReportLink, EvaluationReportLink, RunReportLink
 from amazon_ml.links.sagemaker import SageMakerJobLink, SageMakerJobLogsLink
 from amazon_ml.links.sagemaker_endpoint import SageMakerEndpointLink
 
@@ -14,6 +14,7 @@ LINKS = [
     SageMakerEndpointLink(),
     LambdaFunctionLink(),
     DataReportLink(),
+    EvaluationReportLink(),
     RunReportLink(),
 ]
 

@@ -7,54 +7,67 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import evaluation_metrics
+import evaluation_page
+import numpy as np
 from data import Split, read_split
 from errors import ClassifierError, run_program
+from evaluation_metrics import Answer
+from significance import accuracy_difference, accuracy_interval
+from training_record import read_training_record
 
 WORKER = Path(__file__).parent / "evaluation_worker.py"
-TOP = 5
 
 
 def main() -> None:
-    """Read the command line and write evaluation.json."""
+    """Read the command line, and write evaluation.json and report.html."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the test split, one folder per class")
     parser.add_argument("--candidate", type=Path, required=True, help="folder with its model.tar.gz")
     parser.add_argument("--live", type=Path, help="folder with its model.tar.gz, if one is live")
+    parser.add_argument("--training", type=Path, help="folder with the output.tar.gz of its training")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
+    # First, so that a damaged record is told before the models have been run.
+    training = read_training_record(arguments.training) if arguments.training else None
     evaluation = evaluate(arguments.data, arguments.candidate, arguments.live)
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "evaluation.json").write_text(json.dumps(evaluation, indent=2))
+    page = evaluation_page.render(evaluation, arguments.data, training)
+    (arguments.output / "report.html").write_text(page, encoding="utf-8")
 
 
 def evaluate(data: Path, candidate: Path, live: Path | None) -> dict[str, Any]:
     """Evaluate one model or two.
 
     :param live: None where no model is live.
-    :return: images, classes, and for candidate and live: accuracy, top5_accuracy, loss (mean cross-entropy),
-        per_class, milliseconds_per_image (median of single requests) and size_bytes. A live model that cannot
-        be compared has {"incomparable": sentence} instead.
+    :return: images, classes; for candidate and live what evaluation_metrics.measure returns, mistakes,
+        accuracy_interval and size_bytes; and difference, see significance.accuracy_difference. Without a live
+        model, live and difference are None. A live model that cannot be compared is {"incomparable":
+        sentence} instead.
     :raises ClassifierError: the data or the candidate cannot be evaluated.
     """
     split = read_split(data, "test")
     candidate_archive = _archive(candidate)
+    measured, correct = _evaluate_archive(candidate_archive, data, split, "candidate")
     evaluation = {
         "images": len(split.paths),
         "classes": split.classes,
-        "candidate": _evaluate_archive(candidate_archive, split, "candidate"),
+        "candidate": measured,
         "live": None,
+        "difference": None,
     }
     if live is not None:
         try:
             archive = _archive(live)
-            same = filecmp.cmp(candidate_archive, archive, shallow=False)
-            evaluation["live"] = (
-                evaluation["candidate"] if same else _evaluate_archive(archive, split, "live")
-            )
+            if filecmp.cmp(candidate_archive, archive, shallow=False):
+                live_measured, live_correct = measured, correct
+            else:
+                live_measured, live_correct = _evaluate_archive(archive, data, split, "live")
+            evaluation |= {"live": live_measured, "difference": accuracy_difference(correct, live_correct)}
         except ClassifierError as error:
             evaluation["live"] = {"incomparable": str(error)}
     return evaluation
@@ -67,7 +80,10 @@ def _archive(directory: Path) -> Path:
     return path
 
 
-def _evaluate_archive(archive: Path, split: Split, name: str) -> dict[str, Any]:
+def _evaluate_archive(
+    archive: Path, data: Path, split: Split, name: str
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Return the measures of a model, and for each image whether its answer was right."""
     with tempfile.TemporaryDirectory() as directory:
         model_dir = Path(directory)
         try:
@@ -77,7 +93,14 @@ def _evaluate_archive(archive: Path, split: Split, name: str) -> dict[str, Any]:
             raise ClassifierError(f"The {name} model's {archive} cannot be unpacked ({error}).") from error
         _check_classes(model_dir, split, name)
         answers = _ask(model_dir, split, name)
-    return {**_metrics(answers, split), "size_bytes": archive.stat().st_size}
+    correct = np.array([answer["rank"] == 0 for answer in answers])
+    measured = {
+        **evaluation_metrics.measure(answers, split),
+        "accuracy_interval": accuracy_interval(correct),
+        "mistakes": evaluation_metrics.mistakes(answers, split, data),
+        "size_bytes": archive.stat().st_size,
+    }
+    return measured, correct
 
 
 def _check_classes(model_dir: Path, split: Split, name: str) -> None:
@@ -93,7 +116,7 @@ def _check_classes(model_dir: Path, split: Split, name: str) -> None:
         )
 
 
-def _ask(model_dir: Path, split: Split, name: str) -> list[dict[str, float]]:
+def _ask(model_dir: Path, split: Split, name: str) -> list[Answer]:
     """Have the model answer every image, by its own code in its own process, whatever version that is."""
     labels = [split.classes[label] for label in split.labels]
     images = [[str(path.resolve()), label] for path, label in zip(split.paths, labels, strict=True)]
@@ -109,25 +132,6 @@ def _ask(model_dir: Path, split: Split, name: str) -> list[dict[str, float]]:
         reason = (worker.stderr.strip().splitlines() or [f"exit status {worker.returncode}"])[-1]
         raise ClassifierError(f"The {name} model could not be evaluated: {reason}")
     return json.loads(answers.read_text())
-
-
-def _metrics(answers: list[dict[str, float]], split: Split) -> dict[str, Any]:
-    by_label: dict[str, list[bool]] = defaultdict(list)
-    for answer, label in zip(answers, split.labels, strict=True):
-        by_label[split.classes[label]].append(answer["rank"] == 0)
-    return {
-        "accuracy": _mean([answer["rank"] == 0 for answer in answers]),
-        "top5_accuracy": _mean([answer["rank"] < TOP for answer in answers]),
-        "loss": _mean([answer["loss"] for answer in answers]),
-        "per_class": {
-            label: {"images": len(correct), "accuracy": _mean(correct)} for label, correct in by_label.items()
-        },
-        "milliseconds_per_image": sorted(answer["milliseconds"] for answer in answers)[len(answers) // 2],
-    }
-
-
-def _mean(values: list[Any]) -> float:
-    return sum(values) / len(values)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,11 @@ class ResponseContext:
 
 
 def main(model_dir: str, images: str, answers: str, name: str) -> None:
-    """Write for each of the [path, label] in images: rank and loss of the right label, and the time taken."""
+    """Write for each of the [path, label] in images what the model said.
+
+    That is answer (the most probable label), its probability, rank and loss of the right label, and the
+    milliseconds it took.
+    """
     # In place of this script's folder: the model's own modules are meant, not those beside this file.
     sys.path[0] = str(Path(model_dir) / "code")
     import inference
@@ -41,7 +45,15 @@ def main(model_dir: str, images: str, answers: str, name: str) -> None:
         predictions, seconds = _ask(inference, model, path, classes)
         rank = [prediction["label"] for prediction in predictions].index(label)
         loss = -math.log(max(predictions[rank]["probability"], sys.float_info.min))
-        results.append({"rank": rank, "loss": loss, "milliseconds": seconds * 1000})
+        results.append(
+            {
+                "answer": predictions[0]["label"],
+                "probability": predictions[0]["probability"],
+                "rank": rank,
+                "loss": loss,
+                "milliseconds": seconds * 1000,
+            }
+        )
         if number == len(questions) or time.monotonic() - reported > SECONDS_BETWEEN_PROGRESS:
             reported = time.monotonic()
             print(f"{name}: {number} of {len(questions)} test images", flush=True)

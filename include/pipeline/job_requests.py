@@ -20,17 +20,25 @@ from include.pipeline.names import (
     tags,
     tuning_job_name,
 )
-from include.pipeline.settings import Project
+from include.pipeline.settings import Project, Training, Tuning
 
-OBJECTIVE = "best:validation_loss"
+# Those of the best epoch so far, printed after every epoch: the last value is the model's that is kept, as tuning
+# needs it, and the values before it are what early stopping looks at.
+OBJECTIVES = {
+    "validation_loss": ("Minimize", "best:validation_loss"),
+    "validation_accuracy": ("Maximize", "best:validation_accuracy"),
+}
 METRICS = (
     "train:loss",
     "train:accuracy",
     "validation:loss",
     "validation:accuracy",
-    OBJECTIVE,
-    "best:validation_accuracy",
+    *(metric for _, metric in OBJECTIVES.values()),
 )
+# glibc gives large blocks of memory back to the system when they are freed, and training frees and asks for them in
+# every step. Below 4 GB it shall keep them: docs/decisions/malloc.md.
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+CODE_CHANNEL = "code"
 FUNCTION_RUNTIME = "python3.12"
 PROCESSING = "/opt/ml/processing"
 # The image's own `python3` runs the script named first, in the folder that the code was unpacked to.
@@ -73,6 +81,7 @@ def features_job(
         "output": f"{PROCESSING}/output",
         "architecture": classifier.architecture,
         "image_size": str(classifier.image_size),
+        "augmented_views": str(classifier.augmented_views),
     }
     inputs = {"code": code, "data": f"{data}/", "pretrained": f"{weights}/"}
     return _processing_job(project, env, "features", "features.py", arguments, inputs, salt)
@@ -81,47 +90,58 @@ def features_job(
 def evaluation_job(
     project: Project, env: Environment, data: str, code: str, candidate: str, live: str | None, salt: str
 ) -> dict[str, Any]:
-    """A processing job that judges the candidate, and the live model if there is one, on the same test images."""
+    """A processing job that judges the candidate, and the live model if there is one, on the same test images.
+
+    :param candidate: the ``model.tar.gz`` of the training job, whose learning curves are reported too; likewise
+        ``live``.
+    """
     arguments = {
         "data": f"{PROCESSING}/input/data",
         "candidate": f"{PROCESSING}/input/candidate",
+        "training": f"{PROCESSING}/input/training",
         "output": f"{PROCESSING}/output",
     }
-    inputs = {"code": code, "data": f"{data}/test/", "candidate": candidate}
+    inputs = {
+        "code": code,
+        "data": f"{data}/test/",
+        "candidate": candidate,
+        "training": training_output(candidate),
+    }
     if live:
         arguments["live"] = f"{PROCESSING}/input/live"
         inputs["live"] = live
     return _processing_job(project, env, "evaluate", "evaluate.py", arguments, inputs, salt)
 
 
-def processing_output(request: dict[str, Any]) -> str:
-    """The S3 prefix that a processing job of ours writes to."""
-    uri: str = request["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]
-    return uri
+def training_output(artifact: str) -> str:
+    """The ``output.tar.gz`` that SageMaker puts beside a training job's ``model.tar.gz``."""
+    return f"{artifact.rpartition('/')[0]}/output.tar.gz"
 
 
 def tuning_job(
     project: Project, env: Environment, channels: dict[str, str], code: str, salt: str
 ) -> dict[str, Any]:
-    """A random search for the learning rate and batch size with the lowest validation loss.
+    """A search for the learning rate and batch size with the best result on the validation images.
 
     :param channels: the S3 prefix of each input channel.
     """
     lowest, highest = project.tuning.learning_rate
+    goal, metric = OBJECTIVES[project.tuning.objective]
+    # No checkpoints: the trials of a tuning job share one place for them, and would go on from each other's.
     definition = _training_definition(
         project,
         env,
+        project.tuning,
         image=env.images.tuning,
         channels=channels,
+        code=code,
         output="tuning",
-        instance_type=project.tuning.instance_type,
         instance_count=1,
-        max_runtime_minutes=project.tuning.max_runtime_minutes,
     )
     request = {
         "HyperParameterTuningJobConfig": {
-            "Strategy": "Random",
-            "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": OBJECTIVE},
+            "Strategy": project.tuning.strategy,
+            "HyperParameterTuningJobObjective": {"Type": goal, "MetricName": metric},
             "ResourceLimits": {
                 "MaxNumberOfTrainingJobs": project.tuning.max_jobs,
                 "MaxParallelTrainingJobs": project.tuning.max_parallel_jobs,
@@ -139,11 +159,12 @@ def tuning_job(
                     {"Name": "batch_size", "Values": [str(size) for size in project.tuning.batch_sizes]}
                 ],
             },
+            "TrainingJobEarlyStoppingType": "Auto" if project.tuning.early_stopping else "Off",
             "RandomSeed": project.classifier.seed,
         },
         "TrainingJobDefinition": {
             **definition,
-            "StaticHyperParameters": _hyperparameters(project, env, code),
+            "StaticHyperParameters": _hyperparameters(project, env, project.tuning, code),
         },
         "Tags": tag_list(project),
     }
@@ -161,9 +182,15 @@ def training_job(
 ) -> dict[str, Any]:
     """The final training job, on one instance or several.
 
+    A further attempt goes on from the checkpoints of the one before, for they lie under the first one's name.
+
+    :param channels: the S3 prefix of each input channel; ``training``, the images, is among them where the model may
+        be served in 8-bit integers.
     :param best: the hyperparameters that tuning found, as SageMaker gave them.
     """
-    hyperparameters = {**_hyperparameters(project, env, code), **best}
+    hyperparameters = {**_hyperparameters(project, env, project.training, code), **best}
+    if project.classifier.int8_max_accuracy_drop is not None:
+        hyperparameters["int8_max_accuracy_drop"] = json.dumps(project.classifier.int8_max_accuracy_drop)
     if instance_count > 1:
         hyperparameters |= {
             "sagemaker_torch_distributed_enabled": "true",
@@ -174,17 +201,21 @@ def training_job(
         **_training_definition(
             project,
             env,
+            project.training,
             image=env.images.training,
             channels=channels,
+            code=code,
             output="training",
-            instance_type=project.training.instance_type,
             instance_count=instance_count,
-            max_runtime_minutes=project.training.max_runtime_minutes,
         ),
         "HyperParameters": hyperparameters,
         "Tags": tag_list(project),
     }
-    return {"TrainingJobName": job_name(project, "train", request, salt), **request}
+    if project.training.keep_alive_minutes:
+        request["ResourceConfig"]["KeepAlivePeriodInSeconds"] = project.training.keep_alive_minutes * 60
+    name = job_name(project, "train", request, salt)
+    checkpoints = {"S3Uri": f"{project_uri(env.bucket, project)}/checkpoints/{name}"}
+    return {"TrainingJobName": name, **request, "CheckpointConfig": checkpoints}
 
 
 def model(project: Project, env: Environment, artifact: str, inputs: str) -> dict[str, Any]:
@@ -285,6 +316,7 @@ def _processing_job(
             }
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": project.processing.max_runtime_minutes * 60},
+        "Environment": MALLOC,
         "Tags": tag_list(project),
     }
     name = job_name(project, step, request, salt)
@@ -303,12 +335,15 @@ def _processing_job(
     return {"ProcessingJobName": name, **request}
 
 
-def _hyperparameters(project: Project, env: Environment, code: str) -> dict[str, str]:
+def _hyperparameters(project: Project, env: Environment, job: Tuning | Training, code: str) -> dict[str, str]:
     classifier = project.classifier
+    archive = (
+        f"/opt/ml/input/data/{CODE_CHANNEL}/{code.rpartition('/')[2]}" if job.network_isolation else code
+    )
     values = {
         # script mode: what the image's own `train` runs
         "sagemaker_program": "train.py",
-        "sagemaker_submit_directory": code,
+        "sagemaker_submit_directory": archive,
         "sagemaker_region": env.region,
         "sagemaker_container_log_level": 20,
         "architecture": classifier.architecture,
@@ -318,20 +353,32 @@ def _hyperparameters(project: Project, env: Environment, code: str) -> dict[str,
         "patience": classifier.patience,
         "seed": classifier.seed,
     }
+    if not classifier.frozen:
+        # SageMaker's toolkit would make True of a bare true.
+        values |= classifier.fine_tuning.model_dump() | {"amp": str(classifier.fine_tuning.amp).lower()}
     return {key: json.dumps(value) for key, value in values.items()}
 
 
 def _training_definition(
     project: Project,
     env: Environment,
+    job: Tuning | Training,
     *,
     image: str,
     channels: dict[str, str],
+    code: str,
     output: str,
-    instance_type: str,
     instance_count: int,
-    max_runtime_minutes: int,
 ) -> dict[str, Any]:
+    seconds = job.max_runtime_minutes * 60
+    stopping, further = {"MaxRuntimeInSeconds": seconds}, {}
+    if job.spot:
+        stopping["MaxWaitTimeInSeconds"] = 2 * seconds  # the run itself included
+        further["EnableManagedSpotTraining"] = True
+    if job.network_isolation:
+        # The container can't fetch its code, so SageMaker brings it as it brings the data.
+        channels = {**channels, CODE_CHANNEL: code.rpartition("/")[0]}
+        further["EnableNetworkIsolation"] = True
     return {
         "AlgorithmSpecification": {
             "TrainingImage": image,
@@ -354,9 +401,11 @@ def _training_definition(
         ],
         "OutputDataConfig": {"S3OutputPath": f"{project_uri(env.bucket, project)}/{output}"},
         "ResourceConfig": {
-            "InstanceType": instance_type,
+            "InstanceType": job.instance_type,
             "InstanceCount": instance_count,
             "VolumeSizeInGB": 30,
         },
-        "StoppingCondition": {"MaxRuntimeInSeconds": max_runtime_minutes * 60},
+        "StoppingCondition": stopping,
+        "Environment": MALLOC,
+        **further,
     }

@@ -3,15 +3,54 @@
 from __future__ import annotations
 
 import html
+import io
 import json
+import posixpath
 import re
+import tarfile
 from typing import Any
 
+from botocore.exceptions import ClientError
+
+from include.pipeline import tuning_results
+from include.pipeline.job_requests import training_output
 from include.pipeline.names import endpoint_name, function_name, project_uri, split_s3_uri
 from include.pipeline.page import page, put_page, table
 from include.pipeline.settings import Project
 
 NONE = "\N{EN DASH}"
+DIAGNOSIS = "diagnosis.json"
+
+
+def evaluation_page(evaluation: dict[str, Any] | None) -> str | None:
+    """The address of the page that an evaluation job wrote; None where there was none.
+
+    :param evaluation: what the job's task returned.
+    """
+    return f"{evaluation['output']}/report.html" if evaluation else None
+
+
+def read_warnings(training: dict[str, Any] | None, s3: Any) -> list[dict[str, str]]:
+    """What the training job found wrong with its own training: ``check`` and ``message`` of each.
+
+    :param training: what the job's task returned; None where there was none.
+    """
+    if training is None:
+        return []
+    bucket, key = split_s3_uri(training_output(training["artifact"]))
+    try:
+        content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchKey":
+            raise
+        return []  # a report without warnings is better than none
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        for member in archive:
+            file = archive.extractfile(member)
+            if file and posixpath.basename(member.name) == DIAGNOSIS:
+                warnings: list[dict[str, str]] = json.load(file)
+                return warnings
+    return []
 
 
 def summarise(
@@ -20,13 +59,18 @@ def summarise(
     training: dict[str, Any] | None,
     tuning: dict[str, Any] | None,
     evaluation: dict[str, Any] | None,
+    evaluation_page: str | None,
+    warnings: list[dict[str, str]],
     smoke_test: dict[str, Any] | None,
     outcome: str,
 ) -> dict[str, Any]:
     """What one run did, in few figures. Parts that the run did not reach are None.
 
+    :param evaluation: the content of ``evaluation.json``, which may lack what is large.
+    :param evaluation_page: see :func:`evaluation_page`; likewise ``warnings``, see :func:`read_warnings`.
     :param outcome: one sentence.
     """
+    candidate = (evaluation or {}).get("candidate", {})
     return {
         "project": project.name,
         "outcome": outcome,
@@ -34,11 +78,18 @@ def summarise(
         "classes": len(data["classes"]),
         "fingerprint": data["fingerprint"],
         "hyperparameters": (tuning or {}).get("hyperparameters"),
+        "objective": project.tuning.objective,
         "trials": (tuning or {}).get("trials"),
         "training_job": (training or {}).get("name"),
         "billable_seconds": (training or {}).get("billable_seconds"),
-        "test_accuracy": (evaluation or {}).get("candidate", {}).get("accuracy"),
+        "spot_saving": _spot_saving(training) if project.training.spot and training else None,
+        "warnings": warnings,
+        "test_accuracy": candidate.get("accuracy"),
+        "test_macro_f1": candidate.get("macro_f1"),
+        "test_ece": candidate.get("ece"),
         "live_accuracy": ((evaluation or {}).get("live") or {}).get("accuracy"),
+        "difference": (evaluation or {}).get("difference"),
+        "evaluation_page": evaluation_page,
         "smoke_test": smoke_test,
         "endpoint": endpoint_name(project) if smoke_test else None,
         "function": function_name(project) if smoke_test else None,
@@ -59,29 +110,33 @@ def publish(project: Project, summary: dict[str, Any], run_id: str, bucket: str,
         Body=json.dumps(summary, indent=2).encode(),
         ContentType="application/json",
     )
-    return put_page(render(summary, run_id), f"{uri}/report.html", s3)
+    page_uri = f"{uri}/report.html"
+    return put_page(render(summary, run_id, page_uri), page_uri, s3)
 
 
-def render(summary: dict[str, Any], run_id: str) -> str:
-    """The page: figures, trials, and the smoke test's answers."""
+def render(summary: dict[str, Any], run_id: str, uri: str) -> str:
+    """The page: figures, warnings, trials, and the smoke test's answers.
+
+    :param uri: where the page is put: links to other pages are relative to it.
+    """
     smoke_test = summary["smoke_test"] or {"requests": []}
     figures = [
         ("Images", ", ".join(f"{count} {split}" for split, count in summary["images"].items())),
         ("Classes", summary["classes"]),
         ("Test accuracy", _figure(summary["test_accuracy"])),
+        ("Macro F1", _figure(summary["test_macro_f1"])),
+        ("Expected calibration error", _figure(summary["test_ece"])),
         ("Live model's test accuracy", _figure(summary["live_accuracy"])),
+        ("Difference", _difference(summary["difference"])),
         ("Hyperparameters", json.dumps(summary["hyperparameters"]) if summary["hyperparameters"] else NONE),
         ("Training job", summary["training_job"] or NONE),
         (
             "Billable seconds of training",
             summary["billable_seconds"] if summary["billable_seconds"] is not None else NONE,
         ),
+        *([("Saved by spot instances", _saving(summary["spot_saving"]))] if summary["spot_saving"] else []),
         ("Endpoint", summary["endpoint"] or NONE),
         ("Function", summary["function"] or NONE),
-    ]
-    trials = [
-        (trial["name"], json.dumps(trial["hyperparameters"]), _figure(trial["objective"]), trial["status"])
-        for trial in summary["trials"] or []
     ]
     answers = [
         (
@@ -96,9 +151,11 @@ def render(summary: dict[str, Any], run_id: str) -> str:
         f"<h1>{html.escape(summary['project'])}</h1>"
         f"<p>{html.escape(summary['outcome'])}</p><p>Run {html.escape(run_id)}</p>"
         + table(["", ""], figures)
+        + _link("Evaluation", summary["evaluation_page"], uri)
+        + _warnings(summary["warnings"])
         + (
-            f"<h2>Tuning</h2>{table(['Trial', 'Hyperparameters', 'Validation loss', 'Status'], trials)}"
-            if trials
+            f"<h2>Tuning</h2>{tuning_results.show(summary['trials'], summary['objective'])}"
+            if summary["trials"]
             else ""
         )
         + (
@@ -108,6 +165,41 @@ def render(summary: dict[str, Any], run_id: str) -> str:
         )
     )
     return page(summary["project"], body)
+
+
+def _spot_saving(training: dict[str, Any]) -> float | None:
+    """The share of the training time that is not billed, which is how SageMaker states what spot instances save."""
+    billable, seconds = training.get("billable_seconds"), training.get("training_seconds")
+    return 1 - billable / seconds if billable is not None and seconds else None
+
+
+def _saving(share: float) -> str:
+    return f"{share:.0%} of the training time is not billed"
+
+
+def _difference(difference: dict[str, Any] | None) -> str:
+    if difference is None:
+        return NONE
+    low, high = difference["interval"]
+    verdict = "more than noise" if difference["significant"] else "may be noise"
+    interval = f"{difference['confidence']:.0%} interval {low:+.4f} to {high:+.4f}"
+    return f"{difference['accuracy']:+.4f}; {interval}: {verdict}"
+
+
+def _link(text: str, target: str | None, uri: str) -> str:
+    """A link to another page of the same bucket, with its address as text: a signed address follows no link."""
+    if target is None:
+        return ""
+    bucket, _ = split_s3_uri(uri)
+    path = posixpath.relpath(target.removeprefix(f"s3://{bucket}/"), posixpath.dirname(split_s3_uri(uri)[1]))
+    return f"<p><a href='{html.escape(path, quote=True)}'>{text}</a>: {html.escape(target)}</p>"
+
+
+def _warnings(warnings: list[dict[str, str]]) -> str:
+    if not warnings:
+        return ""
+    rows = [(warning["check"], warning["message"]) for warning in warnings]
+    return f"<h2>Warnings of the training</h2>{table(['Check', 'What was found'], rows)}"
 
 
 def _figure(value: float | None) -> str:

@@ -91,8 +91,9 @@ class Flight:
         :raises UploadError: if another one failed.
         """
         with self._changed:
-            while self._objects and (self._objects >= MAX_OBJECTS or self._bytes + size > MAX_BYTES):
-                self._changed.wait()
+            if self._objects >= MAX_OBJECTS or (self._objects and self._bytes + size > MAX_BYTES):
+                # Till half has landed: to be woken by each object costs more than to send it.
+                self._changed.wait_for(self._is_half_empty)
             self.check()
             self._objects += 1
             self._bytes += size
@@ -102,7 +103,11 @@ class Flight:
             self._objects -= 1
             self._bytes -= size
             self._error = self._error or error
-            self._changed.notify_all()
+            if self._is_half_empty():
+                self._changed.notify_all()
+
+    def _is_half_empty(self) -> bool:
+        return self._objects <= MAX_OBJECTS // 2 and self._bytes <= MAX_BYTES // 2
 
     def fail(self, error: Exception) -> None:
         """Have what has not begun yet given up."""
@@ -115,8 +120,7 @@ class Flight:
 
     def wait(self) -> None:
         with self._changed:
-            while self._objects:
-                self._changed.wait()
+            self._changed.wait_for(lambda: not self._objects)
 
 
 class Boto3Sender:

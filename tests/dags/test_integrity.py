@@ -6,6 +6,8 @@ import importlib
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
@@ -101,6 +103,23 @@ def test_waiting_for_jobs_and_endpoints_holds_no_worker(dag_bag: DagBag) -> None
         assert dag.get_task(task_id).deferrable, task_id
 
 
+def test_the_evaluation_links_to_its_job_and_to_its_report(
+    dag_bag: DagBag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    task = dag_bag.dags["sample.train_and_deploy"].get_task("evaluate")
+    assert [link.name for link in task.operator_extra_links] == [
+        "Amazon SageMaker Job",
+        "Amazon SageMaker Job Logs",
+        "Evaluation report",
+    ]
+    pushed: dict[str, Any] = {}
+    context = {"ti": SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value})), "task": task}
+    task._post_execute_hook(context, {"output": "s3://bucket/sample/evaluate/sample-evaluate-1"})
+    assert pushed["evaluation_report"]["object_key"] == "sample/evaluate/sample-evaluate-1/report.html"
+
+
 def test_the_form_offers_typed_parameters_with_the_projects_defaults(dag_bag: DagBag) -> None:
     params = dag_bag.dags["dog_breeds.train_and_deploy"].params
     assert params["dataset"].endswith("dogImages.zip")
@@ -152,6 +171,55 @@ def test_training_all_layers_needs_no_features(tmp_path: Path, monkeypatch: pyte
     dag = with_projects(tmp_path, monkeypatch).dags["fish.train_and_deploy"]
     assert "features" not in dag.task_ids
     assert [task.task_id for task in dag.roots] == ["preflight"]
+
+
+# What the tasks before tuning have returned, as far as the requests of tuning and training need it.
+RETURNED = {
+    "preflight": {
+        "bucket": "bucket",
+        "sagemaker_role": "arn:aws:iam::123456789012:role/any",
+        "function_role": "arn:aws:iam::123456789012:role/any",
+        "region": "us-east-1",
+        "account": "123456789012",
+        "images": {"tuning": "i:1", "training": "i:1", "processing": "i:1", "inference": "i:2"},
+    },
+    "stage_data": {"uri": "s3://bucket/fish/data/f"},
+    "stage_weights": {"uri": "s3://bucket/fish/pretrained/p"},
+    "package_code": {"uri": "s3://bucket/fish/code/c/sourcedir.tar.gz"},
+    "features": {"output": "s3://bucket/fish/features/fish-features-1"},
+    "tune": {"hyperparameters": {"learning_rate": "0.01", "batch_size": "32"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("classifier", "tuning", "training"),
+    [
+        ("train_layers: head", {"features", "pretrained"}, {"features", "pretrained"}),
+        ("train_layers: last_2", {"training", "pretrained"}, {"training", "pretrained"}),
+        (
+            "int8_max_accuracy_drop: 0.01",
+            {"features", "pretrained"},
+            {"features", "training", "pretrained"},
+        ),
+    ],
+    ids=["head", "last blocks", "8-bit integers"],
+)
+def test_jobs_get_the_inputs_that_they_train_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    classifier: str,
+    tuning: set[str],
+    training: set[str],
+) -> None:
+    (tmp_path / "fish.yaml").write_text(f"name: fish\ndescription: x\nclassifier:\n  {classifier}\n")
+    dag = with_projects(tmp_path, monkeypatch).dags["fish.train_and_deploy"]
+    context = {
+        "ti": SimpleNamespace(xcom_pull=lambda task_ids: RETURNED[task_ids]),
+        "params": {"retrain": False, "instance_count": 1},
+    }
+    tune, train = (dag.get_task(task_id).config(context, None) for task_id in ("tune", "train"))
+    for job, expected in ((tune["TrainingJobDefinition"], tuning), (train, training)):
+        assert {channel["ChannelName"] for channel in job["InputDataConfig"]} == expected
 
 
 def test_a_broken_project_file_shows_as_an_import_error_and_hides_no_other_dag(

@@ -21,6 +21,7 @@ LINKS = {
     "SageMakerEndpointLink",
     "LambdaFunctionLink",
     "DataReportLink",
+    "EvaluationReportLink",
     "RunReportLink",
 }
 

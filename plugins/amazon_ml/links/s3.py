@@ -52,6 +52,13 @@ class DataReportLink(S3PageLink):
     key = "data_report"
 
 
+class EvaluationReportLink(S3PageLink):
+    """The page that shows how good a model is, and where it errs."""
+
+    name = "Evaluation report"
+    key = "evaluation_report"
+
+
 class RunReportLink(S3PageLink):
     """The page that shows what a run did."""
 

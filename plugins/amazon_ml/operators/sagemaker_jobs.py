@@ -230,8 +230,9 @@ class SageMakerResumableTrainingOperator(SageMakerBaseJobOperator):
     """
     Run a training job once, and wait for it.
 
-    :return: ``name``, ``arn``, ``status``, ``started`` and ``ended`` (ISO), ``billable_seconds`` (of one instance),
-        ``artifact`` (S3 address) and ``metrics`` (the last value of each).
+    :return: ``name``, ``arn``, ``status``, ``started`` and ``ended`` (ISO), ``training_seconds`` and
+        ``billable_seconds`` (of one instance; on spot instances the second is the smaller), ``artifact`` (S3 address)
+        and ``metrics`` (the last value of each).
     """
 
     create_method, describe_method, stop_method = (
@@ -254,6 +255,7 @@ class SageMakerResumableTrainingOperator(SageMakerBaseJobOperator):
             "metrics": {
                 metric["MetricName"]: metric["Value"] for metric in description.get("FinalMetricDataList", [])
             },
+            "training_seconds": description.get("TrainingTimeInSeconds"),
             "billable_seconds": description.get("BillableTimeInSeconds"),
             "started": _iso(description.get("TrainingStartTime")),
             "ended": _iso(description.get("TrainingEndTime")),

@@ -129,8 +129,8 @@ class S3ContentChangedTrigger(BaseEventTrigger):
     async def _recall(self) -> str | None:
         if self.asset_state_store is None:  # it is an asset's watcher that has one
             return None
-        known: str | None = await self.asset_state_store.aget(self._state_key, default=None)
-        return known
+        known = await self.asset_state_store.aget(self._state_key)
+        return str(known) if known is not None else None
 
     async def _remember(self, content: str) -> None:
         if self.asset_state_store is not None:

@@ -30,12 +30,15 @@ def changed(trained: Trained, tmp_path: Path) -> Path:
 def test_a_candidate_is_measured(candidate: Path, dataset: Path) -> None:
     evaluation = evaluate.evaluate(dataset / "test", candidate, None)
 
-    assert (evaluation["images"], evaluation["classes"], evaluation["live"]) == (12, list(CLASSES), None)
+    assert (evaluation["images"], evaluation["classes"]) == (12, list(CLASSES))
+    assert (evaluation["live"], evaluation["difference"]) == (None, None)
     measured = evaluation["candidate"]
     assert measured["accuracy"] > 0.9
     assert measured["top5_accuracy"] == 1
     assert 0 < measured["loss"] < 0.5
-    assert measured["milliseconds_per_image"] > 0
+    assert 0 < measured["milliseconds_per_image"] <= measured["milliseconds_p95"]
+    low, high = measured["accuracy_interval"]
+    assert low < measured["accuracy"] <= high
     assert measured["size_bytes"] == (candidate / "model.tar.gz").stat().st_size
     assert {label: entry["images"] for label, entry in measured["per_class"].items()} == dict.fromkeys(
         CLASSES, 4
@@ -57,10 +60,17 @@ def transform_fn(model, body, content_type, accept, context):
 
     evaluation = evaluate.evaluate(dataset / "test", candidate, pack(changed, changed.parent / "live"))
 
-    assert evaluation["live"]["accuracy"] == pytest.approx(1 / 3)
-    assert evaluation["live"]["per_class"]["001.Red"] == {"images": 4, "accuracy": 1}
-    assert evaluation["live"]["loss"] == pytest.approx(1.3391, abs=1e-3)  # -(ln 0.6 + ln 0.3 + ln 0.1) / 3
+    live = evaluation["live"]
+    assert live["accuracy"] == pytest.approx(1 / 3)
+    assert live["confusion"] == [[4, 0, 0], [4, 0, 0], [4, 0, 0]]
+    assert live["loss"] == pytest.approx(1.3391, abs=1e-3)  # -(ln 0.6 + ln 0.3 + ln 0.1) / 3
+    assert live["ece"] == pytest.approx(0.6 - 1 / 3)
+    assert [mistake["image"] for mistake in live["mistakes"][:2]] == ["002.Green/0.jpg", "002.Green/1.jpg"]
     assert evaluation["candidate"]["accuracy"] > 0.9
+    assert evaluation["difference"]["accuracy"] == pytest.approx(
+        evaluation["candidate"]["accuracy"] - live["accuracy"]
+    )
+    assert evaluation["difference"]["significant"]
 
 
 def test_the_same_model_is_evaluated_once(
@@ -71,6 +81,8 @@ def test_the_same_model_is_evaluated_once(
     evaluation = evaluate.evaluate(dataset / "test", candidate, tmp_path)
 
     assert evaluation["live"] == evaluation["candidate"]
+    assert evaluation["difference"]["interval"] == [0, 0]
+    assert not evaluation["difference"]["significant"]
     assert "live:" not in capfd.readouterr().out
 
 
@@ -80,6 +92,7 @@ def test_a_live_model_of_other_classes_is_incomparable(candidate: Path, changed:
     evaluation = evaluate.evaluate(dataset / "test", candidate, pack(changed, changed.parent / "live"))
 
     assert list(evaluation["live"]) == ["incomparable"]
+    assert evaluation["difference"] is None
     assert "they differ in 004.Yellow" in evaluation["live"]["incomparable"]
 
 
@@ -112,10 +125,33 @@ def test_a_missing_model_is_told(dataset: Path, tmp_path: Path) -> None:
         evaluate.evaluate(dataset / "test", tmp_path, None)
 
 
-def test_the_job_writes_its_evaluation(candidate: Path, dataset: Path, tmp_path: Path) -> None:
-    arguments = ["--data", dataset / "test", "--candidate", candidate, "--output", tmp_path / "output"]
+def test_the_job_writes_an_evaluation_for_machines_and_a_page_for_people(
+    candidate: Path, trained: Trained, dataset: Path, tmp_path: Path
+) -> None:
+    with tarfile.open(tmp_path / "output.tar.gz", "w:gz") as archive:
+        archive.add(trained.output_data, arcname=".")
+    output = tmp_path / "output"
+    arguments = ["--data", dataset / "test", "--candidate", candidate, "--training", tmp_path]
 
-    subprocess.run([sys.executable, evaluate.__file__, *arguments], check=True)
+    subprocess.run([sys.executable, evaluate.__file__, *arguments, "--output", output], check=True)
 
-    evaluation = json.loads((tmp_path / "output" / "evaluation.json").read_text())
+    evaluation = json.loads((output / "evaluation.json").read_text())
     assert evaluation["candidate"]["accuracy"] > 0.9
+    page = (output / "report.html").read_text()
+    assert f"<td>Accuracy</td><td>{evaluation['candidate']['accuracy']:.3f}</td>" in page
+    assert "aria-label='Learning curve: loss'" in page
+
+
+def test_a_damaged_record_of_the_training_is_told_before_a_model_is_run(
+    candidate: Path, dataset: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "output.tar.gz").write_bytes(b"no archive")
+    arguments = ["--data", dataset / "test", "--candidate", candidate, "--training", tmp_path]
+
+    job = subprocess.run(
+        [sys.executable, evaluate.__file__, *arguments, "--output", tmp_path], capture_output=True, text=True
+    )
+
+    assert job.returncode == 1
+    assert "The training's record" in job.stderr
+    assert "test images" not in job.stdout

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
+from sagemaker_training import files, mapping
 
 from include.pipeline import job_requests
 from include.pipeline.images import Images, container_images
 from include.pipeline.job_requests import Environment
-from include.pipeline.settings import Project
+from include.pipeline.packages import classifier_package
+from include.pipeline.settings import Classifier, FineTuning, Project, Training, Tuning
 
 CHANNELS = {"features": "s3://bucket/birds/features/x", "pretrained": "s3://bucket/birds/pretrained/x"}
 CODE = "s3://bucket/birds/code/x/sourcedir.tar.gz"
@@ -28,6 +33,11 @@ def env() -> Environment:
         account="123456789012",
         images=Images(tuning="image:1", training="image:1", processing="image:1", inference="image:2"),
     )
+
+
+def changed(project: Project, **sections: Any) -> Project:
+    """The project with other sections."""
+    return project.model_copy(update=sections)
 
 
 def requests(project: Project, env: Environment, salt: str = "") -> dict[str, dict[str, Any]]:
@@ -47,9 +57,26 @@ def requests(project: Project, env: Environment, salt: str = "") -> dict[str, di
     }
 
 
-def test_each_request_satisfies_sagemakers_own_service_model(project: Project, env: Environment) -> None:
+@pytest.mark.parametrize(
+    "sections",
+    [
+        pytest.param({}, id="defaults"),
+        pytest.param(
+            {
+                "classifier": Classifier(train_layers="last_2", int8_max_accuracy_drop=0.01),
+                "tuning": Tuning(spot=True, network_isolation=True, early_stopping=False),
+                "training": Training(spot=True, network_isolation=True),
+            },
+            id="spot and isolated",
+        ),
+        pytest.param({"training": Training(keep_alive_minutes=60)}, id="warm pool"),
+    ],
+)
+def test_each_request_satisfies_sagemakers_own_service_model(
+    project: Project, env: Environment, sections: dict[str, Any]
+) -> None:
     service = botocore.session.get_session().get_service_model("sagemaker")
-    for operation, request in requests(project, env).items():
+    for operation, request in requests(changed(project, **sections), env).items():
         report = ParamValidator().validate(request, service.operation_model(operation).input_shape)
         assert not report.has_errors(), f"{operation}: {report.generate_report()}"
 
@@ -70,10 +97,10 @@ def test_equal_requests_have_equal_names_and_a_salt_sets_jobs_apart(
 
 
 def test_a_changed_setting_changes_the_name(project: Project, env: Environment) -> None:
-    changed = project.model_copy(update={"classifier": project.classifier.model_copy(update={"epochs": 11})})
+    longer = changed(project, classifier=Classifier(epochs=11))
     assert (
         requests(project, env)["CreateTrainingJob"]["TrainingJobName"]
-        != requests(changed, env)["CreateTrainingJob"]["TrainingJobName"]
+        != requests(longer, env)["CreateTrainingJob"]["TrainingJobName"]
     )
 
 
@@ -97,13 +124,206 @@ def test_the_endpoint_may_read_the_projects_prefix_alone(project: Project, env: 
 
 def test_the_first_release_is_judged_alone(project: Project, env: Environment) -> None:
     request = job_requests.evaluation_job(project, env, "s3://b/d", CODE, "s3://b/m", None, "")
-    assert [item["InputName"] for item in request["ProcessingInputs"]] == ["code", "data", "candidate"]
+    assert [item["InputName"] for item in request["ProcessingInputs"]] == [
+        "code",
+        "data",
+        "candidate",
+        "training",
+    ]
     assert "--live" not in request["AppSpecification"]["ContainerArguments"]
 
 
-def test_metrics_are_found_in_what_training_prints(project: Project, env: Environment) -> None:
-    import re
+def test_the_evaluation_reads_what_the_training_job_wrote_beside_the_model(
+    project: Project, env: Environment
+) -> None:
+    artifact = "s3://b/birds/training/birds-train-1/output/model.tar.gz"
+    request = job_requests.evaluation_job(project, env, "s3://b/d", CODE, artifact, None, "")
+    inputs = {item["InputName"]: item["S3Input"] for item in request["ProcessingInputs"]}
+    assert inputs["training"]["S3Uri"] == "s3://b/birds/training/birds-train-1/output/output.tar.gz"
+    arguments = request["AppSpecification"]["ContainerArguments"]
+    assert arguments[arguments.index("--training") + 1] == inputs["training"]["LocalPath"]
 
+
+def test_views_of_the_images_are_made_with_the_features_and_name_their_job(
+    project: Project, env: Environment
+) -> None:
+    plain, with_views = (
+        job_requests.features_job(one, env, "s3://b/d", CODE, "s3://b/w", "")
+        for one in (project, changed(project, classifier=Classifier(augmented_views=3)))
+    )
+    arguments = with_views["AppSpecification"]["ContainerArguments"]
+    assert arguments[arguments.index("--augmented_views") + 1] == "3"
+    assert plain["ProcessingJobName"] != with_views["ProcessingJobName"]
+
+
+def test_every_job_keeps_the_memory_it_has_freed(project: Project, env: Environment) -> None:
+    made = requests(project, env)
+    for job in (
+        made["CreateProcessingJob"],
+        made["CreateTrainingJob"],
+        made["CreateHyperParameterTuningJob"]["TrainingJobDefinition"],
+    ):
+        assert job["Environment"] == {
+            "MALLOC_MMAP_THRESHOLD_": "4294967296",
+            "MALLOC_TRIM_THRESHOLD_": "4294967296",
+        }
+
+
+@pytest.mark.parametrize(
+    ("tuning", "expected"),
+    [
+        (Tuning(), ("Bayesian", "Auto", "Minimize", "best:validation_loss")),
+        (
+            Tuning(strategy="Random", early_stopping=False, objective="validation_accuracy"),
+            ("Random", "Off", "Maximize", "best:validation_accuracy"),
+        ),
+    ],
+)
+def test_tuning_searches_as_the_project_says(
+    project: Project, env: Environment, tuning: Tuning, expected: tuple[str, ...]
+) -> None:
+    request = job_requests.tuning_job(changed(project, tuning=tuning), env, CHANNELS, CODE, "")
+    config, definition = request["HyperParameterTuningJobConfig"], request["TrainingJobDefinition"]
+    objective = config["HyperParameterTuningJobObjective"]
+    assert (
+        config["Strategy"],
+        config["TrainingJobEarlyStoppingType"],
+        objective["Type"],
+        objective["MetricName"],
+    ) == expected
+    defined = [metric["Name"] for metric in definition["AlgorithmSpecification"]["MetricDefinitions"]]
+    assert objective["MetricName"] in defined
+    assert config["RandomSeed"] == project.classifier.seed
+
+
+def test_the_learning_rate_is_searched_on_a_logarithmic_scale_and_batch_sizes_are_choices(
+    project: Project, env: Environment
+) -> None:
+    request = requests(project, env)["CreateHyperParameterTuningJob"]
+    ranges = request["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    assert [(one["Name"], one["ScalingType"]) for one in ranges["ContinuousParameterRanges"]] == [
+        ("learning_rate", "Logarithmic")
+    ]
+    assert ranges["CategoricalParameterRanges"] == [
+        {"Name": "batch_size", "Values": ["32", "64", "128", "256", "512"]}
+    ]
+
+
+def test_spot_jobs_wait_at_most_as_long_again_as_they_may_run(project: Project, env: Environment) -> None:
+    spot = changed(
+        project,
+        tuning=Tuning(spot=True, max_runtime_minutes=10),
+        training=Training(spot=True, max_runtime_minutes=20),
+    )
+    made = requests(spot, env)
+    for job, minutes in (
+        (made["CreateHyperParameterTuningJob"]["TrainingJobDefinition"], 10),
+        (made["CreateTrainingJob"], 20),
+    ):
+        assert job["EnableManagedSpotTraining"] is True
+        assert job["StoppingCondition"] == {
+            "MaxRuntimeInSeconds": minutes * 60,
+            "MaxWaitTimeInSeconds": minutes * 120,
+        }
+    assert "EnableManagedSpotTraining" not in requests(project, env)["CreateTrainingJob"]
+
+
+def test_training_keeps_checkpoints_below_the_projects_prefix_and_trials_do_not(
+    project: Project, env: Environment
+) -> None:
+    made = requests(project, env)
+    training, tuning = made["CreateTrainingJob"], made["CreateHyperParameterTuningJob"]
+    checkpoints = f"s3://bucket/birds/checkpoints/{training['TrainingJobName']}"
+    assert training["CheckpointConfig"] == {"S3Uri": checkpoints}
+    assert "CheckpointConfig" not in tuning["TrainingJobDefinition"]
+
+
+def test_a_job_run_anew_does_not_go_on_from_old_checkpoints(project: Project, env: Environment) -> None:
+    first, anew = (requests(project, env, salt)["CreateTrainingJob"] for salt in ("", "run"))
+    assert first["CheckpointConfig"] != anew["CheckpointConfig"]
+
+
+def test_instances_stay_for_the_next_training_job_where_the_project_says_so(
+    project: Project, env: Environment
+) -> None:
+    warm = requests(changed(project, training=Training(keep_alive_minutes=15)), env)["CreateTrainingJob"]
+    assert warm["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 900
+    cold = requests(project, env)["CreateTrainingJob"]
+    assert "KeepAlivePeriodInSeconds" not in cold["ResourceConfig"]
+
+
+def test_an_isolated_job_gets_its_code_through_a_channel(project: Project, env: Environment) -> None:
+    isolated = changed(
+        project, tuning=Tuning(network_isolation=True), training=Training(network_isolation=True)
+    )
+    made = requests(isolated, env)
+    definition = made["CreateHyperParameterTuningJob"]["TrainingJobDefinition"]
+    for job, hyperparameters in (
+        (definition, definition["StaticHyperParameters"]),
+        (made["CreateTrainingJob"], made["CreateTrainingJob"]["HyperParameters"]),
+    ):
+        sources = {
+            channel["ChannelName"]: channel["DataSource"]["S3DataSource"]["S3Uri"]
+            for channel in job["InputDataConfig"]
+        }
+        assert job["EnableNetworkIsolation"] is True
+        assert sources["code"] == "s3://bucket/birds/code/x/"
+        assert json.loads(hyperparameters["sagemaker_submit_directory"]) == (
+            "/opt/ml/input/data/code/sourcedir.tar.gz"
+        )
+
+
+def test_sagemakers_toolkit_unpacks_code_that_a_channel_brought(project: Project, tmp_path: Path) -> None:
+    archive = tmp_path / "sourcedir.tar.gz"
+    archive.write_bytes(classifier_package(project).content)
+    files.download_and_extract(str(archive), str(tmp_path / "code"))
+    assert (tmp_path / "code" / "train.py").is_file()
+
+
+def test_fine_tuning_is_described_to_the_script_and_left_out_for_a_head(
+    project: Project, env: Environment
+) -> None:
+    tuned = Classifier(train_layers="last_2", fine_tuning=FineTuning(mixup=0.2, amp=False))
+    made = requests(changed(project, classifier=tuned), env)["CreateTrainingJob"]["HyperParameters"]
+    decoded = {name: json.loads(value) for name, value in made.items() if not name.startswith("sagemaker")}
+    arguments = mapping.to_cmd_args(decoded)
+    passed = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    assert {name: passed[f"--{name}"] for name in ("train_layers", *FineTuning.model_fields)} == {
+        "train_layers": "last_2",
+        "warmup_epochs": "1.0",
+        "label_smoothing": "0.1",
+        "mixup": "0.2",
+        "cutmix": "0.0",
+        "amp": "false",
+    }
+    head = requests(project, env)["CreateTrainingJob"]["HyperParameters"]
+    assert not set(FineTuning.model_fields) & set(head)
+
+
+def test_8_bit_integers_are_for_the_final_training_alone(project: Project, env: Environment) -> None:
+    made = requests(changed(project, classifier=Classifier(int8_max_accuracy_drop=0.01)), env)
+    trials = made["CreateHyperParameterTuningJob"]["TrainingJobDefinition"]["StaticHyperParameters"]
+    assert made["CreateTrainingJob"]["HyperParameters"]["int8_max_accuracy_drop"] == "0.01"
+    assert "int8_max_accuracy_drop" not in trials
+
+
+def test_what_changes_the_model_is_in_the_digest_of_its_inputs(project: Project) -> None:
+    digests = {
+        job_requests.inputs_digest(one, "fingerprint", "code")
+        for one in (
+            project,
+            changed(project, classifier=Classifier(augmented_views=1)),
+            changed(project, classifier=Classifier(train_layers="last_1")),
+            changed(project, classifier=Classifier(int8_max_accuracy_drop=0.01)),
+            changed(project, tuning=Tuning(strategy="Random")),
+            changed(project, tuning=Tuning(objective="validation_accuracy")),
+            changed(project, tuning=Tuning(early_stopping=False)),
+        )
+    }
+    assert len(digests) == 7
+
+
+def test_metrics_are_found_in_what_training_prints(project: Project, env: Environment) -> None:
     definitions = requests(project, env)["CreateTrainingJob"]["AlgorithmSpecification"]["MetricDefinitions"]
     regexes = {definition["Name"]: definition["Regex"] for definition in definitions}
     line = "epoch=3 validation:loss=1.5e-02"

@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from typing import Any
 
-from include.pipeline.report import publish, render, summarise
-from include.pipeline.settings import Project
+import pytest
+
+from include.pipeline.report import evaluation_page, publish, read_warnings, render, summarise
+from include.pipeline.settings import Project, Training
 
 DATA = {"counts": {"train": 4, "valid": 2, "test": 2}, "classes": ["a", "b"], "fingerprint": "f"}
+EVALUATION = {
+    "candidate": {"accuracy": 0.75, "macro_f1": 0.7, "ece": 0.05},
+    "live": {"accuracy": 0.7},
+    "difference": {"accuracy": 0.05, "interval": [-0.01, 0.11], "confidence": 0.95, "significant": False},
+}
+TRAINING = {
+    "name": "birds-train-1",
+    "artifact": "s3://bucket/birds/training/birds-train-1/output/model.tar.gz",
+    "billable_seconds": 12,
+    "training_seconds": 40,
+}
+PAGE = "s3://bucket/birds/runs/run-1/report.html"
 
 
-def summary(project: Project, outcome: str = "As good.") -> dict[str, Any]:
+def summary(
+    project: Project,
+    outcome: str = "As good.",
+    evaluation: dict[str, Any] = EVALUATION,
+    warnings: list[dict[str, str]] | None = None,
+) -> dict[str, Any]:
     return summarise(
         project,
         DATA,
-        training={"name": "birds-train-1", "billable_seconds": 12},
+        training=TRAINING,
         tuning={
-            "hyperparameters": {"learning_rate": "0.01"},
+            "hyperparameters": {"learning_rate": "0.01", "batch_size": "32"},
             "trials": [
                 {
                     "name": "t",
-                    "hyperparameters": {"learning_rate": "0.01"},
+                    "hyperparameters": {"learning_rate": "0.01", "batch_size": "32"},
                     "objective": 0.5,
                     "status": "Completed",
                 }
             ],
         },
-        evaluation={"candidate": {"accuracy": 0.75}, "live": None},
+        evaluation=evaluation,
+        evaluation_page=evaluation_page({"output": "s3://bucket/birds/evaluate/birds-evaluate-1"}),
+        warnings=warnings or [],
         smoke_test={
             "accuracy": 1.0,
             "requests": [
@@ -40,18 +63,87 @@ def summary(project: Project, outcome: str = "As good.") -> dict[str, Any]:
 
 def test_a_summary_holds_the_runs_figures(project: Project) -> None:
     figures = summary(project)
-    assert (figures["test_accuracy"], figures["live_accuracy"]) == (0.75, None)
+    assert (figures["test_accuracy"], figures["live_accuracy"]) == (0.75, 0.7)
+    assert (figures["test_macro_f1"], figures["test_ece"]) == (0.7, 0.05)
     assert (figures["endpoint"], figures["function"], figures["billable_seconds"]) == ("birds", "birds", 12)
 
 
 def test_a_run_that_ended_early_has_a_report_too(project: Project) -> None:
-    page = render(summarise(project, DATA, None, None, None, None, "Nothing has changed."), "run-1")
+    nothing = summarise(project, DATA, None, None, None, None, [], None, "Nothing has changed.")
+    page = render(nothing, "run-1", PAGE)
     assert "Nothing has changed." in page
     assert "Smoke test" not in page
 
 
 def test_what_comes_from_outside_is_escaped(project: Project) -> None:
-    assert "<script>" not in render(summary(project, outcome="<script>alert(1)</script>"), "run")
+    hostile = "<script>alert(1)</script>"
+    warnings = [{"check": hostile, "message": hostile}]
+    assert "<script>" not in render(summary(project, outcome=hostile, warnings=warnings), hostile, PAGE)
+
+
+def test_the_first_model_is_compared_with_none(project: Project) -> None:
+    first = summary(project, evaluation={"candidate": {"accuracy": 0.75}, "live": None, "difference": None})
+    assert (first["live_accuracy"], first["difference"]) == (None, None)
+    assert "interval" not in render(first, "run-1", PAGE)
+
+
+def test_the_page_says_how_sure_the_difference_to_the_live_model_is(project: Project) -> None:
+    page = render(summary(project), "run-1", PAGE)
+    assert "+0.0500; 95% interval -0.0100 to +0.1100: may be noise" in page
+
+
+def test_the_page_leads_to_the_evaluations_page(project: Project) -> None:
+    page = render(summary(project), "run-1", PAGE)
+    assert "href='../../evaluate/birds-evaluate-1/report.html'" in page
+    assert "s3://bucket/birds/evaluate/birds-evaluate-1/report.html" in page
+
+
+@pytest.mark.parametrize(
+    ("training", "saving"), [(Training(spot=True), 0.7), (Training(), None)], ids=["spot", "not spot"]
+)
+def test_what_spot_instances_saved_is_told_where_they_were_used(
+    project: Project, training: Training, saving: float | None
+) -> None:
+    told = summary(project.model_copy(update={"training": training}))
+    assert told["spot_saving"] == pytest.approx(saving)
+    assert ("70% of the training time is not billed" in render(told, "run-1", PAGE)) is (saving is not None)
+
+
+def put_training_output(s3: Any, files: dict[str, Any]) -> None:
+    """What SageMaker puts beside the model: an archive of all that the script wrote."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        archive.addfile(_folder("."))
+        for name, document in files.items():
+            body = json.dumps(document).encode()
+            member = tarfile.TarInfo(f"./{name}")
+            member.size = len(body)
+            archive.addfile(member, io.BytesIO(body))
+    s3.put_object(
+        Bucket="bucket", Key="birds/training/birds-train-1/output/output.tar.gz", Body=content.getvalue()
+    )
+
+
+def _folder(name: str) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type = tarfile.DIRTYPE
+    return member
+
+
+def test_warnings_of_the_training_are_read_from_its_output_and_shown(project: Project, s3: Any) -> None:
+    found = [{"check": "overfitting", "message": "The validation loss rises."}]
+    put_training_output(s3, {"history.json": [], "diagnosis.json": found})
+    assert read_warnings(TRAINING, s3) == found
+    page = render(summary(project, warnings=found), "run-1", PAGE)
+    assert "overfitting" in page
+    assert "The validation loss rises." in page
+
+
+def test_a_training_without_a_diagnosis_or_without_output_warns_of_nothing(s3: Any) -> None:
+    assert read_warnings(None, s3) == []
+    assert read_warnings(TRAINING, s3) == []
+    put_training_output(s3, {"history.json": []})
+    assert read_warnings(TRAINING, s3) == []
 
 
 def test_page_and_summary_are_published(project: Project, s3: Any) -> None:

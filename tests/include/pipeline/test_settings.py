@@ -73,8 +73,46 @@ def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pyt
         ),
         pytest.param(
             GOOD + "classifier:\n  train_layers: some\n",
-            ["train_layers is 'some'", "'head' or 'all'"],
+            ["train_layers is 'some'", "'head', 'all' or 'last_<n>'"],
             id="not a choice",
+        ),
+        pytest.param(
+            GOOD + "classifier:\n  train_layers: last_0\n", ["train_layers is 'last_0'"], id="no last block"
+        ),
+        pytest.param(
+            GOOD + "classifier:\n  train_layers: all\n  augmented_views: 2\n",
+            ["augmented_views (2)", "'head'", "leave augmented_views out"],
+            id="views of images for no features",
+        ),
+        pytest.param(
+            GOOD + "classifier:\n  train_layers: all\n  epochs: 2\n  fine_tuning:\n    warmup_epochs: 2\n",
+            ["fine_tuning.warmup_epochs (2)", "epochs (2)"],
+            id="nothing but warm-up",
+        ),
+        pytest.param(
+            GOOD + "classifier:\n  fine_tuning:\n    mixupp: 1\n",
+            ["classifier.fine_tuning.mixupp", "mixup, cutmix"],
+            id="unknown key two levels down",
+        ),
+        pytest.param(
+            GOOD + "classifier:\n  int8_max_accuracy_drop: 2\n",
+            ["int8_max_accuracy_drop is 2", "less than or equal to 1"],
+            id="a drop of more than all",
+        ),
+        pytest.param(
+            GOOD + "tuning:\n  strategy: Grid\n",
+            ["strategy is 'Grid'", "'Bayesian' or 'Random'"],
+            id="strategy",
+        ),
+        pytest.param(
+            GOOD + "training:\n  spot: true\n  keep_alive_minutes: 5\n",
+            ["spot", "keep_alive_minutes (5)", "set one of them alone"],
+            id="warm spot instances",
+        ),
+        pytest.param(
+            GOOD + "training:\n  keep_alive_minutes: 61\n",
+            ["keep_alive_minutes is 61", "less than or equal to 60"],
+            id="warm for longer than sagemaker allows",
         ),
         pytest.param(
             GOOD + "endpoint:\n  instance_type: m5.large\n",
@@ -98,6 +136,11 @@ def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pyt
         pytest.param(
             GOOD + "classifier:\n  pretrained: null\n", ["train_layers", "'all'"], id="frozen random backbone"
         ),
+        pytest.param(
+            GOOD + "classifier:\n  pretrained: null\n  train_layers: last_2\n",
+            ["train_layers 'last_2' needs pretrained weights"],
+            id="partly frozen random backbone",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_by_a_message_that_says_what_and_where(
@@ -107,6 +150,17 @@ def test_a_wrong_file_is_refused_by_a_message_that_says_what_and_where(
         load_project(write(tmp_path, text))
     for part in parts:
         assert part in str(error.value)
+
+
+@pytest.mark.parametrize(("layers", "frozen"), [("head", True), ("last_3", False), ("all", False)])
+def test_only_a_head_leaves_the_backbone_as_it_is(tmp_path: Path, layers: str, frozen: bool) -> None:
+    project = load_project(write(tmp_path, f"{GOOD}classifier:\n  train_layers: {layers}\n"))
+    assert project.classifier.frozen is frozen
+
+
+def test_a_search_learns_and_stops_early_by_the_validation_loss_unless_told_otherwise(tmp_path: Path) -> None:
+    tuning = load_project(write(tmp_path, GOOD)).tuning
+    assert (tuning.strategy, tuning.early_stopping, tuning.objective) == ("Bayesian", True, "validation_loss")
 
 
 def test_one_wrong_file_does_not_hide_the_others(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
-from amazon_ml.links.s3 import DataReportLink, RunReportLink
+from amazon_ml.links.s3 import DataReportLink, EvaluationReportLink, RunReportLink
 
 
 def persisted(uri: str | None, endpoint_url: str | None = None) -> dict[str, Any]:
@@ -42,5 +42,5 @@ class TestDataReportLink:
 
 
 def test_each_report_has_its_own_link() -> None:
-    assert DataReportLink.key != RunReportLink.key
-    assert DataReportLink.name != RunReportLink.name
+    links = (DataReportLink, EvaluationReportLink, RunReportLink)
+    assert len({link.key for link in links}) == len({link.name for link in links}) == len(links)
