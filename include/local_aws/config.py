@@ -27,6 +27,10 @@ class Config:
 
     state_dir and bin_dir reach children as arguments, some of which pass through a shell or are split at
     blanks, so neither may contain one: ``__main__`` gives symbolic links.
+
+    time_scale is how many seconds of a deployment's waiting times and of an alarm's periods pass in one: 60
+    makes a second of AWS's minute, 1 is AWS's own time. function_update_seconds is how long a function's
+    update is in progress.
     """
 
     state_dir: Path
@@ -37,17 +41,27 @@ class Config:
     scaling_window_seconds: float = 60.0
     stop_grace_seconds: float = 120.0
     ping_timeout_seconds: float = 240.0
+    checkpoint_sync_seconds: float = 1.0
+    time_scale: float = 60.0
+    function_update_seconds: float = 0.5
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **settings: Any) -> "Config":
-        """Read the region and the three times from the environment; settings are taken as they are."""
+        """Read the region and the times from the environment; settings are taken as they are."""
         return cls(
             region=environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION,
             scaling_window_seconds=float(environ.get("LOCAL_AWS_SCALING_WINDOW", 60)),
             stop_grace_seconds=float(environ.get("LOCAL_AWS_STOP_GRACE", 120)),
             ping_timeout_seconds=float(environ.get("LOCAL_AWS_PING_TIMEOUT", 240)),
+            checkpoint_sync_seconds=float(environ.get("LOCAL_AWS_CHECKPOINT_SYNC", 1)),
+            time_scale=float(environ.get("LOCAL_AWS_TIME_SCALE", 60)),
+            function_update_seconds=float(environ.get("LOCAL_AWS_FUNCTION_UPDATE", 0.5)),
             **settings,
         )
+
+    def lasts(self, seconds: float) -> float:
+        """Return how many seconds of this server some seconds of AWS's are."""
+        return seconds / self.time_scale
 
     @property
     def url(self) -> str:

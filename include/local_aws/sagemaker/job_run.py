@@ -37,23 +37,38 @@ class Outcome(Enum):
 
     ENDED = "ended"
     STOPPED = "stopped"
+    INTERRUPTED = "interrupted"
     MAX_RUNTIME_EXCEEDED = "max runtime exceeded"
 
 
 class JobRun:
-    """The processes of one job, one for each instance."""
+    """The processes of one job, one for each instance; of a spot job, those of one attempt after the other.
+
+    seconds is how long processes have run, over all attempts.
+    """
 
     def __init__(self, config: Config, children: ChildProcesses, log_group: str) -> None:
         self._config = config
         self._children = children
         self._log_group = log_group
         self._stop = threading.Event()
+        self._interrupted = threading.Event()
+        self.seconds = 0.0
         self._processes: list[subprocess.Popen[str]] = []
         self._streams: list[LogStream] = []
 
     def stop(self) -> None:
         """Ask the job to end; :meth:`wait` does it."""
         self._stop.set()
+
+    def interrupt(self) -> None:
+        """Take the job's instances away; :meth:`wait` does it."""
+        self._interrupted.set()
+
+    def renew(self) -> None:
+        """Forget the processes that have ended, so that the job can be started again."""
+        self._processes, self._streams = [], []
+        self._interrupted.clear()
 
     @property
     def stop_requested(self) -> bool:
@@ -73,12 +88,15 @@ class JobRun:
         cwd: Path,
         log_stream: str,
         on_line: Callable[[str], None] | None = None,
-    ) -> None:
-        """Start the process of one instance; its lines go to a log stream, and to on_line.
+        notes: Sequence[str] = (),
+    ) -> "subprocess.Popen[str]":
+        """Start the process of one instance; its lines go to a log stream, after the notes, and to on_line.
 
         :raises OSError: when the command cannot be started
         """
         stream = LogStream(self._config, self._log_group, log_stream)
+        for note in notes:
+            stream.write(note)
 
         def take(line: str) -> None:
             stream.write(line)
@@ -86,21 +104,27 @@ class JobRun:
                 on_line(line)
 
         self._streams.append(stream)
-        self._processes.append(self._children.start(command, env=env, cwd=cwd, on_line=take))
+        process = self._children.start(command, env=env, cwd=cwd, on_line=take)
+        self._processes.append(process)
+        return process
 
     def wait(self, max_runtime_seconds: float) -> Outcome:
-        """Wait for the processes: until all have ended, one has failed, a stop was asked or time is up.
+        """Wait for the processes: until all have ended, one has failed, they are to be stopped, or time is up.
 
         Those that still run then get SIGTERM, and SIGKILL after a grace.
 
         :raises ShutDown: when the server ended them
         """
-        deadline = time.monotonic() + max_runtime_seconds
+        started = time.monotonic()
+        deadline = started + max_runtime_seconds
         outcome = Outcome.ENDED
         grace = self._config.stop_grace_seconds
         while any(process.poll() is None for process in self._processes):
             if self._stop.wait(_POLL_SECONDS):
                 outcome = Outcome.STOPPED
+                break
+            if self._interrupted.is_set():
+                outcome = Outcome.INTERRUPTED
                 break
             if time.monotonic() > deadline:
                 outcome = Outcome.MAX_RUNTIME_EXCEEDED
@@ -111,6 +135,7 @@ class JobRun:
         if self._processes:
             with ThreadPoolExecutor(len(self._processes)) as pool:
                 list(pool.map(lambda process: self._children.stop(process, grace), self._processes))
+        self.seconds += time.monotonic() - started
         if self._children.closed:
             raise ShutDown
         for stream in self._streams:

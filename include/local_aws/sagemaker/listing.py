@@ -39,6 +39,9 @@ def _matches(document: Document, kind: Kind, request: Document) -> bool:
         return False
     if "StatusEquals" in request and request["StatusEquals"] != document[kind.status_member]:
         return False
+    pool = document.get("WarmPoolStatus", {}).get("Status")
+    if "WarmPoolStatusEquals" in request and request["WarmPoolStatusEquals"] != pool:
+        return False
     return all(
         request.get(f"{time}After", 0) <= document[time] <= request.get(f"{time}Before", float("inf"))
         for time in ("CreationTime", "LastModifiedTime")

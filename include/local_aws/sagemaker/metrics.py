@@ -11,7 +11,7 @@ from include.local_aws.sagemaker.documents import Document
 
 
 class MetricReader:
-    """Keeps the last value of each metric.
+    """Keeps the values of each metric.
 
     :raises AwsError: when a definition's regular expression cannot be compiled or has no group
     """
@@ -23,6 +23,7 @@ class MetricReader:
         ]
         self._lock = threading.Lock()
         self._last: dict[str, Document] = {}
+        self._values: dict[str, list[float]] = {}
 
     def read(self, line: str) -> None:
         """Take the metrics in a line; what is no finite number is passed over."""
@@ -35,6 +36,12 @@ class MetricReader:
                 if math.isfinite(value):
                     with self._lock:
                         self._last[name] = {"MetricName": name, "Value": value, "Timestamp": time.time()}
+                        self._values.setdefault(name, []).append(value)
+
+    def values(self, name: str) -> list[float]:
+        """Return all values of a metric, oldest first."""
+        with self._lock:
+            return list(self._values.get(name, []))
 
     def final(self) -> list[Document]:
         """Return the last value of each metric as ``FinalMetricDataList`` shows it."""

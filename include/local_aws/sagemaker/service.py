@@ -9,18 +9,22 @@ from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.gateway import json_response
 from include.local_aws.processes import ChildProcesses
-from include.local_aws.sagemaker import listing, moto_hooks, validation
+from include.local_aws.sagemaker import listing, moto_hooks, scaling_activities, validation
 from include.local_aws.sagemaker.autoscaling import Autoscaling
 from include.local_aws.sagemaker.documents import KINDS, Document, Documents, Kind, Operation
 from include.local_aws.sagemaker.endpoint_metrics import EndpointMetrics
+from include.local_aws.sagemaker.hosted_models import HostedModels
 from include.local_aws.sagemaker.hosting import Endpoints
 from include.local_aws.sagemaker.invocations import Invocations
+from include.local_aws.sagemaker.model_packages import ModelPackages
 from include.local_aws.sagemaker.processing import ProcessingJobs
 from include.local_aws.sagemaker.training import TrainingJobs
 from include.local_aws.sagemaker.tuning import TuningJobs
 
 _TARGET = "SageMaker."
 _INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations")
+_FAULT = re.compile(r"/_local_aws/endpoints/([^/]+)/fail-next-update")
+_INTERRUPTION = re.compile(r"/_local_aws/training-jobs/([^/]+)/interrupt")
 
 
 class SageMaker:
@@ -28,8 +32,9 @@ class SageMaker:
 
     def __init__(self, config: Config, children: ChildProcesses) -> None:
         self._documents = Documents(config)
-        training = TrainingJobs(config, children, self._documents)
-        endpoints = Endpoints(config, children, self._documents)
+        self._training = TrainingJobs(config, children, self._documents)
+        models = HostedModels(config, self._documents)
+        self._endpoints = endpoints = Endpoints(config, children, self._documents, models)
         self._metrics = EndpointMetrics(config)
         self._invocations = Invocations(endpoints, self._metrics)
         self._autoscaling = Autoscaling(config, endpoints, self._invocations)
@@ -38,10 +43,12 @@ class SageMaker:
             self._operations[f"Describe{kind.name}"] = self._describe(kind)
             self._operations[f"List{kind.name}s"] = self._list(kind)
         for part in (
-            training,
+            self._training,
             ProcessingJobs(config, children, self._documents),
-            TuningJobs(config, children, self._documents, training),
+            TuningJobs(config, children, self._documents, self._training),
+            models,
             endpoints,
+            ModelPackages(config),
         ):
             self._operations |= part.operations
         self._tag_operations = {
@@ -56,7 +63,20 @@ class SageMaker:
         invoked = _INVOCATIONS.fullmatch(request.path)
         if invoked:
             return self._invocations.invoke(invoked[1], request)
+        interrupted = _INTERRUPTION.fullmatch(request.path)
+        if interrupted and request.method == "POST":
+            self._training.interrupt(interrupted[1])
+            return json_response({})
+        failing = _FAULT.fullmatch(request.path)
+        if failing and request.method == "POST":
+            self._endpoints.faults.plan(failing[1], _members(request))
+            return json_response({})
         target = request.headers.get("X-Amz-Target", "")
+        if target == scaling_activities.TARGET:
+            members = _members(request)
+            # Those of other services are moto's, which has none.
+            if members.get("ServiceNamespace") == scaling_activities.NAMESPACE:
+                return json_response(self._autoscaling.activities.describe(members))
         if not target.startswith(_TARGET):
             return None
         name = target.removeprefix(_TARGET)

@@ -7,21 +7,34 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from include.local_aws import object_store
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.processes import ChildProcesses
-from include.local_aws.sagemaker import training_instance
+from include.local_aws.sagemaker import (
+    checkpoints,
+    network_isolation,
+    training_instance,
+    training_requests,
+    warm_pool,
+)
 from include.local_aws.sagemaker.documents import TRAINING_JOB, Document, Documents, Operation
 from include.local_aws.sagemaker.job_run import JobFailed, JobRun, Outcome, ShutDown, download_input, message
 from include.local_aws.sagemaker.metrics import MetricReader
+from include.local_aws.sagemaker.warm_pool import WarmPool, WarmPools
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 ACTIVE = ("InProgress", "Stopping")
 
-_DEFAULT_MAX_RUNTIME_SECONDS = 86_400
+SPOT_PRICE_SHARE = 0.3
+"""What a second on a spot instance is billed for, in seconds on demand.
+
+In AWS a market says that, and it saves up to 90 %; here there is none, so this stands for it. The time between an
+interruption and the next attempt is not billed.
+"""
+
 _log = logging.getLogger(__name__)
 
 
@@ -34,16 +47,19 @@ class TrainingJobs:
         self._documents = documents
         self._lock = threading.Lock()
         self._runs: dict[str, JobRun] = {}
+        self._metrics: dict[str, MetricReader] = {}
+        self._pools = WarmPools(config, children, documents)
         # The toolkit's torchrun always meets on one port, and here all hosts are one machine.
         self._rendezvous = threading.Lock()
         self.operations: dict[str, Operation] = {
             "CreateTrainingJob": self.create,
             "StopTrainingJob": self.stop,
+            "UpdateTrainingJob": self._update,
         }
 
     def create(self, request: Document, **live: Any) -> Document:
         """Start a job; live fields (of a tuning job's child) are shown with it."""
-        _check_supported(request)
+        training_requests.check_supported(request)
         metrics = MetricReader(request["AlgorithmSpecification"].get("MetricDefinitions", []))
         with self._lock:
             job = self._documents.create(
@@ -56,6 +72,7 @@ class TrainingJobs:
             )
             self._step(job, "Starting", "Preparing the instances for training")
             run = self._runs[job["TrainingJobName"]] = JobRun(self._config, self._children, LOG_GROUP)
+            self._metrics[job["TrainingJobName"]] = metrics
         threading.Thread(target=self._live, args=(job, run, metrics), daemon=True).start()
         return {"TrainingJobArn": job["TrainingJobArn"]}
 
@@ -73,6 +90,37 @@ class TrainingJobs:
             self._runs[job["TrainingJobName"]].stop()
         return {}
 
+    def _update(self, request: Document) -> Document:
+        job = self._documents.get(TRAINING_JOB, request["TrainingJobName"])
+        if "ResourceConfig" in request:
+            seconds = request["ResourceConfig"]["KeepAlivePeriodInSeconds"]
+            training_requests.check_keep_alive(seconds)
+            self._pools.update(job, seconds)
+        return {"TrainingJobArn": job["TrainingJobArn"]}
+
+    def interrupt(self, name: str) -> None:
+        """Take the instances of a spot job away, as AWS does when others pay more; the job then starts again.
+
+        :raises AwsError: when there is no such job, it is no spot job, or it is not training
+        """
+        with self._lock:
+            job = self._documents.get(TRAINING_JOB, name)
+            if not job.get("EnableManagedSpotTraining"):
+                raise AwsError(
+                    "ValidationException",
+                    f"Training job {name} cannot be interrupted: it has no EnableManagedSpotTraining.",
+                )
+            if job["TrainingJobStatus"] != "InProgress" or job["SecondaryStatus"] != "Training":
+                raise AwsError(
+                    "ValidationException",
+                    f"Training job {name} cannot be interrupted: it is {job['SecondaryStatus']}, not Training.",
+                )
+            self._runs[name].interrupt()
+
+    def metric_values(self, name: str, metric: str) -> list[float]:
+        """Return all values that a job has given for a metric so far, oldest first."""
+        return self._metrics[name].values(metric)
+
     def _live(self, job: Document, run: JobRun, metrics: MetricReader) -> None:
         folder = self._config.state_dir / "training" / job["TrainingJobName"]
         try:
@@ -88,6 +136,9 @@ class TrainingJobs:
         now = time.time()
         job.setdefault("TrainingStartTime", now)
         seconds = max(1, math.ceil(now - job["TrainingStartTime"]))
+        billable = seconds
+        if job.get("EnableManagedSpotTraining"):
+            billable = max(1, math.ceil(run.seconds * SPOT_PRICE_SHARE))
         self._step(job, step, f"Training job {status.lower()}")
         with self._lock:
             del self._runs[job["TrainingJobName"]]
@@ -95,7 +146,7 @@ class TrainingJobs:
                 job,
                 TrainingEndTime=now,
                 TrainingTimeInSeconds=seconds,
-                BillableTimeInSeconds=seconds,
+                BillableTimeInSeconds=billable,
                 FinalMetricDataList=metrics.final(),
                 FailureReason=reason,
                 TrainingJobStatus=status,
@@ -105,34 +156,58 @@ class TrainingJobs:
         self, job: Document, run: JobRun, metrics: MetricReader, folder: Path
     ) -> tuple[str, str, str | None]:
         """Run a job to its end; returns status, last secondary status and failure reason."""
+        pool = self._pools.take(job)
+        try:
+            outcome = self._attempt(job, run, metrics, folder, pool)
+            while outcome is Outcome.INTERRUPTED:
+                self._step(job, "Interrupted", "The managed spot training instances were interrupted")
+                shutil.rmtree(folder)
+                run.renew()
+                self._step(job, "Starting", "Preparing the instances for training")
+                outcome = self._attempt(job, run, metrics, folder, pool)
+        finally:
+            if pool is not None:
+                self._pools.give_back(pool)
+        if outcome is Outcome.STOPPED:
+            return "Stopped", "Stopped", None
+        if outcome is Outcome.MAX_RUNTIME_EXCEEDED:
+            waited = _seconds_left(job, run).wait <= 0
+            return "Stopped", "MaxWaitTimeExceeded" if waited else "MaxRuntimeExceeded", None
+        return "Completed", "Completed", None
+
+    def _attempt(
+        self, job: Document, run: JobRun, metrics: MetricReader, folder: Path, pool: WarmPool | None
+    ) -> Outcome:
+        """Run a job on fresh instances until it ends or they are taken away; upload what it has made if it ends.
+
+        :raises JobFailed: when it fails
+        """
         instances = training_instance.instances(job, folder)
         meets_on_one_port = len(instances) > 1 or training_instance.uses_torchrun(job)
         while meets_on_one_port and not self._rendezvous.acquire(timeout=0.2):
             if run.stop_requested:
-                return "Stopped", "Stopped", None
+                return Outcome.STOPPED
         try:
             self._step(job, "Downloading", "Downloading input data")
             self._download(job, instances)
-            self._step(job, "Training", "Training image download completed. Training in progress.")
-            self._documents.update(job, TrainingStartTime=time.time())
-            self._start(job, run, instances, metrics.read)
-            outcome = run.wait(
-                job["StoppingCondition"].get("MaxRuntimeInSeconds", _DEFAULT_MAX_RUNTIME_SECONDS)
-            )
+            with checkpoints.kept_in_s3(self._config, job, instances):
+                self._step(job, "Training", "Training image download completed. Training in progress.")
+                if "TrainingStartTime" not in job:
+                    self._documents.update(job, TrainingStartTime=time.time())
+                self._start(job, run, instances, pool, metrics.read)
+                outcome = run.wait(min(_seconds_left(job, run)))
         finally:
             if meets_on_one_port:
                 self._rendezvous.release()
+        if outcome is Outcome.INTERRUPTED:
+            return outcome
         if outcome is not Outcome.ENDED:
             self._step(job, "Stopping", "Stopping the training job")
         self._step(job, "Uploading", "Uploading generated training model")
         self._upload(job, instances)
-        if outcome is Outcome.STOPPED:
-            return "Stopped", "Stopped", None
-        if outcome is Outcome.MAX_RUNTIME_EXCEEDED:
-            return "Stopped", "MaxRuntimeExceeded", None
-        if any(run.exit_codes):
+        if outcome is Outcome.ENDED and any(run.exit_codes):
             raise JobFailed(_failure_reason(run.exit_codes, instances))
-        return "Completed", "Completed", None
+        return outcome
 
     def _download(self, job: Document, instances: list[Path]) -> None:
         first, *others = instances
@@ -147,35 +222,33 @@ class TrainingJobs:
                     training_instance.channel_folder(other, channel["ChannelName"]),
                     copy_function=_link,
                 )
-        if "CheckpointConfig" in job:
-            for instance in instances:
-                object_store.download(
-                    self._config,
-                    job["CheckpointConfig"]["S3Uri"],
-                    training_instance.checkpoint_folder(job, instance),
-                )
 
     def _start(
-        self, job: Document, run: JobRun, instances: list[Path], on_line: Callable[[str], None]
+        self,
+        job: Document,
+        run: JobRun,
+        instances: list[Path],
+        pool: WarmPool | None,
+        on_line: Callable[[str], None],
     ) -> None:
         started = int(time.time())
+        script = str(self._config.bin_dir / "train")
+        first: int | None = None
         for number, instance in enumerate(instances, 1):
-            run.start(
-                [self._config.python, str(self._config.bin_dir / "train")],
+            command = [self._config.python, script] if pool is None else pool.command(script)
+            if pool is None and network_isolation.applies(job):
+                command = network_isolation.isolated(self._config, command, first)
+            process = run.start(
+                command,
                 env=training_instance.environment(self._config, job, instance),
                 cwd=instance,
                 log_stream=f"{job['TrainingJobName']}/algo-{number}-{started}",
                 on_line=on_line,
+                notes=_notes(job),
             )
+            first = first or process.pid
 
     def _upload(self, job: Document, instances: list[Path]) -> None:
-        if "CheckpointConfig" in job:
-            for instance in reversed(instances):  # on a clash the first instance has the last word
-                object_store.upload(
-                    self._config,
-                    training_instance.checkpoint_folder(job, instance),
-                    job["CheckpointConfig"]["S3Uri"],
-                )
         for folder, archive in (("output/data", "output.tar.gz"), ("model", "model.tar.gz")):
             written = instances[0] / folder
             if any(written.iterdir()):
@@ -187,6 +260,30 @@ class TrainingJobs:
         ended = [*past, {**last, "EndTime": now}] if last else []
         step = {"Status": status, "StartTime": now, "StatusMessage": text}
         self._documents.update(job, SecondaryStatus=status, SecondaryStatusTransitions=[*ended, step])
+
+
+class _SecondsLeft(NamedTuple):
+    """How much longer a job may train, and how much longer a spot job may take in all."""
+
+    runtime: float
+    wait: float
+
+
+def _seconds_left(job: Document, run: JobRun) -> _SecondsLeft:
+    limits = job["StoppingCondition"]
+    runtime = limits.get("MaxRuntimeInSeconds", training_requests.DEFAULT_MAX_RUNTIME_SECONDS)
+    wait = limits.get("MaxWaitTimeInSeconds", math.inf)
+    return _SecondsLeft(runtime - run.seconds, job["CreationTime"] + wait - time.time())
+
+
+def _notes(job: Document) -> list[str]:
+    """Return what the log says of what was asked for and cannot be done here."""
+    notes = []
+    if job.get("EnableNetworkIsolation") and not network_isolation.applies(job):
+        notes.append(network_isolation.NOT_POSSIBLE)
+    if job["ResourceConfig"].get("KeepAlivePeriodInSeconds") and not warm_pool.can_be_kept(job):
+        notes.append(warm_pool.NOT_KEPT)
+    return notes
 
 
 def _output_uri(job: Document) -> str:
@@ -201,26 +298,3 @@ def _failure_reason(exit_codes: list[int], instances: list[Path]) -> str:
 
 def _link(source: str, target: str) -> None:
     Path(target).hardlink_to(source)
-
-
-def _check_supported(request: Document) -> None:
-    specification = request["AlgorithmSpecification"]
-    if "ContainerEntrypoint" in specification:
-        raise AwsError(
-            "ValidationException",
-            "Local AWS trains in script mode only: leave out AlgorithmSpecification.ContainerEntrypoint and "
-            "give the hyperparameters sagemaker_program and sagemaker_submit_directory.",
-        )
-    if specification["TrainingInputMode"] == "Pipe":
-        raise AwsError("ValidationException", "Local AWS has no input mode Pipe; use File or FastFile.")
-    for channel in request.get("InputDataConfig", []):
-        source = channel["DataSource"].get("S3DataSource", {})
-        if (
-            source.get("S3DataType") != "S3Prefix"
-            or source.get("S3DataDistributionType", "FullyReplicated") != "FullyReplicated"
-        ):
-            raise AwsError(
-                "ValidationException",
-                f"Channel {channel['ChannelName']}: local AWS reads S3DataSource of type S3Prefix, "
-                "FullyReplicated, only.",
-            )

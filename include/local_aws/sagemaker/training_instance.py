@@ -8,6 +8,8 @@ from include.local_aws.config import Config
 from include.local_aws.sagemaker.documents import Document
 from include.local_aws.sagemaker.job_run import container_path, in_folder
 
+_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 _GROUP = "homogeneousCluster"
 
@@ -34,7 +36,10 @@ def checkpoint_folder(job: Document, instance: Path) -> Path:
 
 
 def environment(config: Config, job: Document, instance: Path) -> dict[str, str]:
-    """Return the environment in which the toolkit's ``train`` runs on this instance."""
+    """Return the environment in which the toolkit's ``train`` runs on this instance.
+
+    An isolated job gets no AWS credentials, as in SageMaker.
+    """
     base = config.child_environment(
         S3_ENDPOINT_URL=config.url,
         SAGEMAKER_BASE_DIR=str(instance),
@@ -48,11 +53,14 @@ def environment(config: Config, job: Document, instance: Path) -> dict[str, str]
         PIP_NO_INDEX="1",
         PIP_DISABLE_PIP_VERSION_CHECK="1",
     )
+    if job.get("EnableNetworkIsolation"):
+        base = {name: value for name, value in base.items() if name not in _CREDENTIALS}
     return base | {name: in_folder(value, instance) for name, value in job.get("Environment", {}).items()}
 
 
 def _instance(job: Document, instance: Path, host: str, hosts: list[str]) -> Path:
-    for name in ("input/config", "input/data", "model", "output/data", "code", "checkpoints"):
+    # There is a checkpoint folder only where it is kept in step with S3, as in SageMaker.
+    for name in ("input/config", "input/data", "model", "output/data", "code"):
         (instance / name).mkdir(parents=True)
     instance_type = job["ResourceConfig"]["InstanceType"]
     documents = {

@@ -1,10 +1,5 @@
-"""Hyperparameter tuning jobs: training jobs started with sampled hyperparameters, and the best of them.
+"""Hyperparameter tuning jobs: training jobs started with chosen hyperparameters, and the best of them."""
 
-Whatever the strategy, settings are sampled at random: Bayesian works, but does not learn from earlier jobs.
-"""
-
-import math
-import random
 import threading
 import time
 import uuid
@@ -13,7 +8,7 @@ from typing import Any
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.processes import ChildProcesses
-from include.local_aws.sagemaker import listing, validation
+from include.local_aws.sagemaker import listing, training_requests, tuning_strategies, validation
 from include.local_aws.sagemaker.documents import (
     TRAINING_JOB,
     TUNING_JOB,
@@ -21,11 +16,10 @@ from include.local_aws.sagemaker.documents import (
     Documents,
     Operation,
 )
+from include.local_aws.sagemaker.early_stopping import falls_behind
 from include.local_aws.sagemaker.training import ACTIVE, TrainingJobs
 
 _POLL_SECONDS = 0.2
-_LOGARITHMIC_SPAN = 1000
-"""Auto scaling samples a range logarithmically when its ends differ by at least this factor."""
 
 
 class TuningJobs:
@@ -48,6 +42,7 @@ class TuningJobs:
 
     def _create(self, request: Document) -> Document:
         _check_supported(request)
+        search = tuning_strategies.Search(request["HyperParameterTuningJobConfig"])
         job = self._documents.create(
             TUNING_JOB,
             request,
@@ -56,7 +51,7 @@ class TuningJobs:
             ResourceLimits=request["HyperParameterTuningJobConfig"]["ResourceLimits"],
         )
         self._refresh(job)
-        threading.Thread(target=self._live, args=(job,), daemon=True).start()
+        threading.Thread(target=self._live, args=(job, search), daemon=True).start()
         return {"HyperParameterTuningJobArn": job["HyperParameterTuningJobArn"]}
 
     def _describe(self, request: Document) -> Document:
@@ -96,32 +91,62 @@ class TuningJobs:
             summaries.reverse()
         return listing.page("TrainingJobSummaries", summaries, request)
 
-    def _live(self, job: Document) -> None:
+    def _live(self, job: Document, search: tuning_strategies.Search) -> None:
         """Start training jobs until there were enough or a stop was asked, and wait for the last."""
         config = job["HyperParameterTuningJobConfig"]
-        limits = config["ResourceLimits"]
-        wanted = limits.get("MaxNumberOfTrainingJobs", 1)
-        chance = random.Random(config.get("RandomSeed"))  # noqa: S311 - sampling, repeatable by its seed
+        parallel = config["ResourceLimits"]["MaxParallelTrainingJobs"]
+        running: dict[str, int] = {}
         started = 0
         while not self._children.closed:
             stopping = job["HyperParameterTuningJobStatus"] == "Stopping"
-            active = [child for child in self._children_of(job) if child["TrainingJobStatus"] in ACTIVE]
+            self._tell_ended(job, search, running)
             if stopping:
-                self._stop_all(active)
-            elif started < wanted and len(active) < limits["MaxParallelTrainingJobs"]:
+                self._stop_all(self._active(job))
+            elif started < search.jobs and len(running) < parallel:
                 started += 1
+                number, tuned = search.ask()
                 try:
-                    self._start_child(job, started, sample(config.get("ParameterRanges", {}), chance))
+                    running[self._start_child(job, started, tuned)] = number
                 except AwsError as error:
                     self._end(job, f"ClientError: {error.message}")
                     return
                 continue
-            if not active and (stopping or started >= wanted):
+            elif config.get("TrainingJobEarlyStoppingType") == "Auto":
+                self._stop_all(self._falling_behind(job))
+            if not running and (stopping or started >= search.jobs):
                 self._end(job)
                 return
             time.sleep(_POLL_SECONDS)
 
-    def _start_child(self, job: Document, number: int, tuned: dict[str, str]) -> None:
+    def _tell_ended(self, job: Document, search: tuning_strategies.Search, running: dict[str, int]) -> None:
+        """Tell the search what came of the training jobs that have ended, and take them out of those running."""
+        objectives = {
+            summary["TrainingJobName"]: summary.get(_OBJECTIVE, {}).get("Value")
+            for summary in self._summaries(job)
+            if summary["TrainingJobStatus"] not in ACTIVE
+        }
+        for name in [name for name in running if name in objectives]:
+            search.tell(running.pop(name), objectives[name])
+
+    def _active(self, job: Document) -> list[Document]:
+        return [child for child in self._children_of(job) if child["TrainingJobStatus"] in ACTIVE]
+
+    def _falling_behind(self, job: Document) -> list[Document]:
+        """Return the training jobs that are not worth going on with."""
+        objective = job["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
+
+        def values(child: Document) -> list[float]:
+            return self._training.metric_values(child["TrainingJobName"], objective["MetricName"])
+
+        completed = [
+            values(child) for child in self._children_of(job) if child["TrainingJobStatus"] == "Completed"
+        ]
+        return [
+            child for child in self._active(job) if falls_behind(values(child), completed, objective["Type"])
+        ]
+
+    def _start_child(self, job: Document, number: int, tuned: dict[str, str]) -> str:
+        """Start a training job; returns its name."""
         definition = job["TrainingJobDefinition"]
         objective = job["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
         members = validation.operation_model("CreateTrainingJob").input_shape.members
@@ -141,6 +166,7 @@ class TuningJobs:
             TuningJobArn=job["HyperParameterTuningJobArn"],
             TunedHyperParameters=tuned,
         )
+        return name
 
     def _stop_all(self, children: list[Document]) -> None:
         for child in children:
@@ -208,30 +234,7 @@ class TuningJobs:
         self._documents.update(job, **live)
 
 
-def sample(ranges: Document, chance: random.Random) -> dict[str, str]:
-    """Draw one value for each parameter, as the text a training job gets."""
-    tuned = {}
-    for parameter in ranges.get("ContinuousParameterRanges", []):
-        tuned[parameter["Name"]] = repr(_draw(parameter, chance, 0.0))
-    for parameter in ranges.get("IntegerParameterRanges", []):
-        # Half a step at both ends gives the end values the same chance as the others.
-        low, high = int(parameter["MinValue"]), int(parameter["MaxValue"])
-        tuned[parameter["Name"]] = str(min(high, max(low, round(_draw(parameter, chance, 0.5)))))
-    for parameter in ranges.get("CategoricalParameterRanges", []):
-        tuned[parameter["Name"]] = chance.choice(parameter["Values"])
-    return tuned
-
-
 _OBJECTIVE = "FinalHyperParameterTuningJobObjectiveMetric"
-
-
-def _draw(parameter: Document, chance: random.Random, margin: float) -> float:
-    low, high = float(parameter["MinValue"]), float(parameter["MaxValue"])
-    scaling = parameter.get("ScalingType", "Auto")
-    automatic = scaling == "Auto" and low > 0 and high / low >= _LOGARITHMIC_SPAN
-    if scaling == "Logarithmic" or automatic:
-        return math.exp(chance.uniform(math.log(low - margin), math.log(high + margin)))
-    return chance.uniform(low - margin, high + margin)
 
 
 def _value(summary: Document) -> float:
@@ -273,17 +276,5 @@ def _check_supported(request: Document) -> None:
             "ValidationException",
             "Local AWS tunes one TrainingJobDefinition towards one HyperParameterTuningJobObjective.",
         )
-    ranges = config.get("ParameterRanges", {})
-    for parameter in [
-        *ranges.get("ContinuousParameterRanges", []),
-        *ranges.get("IntegerParameterRanges", []),
-    ]:
-        low, high = float(parameter["MinValue"]), float(parameter["MaxValue"])
-        scaling = parameter.get("ScalingType", "Auto")
-        if low > high or (scaling == "Logarithmic" and low <= 0) or scaling == "ReverseLogarithmic":
-            raise AwsError(
-                "ValidationException",
-                f"The range of {parameter['Name']}, {low} to {high}, cannot be sampled with scaling "
-                f"{scaling}: it must not be empty, must be above 0 for Logarithmic, and local AWS has no "
-                "ReverseLogarithmic.",
-            )
+    tuning_strategies.check_supported(config)
+    training_requests.check_supported(request["TrainingJobDefinition"])

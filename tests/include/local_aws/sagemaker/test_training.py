@@ -19,6 +19,7 @@ report = {
     "epochs": epochs,
     "aws": {name: value for name, value in os.environ.items() if name.startswith("AWS_PROFILE")},
     "variable": os.environ["COLOUR"],
+    "folders": sorted(folder.name for folder in inputs.parents[1].iterdir()),
 }
 for epoch in range(epochs):
     print(f"valid_loss={1 / (epoch + 1)} valid_accuracy=nan")
@@ -87,6 +88,7 @@ def test_the_script_meets_its_channels_hyperparameters_and_environment(
         "epochs": 4,
         "aws": {},
         "variable": "green",
+        "folders": ["code", "input", "model", "output"],  # none for checkpoints, which it does not ask for
     }
 
 

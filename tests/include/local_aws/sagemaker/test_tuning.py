@@ -1,13 +1,10 @@
-"""Hyperparameter tuning jobs, driven as any user of boto3 drives them; and how values are drawn."""
+"""Hyperparameter tuning jobs, driven as any user of boto3 drives them."""
 
-import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-
-from include.local_aws.sagemaker.tuning import sample
 
 SCRIPT = """
 import argparse, time
@@ -18,15 +15,28 @@ arguments, _ = parser.parse_known_args()
 time.sleep(arguments.seconds)
 print(f"score={arguments.lr}", flush=True)
 """
+RANGES = {"ContinuousParameterRanges": [{"Name": "lr", "MinValue": "0.01", "MaxValue": "0.2"}]}
 ENDED = ("Completed", "Failed", "Stopped")
 
 
 @pytest.fixture(scope="module")
 def tune(sagemaker: Any, training_request: Callable[..., dict[str, Any]]) -> Callable[..., None]:
-    """Start a tuning job that maximises the learning rate, with one training job at a time."""
+    """Start a tuning job that maximises the learning rate, with one training job at a time unless told."""
 
-    def tune(name: str, jobs: int, **hyperparameters: str) -> None:
-        definition = training_request(name, SCRIPT, HyperParameters=hyperparameters)
+    def tune(
+        name: str,
+        jobs: int,
+        *,
+        strategy: str = "Random",
+        parallel: int = 1,
+        early_stopping: str = "Off",
+        keep_alive: int = 0,
+        ranges: dict[str, Any] = RANGES,
+        script: str = SCRIPT,
+        **hyperparameters: str,
+    ) -> None:
+        definition = training_request(name, script, HyperParameters=hyperparameters)
+        definition["ResourceConfig"]["KeepAlivePeriodInSeconds"] = keep_alive
         del definition["TrainingJobName"]
         definition["StaticHyperParameters"] = definition.pop("HyperParameters")
         definition["AlgorithmSpecification"]["MetricDefinitions"] = [
@@ -35,13 +45,12 @@ def tune(sagemaker: Any, training_request: Callable[..., dict[str, Any]]) -> Cal
         sagemaker.create_hyper_parameter_tuning_job(
             HyperParameterTuningJobName=name,
             HyperParameterTuningJobConfig={
-                "Strategy": "Random",
+                "Strategy": strategy,
                 "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "score"},
-                "ResourceLimits": {"MaxNumberOfTrainingJobs": jobs, "MaxParallelTrainingJobs": 1},
+                "ResourceLimits": {"MaxNumberOfTrainingJobs": jobs, "MaxParallelTrainingJobs": parallel},
                 "RandomSeed": 1,
-                "ParameterRanges": {
-                    "ContinuousParameterRanges": [{"Name": "lr", "MinValue": "0.01", "MaxValue": "0.2"}]
-                },
+                "ParameterRanges": ranges,
+                "TrainingJobEarlyStoppingType": early_stopping,
             },
             TrainingJobDefinition=definition,
             Tags=[{"Key": "project", "Value": name}],
@@ -168,42 +177,56 @@ def test_a_missing_job_is_a_validation_exception(describe: Callable[[str], dict[
         describe("none")
 
 
-def test_a_seed_repeats_the_sample() -> None:
-    ranges = {"ContinuousParameterRanges": [_range("lr", "0.1", "0.9")]}
-    assert sample(ranges, random.Random(3)) == sample(ranges, random.Random(3))
-    assert sample(ranges, random.Random(3)) != sample(ranges, random.Random(4))
+def test_bayesian_search_runs_its_jobs_side_by_side(
+    name: str,
+    tune: Callable[..., None],
+    describe: Callable[[str], dict[str, Any]],
+    eventually: Callable[..., Any],
+) -> None:
+    tune(name, 5, parallel=2, strategy="Bayesian", keep_alive=120)
+    most = 0
+
+    def ended() -> bool:
+        nonlocal most
+        job = describe(name)
+        most = max(most, job["TrainingJobStatusCounters"]["InProgress"])
+        return job["HyperParameterTuningJobStatus"] in ENDED
+
+    eventually(ended, 120)
+    job = describe(name)
+    assert job["HyperParameterTuningJobStatus"] == "Completed"
+    assert most == 2
+    assert job["ObjectiveStatusCounters"] == {"Succeeded": 5, "Pending": 0, "Failed": 0}
 
 
-def test_integers_reach_both_ends_of_their_range() -> None:
-    ranges = {"IntegerParameterRanges": [_range("batch", "1", "3")]}
-    assert {value["batch"] for value in _samples(ranges)} == {"1", "2", "3"}
+def test_a_training_job_that_falls_behind_is_stopped_early(
+    sagemaker: Any,
+    name: str,
+    tune: Callable[..., None],
+    describe: Callable[[str], dict[str, Any]],
+    eventually: Callable[..., Any],
+) -> None:
+    grid = {"CategoricalParameterRanges": [{"Name": "lr", "Values": ["0.9", "0.1"]}]}
+    # The first job ends soon; the second would wait for longer than this test.
+    script = (
+        "import sys, time\n"
+        "score = float(sys.argv[sys.argv.index('--lr') + 1])\n"
+        "print(f'score={score}', flush=True)\n"
+        "time.sleep(0 if score > 0.5 else 300)\n"
+    )
+    tune(name, 2, strategy="Grid", ranges=grid, script=script, early_stopping="Auto", keep_alive=120)
+    eventually(lambda: describe(name)["HyperParameterTuningJobStatus"] in ENDED, 120)
+    job = describe(name)
+    assert job["HyperParameterTuningJobStatus"] == "Completed"
+    counters = job["TrainingJobStatusCounters"]
+    assert (counters["Completed"], counters["Stopped"]) == (1, 1)
+    assert job["BestTrainingJob"]["TunedHyperParameters"] == {"lr": "0.9"}
+    [stopped] = sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName=name, StatusEquals="Stopped"
+    )["TrainingJobSummaries"]
+    assert stopped["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] == pytest.approx(0.1)
 
 
-def test_categories_are_given_as_they_are() -> None:
-    ranges = {"CategoricalParameterRanges": [{"Name": "optimizer", "Values": ['"sgd"', '"adam"']}]}
-    assert {value["optimizer"] for value in _samples(ranges)} == {'"sgd"', '"adam"'}
-
-
-@pytest.mark.parametrize(
-    ("scaling", "low", "logarithmic"),
-    [
-        pytest.param("Logarithmic", "0.01", True, id="logarithmic"),
-        pytest.param("Linear", "0.0001", False, id="linear"),
-        pytest.param("Auto", "0.0001", True, id="auto, wide range"),
-        pytest.param("Auto", "0.01", False, id="auto, narrow range"),
-    ],
-)
-def test_scaling_decides_how_many_values_are_small(scaling: str, low: str, logarithmic: bool) -> None:
-    ranges = {"ContinuousParameterRanges": [{**_range("lr", low, "1"), "ScalingType": scaling}]}
-    values = [float(value["lr"]) for value in _samples(ranges)]
-    assert all(float(low) <= value <= 1 for value in values)
-    assert (sum(value < 0.1 for value in values) > 60) == logarithmic
-
-
-def _range(name: str, low: str, high: str) -> dict[str, str]:
-    return {"Name": name, "MinValue": low, "MaxValue": high}
-
-
-def _samples(ranges: dict[str, Any]) -> list[dict[str, str]]:
-    chance = random.Random(5)
-    return [sample(ranges, chance) for _ in range(200)]
+def test_a_strategy_that_local_aws_has_not_is_refused(name: str, tune: Callable[..., None]) -> None:
+    with pytest.raises(ClientError, match=r"ValidationException.*no strategy Hyperband"):
+        tune(name, 2, strategy="Hyperband")

@@ -1,0 +1,243 @@
+"""Warm pools: a process that is kept after a training job serves the next one that matches."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from botocore.exceptions import ClientError
+
+from include.local_aws.sagemaker import warm_pool
+
+pytestmark = pytest.mark.skipif(
+    not warm_pool.can_be_kept({"ResourceConfig": {"InstanceCount": 1}}),
+    reason="processes are kept on Linux only",
+)
+
+# Imports what nearly every training script does, then says when it was ready, and what it is.
+SCRIPT = """
+import os, sys, time
+import numpy, torch, torchvision
+print(f"ready={time.time():.3f}", flush=True)
+print(f"draws={numpy.random.random():.12f} {torch.rand(1).item():.12f}")
+print(f"main={__name__} file={os.path.basename(__file__)} arguments={sys.argv[1:]}")
+print(f"colour={os.environ['COLOUR']} folder={os.path.basename(os.getcwd())} python={sys.executable}")
+loader = torch.utils.data.DataLoader([2, 3], num_workers=1)
+print(f"loaded={[batch.item() for batch in loader]}")
+print(f"sum={torch.ones(1000, 1000).sum().item()}", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def start(
+    sagemaker: Any, training_request: Callable[..., dict[str, Any]], module_name: str
+) -> Callable[..., str]:
+    """Start a job that prints when it is ready, and return its name."""
+
+    def create(suffix: str, keep_alive: int, script: str = SCRIPT) -> str:
+        name = f"{module_name}-{suffix}"
+        request = training_request(
+            name, script, Environment={"COLOUR": "green"}, HyperParameters={"job": suffix}
+        )
+        request["ResourceConfig"]["KeepAlivePeriodInSeconds"] = keep_alive
+        request["AlgorithmSpecification"]["MetricDefinitions"] = [
+            {"Name": "ready", "Regex": r"ready=([0-9.]+)"}
+        ]
+        sagemaker.create_training_job(**request)
+        return name
+
+    return create
+
+
+@pytest.fixture(scope="module")
+def train(
+    start: Callable[..., str], ended_training_job: Callable[[str], dict[str, Any]]
+) -> Callable[..., dict[str, Any]]:
+    """Run a job that prints when it is ready, and return its description."""
+    return lambda *arguments, **options: ended_training_job(start(*arguments, **options))
+
+
+@pytest.fixture(scope="module")
+def jobs(train: Callable[..., dict[str, Any]], sagemaker: Any) -> list[dict[str, Any]]:
+    """The descriptions, at its end, of a job that leaves a pool, of one that uses it, and of the first again."""
+    first = train("first", 600)
+    second = train("second", 600)
+    for job in (first, second):
+        assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    return [first, second, sagemaker.describe_training_job(TrainingJobName=first["TrainingJobName"])]
+
+
+@pytest.fixture(scope="module")
+def printed(log_lines: Callable[[str, str], list[str]]) -> Callable[[dict[str, Any], str], str]:
+    """Return what a job printed after a word and an equals sign."""
+
+    def read(job: dict[str, Any], word: str) -> str:
+        lines = log_lines("/aws/sagemaker/TrainingJobs", f"{job['TrainingJobName']}/")
+        return next(line.removeprefix(f"{word}=") for line in lines if line.startswith(f"{word}="))
+
+    return read
+
+
+def test_a_pool_is_available_then_reused(jobs: list[dict[str, Any]]) -> None:
+    at_its_end, second, later = jobs
+    assert at_its_end["WarmPoolStatus"] == {"Status": "Available"}
+    assert second["WarmPoolStatus"] == {"Status": "Available"}
+    assert later["WarmPoolStatus"]["Status"] == "Reused"
+    assert later["WarmPoolStatus"]["ReusedByJob"] == second["TrainingJobName"]
+    assert later["WarmPoolStatus"]["ResourceRetainedBillableTimeInSeconds"] >= 1
+
+
+def test_a_kept_process_saves_the_import_of_torch(jobs: list[dict[str, Any]]) -> None:
+    without, with_pool = (_start_up_seconds(job) for job in jobs[:2])
+    print(
+        f"from the start to a script with torch: {without:.1f} s without a kept process, {with_pool:.1f} s with"
+    )
+    assert with_pool < without / 2
+
+
+def test_a_script_in_a_kept_process_is_a_program_like_any_other(
+    jobs: list[dict[str, Any]], printed: Callable[[dict[str, Any], str], str]
+) -> None:
+    job = jobs[1]
+    assert printed(job, "main") == "__main__ file=train.py arguments=['--job', 'second']"
+    colour, folder, python = printed(job, "colour").split()
+    assert (colour, folder) == ("green", "folder=code")
+    assert python.endswith("/bin/python")
+    assert printed(job, "loaded") == "[2, 3]"
+    assert printed(job, "sum") == "1000000.0"
+
+
+def test_jobs_in_a_kept_process_draw_their_own_random_numbers(
+    jobs: list[dict[str, Any]], printed: Callable[[dict[str, Any], str], str]
+) -> None:
+    for first, second in zip(*(printed(job, "draws").split() for job in jobs[:2]), strict=True):
+        assert first != second
+
+
+def test_a_failure_in_a_kept_process_is_the_job_s(
+    jobs: list[dict[str, Any]], train: Callable[..., dict[str, Any]]
+) -> None:
+    job = train("failing", 600, script="raise ValueError('no such breed')")
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "no such breed" in job["FailureReason"]
+    assert job["WarmPoolStatus"]["Status"] == "Available"
+
+
+def test_a_stopped_job_in_a_kept_process_has_its_grace(
+    jobs: list[dict[str, Any]],
+    sagemaker: Any,
+    module_name: str,
+    start: Callable[..., str],
+    ended_training_job: Callable[[str], dict[str, Any]],
+    eventually: Callable[..., Any],
+    printed: Callable[[dict[str, Any], str], str],
+    read_archive: Callable[[str], dict[str, str]],
+) -> None:
+    script = (
+        "import os, pathlib, signal, time\n"
+        "model = pathlib.Path(os.environ['SM_MODEL_DIR'], 'model.txt')\n"
+        "def save(*_): time.sleep(0.5); model.write_text('saved in time'); os._exit(0)\n"
+        "signal.signal(signal.SIGTERM, save)\n"
+        "print('state=waiting', flush=True)\n"
+        "while True: time.sleep(0.1)\n"
+    )
+    name = start("stopped", 600, script=script)
+    eventually(lambda: _is_waiting(printed, name))
+    sagemaker.stop_training_job(TrainingJobName=name)
+    job = ended_training_job(name)
+    assert read_archive(job["ModelArtifacts"]["S3ModelArtifacts"]) == {"model.txt": "saved in time"}
+    assert job["WarmPoolStatus"]["Status"] == "Available"
+
+
+def test_a_pool_can_be_found_and_given_another_time(
+    jobs: list[dict[str, Any]], train: Callable[..., dict[str, Any]], sagemaker: Any
+) -> None:
+    name = train("updated", 600, script="pass")["TrainingJobName"]
+    found = sagemaker.list_training_jobs(NameContains=name, WarmPoolStatusEquals="Available")
+    assert [job["TrainingJobName"] for job in found["TrainingJobSummaries"]] == [name]
+    another_time = {"KeepAlivePeriodInSeconds": 300}
+    sagemaker.update_training_job(TrainingJobName=name, ResourceConfig=another_time)
+    described = sagemaker.describe_training_job(TrainingJobName=name)["ResourceConfig"]
+    assert described["KeepAlivePeriodInSeconds"] == 300
+    with pytest.raises(ClientError, match=r"ValidationException.*no warm pool that is Available"):
+        sagemaker.update_training_job(TrainingJobName=jobs[0]["TrainingJobName"], ResourceConfig=another_time)
+
+
+def test_a_pool_ends_with_its_time_and_leaves_nothing(
+    jobs: list[dict[str, Any]],
+    train: Callable[..., dict[str, Any]],
+    sagemaker: Any,
+    local_aws: Any,
+    eventually: Callable[..., Any],
+) -> None:
+    [kept] = _kept(local_aws)
+    folder = Path(kept.cwd())
+    job = train("last", 1)
+
+    def status() -> dict[str, Any]:
+        return sagemaker.describe_training_job(TrainingJobName=job["TrainingJobName"])["WarmPoolStatus"]
+
+    eventually(lambda: status()["Status"] == "Terminated")
+    assert status()["ResourceRetainedBillableTimeInSeconds"] >= 1
+    assert _kept(local_aws) == []
+    assert not folder.exists()
+
+
+def test_a_killed_server_leaves_no_kept_process(
+    start_local_aws: Callable[..., Any],
+    eventually: Callable[..., Any],
+    survivors: Callable[[list[psutil.Process]], list[psutil.Process]],
+    training_request: Callable[..., dict[str, Any]],
+    name: str,
+    tmp_path: Path,
+) -> None:
+    with start_local_aws(TMPDIR=str(tmp_path)) as server:
+        # This server has no such source, so that the job fails; its pool is kept all the same.
+        request = training_request(name, "pass", Environment={"COLOUR": "green"})
+        request["ResourceConfig"]["KeepAlivePeriodInSeconds"] = 600
+        sagemaker = server.client("sagemaker")
+        sagemaker.create_training_job(**request)
+
+        def pool() -> dict[str, Any]:
+            return sagemaker.describe_training_job(TrainingJobName=name).get("WarmPoolStatus", {})
+
+        eventually(lambda: pool().get("Status") == "Available")
+        kept = _kept(server)
+        assert len(kept) == 1
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait()
+        assert not survivors(kept)
+
+
+def test_a_pool_is_for_matching_jobs_alone() -> None:
+    job = {"RoleArn": "r", "ResourceConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large"}}
+    other = {**job, "ResourceConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge"}}
+    assert warm_pool.criteria(job) == warm_pool.criteria({**job, "HyperParameters": {"epochs": "3"}})
+    for different in (other, {**job, "RoleArn": "s"}, {**job, "EnableNetworkIsolation": True}):
+        assert warm_pool.criteria(different) != warm_pool.criteria(job)
+
+
+def _start_up_seconds(job: dict[str, Any]) -> float:
+    return job["FinalMetricDataList"][0]["Value"] - job["TrainingStartTime"].timestamp()
+
+
+def _is_waiting(printed: Callable[[dict[str, Any], str], str], name: str) -> bool:
+    try:
+        return printed({"TrainingJobName": name}, "state") == "waiting"
+    except (ClientError, StopIteration):
+        return False
+
+
+def _kept(local_aws: Any) -> list[psutil.Process]:
+    """Return the kept processes of this file's jobs; those of other files have other variables."""
+    return [child for child in local_aws.children() if _is_kept(child)]
+
+
+def _is_kept(process: psutil.Process) -> bool:
+    return (
+        any("warm_process" in word for word in process.cmdline())
+        and process.environ().get("COLOUR") == "green"
+    )
