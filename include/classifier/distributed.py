@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -51,6 +52,27 @@ class Processes:
         dist.all_reduce(total)
         return total.tolist()
 
+    def any_of(self, flag: bool) -> bool:
+        """Return whether the flag is set in any of the processes, each of which must ask."""
+        return self.sum([float(flag)])[0] > 0
+
+    def from_first(self, value: Any) -> Any:
+        """Return the first process's value in every process."""
+        if self.size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def share_buffers(self, network: nn.Module) -> None:
+        """Give every process the first one's buffers: the statistics of batch normalisation.
+
+        Each process's statistics are those of its share of the batches, and the first one's are saved.
+        """
+        if self.size > 1:
+            for buffer in network.buffers():
+                dist.broadcast(buffer, src=0)
+
     def gather(self, part: object) -> list:
         """Return every process's part, in the order of their ranks."""
         parts: list = [part] * self.size
@@ -77,9 +99,11 @@ def join() -> Iterator[Processes]:
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if has_gpu else torch.device("cpu")
     if has_gpu:
         torch.cuda.set_device(device)
-    else:
+    elif "LOCAL_WORLD_SIZE" in os.environ:
         # torchrun limits each process to one thread, which leaves the host's other cores idle.
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(os.environ["LOCAL_WORLD_SIZE"])))
+    elif "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(os.cpu_count() or 1)
     if size == 1:
         yield Processes(rank=0, size=1, device=device)
         return

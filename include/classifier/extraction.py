@@ -7,13 +7,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
-import onnx_model
+import onnx_copy
 import torch
-from data import EvalTransform
-from images import open_image
 from model import Classifier
 from torch import nn
 
@@ -23,6 +21,12 @@ BATCH_SIZE = 32
 SECONDS_BETWEEN_PROGRESS = 10.0
 
 
+class Images(Protocol):
+    """Images as the backbone takes them, float32 3 x S x S, with their labels."""
+
+    def __getitem__(self, key: Any) -> tuple[np.ndarray, int]: ...
+
+
 def fastest_runtime() -> Runtime:
     """Return "cuda" where there is a GPU, else "onnxruntime" where it is installed, else "torch".
 
@@ -30,7 +34,7 @@ def fastest_runtime() -> Runtime:
     """
     if torch.cuda.is_available():
         return "cuda"
-    return "onnxruntime" if onnx_model.can_write() else "torch"
+    return "onnxruntime" if onnx_copy.can_write() else "torch"
 
 
 class FeatureExtractor:
@@ -46,13 +50,15 @@ class FeatureExtractor:
 
     def extract(
         self,
-        paths: Sequence[Path],
-        transform: EvalTransform,
+        images: Images,
+        keys: Sequence[Any],
         name: str,
         report: Callable[[str], None] = print,
     ) -> np.ndarray:
-        """Return the features of image files, float32 N x D.
+        """Return the features of images, float32 N x D.
 
+        :param images: asked from several threads.
+        :param keys: of N images.
         :param name: what progress lines call these images.
         :param report: is called with a line of progress every ten seconds and at the end.
         :raises ImageError: a file is not an image that can be used; the message names it.
@@ -60,23 +66,23 @@ class FeatureExtractor:
         started = reported = time.monotonic()
         features: list[np.ndarray] = []
         done = 0
-        for batch in _batches(paths, transform):
+        for batch in _batches(images, keys):
             features.append(self._run(batch))
             done += len(batch)
             now = time.monotonic()
-            if done == len(paths) or now - reported > SECONDS_BETWEEN_PROGRESS:
+            if done == len(keys) or now - reported > SECONDS_BETWEEN_PROGRESS:
                 reported = now
                 rate = done / max(now - started, 1e-9)
-                left = (len(paths) - done) / rate
-                report(f"{name}: {done} of {len(paths)} images, {rate:.0f} images/s, {left:.0f} s left")
+                left = (len(keys) - done) / rate
+                report(f"{name}: {done} of {len(keys)} images, {rate:.0f} images/s, {left:.0f} s left")
         return np.concatenate(features)
 
-    def _prepare(self, backbone: nn.Module, image_size: int) -> onnx_model.Run:
+    def _prepare(self, backbone: nn.Module, image_size: int) -> onnx_copy.Run:
         if self.runtime == "onnxruntime":
             with tempfile.TemporaryDirectory() as directory:
                 path = Path(directory) / "backbone.onnx"
-                onnx_model.write(backbone, image_size, path)
-                return onnx_model.load(path)
+                onnx_copy.write(backbone, image_size, path)
+                return onnx_copy.load(path)
         device = torch.device("cuda" if self.runtime == "cuda" else "cpu")
         backbone.to(device)
 
@@ -87,19 +93,19 @@ class FeatureExtractor:
         return run
 
 
-def _batches(paths: Sequence[Path], transform: EvalTransform) -> Iterator[np.ndarray]:
+def _batches(images: Images, keys: Sequence[Any]) -> Iterator[np.ndarray]:
     """Yield batches in order, read ahead by threads: decoding and resizing release the interpreter's lock."""
 
-    def load(path: Path) -> np.ndarray:
-        return transform(open_image(path))
+    def load(key: Any) -> np.ndarray:
+        return images[key][0]
 
     def stack(futures: list[Future[np.ndarray]]) -> np.ndarray:
         return np.stack([future.result() for future in futures])
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         ahead: deque[list[Future[np.ndarray]]] = deque()
-        for start in range(0, len(paths), BATCH_SIZE):
-            ahead.append([pool.submit(load, path) for path in paths[start : start + BATCH_SIZE]])
+        for start in range(0, len(keys), BATCH_SIZE):
+            ahead.append([pool.submit(load, key) for key in keys[start : start + BATCH_SIZE]])
             if len(ahead) > 2:
                 yield stack(ahead.popleft())
         while ahead:

@@ -1,13 +1,17 @@
-"""Processing job: run the frozen backbone once over every split and save the features."""
+"""Processing job: run the frozen backbone once over every split and view, and save the features."""
 
 import argparse
 from pathlib import Path
 
 import model
-from data import EvalTransform, read_splits
+from augmentation import AugmentedImages
+from data import EvalTransform, ImageDataset, TrainTransform, read_splits
 from errors import run_program
 from extraction import FeatureExtractor
 from feature_set import FeatureSetInfo, write_split
+
+# One feature set serves trials with every seed, so the views have a seed of their own.
+SEED = 0
 
 
 def main() -> None:
@@ -18,14 +22,24 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--architecture", default=model.LITE0)
     parser.add_argument("--image_size", type=int, default=224, help="side of the model's input, in pixels")
+    parser.add_argument(
+        "--augmented_views", type=int, default=0, help="of each train image, besides the deterministic one"
+    )
     arguments = parser.parse_args()
     write_features(
-        arguments.data, arguments.pretrained, arguments.output, arguments.architecture, arguments.image_size
+        arguments.data,
+        arguments.pretrained,
+        arguments.output,
+        arguments.architecture,
+        arguments.image_size,
+        arguments.augmented_views,
     )
 
 
-def write_features(data: Path, pretrained: Path, output: Path, architecture: str, image_size: int) -> None:
-    """Write <split>.npz for every split, and features.json, into a folder.
+def write_features(
+    data: Path, pretrained: Path, output: Path, architecture: str, image_size: int, augmented_views: int = 0
+) -> None:
+    """Write the features of every split, of augmented views of train, and features.json, into a folder.
 
     :raises ClassifierError: the data, the weights or the architecture are not usable.
     """
@@ -33,13 +47,22 @@ def write_features(data: Path, pretrained: Path, output: Path, architecture: str
     classes = splits["train"].classes
     classifier = model.build(architecture, len(classes), image_size)
     sha256 = model.load_pretrained(classifier, pretrained)
-    transform = EvalTransform(image_size, model.normalisation(architecture))
+    normalisation = model.normalisation(architecture)
     extractor = FeatureExtractor(classifier, image_size)
     print(f"Extracting features with {architecture} by {extractor.runtime}", flush=True)
     output.mkdir(parents=True, exist_ok=True)
+
     for name, split in splits.items():
-        features = extractor.extract(split.paths, transform, name, lambda line: print(line, flush=True))
+        images = ImageDataset(split, EvalTransform(image_size, normalisation))
+        features = extractor.extract(images, range(len(images)), name, _print)
         write_split(output, name, features, split.labels)
+    train = splits["train"]
+    augmented = AugmentedImages(train, TrainTransform(image_size, normalisation), SEED)
+    for view in range(1, augmented_views + 1):
+        title = f"train, augmented view {view}"
+        keys = [(view, index) for index in range(len(augmented))]
+        features = extractor.extract(augmented, keys, title, _print)
+        write_split(output, "train", features, train.labels, view)
     FeatureSetInfo(
         architecture=architecture,
         image_size=image_size,
@@ -47,7 +70,12 @@ def write_features(data: Path, pretrained: Path, output: Path, architecture: str
         pretrained_sha256=sha256,
         classes=classes,
         counts={name: len(split.paths) for name, split in splits.items()},
+        augmented_views=augmented_views,
     ).write(output)
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

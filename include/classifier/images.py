@@ -21,13 +21,15 @@ class ImageError(ClassifierError):
     """The bytes are not an image that can be used."""
 
 
-def open_image(source: bytes | Path) -> Image.Image:
+def open_image(source: bytes | Path, short_side: int | None = None) -> Image.Image:
     """Decode an image to RGB, 8 bits a channel.
 
     The EXIF orientation is applied, transparency is laid over white, and grey, CMYK, palette and 16-bit
     images are converted. Of an animation the first frame is taken.
 
     :param source: the encoded bytes, or the path of a file, which error messages then name.
+    :param short_side: if given, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size where its shorter side
+        keeps at least so many pixels: the decoder then leaves out work whose result would be shrunk away.
     :raises ImageError: not an image, damaged, truncated, or too large to decode safely.
     """
     name = f"The image {source}" if isinstance(source, Path) else "The image"
@@ -35,8 +37,11 @@ def open_image(source: bytes | Path) -> Image.Image:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         with Image.open(file, formats=FORMATS) as image:
             _check_size(image, name)
+            if short_side is not None:
+                image.draft(None, (short_side, short_side))
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -66,4 +71,4 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGB", image.size, "white")
         white.paste(with_alpha, mask=with_alpha.getchannel("A"))
         return white
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import numpy as np
 import payload
 from errors import ClassifierError, RequestError
-from images import open_image
 from predictor import Predictor
 
 try:
@@ -80,7 +79,7 @@ def _predict(model: Predictor, request: payload.Payload) -> Any:
 
 def _prepare(model: Predictor, image: bytes, prefix: str) -> np.ndarray:
     try:
-        return model.prepare(open_image(image))
+        return model.prepare(image)
     except ClassifierError as error:
         raise RequestError(f"{prefix}{error}") from error
 

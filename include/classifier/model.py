@@ -24,6 +24,7 @@ class Classifier(nn.Module):
 
     :param classifier_layer: name of the backbone's own last layer, replaced by the identity.
     :param dimensions: D, the length of a feature vector.
+    :ivar frozen: names of the backbone's parts that stay in evaluation mode while the rest is trained.
     """
 
     def __init__(self, backbone: nn.Module, classifier_layer: str, dimensions: int, classes: int) -> None:
@@ -31,6 +32,7 @@ class Classifier(nn.Module):
         self.backbone = backbone
         self.classifier_layer = classifier_layer
         self.dimensions = dimensions
+        self.frozen: tuple[str, ...] = ()
         self.head = nn.Sequential(
             nn.Linear(dimensions, HEAD_UNITS), nn.ReLU(), nn.Linear(HEAD_UNITS, classes)
         )
@@ -41,6 +43,12 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.features(images))
+
+    def train(self, mode: bool = True) -> "Classifier":
+        super().train(mode)
+        for name in self.frozen:
+            self.backbone.get_submodule(name).eval()
+        return self
 
 
 def normalisation(architecture: str) -> Normalisation:

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
+import cpus
 import numpy as np
-import onnx_model
+import onnx_copy
 from data import EvalTransform, Normalisation
-from PIL import Image
 
 # Present where the NVIDIA driver is. Asking torch would mean importing it, which takes 4 to 10 s.
 GPU_DEVICE = Path("/dev/nvidiactl")
@@ -23,17 +23,21 @@ class Predictor:
         self.classes: list[str] = json.loads((directory / "classes.json").read_text())
         normalisation = Normalisation(**{name: tuple(v) for name, v in description["normalisation"].items()})
         self.transform = EvalTransform(description["image_size"], normalisation)
-        onnx_file = directory / "model.onnx"
-        if onnx_file.exists() and onnx_model.can_run() and not GPU_DEVICE.exists():
+        self.precision: str = description["serve"]
+        onnx_file = directory / ("model.int8.onnx" if self.precision == "int8" else "model.onnx")
+        if onnx_file.exists() and onnx_copy.can_run() and not GPU_DEVICE.exists():
             self.runtime = "onnxruntime"
-            self._run = onnx_model.load(onnx_file)
+            self._run = onnx_copy.load(onnx_file)
         else:
-            self.runtime = "torch"
+            self.runtime, self.precision = "torch", "fp32"
             self._run = _load_torch(directory, description, len(self.classes))
 
-    def prepare(self, image: Image.Image) -> np.ndarray:
-        """Return what the model takes of an RGB image: float32, 3 x S x S."""
-        return self.transform(image)
+    def prepare(self, image: bytes) -> np.ndarray:
+        """Return what the model takes of an encoded image: float32, 3 x S x S.
+
+        :raises ImageError: it is not an image that can be used.
+        """
+        return self.transform.load(image)
 
     def probabilities(self, prepared: list[np.ndarray]) -> np.ndarray:
         """Return the probability of every class for prepared images, float64 N x C, in one forward pass."""
@@ -42,17 +46,20 @@ class Predictor:
         return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
-def _load_torch(directory: Path, description: dict, classes: int) -> onnx_model.Run:
+def _load_torch(directory: Path, description: dict, classes: int) -> onnx_copy.Run:
     import model
     import torch  # not needed at all where ONNX Runtime answers
 
+    torch.set_num_threads(cpus.threads())
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = model.build(description["architecture"], classes, description["image_size"])
     classifier.load_state_dict(torch.load(directory / "model.pt", map_location="cpu", weights_only=True))
-    classifier.eval().to(device)
+    # Channels last is the order in which convolutions compute; on a CPU it saves 7 to 18 % of the time.
+    classifier.eval().to(device, memory_format=torch.channels_last)
 
     def run(images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return classifier(torch.from_numpy(images).to(device)).cpu().numpy()
+            batch = torch.from_numpy(images).to(device, memory_format=torch.channels_last)
+            return classifier(batch).cpu().numpy()
 
     return run

@@ -2,23 +2,28 @@
 
 import argparse
 import json
+import math
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+import checkpoint
 import distributed
 import export
+import layers
 import model
 import torch
 import training_data
 from data import EvalTransform, TrainTransform, read_splits
 from distributed import Processes
 from errors import ClassifierError, run_program
+from history import Epoch
+from recipe import Recipe, for_fine_tuning, for_head
 from torch import nn
-from torch.optim import SGD, Adam, Optimizer
 from training_data import TRAINING_SPLITS, TrainingData
-from training_loop import Epoch, fit
+from training_loop import fit
 
 
 @dataclass(frozen=True)
@@ -66,13 +71,48 @@ def parse_hyperparameters(arguments: list[str] | None = None) -> argparse.Namesp
     parser.add_argument("--patience", type=int, default=3, help="epochs without a lower validation loss")
     parser.add_argument("--architecture", default=model.LITE0)
     parser.add_argument("--image_size", type=int, default=224, help="side of the model's input, in pixels")
-    parser.add_argument("--train_layers", choices=("head", "all"), default="head")
+    parser.add_argument(
+        "--train_layers",
+        type=_train_layers,
+        default="head",
+        help="head, all, or last_<n>: the last n blocks of the backbone and the head",
+    )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--int8_max_accuracy_drop", type=float, help="serve in int8 if validation accuracy falls by no more"
+    )
+    fine_tuning = parser.add_argument_group("fine-tuning", "for train_layers all or last_<n>")
+    fine_tuning.add_argument("--warmup_epochs", type=float, default=1.0, help="at most half of the training")
+    fine_tuning.add_argument("--label_smoothing", type=float, default=0.1)
+    fine_tuning.add_argument("--mixup", type=float, default=0.0, help="alpha, usually 0.2; 0 for none")
+    fine_tuning.add_argument("--cutmix", type=float, default=0.0, help="alpha, usually 1; 0 for none")
+    fine_tuning.add_argument(
+        "--amp", type=_boolean, default=True, help="true or false: mixed precision on a GPU"
+    )
     hyperparameters = parser.parse_args(arguments)
     for name in ("learning_rate", "batch_size", "epochs", "patience", "image_size"):
         if not getattr(hyperparameters, name) > 0:
             parser.error(f"{name} is {getattr(hyperparameters, name)} but must be above 0")
+    for name in ("seed", "warmup_epochs", "mixup", "cutmix"):
+        if not 0 <= getattr(hyperparameters, name) < math.inf:
+            parser.error(f"{name} is {getattr(hyperparameters, name)} but must be 0 or more")
+    for name in ("label_smoothing", "int8_max_accuracy_drop"):
+        value = getattr(hyperparameters, name)
+        if value is not None and not 0 <= value < 1:
+            parser.error(f"{name} is {value} but must be at least 0 and below 1")
     return hyperparameters
+
+
+def _train_layers(value: str) -> str:
+    if not re.fullmatch(r"head|all|last_[1-9]\d*", value):
+        raise argparse.ArgumentTypeError(f"{value!r} is none of head, all and last_<n>")
+    return value
+
+
+def _boolean(value: str) -> bool:
+    if value not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{value!r} is neither true nor false")
+    return value == "true"
 
 
 def main() -> None:
@@ -90,42 +130,61 @@ def train(hyperparameters: argparse.Namespace, channels: Channels, processes: Pr
     """
     _check_channels(hyperparameters, channels)
     classifier, classes, data = _prepare(hyperparameters, channels, processes)
-    network, optimizer = _trained_part(classifier, hyperparameters)
+    network, recipe = _trained_part(classifier, hyperparameters, data, classes, processes)
     if hyperparameters.train_layers == "head":
         # Its matrices are too small to share: threads would wait for each other, and slow parallel trials.
         torch.set_num_threads(1)
-    torch.manual_seed(hyperparameters.seed + processes.rank)  # so that each process augments differently
-    history, best = fit(
-        network, optimizer, data, processes, epochs=hyperparameters.epochs, patience=hyperparameters.patience
+    torch.manual_seed(hyperparameters.seed + processes.rank)  # so that each process mixes images differently
+    settings = {**vars(hyperparameters), "classes": classes, "steps": data.steps, "processes": processes.size}
+    progress, diagnosis = fit(
+        network,
+        recipe,
+        data,
+        processes,
+        epochs=hyperparameters.epochs,
+        patience=hyperparameters.patience,
+        checkpoints=checkpoint.find(settings, processes),
     )
+    best = progress.best
+    assert best is not None
     processes.print(f"best:validation_loss={best.validation.loss:.6f}")
     processes.print(f"best:validation_accuracy={best.validation.accuracy:.6f}")
     if processes.is_first:
+        channels.output_data.mkdir(parents=True, exist_ok=True)
+        lines = [epoch.to_line() for epoch in progress.history]
+        (channels.output_data / "history.json").write_text(json.dumps(lines, indent=2))
+        (channels.output_data / "diagnosis.json").write_text(json.dumps(diagnosis.findings, indent=2))
         export.save(
             classifier,
             channels.model,
             architecture=hyperparameters.architecture,
             image_size=hyperparameters.image_size,
             classes=classes,
-            metrics=_metrics(best),
+            metrics=best.metrics,
             hyperparameters=vars(hyperparameters),
+            int8=_int8(hyperparameters, channels),
         )
-        channels.output_data.mkdir(parents=True, exist_ok=True)
-        lines = [{"epoch": epoch.number, **_metrics(epoch)} for epoch in history]
-        (channels.output_data / "history.json").write_text(json.dumps(lines, indent=2))
     return best
 
 
 def _check_channels(hyperparameters: argparse.Namespace, channels: Channels) -> None:
-    if hyperparameters.train_layers == "head" and channels.pretrained is None:
+    train_layers = hyperparameters.train_layers
+    if train_layers != "all" and channels.pretrained is None:
         raise ClassifierError(
-            "train_layers is head but there is no pretrained channel, and a head cannot learn on what "
-            "random weights see. Add the channel or set train_layers to all."
+            f"train_layers is {train_layers} but there is no pretrained channel, and layers cannot learn on what "
+            "random weights before them see. Add the channel or set train_layers to all."
         )
-    if hyperparameters.train_layers == "head" and not (channels.features or channels.training):
+    if train_layers == "head" and not (channels.features or channels.training):
         raise ClassifierError("There is neither a features nor a training channel to train on.")
-    if hyperparameters.train_layers == "all" and channels.training is None:
-        raise ClassifierError("train_layers is all but there is no training channel with the images.")
+    if train_layers != "head" and channels.training is None:
+        raise ClassifierError(
+            f"train_layers is {train_layers} but there is no training channel with the images."
+        )
+    if hyperparameters.int8_max_accuracy_drop is not None and channels.training is None:
+        raise ClassifierError(
+            "int8_max_accuracy_drop is given but there is no training channel, with the images to calibrate and "
+            "measure the int8 model on. Add the channel or leave the hyperparameter out."
+        )
 
 
 def _prepare(
@@ -142,7 +201,7 @@ def _prepare(
                 "The features were made with other pretrained weights than those in the pretrained channel; "
                 "run features.py again or give the channel the weights it used."
             )
-        data = training_data.of_features(channels.features, *batching)
+        data = training_data.of_features(channels.features, info.augmented_views, *batching)
         return classifier.to(processes.device), info.classes, data
 
     assert channels.training is not None
@@ -169,23 +228,37 @@ def _build(
 
 
 def _trained_part(
-    classifier: model.Classifier, hyperparameters: argparse.Namespace
-) -> tuple[nn.Module, Optimizer]:
+    classifier: model.Classifier,
+    hyperparameters: argparse.Namespace,
+    data: TrainingData,
+    classes: list[str],
+    processes: Processes,
+) -> tuple[nn.Module, Recipe]:
     if hyperparameters.train_layers == "head":
-        return classifier.head, Adam(classifier.head.parameters(), lr=hyperparameters.learning_rate)
-    # Adam at these learning rates would destroy pretrained weights; SGD with momentum is made for them.
-    learning_rate = hyperparameters.learning_rate
-    return classifier, SGD(classifier.parameters(), lr=learning_rate, momentum=0.9, weight_decay=1e-4)
+        return classifier.head, for_head(classifier.head, hyperparameters.learning_rate)
+    layers.freeze(classifier, hyperparameters.train_layers)
+    steps = hyperparameters.epochs * data.steps
+    # All images have the same size, so it pays to try which of cuDNN's algorithms is the fastest for it.
+    torch.backends.cudnn.benchmark = True
+    return classifier, for_fine_tuning(
+        classifier,
+        processes.device,
+        learning_rate=hyperparameters.learning_rate,
+        steps=steps,
+        warmup_steps=min(round(hyperparameters.warmup_epochs * data.steps), steps // 2),
+        label_smoothing=hyperparameters.label_smoothing,
+        mixup=hyperparameters.mixup,
+        cutmix=hyperparameters.cutmix,
+        classes=len(classes),
+        mixed_precision=hyperparameters.amp,
+    )
 
 
-def _metrics(epoch: Epoch) -> dict[str, float]:
-    """Return the epoch's metrics by name, for example validation_loss."""
-    return {
-        "train_loss": epoch.train.loss,
-        "train_accuracy": epoch.train.accuracy,
-        "validation_loss": epoch.validation.loss,
-        "validation_accuracy": epoch.validation.accuracy,
-    }
+def _int8(hyperparameters: argparse.Namespace, channels: Channels) -> export.Int8Options | None:
+    if hyperparameters.int8_max_accuracy_drop is None:
+        return None
+    assert channels.training is not None
+    return export.Int8Options(hyperparameters.int8_max_accuracy_drop, channels.training)
 
 
 if __name__ == "__main__":

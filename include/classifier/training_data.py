@@ -1,5 +1,6 @@
 """Batches to train and validate on, of features or of images, shared out over the processes."""
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import feature_set
 import model
 import numpy as np
 import torch
+from augmentation import AugmentedImages
 from data import EvalTransform, ImageDataset, Split, TrainTransform
 from distributed import Processes
 from errors import ClassifierError
@@ -17,8 +19,8 @@ from extraction import FeatureExtractor
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-# Batches of one epoch (numbered from 1), each as inputs and labels.
-Batches = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
+# Inputs and labels.
+Batch = tuple[Tensor, Tensor]
 
 # The test split is for evaluate.py alone.
 TRAINING_SPLITS = ("train", "valid")
@@ -28,12 +30,17 @@ TRAINING_SPLITS = ("train", "valid")
 class TrainingData:
     """What one process trains on, and validates on.
 
-    :param train: a new order every epoch, the same for any number of processes.
-    :param validation: every sample exactly once over all processes.
+    :param train: the batches of an epoch (numbered from 1), from a step (numbered from 0) on; a new order every
+        epoch, the same for any number of processes.
+    :param validation: the batches after an epoch: every sample exactly once over all processes.
+    :param steps: how many batches of an epoch each process trains on.
+    :param validation_steps: how many it validates on at most; some processes may have one batch less.
     """
 
-    train: Batches
-    validation: Batches
+    train: Callable[[int, int], Iterable[Batch]]
+    validation: Callable[[int], Iterable[Batch]]
+    steps: int
+    validation_steps: int
 
 
 def read_features(directory: Path, architecture: str, image_size: int) -> feature_set.FeatureSetInfo:
@@ -50,10 +57,14 @@ def read_features(directory: Path, architecture: str, image_size: int) -> featur
     return info
 
 
-def of_features(directory: Path, batch_size: int, seed: int, processes: Processes) -> TrainingData:
-    """Train on the features that features.py saved."""
-    arrays = {name: feature_set.read_split(directory, name) for name in TRAINING_SPLITS}
-    return _in_memory(arrays, batch_size, seed, processes)
+def of_features(
+    directory: Path, augmented_views: int, batch_size: int, seed: int, processes: Processes
+) -> TrainingData:
+    """Train on the features that features.py saved: epochs go through the views in turn."""
+    views = [feature_set.read_split(directory, "train", view)[0] for view in range(augmented_views + 1)]
+    labels = feature_set.read_split(directory, "train")[1]
+    valid = feature_set.read_split(directory, "valid")
+    return _in_memory(views, labels, valid, batch_size, seed, processes)
 
 
 def of_extracted_features(
@@ -68,14 +79,16 @@ def of_extracted_features(
     extractor = FeatureExtractor(classifier, transform.image_size)
     arrays = {}
     for name, split in splits.items():
-        share = split.paths[processes.rank :: processes.size]
-        part = extractor.extract(share, transform, name, processes.print) if share else None
-        features = np.empty((len(split.paths), classifier.dimensions), np.float32)
+        images = ImageDataset(split, transform)
+        share = _share(len(images), processes)
+        part = extractor.extract(images, share, name, processes.print) if share else None
+        features = np.empty((len(images), classifier.dimensions), np.float32)
         for rank, extracted in enumerate(processes.gather(part)):
             if extracted is not None:
                 features[rank :: processes.size] = extracted
         arrays[name] = (features, np.asarray(split.labels, np.int64))
-    return _in_memory(arrays, batch_size, seed, processes)
+    (train_x, train_y), valid = arrays["train"], arrays["valid"]
+    return _in_memory([train_x], train_y, valid, batch_size, seed, processes)
 
 
 def of_images(
@@ -86,38 +99,86 @@ def of_images(
     seed: int,
     processes: Processes,
 ) -> TrainingData:
-    """Train on augmented images, validate on their deterministic view."""
+    """Train on augmented images, a new view of each in every epoch; validate on their deterministic view.
+
+    :raises ClassifierError: the batch size or the data set leaves a process with fewer than two images.
+    """
     train, valid = (splits[name] for name in TRAINING_SPLITS)
     local_batch_size = _local(batch_size, processes)
-    sampler = _sampler(len(train.paths), seed, processes)
-    train_loader = _loader(ImageDataset(train, train_transform), sampler, local_batch_size, processes)
-    valid_loader = _loader(
-        ImageDataset(valid, eval_transform), _share(len(valid.paths), processes), local_batch_size, processes
+    order = _EpochOrder(_sampler(len(train.paths), seed, processes), local_batch_size)
+    if min(len(order), local_batch_size) < 2:
+        raise ClassifierError(
+            f"A batch size of {batch_size} and {len(train.paths)} train images are too few for {processes.size} "
+            "process(es): each must have at least two images in a batch, or batch normalisation cannot learn."
+        )
+    train_images = AugmentedImages(train, train_transform, seed)
+    train_loader = _loader(train_images, order, local_batch_size, processes)
+    share = _share(len(valid.paths), processes)
+    valid_loader = _loader(ImageDataset(valid, eval_transform), share, local_batch_size, processes)
+
+    def train_batches(epoch: int, start: int) -> Iterable[Batch]:
+        order.epoch, order.start = epoch, start * local_batch_size
+        return train_loader
+
+    most = math.ceil(len(valid.paths) / processes.size)
+    return TrainingData(
+        train_batches,
+        lambda epoch: valid_loader,
+        steps=math.ceil(len(order) / local_batch_size),
+        validation_steps=math.ceil(most / local_batch_size),
     )
 
-    def train_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        sampler.set_epoch(epoch)
-        # Batch normalisation cannot learn from a batch of one.
-        yield from ((inputs, labels) for inputs, labels in train_loader if len(labels) > 1)
 
-    return TrainingData(train_batches, lambda epoch: valid_loader)
+class _EpochOrder:
+    """The keys of one process's images in an epoch: pairs of the epoch and the image's index.
+
+    Set the epoch, and how many images of it to leave out because they were trained on, before iterating.
+    """
+
+    def __init__(self, sampler: DistributedSampler, batch_size: int) -> None:
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.epoch = 1
+        self.start = 0
+
+    def __len__(self) -> int:
+        # Batch normalisation cannot learn from a batch of one, so a last one of that size is left out.
+        return len(self.sampler) - (1 if len(self.sampler) % self.batch_size == 1 else 0)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        self.sampler.set_epoch(self.epoch)
+        for index in list(self.sampler)[self.start : len(self)]:
+            yield self.epoch, index
 
 
 def _in_memory(
-    arrays: dict[str, tuple[np.ndarray, np.ndarray]], batch_size: int, seed: int, processes: Processes
+    views: list[np.ndarray],
+    labels: np.ndarray,
+    valid: tuple[np.ndarray, np.ndarray],
+    batch_size: int,
+    seed: int,
+    processes: Processes,
 ) -> TrainingData:
-    train_x, train_y = (torch.from_numpy(array).to(processes.device) for array in arrays["train"])
-    valid_x, valid_y = (torch.from_numpy(array).to(processes.device) for array in arrays["valid"])
+    train_x = [torch.from_numpy(view).to(processes.device) for view in views]
+    train_y = torch.from_numpy(labels).to(processes.device)
+    valid_x, valid_y = (torch.from_numpy(array).to(processes.device) for array in valid)
     sampler = _sampler(len(train_y), seed, processes)
     share = torch.tensor(_share(len(valid_y), processes), dtype=torch.int64, device=processes.device)
+    local_batch_size = _local(batch_size, processes)
 
-    def train_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def train_batches(epoch: int, start: int) -> Iterator[Batch]:
         sampler.set_epoch(epoch)
         order = torch.tensor(list(sampler), device=processes.device)
-        for indices in order.split(_local(batch_size, processes)):
-            yield train_x[indices], train_y[indices]
+        x = train_x[(epoch - 1) % len(train_x)]
+        for indices in order.split(local_batch_size)[start:]:
+            yield x[indices], train_y[indices]
 
-    return TrainingData(train_batches, lambda epoch: [(valid_x[share], valid_y[share])])
+    return TrainingData(
+        train_batches,
+        lambda epoch: [(valid_x[share], valid_y[share])],
+        steps=math.ceil(len(sampler) / local_batch_size),
+        validation_steps=1,
+    )
 
 
 def _local(batch_size: int, processes: Processes) -> int:
@@ -137,16 +198,21 @@ def _share(samples: int, processes: Processes) -> list[int]:
 
 
 def _loader(
-    dataset: ImageDataset, sampler: Iterable[int], batch_size: int, processes: Processes
-) -> DataLoader[tuple[Tensor, Tensor]]:
+    dataset: AugmentedImages | ImageDataset,
+    keys: Iterable[int] | _EpochOrder,
+    batch_size: int,
+    processes: Processes,
+) -> DataLoader[Batch]:
     # On a CPU the network is the bottleneck and loading processes would take its cores; on a GPU loading is.
     on_gpu = processes.device.type == "cuda"
     workers = min(os.cpu_count() or 1, 8) if on_gpu else 0
     return DataLoader(
         cast(Dataset, dataset),  # any object with a length and items will do
         batch_size=batch_size,
-        sampler=sampler,
+        sampler=cast(Iterable, keys),
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=on_gpu,
+        # Else every epoch would draw from the generator that mixes images and drops units.
+        generator=torch.Generator(),
     )

@@ -1,124 +1,167 @@
 """The training loop: epochs with early stopping, metrics per sample, and the best epoch kept."""
 
-import copy
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 import torch
+from checkpoint import Checkpoints, RandomStates, Stateful
+from diagnosis import Diagnosis
 from distributed import Processes
 from errors import ClassifierError
-from torch import Tensor, nn
+from history import Epoch, Metrics
+from interruption import EXIT_STATUS, watch_for_sigterm
+from progress import Progress, Total
+from recipe import Recipe
+from torch import nn
 from torch.nn import functional
-from torch.optim import Optimizer
 from training_data import TrainingData
 
-
-@dataclass(frozen=True)
-class Metrics:
-    """Mean cross-entropy per sample, and the share of samples whose most probable class is right."""
-
-    loss: float
-    accuracy: float
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch (numbered from 1) came to."""
-
-    number: int
-    train: Metrics
-    validation: Metrics
+# How often several processes ask each other whether one was told to end: asking makes a GPU wait.
+STEPS_BETWEEN_QUESTIONS = 5
 
 
 def fit(
     network: nn.Module,
-    optimizer: Optimizer,
+    recipe: Recipe,
     data: TrainingData,
     processes: Processes,
     *,
     epochs: int,
     patience: int,
-) -> tuple[list[Epoch], Epoch]:
+    checkpoints: Checkpoints | None = None,
+) -> tuple[Progress, Diagnosis]:
     """Train a network, which then has the weights of its best epoch: that with the lowest validation loss.
+
+    After every epoch the state is saved in the checkpoint, from which a later call goes on. On SIGTERM it is
+    saved in the middle of an epoch: a training that was ended and goes on comes to the same result, on a CPU
+    to the last bit.
 
     :param epochs: at most so many.
     :param patience: stop after so many epochs in a row without a lower validation loss.
-    :return: every epoch, and the best of them.
+    :return: every epoch, the best of them, and what was found to go wrong.
     :raises ClassifierError: a loss is not finite.
+    :raises SystemExit: SIGTERM came; the state is saved.
     """
     wrapped = processes.wrap(network)
-    history: list[Epoch] = []
-    best: Epoch | None = None
-    best_weights = network.state_dict()
-    for number in range(1, epochs + 1):
-        epoch = Epoch(
-            number,
-            _train(wrapped, optimizer, data.train(number), processes),
+    progress, diagnosis = Progress(processes), Diagnosis(processes.print)
+    parts: dict[str, Stateful] = {
+        "network": network,
+        "optimizer": recipe.optimizer,
+        "scheduler": recipe.scheduler,
+        "scaler": recipe.scaler,
+        "progress": progress,
+        "diagnosis": diagnosis,
+        "random": RandomStates(processes),
+    }
+    if checkpoints and checkpoints.restore(parts):
+        processes.print(f"Going on in epoch {progress.number} after {progress.steps} of {data.steps} steps.")
+    with watch_for_sigterm() as was_told_to_end:
+
+        def end_if_told(step: int) -> None:
+            """Save the state and end all processes if one of them was told to; the same step in each."""
+            if processes.size > 1 and step % STEPS_BETWEEN_QUESTIONS:
+                return
+            if processes.any_of(was_told_to_end()):
+                _leave(progress, parts, checkpoints, processes)
+
+        while progress.number <= epochs and progress.epochs_since_best < patience:
+            train_metrics = _train(wrapped, recipe, data, progress, diagnosis, processes, end_if_told)
+            processes.share_buffers(network)
             # Without the wrapper, which would wait for processes whose share of the batches is larger.
-            _validate(network, data.validation(number), processes),
-        )
-        _report(epoch, processes)
-        _check_finite(epoch)
-        history.append(epoch)
-        if best is None or epoch.validation.loss < best.validation.loss:
-            best = epoch
-            best_weights = copy.deepcopy(network.state_dict())
-        elif number - best.number >= patience:
-            processes.print(f"Stopped after epoch {number}: no lower validation loss in {patience} epochs.")
-            break
-    if best is None:
+            validation_metrics = _validate(network, recipe, data, progress.number, processes, end_if_told)
+            epoch = Epoch(
+                progress.number,
+                train_metrics,
+                validation_metrics,
+                progress.learning_rate,
+                progress.clock.seconds(),
+            )
+            _report(epoch, processes)
+            _check_finite(epoch)
+            progress.end_epoch(epoch, network)
+            assert progress.best is not None
+            _report_best(epoch.number, progress.best, processes)
+            diagnosis.see_epoch(progress.history, progress.best)
+            if checkpoints:
+                checkpoints.save(parts)
+            end_if_told(0)
+    if progress.best is None:
         raise ClassifierError(f"Nothing was trained in {epochs} epochs; set epochs to at least 1.")
-    network.load_state_dict(best_weights)
-    return history, best
+    if progress.epochs_since_best >= patience:
+        processes.print(
+            f"Stopped after epoch {len(progress.history)}: no lower validation loss in {patience} epochs."
+        )
+    network.load_state_dict(progress.best_weights)
+    return progress, diagnosis
 
 
 def _train(
-    network: nn.Module, optimizer: Optimizer, batches: Iterable[tuple[Tensor, Tensor]], processes: Processes
+    network: nn.Module,
+    recipe: Recipe,
+    data: TrainingData,
+    progress: Progress,
+    diagnosis: Diagnosis,
+    processes: Processes,
+    end_if_told: Callable[[int], None],
 ) -> Metrics:
+    """Take the steps of the epoch under way that are still to be taken."""
     network.train()
-    total = _Total(processes.device)
-    for inputs, labels in batches:
-        inputs, labels = inputs.to(processes.device), labels.to(processes.device)
-        logits = network(inputs)
-        loss = functional.cross_entropy(logits, labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        total.add(loss.detach() * len(labels), logits.detach(), labels)
-    return total.reduce(processes)
+    clock = progress.clock
+    clock.start()
+    for batch in data.train(progress.number, progress.steps):
+        inputs, labels = recipe.to_device(*batch, processes.device)
+        clock.lap("data")
+        loss, logits, labels = recipe.forward(network, inputs, labels)
+        clock.lap("forward")
+        progress.learning_rate = recipe.learning_rate
+        recipe.backward(loss)
+        clock.lap("backward")
+        progress.steps += 1
+        progress.total.add(loss.detach() * len(labels), logits.detach(), labels)
+        diagnosis.see_step(progress.number, progress.steps, loss.detach(), logits.shape[1], network)
+        end_if_told(progress.steps)
+        clock.start()
+    return progress.total.reduce(processes)
 
 
-def _validate(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], processes: Processes) -> Metrics:
+def _validate(
+    network: nn.Module,
+    recipe: Recipe,
+    data: TrainingData,
+    number: int,
+    processes: Processes,
+    end_if_told: Callable[[int], None],
+) -> Metrics:
     network.eval()
-    total = _Total(processes.device)
-    with torch.inference_mode():
-        for inputs, labels in batches:
-            inputs, labels = inputs.to(processes.device), labels.to(processes.device)
+    total = Total(processes.device)
+    batches = iter(data.validation(number))
+    # The same number of rounds in each process, so that all ask the same questions.
+    for step in range(data.validation_steps):
+        end_if_told(step)
+        batch = next(batches, None)
+        if batch is None:
+            continue
+        inputs, labels = recipe.to_device(*batch, processes.device)
+        with torch.inference_mode():
             logits = network(inputs)
             total.add(functional.cross_entropy(logits, labels, reduction="sum"), logits, labels)
     return total.reduce(processes)
 
 
-class _Total:
-    """Loss and right answers, summed on the device so that the GPU is not waited for in every batch.
-
-    Sums over samples, not means over batches: trials with different batch sizes must be comparable.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self.loss = torch.zeros((), device=device)
-        self.correct = torch.zeros((), device=device)
-        self.samples = 0
-
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        self.loss += loss
-        self.correct += (logits.argmax(1) == labels).sum()
-        self.samples += len(labels)
-
-    def reduce(self, processes: Processes) -> Metrics:
-        loss, correct, samples = processes.sum([float(self.loss), float(self.correct), float(self.samples)])
-        return Metrics(loss / max(samples, 1), correct / max(samples, 1))
+def _leave(
+    progress: Progress,
+    parts: Mapping[str, Stateful],
+    checkpoints: Checkpoints | None,
+    processes: Processes,
+) -> NoReturn:
+    where = f"Told to end by SIGTERM in epoch {progress.number} after {progress.steps} steps"
+    if checkpoints:
+        checkpoints.save(parts)
+        processes.print(f"{where}: the state is saved in {checkpoints.folder}.")
+    else:
+        processes.print(f"{where}: the job has no folder for checkpoints, so nothing is saved.")
+    raise SystemExit(EXIT_STATUS)
 
 
 def _report(epoch: Epoch, processes: Processes) -> None:
@@ -126,6 +169,12 @@ def _report(epoch: Epoch, processes: Processes) -> None:
     for name, metrics in (("train", epoch.train), ("validation", epoch.validation)):
         processes.print(f"epoch={epoch.number} {name}:loss={metrics.loss:.6f}")
         processes.print(f"epoch={epoch.number} {name}:accuracy={metrics.accuracy:.6f}")
+
+
+def _report_best(number: int, best: Epoch, processes: Processes) -> None:
+    # Tuning takes the last value for the trial's result, and those before it to decide whether to stop it early.
+    processes.print(f"epoch={number} best:validation_loss={best.validation.loss:.6f}")
+    processes.print(f"epoch={number} best:validation_accuracy={best.validation.accuracy:.6f}")
 
 
 def _check_finite(epoch: Epoch) -> None:

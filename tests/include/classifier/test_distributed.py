@@ -11,14 +11,16 @@ import pytest
 import train
 from errors import ClassifierError
 
-from tests.include.classifier.drawing import IMAGE_SIZE
+from tests.include.classifier.drawing import IMAGE_SIZE, write_images
 from tests.include.classifier.training import Trained
 
+JOB = Path(__file__).parent / "fine_tuning_job.py"
 
-def torchrun(arguments: list[str], processes: int, environment: dict[str, str]) -> str:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+
+def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Run Python, and return its exit status and what it printed."""
     job = subprocess.Popen(
-        [sys.executable, *launcher, train.__file__, *arguments],
+        [sys.executable, *command],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         text=True,
@@ -28,16 +30,20 @@ def torchrun(arguments: list[str], processes: int, environment: dict[str, str]) 
     finally:
         job.terminate()  # upon which torchrun ends its processes too; killed, it would leave them behind
         job.wait(30)
-    assert job.returncode == 0
-    return output
+    return job.returncode, output
+
+
+def torchrun(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    return run([*launcher, *command], environment)
 
 
 def test_two_processes_give_the_result_of_one(
     trained: Trained, dataset: Path, lite0_weights: Path, tmp_path: Path
 ) -> None:
-    output = torchrun(
-        [f"--image_size={IMAGE_SIZE}", "--batch_size=8", "--epochs=4"],
-        processes=2,
+    """The 39 images are filled up to 40 for two processes, so their last batch differs by one image."""
+    status, output = torchrun(
+        [train.__file__, f"--image_size={IMAGE_SIZE}", "--batch_size=8", "--epochs=4"],
         environment={
             "SM_CHANNEL_TRAINING": str(dataset),
             "SM_CHANNEL_PRETRAINED": str(lite0_weights),
@@ -46,10 +52,35 @@ def test_two_processes_give_the_result_of_one(
         },
     )
 
-    assert output.count("best:validation_loss=") == 1
+    assert status == 0
+    assert output.count("epoch=1 best:validation_loss=") == 1
     metrics = json.loads((tmp_path / "model" / "model.json").read_text())["metrics"]
     assert metrics["validation_loss"] == pytest.approx(trained.best.validation.loss, abs=0.02)
     assert metrics["validation_accuracy"] == trained.best.validation.accuracy
+
+
+def test_two_processes_that_are_ended_and_go_on_fine_tune_as_one(tmp_path: Path) -> None:
+    """Augmentation and order are the same, so that only the order of floating-point additions differs."""
+    data = write_images(tmp_path / "data", {"train": 12, "valid": 5})
+    (tmp_path / "checkpoints").mkdir()
+    path = {"PYTHONPATH": str(Path(train.__file__).parent)}
+    with_checkpoints = {**path, "SAGEMAKER_BASE_DIR": str(tmp_path)}
+    alone, pair = tmp_path / "alone.json", tmp_path / "pair.json"
+
+    assert run([str(JOB), str(data), str(alone)], path)[0] == 0
+    # Only the second process is told to end, and does not save itself.
+    status, output = torchrun([str(JOB), str(data), str(pair), "1", "3"], with_checkpoints)
+    assert status != 0
+    assert not pair.exists()
+    assert "Told to end by SIGTERM in epoch 2 after 5 steps: the state is saved in" in output
+    status, output = torchrun([str(JOB), str(data), str(pair)], with_checkpoints)
+
+    assert status == 0
+    assert "Going on in epoch 2 after 5 of 9 steps." in output
+    one, two = (json.loads(file.read_text()) for file in (alone, pair))
+    assert len(one) == len(two) == 3
+    for epoch_of_one, epoch_of_two in zip(one, two, strict=True):
+        assert epoch_of_two == pytest.approx(epoch_of_one, abs=1e-4)
 
 
 def test_hosts_that_would_train_alone_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

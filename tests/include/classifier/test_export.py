@@ -9,11 +9,15 @@ from pathlib import Path
 
 import export
 import model
-import onnx_model
+import numpy as np
+import onnx
+import onnx_copy
 import pytest
 import torch
+from errors import ClassifierError
+from predictor import Predictor
 
-from tests.include.classifier.drawing import CLASSES, IMAGE_SIZE
+from tests.include.classifier.drawing import CLASSES, IMAGE_SIZE, write_images
 from tests.include.classifier.training import Trained
 
 # What a state_dict of plain tensors is made of, in every PyTorch since 1.6.
@@ -25,7 +29,15 @@ GLOBALS = {
 }
 
 
-def save(folder: Path) -> Path:
+# The newest version of the file format that PyTorch 2.6 reads (kMaxSupportedFileFormatVersion).
+MAX_FORMAT_VERSION = 10
+
+# What ONNX Runtime 1.22 (May 2025) reads: the newest that AWS's containers of PyTorch 2.6 may hold.
+MAX_IR_VERSION = 10
+MAX_OPSET = 22
+
+
+def save(folder: Path, int8: export.Int8Options | None = None) -> Path:
     export.save(
         model.build("resnet18", 3, IMAGE_SIZE),
         folder,
@@ -34,6 +46,26 @@ def save(folder: Path) -> Path:
         classes=list(CLASSES),
         metrics={"validation_loss": 0.5},
         hyperparameters={"seed": 1},
+        int8=int8,
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def quantised(trained: Trained, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained model, saved anew with an 8-bit copy."""
+    classifier = model.build("efficientnet_lite0", len(CLASSES), IMAGE_SIZE)
+    classifier.load_state_dict(torch.load(trained.model / "model.pt", weights_only=True))
+    folder = tmp_path_factory.mktemp("quantised")
+    export.save(
+        classifier,
+        folder,
+        architecture="efficientnet_lite0",
+        image_size=IMAGE_SIZE,
+        classes=list(CLASSES),
+        metrics={},
+        hyperparameters={},
+        int8=export.Int8Options(max_accuracy_drop=0.1, images=dataset),
     )
     return folder
 
@@ -57,14 +89,26 @@ def test_the_description_says_how_to_prepare_images(trained: Trained) -> None:
     assert description["normalisation"] == {"mean": [0.5] * 3, "std": [0.5] * 3}
     assert description["metrics"]["validation_loss"] == trained.best.validation.loss
     assert description["hyperparameters"]["batch_size"] == 8
+    assert description["serve"] == "fp32"
 
 
 def test_the_weights_are_of_plain_tensors(trained: Trained) -> None:
     with zipfile.ZipFile(trained.model / "model.pt") as archive:
-        pickled = next(archive.read(name) for name in archive.namelist() if name.endswith("data.pkl"))
+        records = {Path(name).name: archive.read(name) for name in archive.namelist()}
 
-    used = {argument for opcode, argument, _ in pickletools.genops(pickled) if opcode.name == "GLOBAL"}
-    assert used <= GLOBALS
+    operations = [(opcode.name, argument) for opcode, argument, _ in pickletools.genops(records["data.pkl"])]
+    assert operations[0] == ("PROTO", 2)
+    assert {argument for name, argument in operations if name in ("GLOBAL", "STACK_GLOBAL")} <= GLOBALS
+    assert int(records["version"]) <= MAX_FORMAT_VERSION
+
+
+def test_an_older_onnx_runtime_can_read_the_copies(quantised: Path) -> None:
+    for name in ("model.onnx", "model.int8.onnx"):
+        file = onnx.load(quantised / name)
+
+        assert file.ir_version <= MAX_IR_VERSION
+        assert next(opset.version for opset in file.opset_import if not opset.domain) <= MAX_OPSET
+        assert {node.domain for node in file.graph.node} == {""}  # no operators of one runtime's own
 
 
 def test_the_weights_are_those_of_backbone_and_head(trained: Trained) -> None:
@@ -95,7 +139,7 @@ def test_the_package_of_lite0_is_saved_only_with_lite0(trained: Trained, tmp_pat
 def test_without_onnx_the_model_is_saved_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_model, "can_write", lambda: False)
+    monkeypatch.setattr(onnx_copy, "can_write", lambda: False)
 
     save(tmp_path)
 
@@ -106,11 +150,62 @@ def test_without_onnx_the_model_is_saved_all_the_same(
 def test_an_onnx_copy_that_answers_otherwise_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        onnx_model, "load", lambda path: lambda images: torch.ones(len(images), 3).numpy() * 9
-    )
+    monkeypatch.setattr(onnx_copy, "load", lambda path: lambda images: torch.ones(len(images), 3).numpy() * 9)
 
     save(tmp_path)
 
     assert not (tmp_path / "model.onnx").exists()
     assert "differs from PyTorch" in capsys.readouterr().out
+
+
+def test_an_accurate_eight_bit_copy_is_served(quantised: Path) -> None:
+    description = json.loads((quantised / "model.json").read_text())
+
+    assert description["serve"] == "int8"
+    assert description["validation_accuracy"]["int8"] >= description["validation_accuracy"]["fp32"] - 0.1
+    assert (quantised / "model.onnx").is_file()
+    assert Predictor(quantised).precision == "int8"
+
+
+def test_the_eight_bit_copy_answers_nearly_as_the_other(
+    quantised: Path, trained: Trained, photo: bytes
+) -> None:
+    int8, fp32 = Predictor(quantised), Predictor(trained.model)
+
+    answers = [model.probabilities([model.prepare(photo)]) for model in (int8, fp32)]
+    assert not np.array_equal(*answers)
+    np.testing.assert_allclose(*answers, atol=0.15)
+
+
+def test_an_eight_bit_copy_that_loses_too_much_is_not_kept(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out_of_reach = export.Int8Options(max_accuracy_drop=-1.1, images=dataset)  # better by more than all
+
+    save(tmp_path, out_of_reach)
+
+    description = json.loads((tmp_path / "model.json").read_text())
+    assert description["serve"] == "fp32"
+    assert set(description["validation_accuracy"]) == {"fp32", "int8"}
+    assert not (tmp_path / "model.int8.onnx").exists()
+    assert (
+        "The model is served in fp32: on 15 validation images int8 has an accuracy" in capsys.readouterr().out
+    )
+
+
+def test_without_onnx_there_is_no_eight_bit_copy(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(onnx_copy, "can_write", lambda: False)
+
+    save(tmp_path, export.Int8Options(max_accuracy_drop=0.1, images=dataset))
+
+    assert json.loads((tmp_path / "model.json").read_text())["serve"] == "fp32"
+    assert "The model is served in fp32: int8 needs model.onnx" in capsys.readouterr().out
+
+
+def test_images_of_other_classes_are_no_measure(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "other", {"train": 1, "valid": 1}, {"a": (9, 9, 9), "b": (99, 99, 99)})
+
+    with pytest.raises(ClassifierError, match="show other classes"):
+        save(tmp_path / "model", export.Int8Options(max_accuracy_drop=0.1, images=images))

@@ -4,15 +4,19 @@ from pathlib import Path
 
 import model
 import numpy as np
-import onnx_model
+import onnx_copy
 import pytest
-from data import EvalTransform, read_split
+from data import EvalTransform, ImageDataset, Split, read_split
 from extraction import FeatureExtractor, fastest_runtime
 from images import ImageError
 
 from tests.include.classifier.drawing import IMAGE_SIZE
 
 TRANSFORM = EvalTransform(IMAGE_SIZE, model.HALF)
+
+
+def images(dataset: Path, name: str) -> ImageDataset:
+    return ImageDataset(read_split(dataset / name), TRANSFORM)
 
 
 @pytest.fixture
@@ -23,30 +27,27 @@ def lite0(lite0_weights: Path) -> model.Classifier:
 
 
 def test_onnx_runtime_and_pytorch_agree(lite0: model.Classifier, dataset: Path) -> None:
-    paths = read_split(dataset / "train").paths
-
-    by_onnx = FeatureExtractor(lite0, IMAGE_SIZE, "onnxruntime").extract(paths, TRANSFORM, "train")
-    by_torch = FeatureExtractor(lite0, IMAGE_SIZE, "torch").extract(paths, TRANSFORM, "train")
+    by_onnx, by_torch = (
+        FeatureExtractor(lite0, IMAGE_SIZE, runtime).extract(images(dataset, "train"), range(39), "train")
+        for runtime in ("onnxruntime", "torch")
+    )
 
     assert by_onnx.shape == (39, 1280)
     np.testing.assert_allclose(by_onnx, by_torch, atol=1e-4)
 
 
 def test_features_are_in_the_order_of_the_images(lite0: model.Classifier, dataset: Path) -> None:
-    paths = read_split(dataset / "train").paths
-    extractor = FeatureExtractor(lite0, IMAGE_SIZE)
+    extractor, train = FeatureExtractor(lite0, IMAGE_SIZE), images(dataset, "train")
 
-    features = extractor.extract(paths, TRANSFORM, "train")
+    features = extractor.extract(train, range(39), "train")
 
-    np.testing.assert_allclose(features[-1:], extractor.extract(paths[-1:], TRANSFORM, "last"), atol=1e-4)
+    np.testing.assert_allclose(features[-1:], extractor.extract(train, [38], "last"), atol=1e-4)
 
 
 def test_progress_is_reported_with_rate_and_time_left(lite0: model.Classifier, dataset: Path) -> None:
     lines: list[str] = []
 
-    FeatureExtractor(lite0, IMAGE_SIZE).extract(
-        read_split(dataset / "test").paths, TRANSFORM, "test", lines.append
-    )
+    FeatureExtractor(lite0, IMAGE_SIZE).extract(images(dataset, "test"), range(12), "test", lines.append)
 
     assert lines[-1].startswith("test: 12 of 12 images, ")
     assert lines[-1].endswith(" images/s, 0 s left")
@@ -55,12 +56,14 @@ def test_progress_is_reported_with_rate_and_time_left(lite0: model.Classifier, d
 def test_an_image_that_cannot_be_read_is_named(lite0: model.Classifier, tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no image")
 
+    broken = ImageDataset(Split("train", ["Red"], [tmp_path / "broken.jpg"], [0]), TRANSFORM)
+
     with pytest.raises(ImageError, match=r"broken\.jpg"):
-        FeatureExtractor(lite0, IMAGE_SIZE).extract([tmp_path / "broken.jpg"], TRANSFORM, "train")
+        FeatureExtractor(lite0, IMAGE_SIZE).extract(broken, [0], "train")
 
 
 def test_pytorch_is_used_where_onnx_runtime_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_model, "can_write", lambda: False)
+    monkeypatch.setattr(onnx_copy, "can_write", lambda: False)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
 
     assert fastest_runtime() == "torch"

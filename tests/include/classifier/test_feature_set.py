@@ -18,6 +18,13 @@ def test_a_split_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert y.tolist() == [1, 0]
 
 
+def test_the_views_of_a_split_are_kept_apart(tmp_path: Path) -> None:
+    for view in (0, 1):
+        feature_set.write_split(tmp_path, "train", np.full((2, 3), view), [1, 0], view)
+
+    assert [feature_set.read_split(tmp_path, "train", view)[0][0, 0] for view in (0, 1)] == [0, 1]
+
+
 def test_a_missing_split_is_told(tmp_path: Path) -> None:
     with pytest.raises(ClassifierError, match=r"valid\.npz is missing"):
         feature_set.read_split(tmp_path, "valid")

@@ -30,6 +30,36 @@ def test_the_feature_set_says_what_it_was_made_of(features: Path) -> None:
     assert info.counts == {"train": 39, "valid": 15, "test": 12}
 
 
+@pytest.fixture(scope="module")
+def with_views(dataset: Path, lite0_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The feature set with two augmented views."""
+    folder = tmp_path_factory.mktemp("features")
+    write_features(dataset, lite0_weights, folder, "efficientnet_lite0", IMAGE_SIZE, augmented_views=2)
+    return folder
+
+
+def test_augmented_views_of_train_are_added(with_views: Path, features: Path) -> None:
+    views = [feature_set.read_split(with_views, "train", view) for view in range(3)]
+    plain = feature_set.read_split(features, "train")
+
+    assert feature_set.read_info(with_views).augmented_views == 2
+    assert feature_set.read_info(features).augmented_views == 0
+    np.testing.assert_array_equal(views[0][0], plain[0])
+    assert all(y.tolist() == plain[1].tolist() for _, y in views)
+    assert not np.allclose(views[0][0], views[1][0], atol=0.01)
+    assert not np.allclose(views[1][0], views[2][0], atol=0.01)
+    assert not (with_views / "valid.view1.npz").exists()
+
+
+def test_augmented_views_are_the_same_in_every_run(
+    with_views: Path, dataset: Path, lite0_weights: Path, tmp_path: Path
+) -> None:
+    write_features(dataset, lite0_weights, tmp_path, "efficientnet_lite0", IMAGE_SIZE, augmented_views=1)
+
+    first, again = (feature_set.read_split(folder, "train", 1)[0] for folder in (with_views, tmp_path))
+    np.testing.assert_array_equal(first, again)
+
+
 def test_data_without_a_test_split_is_refused(tmp_path: Path, lite0_weights: Path) -> None:
     with pytest.raises(ClassifierError, match="train split is missing"):
         write_features(tmp_path, lite0_weights, tmp_path / "features", "efficientnet_lite0", IMAGE_SIZE)

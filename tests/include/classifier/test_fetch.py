@@ -1,14 +1,21 @@
 """Images are fetched from the public internet and the project's own prefix, and from nowhere else."""
 
 import http.server
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import unquote
 
 import boto3
 import fetch
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from errors import RequestError
 from moto import mock_aws
 
@@ -119,6 +126,99 @@ def test_a_host_that_does_not_listen_is_told(site: str) -> None:
 def test_a_certificate_is_demanded(site: str) -> None:
     with pytest.raises(RequestError, match="cannot be reached"):
         fetch.from_url(site.replace("http:", "https:"))
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of the host photos.invalid, signed by itself, and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "photos.invalid")])
+    today = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(today - timedelta(days=1))
+        .not_valid_after(today + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("photos.invalid")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "certificate.pem"
+    path.write_bytes(
+        signed.public_bytes(Encoding.PEM)
+        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    return path
+
+
+@pytest.fixture
+def secure_port(certificate: Path) -> Iterator[int]:
+    """The port of the same web site by https."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("host", "trusted", "accepted"),
+    [
+        pytest.param("photos.invalid", True, True, id="good"),
+        pytest.param("photos.invalid", False, False, id="not trusted"),
+        pytest.param("others.invalid", True, False, id="of another host"),
+    ],
+)
+def test_the_certificate_must_be_that_of_the_host_in_the_address(
+    host: str,
+    trusted: bool,
+    accepted: bool,
+    certificate: Path,
+    secure_port: int,
+    site: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fetch, "_resolve", lambda *_: ["127.0.0.1"])
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    url = f"https://{host}:{secure_port}/photo.jpg"
+
+    if accepted:
+        assert fetch.from_url(url) == b"photo"
+    else:
+        with pytest.raises(RequestError, match="SSLCertVerificationError"):
+            fetch.from_url(url)
+
+
+def test_a_name_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "TOTAL_SECONDS", 0.2)
+    monkeypatch.setattr(fetch.socket, "getaddrinfo", lambda *_, **__: time.sleep(1) or [])
+    started = time.monotonic()
+
+    with pytest.raises(RequestError, match="is unknown"):
+        fetch.from_url("http://slow.invalid/")
+
+    assert time.monotonic() - started < 1
+
+
+def test_every_hop_counts_against_one_time_limit(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "TOTAL_SECONDS", 0.6)
+    started = time.monotonic()
+
+    with pytest.raises(RequestError, match="did not answer within"):
+        fetch.from_url(f"{site}/to/{site}/slow")
+
+    assert time.monotonic() - started < 2
+
+
+def test_a_name_that_turns_private_between_two_hops_is_refused(
+    site: str, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([["127.0.0.1"], ["10.0.0.1"]])
+    monkeypatch.setattr(fetch, "_resolve", lambda *_: next(answers))
+
+    with pytest.raises(RequestError, match="not on the public internet"):
+        fetch.from_url(f"http://rebinding.invalid:{port}/hops/1")
 
 
 def test_the_connection_goes_to_the_address_that_was_checked(

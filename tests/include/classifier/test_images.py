@@ -1,29 +1,16 @@
 """Images are decoded to upright 8-bit RGB, whatever their format, or refused with a sentence."""
 
-import struct
-import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from images import MAX_PIXELS, ImageError, open_image
 from PIL import Image
 
-from tests.include.classifier.drawing import draw, encode
+from tests.include.classifier.drawing import draw, encode, png_that_claims
 
 RED = (200, 40, 40)
-
-
-def png_that_claims(width: int, height: int) -> bytes:
-    """A small PNG whose header promises so many pixels."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        checksum = zlib.crc32(kind + content)
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = zlib.compress(bytes(1000))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
@@ -63,11 +50,44 @@ def test_sixteen_bit_grey_is_scaled_to_eight() -> None:
     assert open_image(encode(grey, "PNG")).getpixel((5, 5)) == (128, 128, 128)
 
 
-def test_the_exif_orientation_is_applied() -> None:
+@pytest.mark.parametrize(
+    ("orientation", "to_upright"),
+    [
+        (2, Image.Transpose.FLIP_LEFT_RIGHT),
+        (3, Image.Transpose.ROTATE_180),
+        (6, Image.Transpose.ROTATE_270),
+        (8, Image.Transpose.ROTATE_90),
+    ],
+)
+@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("WEBP", {"lossless": True})])
+def test_the_exif_orientation_is_applied(
+    kind: str, options: dict[str, Any], orientation: int, to_upright: Image.Transpose
+) -> None:
+    image, exif = draw(RED, size=(40, 20)), Image.Exif()
+    exif[0x0112] = orientation
+
+    opened = open_image(encode(image, kind, exif=exif, **options))
+    assert np.array_equal(opened, image.transpose(to_upright))
+
+
+@pytest.mark.parametrize(
+    ("short_side", "size"),
+    [
+        (None, (400, 600)),
+        (400, (400, 600)),
+        (399, (400, 600)),
+        (200, (200, 300)),
+        (50, (50, 75)),
+        (9, (50, 75)),
+    ],
+)
+def test_a_large_jpeg_is_decoded_no_larger_than_needed(short_side: int | None, size: tuple[int, int]) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
 
-    assert open_image(encode(draw(RED, size=(40, 20)), exif=exif)).size == (20, 40)
+    opened = open_image(encode(draw(RED, size=(600, 400)), exif=exif), short_side)
+    assert opened.size == size
+    assert np.asarray(opened).mean((0, 1)) == pytest.approx(RED, abs=12)
 
 
 def test_an_animation_gives_its_first_frame() -> None:

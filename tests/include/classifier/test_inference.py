@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import inference
+import numpy as np
 import pytest
+from PIL import Image
 
-from tests.include.classifier.drawing import CLASSES, draw, encode
+from tests.include.classifier.drawing import CLASSES, IMAGE_SIZE, draw, encode, png_that_claims
 from tests.include.classifier.training import Trained
 
 PHOTO = encode(draw(CLASSES["002.Green"], seed=7))
@@ -112,10 +114,60 @@ def test_a_bad_request_is_told_in_one_sentence(
     assert "Traceback" not in answer["error"]
 
 
-def test_the_endpoint_lives_on_after_bad_requests(endpoint: str) -> None:
-    post(endpoint, b"no image", "image/jpeg")
+def turned(image: Image.Image) -> bytes:
+    """A JPEG of which the EXIF data say that it is to be turned by a quarter."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encode(image, exif=exif)
 
-    assert post(endpoint, PHOTO, "image/jpeg")[0] == 200
+
+GREEN = draw(CLASSES["002.Green"], seed=7)
+UNUSUAL_IMAGES = [
+    pytest.param(encode(GREEN, "GIF", save_all=True, append_images=[draw((0, 0, 0))]), id="animated gif"),
+    pytest.param(encode(GREEN, "WEBP", save_all=True, append_images=[draw((0, 0, 0))]), id="animated webp"),
+    pytest.param(encode(Image.fromarray(np.full((80, 80), 40_000, np.uint16)), "PNG"), id="16 bits"),
+    pytest.param(encode(GREEN.convert("CMYK")), id="cmyk"),
+    pytest.param(encode(GREEN.convert("RGBA"), "PNG"), id="alpha"),
+    pytest.param(encode(GREEN.convert("LA"), "PNG"), id="grey with alpha"),
+    pytest.param(encode(GREEN.convert("P"), "PNG"), id="palette"),
+    pytest.param(encode(GREEN.convert("L")), id="grey"),
+    pytest.param(encode(GREEN.convert("1"), "PNG"), id="black and white"),
+    pytest.param(encode(GREEN, progressive=True), id="progressive"),
+    pytest.param(encode(GREEN.resize((2400, 2000))), id="large"),
+    pytest.param(encode(GREEN.resize((7, 5)), "PNG"), id="tiny"),
+    pytest.param(turned(GREEN), id="turned"),
+]
+
+
+@pytest.mark.parametrize("image", UNUSUAL_IMAGES)
+def test_an_unusual_image_is_answered(image: bytes, endpoint: str) -> None:
+    status, answer = post(endpoint, image, "image/jpeg")
+
+    assert status == 200
+    assert len(answer["predictions"]) == len(CLASSES)
+
+
+BAD_IMAGES = [
+    pytest.param(b"", "empty", id="nothing"),
+    pytest.param("a text, in UTF-8: ü".encode(), "is not a JPEG", id="text"),
+    pytest.param(encode(GREEN, "TIFF"), "is not a JPEG", id="another format"),
+    pytest.param(PHOTO[:1500], "truncated", id="half a jpeg"),
+    pytest.param(encode(GREEN, "PNG")[:9000], "truncated", id="half a png"),
+    pytest.param(png_that_claims(30_000, 30_000), "pixels", id="bomb"),
+    pytest.param(png_that_claims(7_000, 7_000), "truncated", id="a header without the pixels"),
+]
+
+
+@pytest.mark.parametrize(("image", "message"), BAD_IMAGES)
+def test_after_an_image_that_cannot_be_used_the_next_one_is_answered(
+    image: bytes, message: str, endpoint: str
+) -> None:
+    status, answer = post(endpoint, image, "image/png")
+    assert status == 400
+    assert message in answer["error"]
+
+    status, answer = post(endpoint, PHOTO, "image/jpeg")
+    assert (status, answer["predictions"][0]["label"]) == (200, "002.Green")
 
 
 class Context:
@@ -134,6 +186,32 @@ def test_a_failure_of_the_model_is_a_500_without_its_reason(
 
     assert context.code == 500
     assert "division" not in answer
+
+
+def test_a_batch_is_one_forward_pass(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = inference.model_fn(str(trained.model))
+    run, shapes = model._run, []
+    monkeypatch.setattr(model, "_run", lambda images: shapes.append(images.shape) or run(images))
+
+    answer, _ = inference.transform_fn(
+        model, json.dumps([in_json(PHOTO)] * 16), "application/json", "", Context()
+    )
+
+    assert len(json.loads(answer)) == 16
+    assert shapes == [(16, 3, IMAGE_SIZE, IMAGE_SIZE)]
+
+
+def test_the_images_of_a_batch_do_not_change_each_other(trained: Trained) -> None:
+    model = inference.model_fn(str(trained.model))
+    images = [encode(draw(colour, seed=9)) for colour in CLASSES.values()]
+
+    def ask(*batch: bytes) -> list[dict[str, float]]:
+        body = json.dumps([in_json(image) for image in batch])
+        answers = json.loads(inference.transform_fn(model, body, "application/json", "", Context())[0])
+        return [{p["label"]: p["probability"] for p in answer["predictions"]} for answer in answers]
+
+    for together, alone in zip(ask(*images), [ask(image)[0] for image in images], strict=True):
+        assert together == pytest.approx(alone, abs=1e-5)
 
 
 def test_a_model_without_a_version_says_so(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from images import open_image
+from data import EvalTransform, ImageDataset, read_split
+from model import HALF
+from PIL import Image
 from predictor import Predictor
 
+from tests.include.classifier.drawing import IMAGE_SIZE, draw, encode
 from tests.include.classifier.training import Trained
 
 
@@ -18,16 +21,35 @@ def without_onnx(trained: Trained, tmp_path: Path) -> Path:
 
 def test_onnx_runtime_and_pytorch_agree(trained: Trained, without_onnx: Path, photo: bytes) -> None:
     by_onnx, by_torch = Predictor(trained.model), Predictor(without_onnx)
-    prepared = [by_onnx.prepare(open_image(photo))]
+    prepared = [by_onnx.prepare(photo)]
 
     assert (by_onnx.runtime, by_torch.runtime) == ("onnxruntime", "torch")
     np.testing.assert_allclose(by_onnx.probabilities(prepared), by_torch.probabilities(prepared), atol=1e-4)
 
 
+def test_serving_sees_what_features_and_evaluation_see(trained: Trained, dataset: Path) -> None:
+    split = read_split(dataset / "valid")
+    model = Predictor(trained.model)
+
+    for path, (view, _) in zip(
+        split.paths, ImageDataset(split, EvalTransform(IMAGE_SIZE, HALF)), strict=False
+    ):
+        assert np.array_equal(model.prepare(path.read_bytes()), view)
+
+
+def test_an_image_is_seen_upright(trained: Trained) -> None:
+    model, exif = Predictor(trained.model), Image.Exif()
+    upright = draw((90, 120, 200), size=(60, 90))
+    exif[0x0112] = 6
+
+    turned = encode(upright.transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
+    assert np.array_equal(model.prepare(turned), model.prepare(encode(upright, "PNG")))
+
+
 def test_probabilities_add_up_to_one(trained: Trained, photo: bytes) -> None:
     model = Predictor(trained.model)
 
-    probabilities = model.probabilities([model.prepare(open_image(photo))] * 3)
+    probabilities = model.probabilities([model.prepare(photo)] * 3)
 
     assert probabilities.shape == (3, 3)
     assert probabilities.sum(axis=1) == pytest.approx(1)
@@ -36,6 +58,6 @@ def test_probabilities_add_up_to_one(trained: Trained, photo: bytes) -> None:
 def test_pytorch_answers_where_onnx_runtime_is_not_installed(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onnx_model.can_run", lambda: False)
+    monkeypatch.setattr("onnx_copy.can_run", lambda: False)
 
     assert Predictor(trained.model).runtime == "torch"

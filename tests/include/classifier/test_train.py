@@ -1,11 +1,20 @@
 """The training job trains on the channels it is given, reproducibly, and tells what is wrong with them."""
 
 import json
+import math
+import os
 import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
+import feature_set
+import numpy as np
 import pytest
 import torch
+import train
 from errors import ClassifierError
 from train import Channels, parse_hyperparameters
 
@@ -16,11 +25,15 @@ def test_a_head_learns_on_features(trained: Trained) -> None:
     assert trained.best.validation.accuracy > 0.9
 
 
-def test_the_history_has_every_epoch(trained: Trained) -> None:
-    history = json.loads((trained.output_data / "history.json").read_text())
+def history(job: Trained) -> list[dict[str, float]]:
+    return json.loads((job.output_data / "history.json").read_text())
 
-    assert [line["epoch"] for line in history] == list(range(1, len(history) + 1))
-    assert trained.best.validation.loss == min(line["validation_loss"] for line in history)
+
+def test_the_history_has_every_epoch(trained: Trained) -> None:
+    lines = history(trained)
+
+    assert [line["epoch"] for line in lines] == list(range(1, len(lines) + 1))
+    assert trained.best.validation.loss == min(line["validation_loss"] for line in lines)
 
 
 def test_the_same_seed_gives_the_same_result(
@@ -31,7 +44,7 @@ def test_the_same_seed_gives_the_same_result(
     assert again.best == trained.best
 
 
-def test_the_objective_is_printed_once(
+def test_the_objective_of_the_model_is_printed_last(
     run_training: RunTraining, features: Path, lite0_weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     best = run_training(features=features, pretrained=lite0_weights, epochs=1).best
@@ -72,6 +85,73 @@ def test_all_layers_are_trained_from_pretrained_weights(
     assert 0 < (after - before).abs().max() < 0.1  # trained, and not from scratch
 
 
+def test_the_last_block_is_trained_and_those_before_it_are_kept(
+    run_training: RunTraining, dataset: Path, lite0_weights: Path
+) -> None:
+    settings = {"train_layers": "last_1", "epochs": 1, "mixup": 0.2, "cutmix": 1.0}
+    job = run_training(training=dataset, pretrained=lite0_weights, **settings)
+
+    before = torch.load(lite0_weights / "efficientnet_lite0.pth", weights_only=True)
+    after = torch.load(job.model / "model.pt", weights_only=True)
+    changed = {
+        name for name, value in before.items() if not torch.equal(value, after.get(f"backbone.{name}", value))
+    }
+    assert "_conv_head.weight" in changed
+    assert all(name.startswith(("_conv_head.", "_bn1.")) for name in changed)
+
+
+def test_a_head_learns_on_augmented_views(
+    run_training: RunTraining, dataset: Path, features: Path, lite0_weights: Path, tmp_path: Path
+) -> None:
+    with_views = shutil.copytree(features, tmp_path / "features")
+    info = replace(feature_set.read_info(features), augmented_views=1)
+    info.write(with_views)
+    x, y = feature_set.read_split(features, "train")
+    feature_set.write_split(with_views, "train", np.zeros_like(x), y.tolist(), view=1)
+
+    job = run_training(features=with_views, pretrained=lite0_weights, epochs=2)
+
+    losses = [line["train_loss"] for line in history(job)]
+    assert losses[1] > math.log(3) > losses[0]  # the second epoch's view shows nothing
+
+
+def test_all_findings_of_the_diagnosis_are_written(trained: Trained) -> None:
+    assert json.loads((trained.output_data / "diagnosis.json").read_text()) == []
+
+
+def test_a_job_that_is_ended_and_started_again_ends_with_the_same_metrics(
+    run_training: RunTraining, dataset: Path, tmp_path: Path
+) -> None:
+    settings = {"architecture": "shufflenet_v2_x0_5", "train_layers": "all", "mixup": 0.2}
+    settings |= {"image_size": 32, "batch_size": 13, "epochs": 8, "patience": 8}
+    folders = {
+        "SM_CHANNEL_TRAINING": dataset,
+        "SM_MODEL_DIR": tmp_path,
+        "SM_OUTPUT_DATA_DIR": tmp_path / "output",
+    }
+    environment = {name: str(path) for name, path in {**folders, "SAGEMAKER_BASE_DIR": tmp_path}.items()}
+    environment = {**os.environ, **environment, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, train.__file__, *(f"--{name}={value}" for name, value in settings.items())]
+    (tmp_path / "checkpoints").mkdir()
+
+    job = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    assert job.stdout is not None
+    while "epoch=1 validation:loss" not in job.stdout.readline():
+        assert job.poll() is None
+    job.send_signal(signal.SIGTERM)
+    said, _ = job.communicate(timeout=100)
+    assert (job.returncode, "Told to end by SIGTERM" in said) == (143, True)
+    assert not (tmp_path / "model.json").exists()
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+
+    assert "Going on in epoch" in again.stdout
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the job has: sums in other parts differ in their last bits
+    best = run_training(training=dataset, **settings).best
+    torch.set_num_threads(threads)
+    assert json.loads((tmp_path / "model.json").read_text())["metrics"] == best.metrics
+
+
 def test_the_test_split_is_not_touched(run_training: RunTraining, dataset: Path, tmp_path: Path) -> None:
     without_test = shutil.copytree(dataset, tmp_path / "data", ignore=shutil.ignore_patterns("test"))
 
@@ -84,6 +164,10 @@ def test_the_test_split_is_not_touched(run_training: RunTraining, dataset: Path,
         (["training"], {}, "no pretrained channel"),
         (["pretrained"], {}, "neither a features nor a training channel"),
         (["features", "pretrained"], {"train_layers": "all"}, "no training channel"),
+        (["features", "pretrained"], {"train_layers": "last_1"}, "no training channel"),
+        (["training"], {"train_layers": "last_1"}, "no pretrained channel"),
+        (["training", "pretrained"], {"train_layers": "last_19"}, "the backbone has 18 blocks"),
+        (["features", "pretrained"], {"int8_max_accuracy_drop": 0.01}, "there is no training channel"),
         (["features", "pretrained"], {"image_size": 96}, "at 64 pixels, but"),
         (["features", "pretrained"], {"architecture": "resnet18"}, "made by efficientnet_lite0"),
     ],
@@ -119,7 +203,11 @@ def test_features_of_other_weights_are_told(
         (["--learning_rate", "high"], "invalid float value"),
         (["--learning_rate", "nan"], "learning_rate is nan"),
         (["--batch_size", "0"], "batch_size is 0"),
-        (["--train_layers", "some"], "invalid choice"),
+        (["--train_layers", "some"], "none of head, all and last_<n>"),
+        (["--train_layers", "last_0"], "none of head, all and last_<n>"),
+        (["--warmup_epochs", "-1"], "warmup_epochs is -1.0"),
+        (["--label_smoothing", "1"], "label_smoothing is 1.0"),
+        (["--amp", "yes"], "neither true nor false"),
         (["--momentum", "1"], "unrecognized arguments"),
     ],
 )

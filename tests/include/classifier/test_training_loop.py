@@ -1,14 +1,24 @@
 """The loop measures per sample, keeps the best epoch, stops early, and refuses a loss that is not finite."""
 
 import math
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
+from checkpoint import Checkpoints
+from diagnosis import Diagnosis
 from distributed import Processes
 from errors import ClassifierError
+from progress import Progress
+from recipe import for_fine_tuning, for_head
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import SGD
 from training_data import TrainingData
 from training_loop import fit
 
@@ -24,19 +34,27 @@ def points(samples: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 def in_batches(x: Tensor, y: Tensor, size: int) -> TrainingData:
     batches = list(zip(x.split(size), y.split(size), strict=True))
-    return TrainingData(lambda epoch: batches, lambda epoch: batches)
+    return TrainingData(
+        lambda epoch, start: batches[start:],
+        lambda epoch: batches,
+        steps=len(batches),
+        validation_steps=len(batches),
+    )
 
 
-def run(data: TrainingData, *, learning_rate: float = 0.1, epochs: int = 5, patience: int = 3):
+def run(
+    data: TrainingData, *, learning_rate: float = 0.02, epochs: int = 5, patience: int = 3
+) -> tuple[nn.Module, Progress, Diagnosis]:
     torch.manual_seed(0)
     network = nn.Linear(1, 2)
-    optimizer = SGD(network.parameters(), lr=learning_rate)
-    return network, fit(network, optimizer, data, ALONE, epochs=epochs, patience=patience)
+    recipe = for_head(network, learning_rate)
+    return network, *fit(network, recipe, data, ALONE, epochs=epochs, patience=patience)
 
 
 def test_the_loss_falls() -> None:
-    _, (history, best) = run(in_batches(*points(40), 8))
+    _, progress, _ = run(in_batches(*points(40), 8), learning_rate=0.1)
 
+    history, best = progress.history, progress.best
     assert len(history) == 5
     assert best.validation.loss < history[0].validation.loss
     assert best.validation.accuracy > 0.9
@@ -46,8 +64,8 @@ def test_validation_is_measured_per_sample_whatever_the_batches() -> None:
     x, y = points(10)
     losses = []
     for size in (3, 4, 10):  # in batches of 3 the last has a single sample
-        _, (history, _) = run(in_batches(x, y, size), learning_rate=1e-12, epochs=1)
-        losses.append(history[0].validation.loss)
+        _, progress, _ = run(in_batches(x, y, size), learning_rate=1e-12, epochs=1)
+        losses.append(progress.history[0].validation.loss)
 
     assert losses == pytest.approx([losses[-1]] * 3, rel=1e-6)
 
@@ -56,8 +74,8 @@ def test_the_training_loss_is_measured_per_sample_whatever_the_batches() -> None
     x, y = points(10)
     losses = []
     for size in (3, 10):
-        _, (history, _) = run(in_batches(x, y, size), learning_rate=1e-12, epochs=1)
-        losses.append(history[0].train.loss)
+        _, progress, _ = run(in_batches(x, y, size), learning_rate=1e-12, epochs=1)
+        losses.append(progress.history[0].train.loss)
 
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
@@ -65,21 +83,28 @@ def test_the_training_loss_is_measured_per_sample_whatever_the_batches() -> None
 def validating_worse_from(epoch_of_change: int) -> TrainingData:
     """Data whose validation labels are turned round from an epoch on."""
     x, y = points(40)
-    return TrainingData(lambda epoch: [(x, y)], lambda epoch: [(x, y if epoch < epoch_of_change else 1 - y)])
+    return TrainingData(
+        lambda epoch, start: [(x, y)][start:],
+        lambda epoch: [(x, y if epoch < epoch_of_change else 1 - y)],
+        steps=1,
+        validation_steps=1,
+    )
 
 
 def test_training_stops_when_the_validation_loss_no_longer_falls(capsys: pytest.CaptureFixture[str]) -> None:
-    _, (history, best) = run(validating_worse_from(4), epochs=20, patience=3)
+    _, progress, _ = run(validating_worse_from(4), epochs=20, patience=3)
 
-    assert (len(history), best.number) == (6, 3)
+    assert (len(progress.history), progress.best.number) == (6, 3)
     assert "Stopped after epoch 6" in capsys.readouterr().out
 
 
 def test_the_weights_of_the_best_epoch_are_kept() -> None:
-    network, (_, best) = run(validating_worse_from(4), epochs=20)
+    network, progress, _ = run(validating_worse_from(4), epochs=20)
     x, y = points(40)
 
-    assert functional.cross_entropy(network(x), y).item() == pytest.approx(best.validation.loss, rel=1e-6)
+    assert functional.cross_entropy(network(x), y).item() == pytest.approx(
+        progress.best.validation.loss, rel=1e-6
+    )
 
 
 def test_a_loss_that_is_not_finite_ends_the_training() -> None:
@@ -90,11 +115,145 @@ def test_a_loss_that_is_not_finite_ends_the_training() -> None:
 
 
 def test_every_metric_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    _, (history, _) = run(in_batches(*points(8), 8), epochs=1)
+    _, progress, _ = run(in_batches(*points(8), 8), epochs=1)
 
-    assert capsys.readouterr().out.splitlines() == [
+    history = progress.history
+    assert capsys.readouterr().out.splitlines()[:4] == [
         f"epoch=1 train:loss={history[0].train.loss:.6f}",
         f"epoch=1 train:accuracy={history[0].train.accuracy:.6f}",
         f"epoch=1 validation:loss={history[0].validation.loss:.6f}",
         f"epoch=1 validation:accuracy={history[0].validation.accuracy:.6f}",
     ]
+
+
+def test_the_best_epoch_so_far_is_printed_after_each_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    _, progress, _ = run(validating_worse_from(4), epochs=6, patience=6)
+
+    losses = [epoch.validation.loss for epoch in progress.history]
+    printed = re.findall(r"epoch=\d best:validation_loss=(\S+)", capsys.readouterr().out)
+    assert printed == [f"{min(losses[: number + 1]):.6f}" for number in range(6)]
+    assert losses[-1] > min(losses)
+
+
+def test_the_findings_are_those_of_the_diagnosis(capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, diagnosis = run(validating_worse_from(4), epochs=6, patience=6)
+
+    assert [finding["check"] for finding in diagnosis.findings] == ["overfitting"]
+    assert f"warning: {diagnosis.findings[0]['message']}" in capsys.readouterr().out
+
+
+def test_an_epoch_says_where_its_time_went() -> None:
+    def slow_batches(epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        time.sleep(0.1)
+        yield points(8)
+
+    _, progress, _ = run(TrainingData(slow_batches, lambda epoch: [points(8)], 1, 1), epochs=1)
+
+    seconds = progress.history[0].seconds
+    assert seconds.data >= 0.1
+    assert min(seconds.forward, seconds.backward, seconds.other) > 0
+    assert seconds.total == pytest.approx(seconds.data, abs=0.5)
+
+
+class Lost(Exception):
+    """The machine is gone without a word."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What ends a training, and when: before a step (from 0) of the second epoch, or in its validation."""
+
+    step: int | None
+    signal: bool = True
+
+    def strike(self) -> None:
+        if not self.signal:
+            raise Lost
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def four_images_a_step(ending: Ending | None) -> TrainingData:
+    """Batches of images, with what ends the training while they are read."""
+    images = torch.rand(16, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+    batches = list(zip(images.split(4), (torch.arange(16) % 3).split(4), strict=True))
+
+    def train(epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for step, batch in enumerate(batches[start:], start):
+            if ending and (epoch, step) == (2, ending.step):
+                ending.strike()
+            yield batch
+
+    def validation(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for number, batch in enumerate(batches):
+            if ending and (epoch, ending.step, number) == (2, None, 1):
+                ending.strike()
+            yield batch
+
+    return TrainingData(train, validation, steps=4, validation_steps=4)
+
+
+def train_with_chance(folder: Path | None, ending: Ending | None = None) -> tuple[nn.Module, Progress]:
+    """Train with dropout, mixed images and batch normalisation, which all keep a state of their own."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Dropout(0.5), nn.Linear(128, 3)
+    )
+    recipe = for_fine_tuning(
+        network, ALONE.device, learning_rate=0.1, steps=12, warmup_steps=4, mixup=0.5, cutmix=1.0, classes=3
+    )
+    checkpoints = Checkpoints(folder, {}, ALONE) if folder else None
+    data = four_images_a_step(ending)
+    return network, fit(network, recipe, data, ALONE, epochs=3, patience=3, checkpoints=checkpoints)[0]
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        pytest.param(Ending(0), id="SIGTERM in the first step of an epoch"),
+        pytest.param(Ending(2), id="SIGTERM in the middle of an epoch"),
+        pytest.param(Ending(3), id="SIGTERM in the last step of an epoch"),
+        pytest.param(Ending(None), id="SIGTERM during validation"),
+        pytest.param(Ending(2, signal=False), id="lost in the middle of an epoch"),
+    ],
+)
+def test_a_training_that_is_ended_and_goes_on_gives_the_same_bits(ending: Ending, tmp_path: Path) -> None:
+    reference, uninterrupted = train_with_chance(None)
+
+    with pytest.raises((SystemExit, Lost)):
+        train_with_chance(tmp_path, ending)
+    network, resumed = train_with_chance(tmp_path)
+
+    assert resumed.history == uninterrupted.history
+    assert resumed.best == uninterrupted.best
+    for name, weights in network.state_dict().items():
+        assert torch.equal(weights, reference.state_dict()[name]), name
+
+
+def test_sigterm_saves_the_step_it_came_in_and_ends_with_its_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        train_with_chance(tmp_path, Ending(2))
+
+    assert ended.value.code == 143
+    assert f"epoch 2 after 3 steps: the state is saved in {tmp_path}." in capsys.readouterr().out
+    train_with_chance(tmp_path)
+    assert "Going on in epoch 2 after 3 of 4 steps." in capsys.readouterr().out
+
+
+def test_sigterm_without_a_folder_for_checkpoints_says_that_nothing_is_saved(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        train_with_chance(None, Ending(2))
+
+    assert "the job has no folder for checkpoints, so nothing is saved." in capsys.readouterr().out
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
+    network, first = train_with_chance(tmp_path)
+
+    again, second = train_with_chance(tmp_path, Ending(0))  # which would end it
+
+    assert second.history == first.history
+    assert torch.equal(again[0].weight, network[0].weight)

@@ -10,7 +10,7 @@ from typing import Any
 class Trained:
     """A training that is done.
 
-    :param best: its best epoch, a training_loop.Epoch.
+    :param best: its best epoch, a history.Epoch.
     :param model: the folder that would become model.tar.gz.
     :param output_data: the folder with history.json.
     """

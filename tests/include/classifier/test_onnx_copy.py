@@ -4,7 +4,7 @@ from pathlib import Path
 
 import model
 import numpy as np
-import onnx_model
+import onnx_copy
 import pytest
 import torch
 
@@ -14,10 +14,10 @@ from tests.include.classifier.drawing import IMAGE_SIZE
 @pytest.mark.parametrize("images", [1, 5])
 def test_onnx_runtime_answers_as_pytorch(images: int, tmp_path: Path) -> None:
     classifier = model.build("resnet18", 3, IMAGE_SIZE).eval()
-    onnx_model.write(classifier, IMAGE_SIZE, tmp_path / "model.onnx")
+    onnx_copy.write(classifier, IMAGE_SIZE, tmp_path / "model.onnx")
     x = np.random.default_rng(0).normal(size=(images, 3, IMAGE_SIZE, IMAGE_SIZE)).astype(np.float32)
 
-    answer = onnx_model.load(tmp_path / "model.onnx")(x)
+    answer = onnx_copy.load(tmp_path / "model.onnx")(x)
 
     with torch.inference_mode():
         np.testing.assert_allclose(answer, classifier(torch.from_numpy(x)).numpy(), atol=1e-4)
@@ -26,5 +26,5 @@ def test_onnx_runtime_answers_as_pytorch(images: int, tmp_path: Path) -> None:
 def test_an_onnx_file_needs_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
-    assert not onnx_model.can_run()
-    assert not onnx_model.can_write()
+    assert not onnx_copy.can_run()
+    assert not onnx_copy.can_write()

@@ -1,0 +1,80 @@
+"""Fine-tunes a tiny network without batch normalisation, alone or under torchrun, as train.py does.
+
+Batch normalisation takes its statistics from each process's share of a batch (on a GPU they are synchronised),
+so on CPUs several processes can't give the very result of one with it.
+
+python fine_tuning_job.py <data set> <where to write the metrics> [rank] [step]
+With a rank and a step, the process of this rank sends itself SIGTERM after so many steps of the second epoch.
+The classifier's folder must be on PYTHONPATH.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import checkpoint
+import distributed
+import layers
+import torch
+import training_data
+from data import EvalTransform, TrainTransform, read_splits
+from model import HALF, Classifier
+from recipe import for_fine_tuning
+from torch import nn
+from training_data import Batch
+from training_loop import fit
+
+BATCH_SIZE, EPOCHS = 4, 3
+
+
+def main(data: Path, output: Path, rank: int, step: int) -> None:
+    with distributed.join() as processes:
+        splits = read_splits(data, training_data.TRAINING_SPLITS)
+        transforms = TrainTransform(16, HALF), EvalTransform(16, HALF)
+        batches = training_data.of_images(splits, *transforms, BATCH_SIZE, 0, processes)
+
+        def told_to_end(epoch: int, start: int) -> Iterator[Batch]:
+            for number, batch in enumerate(batches.train(epoch, start), start):
+                if (processes.rank, epoch, number) == (rank, 2, step):
+                    os.kill(os.getpid(), signal.SIGTERM)
+                yield batch
+
+        torch.manual_seed(0)
+        backbone = nn.Sequential(
+            nn.Conv2d(3, 8, 3),
+            nn.Conv2d(8, 8, 3),
+            nn.GroupNorm(2, 8),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        classifier = Classifier(backbone, "", dimensions=8, classes=3)
+        layers.freeze(classifier, "last_1")
+        recipe = for_fine_tuning(
+            classifier,
+            processes.device,
+            learning_rate=0.1,
+            steps=EPOCHS * batches.steps,
+            warmup_steps=batches.steps,
+            label_smoothing=0.1,
+            classes=3,
+        )
+        progress, _ = fit(
+            classifier,
+            recipe,
+            replace(batches, train=told_to_end),
+            processes,
+            epochs=EPOCHS,
+            patience=EPOCHS,
+            checkpoints=checkpoint.find({"processes": processes.size}, processes),
+        )
+        if processes.is_first:
+            output.write_text(json.dumps([epoch.metrics for epoch in progress.history]))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *(int(value) for value in (sys.argv[3:] or (-1, -1))))
