@@ -13,7 +13,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -29,11 +28,18 @@ def main() -> int:
     listener = _listen(arguments.host, arguments.port)
     if listener is None:
         return 1
-    # Not an Event: the handler runs in the thread that waits, and would wait for ever for the Event's lock.
-    stop: SimpleQueue[int] = SimpleQueue()
+    # Not an Event or a queue: a signal that comes just before the wait for one begins is noticed only after it.
+    stop, wake = socket.socketpair()
+    wake.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno())
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _: stop.put(received))
-    with listener, _working_directory(arguments.state_dir, arguments.port) as (state_dir, bin_dir):
+        signal.signal(number, lambda *_: None)
+    with (
+        stop,
+        wake,
+        listener,
+        _working_directory(arguments.state_dir, arguments.port) as (state_dir, bin_dir),
+    ):
         _serve(listener, stop, host=arguments.host, port=arguments.port, state_dir=state_dir, bin_dir=bin_dir)
     return 0
 
@@ -79,7 +85,7 @@ def _working_directory(state_dir: Path, port: int) -> Iterator[tuple[Path, Path]
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _serve(listener: socket.socket, stop: SimpleQueue[int], **settings: Any) -> None:
+def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> None:
     # Read when moto is imported; without it, attaching AWS's own policies to a role fails.
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
     from include.local_aws.config import Config
@@ -92,6 +98,7 @@ def _serve(listener: socket.socket, stop: SimpleQueue[int], **settings: Any) -> 
     from werkzeug.serving import make_server
 
     from include.local_aws.awslambda import LambdaService
+    from include.local_aws.cloudwatch import CloudWatch
     from include.local_aws.gateway import Gateway, Service
     from include.local_aws.processes import ChildProcesses
     from include.local_aws.sagemaker import SageMaker
@@ -100,7 +107,11 @@ def _serve(listener: socket.socket, stop: SimpleQueue[int], **settings: Any) -> 
         disable_nagle_algorithm = True  # else each answer on a kept connection waits 40 ms for an ACK
 
     children = ChildProcesses()
-    services: list[Service] = [SageMaker(config, children), LambdaService(config, children)]
+    services: list[Service] = [
+        SageMaker(config, children),
+        LambdaService(config, children),
+        CloudWatch(config),
+    ]
     server = make_server(
         config.host,
         config.port,
@@ -111,7 +122,7 @@ def _serve(listener: socket.socket, stop: SimpleQueue[int], **settings: Any) -> 
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"local AWS is ready at http://{config.host}:{config.port}", flush=True)
-    stop.get()
+    stop.recv(1)
     for service in services:
         service.close()
     children.stop_all()

@@ -43,7 +43,7 @@ class ExecutionEnvironment:
         self.function = function
         self.alive = True
         """False once no further event can be given to it."""
-        self._provisioned = provisioned
+        self.provisioned = provisioned
         self._config = config
         self._children = children
         self._mark = uuid.uuid4().hex
@@ -88,7 +88,7 @@ class ExecutionEnvironment:
         failed, body, _ = self._receive(INIT_SECONDS, request_id=str(uuid.uuid4()))
         if failed:
             self._init_error = body
-        if not self._provisioned:
+        if not self.provisioned:
             self._init_milliseconds = (time.monotonic() - started) * 1000
 
     def invoke(self, event: bytes, *, request_id: str, function_arn: str) -> Outcome:
@@ -152,7 +152,7 @@ class ExecutionEnvironment:
             "AWS_LAMBDA_FUNCTION_VERSION": function.version,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
             "AWS_LAMBDA_INITIALIZATION_TYPE": (
-                "provisioned-concurrency" if self._provisioned else "on-demand"
+                "provisioned-concurrency" if self.provisioned else "on-demand"
             ),
             "AWS_LAMBDA_LOG_GROUP_NAME": self._log.group,
             "AWS_LAMBDA_LOG_STREAM_NAME": self._log.stream,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from include.local_aws.awslambda.execution_environment import ExecutionEnvironment
-from include.local_aws.awslambda.moto_functions import Function, find_function
+from include.local_aws.awslambda.moto_functions import Function, find_function, reserved_concurrency
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.processes import ChildProcesses
@@ -71,6 +71,7 @@ class Fleet:
         self._lock = threading.Lock()
         self._slots: list[_Slot] = []
         self._provisioned: dict[Target, ProvisionedConcurrency] = {}
+        self._in_flight: Counter[tuple[str, str]] = Counter()
         self._closed = threading.Event()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
         self._keeper.start()
@@ -79,18 +80,23 @@ class Fleet:
     def environment(self, function: Function, qualifier: str | None) -> Iterator[ExecutionEnvironment]:
         """An environment for one event: provisioned if one is idle, else a warm one, else a new one.
 
-        :raises AwsError: TooManyRequestsException when all are busy
+        :raises AwsError: TooManyRequestsException when all are busy, or what is reserved for the function is
         """
-        slot, is_new = self._take(function, qualifier)
-        try:
-            if is_new:
-                slot.environment.start()
-            yield slot.environment
-        except BaseException:
-            slot.environment.alive = False
-            raise
-        finally:
-            self._give_back(slot)
+        with self._admitted(function):
+            slot, is_new = self._take(function, qualifier)
+            try:
+                if is_new:
+                    slot.environment.start()
+                yield slot.environment
+            except BaseException:
+                slot.environment.alive = False
+                raise
+            finally:
+                self._give_back(slot)
+
+    def in_flight(self, region: str, name: str) -> int:
+        """How many events of a function, of all its versions, are being answered."""
+        return self._in_flight[region, name]
 
     def provision(self, target: Target, count: int) -> ProvisionedConcurrency:
         """Have ``count`` environments kept ready for a target; they start in the background.
@@ -130,6 +136,21 @@ class Fleet:
             slots, self._slots = self._slots, []
         for slot in slots:
             slot.environment.end()
+
+    @contextmanager
+    def _admitted(self, function: Function) -> Iterator[None]:
+        """Count an event as one of its function's while it is answered."""
+        key = function.region, function.name
+        limit = reserved_concurrency(*key)
+        with self._lock:
+            if limit is not None and self._in_flight[key] >= limit:
+                raise _too_many("ReservedFunctionConcurrentInvocationLimitExceeded")
+            self._in_flight[key] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_flight[key] -= 1
 
     def _take(self, function: Function, qualifier: str | None) -> tuple[_Slot, bool]:
         """A slot for one event, and whether its environment has yet to be started."""
@@ -177,7 +198,7 @@ class Fleet:
     def _remove_longest_idle(self) -> _Slot:
         idle = [slot for slot in self._slots if slot.target is None and slot.state == "idle"]
         if not idle:
-            raise AwsError("TooManyRequestsException", "Rate Exceeded.", 429)
+            raise _too_many("ConcurrentInvocationLimitExceeded")
         slot = min(idle, key=lambda slot: slot.idle_since)
         self._slots.remove(slot)
         return slot
@@ -244,6 +265,10 @@ class Fleet:
             return False
         kept[target] += 1
         return kept[target] <= item.requested
+
+
+def _too_many(reason: str) -> AwsError:
+    return AwsError("TooManyRequestsException", "Rate Exceeded.", 429, Reason=reason, Type="User")
 
 
 def _current(region: str, name: str, qualifier: str) -> Function | None:

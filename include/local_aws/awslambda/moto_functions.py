@@ -2,6 +2,7 @@
 
 import copy
 import random
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,10 @@ from moto.awslambda.models import LambdaAlias, LambdaFunction, LambdaStorage, la
 
 from include.local_aws.config import ACCOUNT_ID
 from include.local_aws.errors import AwsError
+
+_configuration_by_moto = LambdaFunction.get_configuration
+_update_code_by_moto = LambdaFunction.update_function_code
+_update_configuration_by_moto = LambdaFunction.update_configuration
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,15 @@ def find_function(region: str, name: str, qualifier: str | None = None) -> Funct
     )
 
 
+def reserved_concurrency(region: str, name: str) -> int | None:
+    """How many calls of a function may run at once; None where nothing is reserved."""
+    try:
+        reserved = lambda_backends[ACCOUNT_ID][region].get_function(name).reserved_concurrency
+    except UnknownFunctionException:
+        return None
+    return None if reserved is None else int(reserved)
+
+
 def draw_qualifier(region: str, name: str, qualifier: str | None) -> str | None:
     """The version that an alias with weights sends this call to; without weights, the qualifier itself."""
     if qualifier is None:
@@ -94,6 +108,52 @@ def aliases_of_version(region: str, name: str, version: str) -> list[str]:
     return [alias.name for alias in aliases if version in (alias.function_version, *_weights(alias))]
 
 
+def keep_updates_in_progress(seconds: float) -> None:
+    """Have an update of code or configuration be in progress for a while: moto's are successful at once."""
+
+    def update_code(function: LambdaFunction, updated_spec: dict[str, Any]) -> dict[str, Any]:
+        if not updated_spec.get("DryRun"):
+            _begin_update(function, seconds)
+        return _update_code_by_moto(function, updated_spec)
+
+    def update_configuration(function: LambdaFunction, config_updates: dict[str, Any]) -> dict[str, Any]:
+        _begin_update(function, seconds)
+        return _update_configuration_by_moto(function, config_updates)
+
+    LambdaFunction.update_function_code = update_code  # type: ignore[method-assign, assignment]
+    LambdaFunction.update_configuration = update_configuration  # type: ignore[method-assign, assignment]
+    LambdaFunction.get_configuration = _configuration  # type: ignore[method-assign, assignment]
+
+
+def is_being_updated(region: str, name: str) -> bool:
+    """Whether an update of a function is in progress; not of one that does not exist."""
+    try:
+        return _is_being_updated(lambda_backends[ACCOUNT_ID][region].get_function(name))
+    except UnknownFunctionException:
+        return False
+
+
+def _begin_update(function: LambdaFunction, seconds: float) -> None:
+    function.__dict__["updating_until"] = time.monotonic() + seconds
+
+
+def _is_being_updated(function: LambdaFunction) -> bool:
+    # A published version is a copy that never changes.
+    is_latest = str(function.version) == "$LATEST"
+    return is_latest and time.monotonic() < function.__dict__.get("updating_until", 0.0)
+
+
+def _configuration(function: LambdaFunction, on_create: bool = False) -> dict[str, Any]:
+    configuration = _configuration_by_moto(function, on_create)
+    if "LastUpdateStatus" in configuration and _is_being_updated(function):
+        configuration |= {
+            "LastUpdateStatus": "InProgress",
+            "LastUpdateStatusReason": "The function is being updated.",
+            "LastUpdateStatusReasonCode": "Creating",
+        }
+    return configuration
+
+
 def publish_versions_as_aws_does() -> None:
     """Replace moto's publishing of versions, which errs in two ways.
 
@@ -122,4 +182,4 @@ def _publish_version(storage: LambdaStorage, name_or_arn: str, description: str 
 def _content(function: LambdaFunction) -> dict[str, Any]:
     """What makes a version differ from another: code and configuration, not how or when it was published."""
     beside = {"Description", "FunctionArn", "LastModified", "LastUpdateStatus", "Version"}
-    return {key: value for key, value in function.get_configuration().items() if key not in beside}
+    return {key: value for key, value in _configuration_by_moto(function).items() if key not in beside}

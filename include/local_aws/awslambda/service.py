@@ -1,4 +1,4 @@
-"""Answers what moto's Lambda can't: Invoke and provisioned concurrency; all other requests stay moto's."""
+"""Answers what moto's Lambda can't: Invoke, provisioned concurrency and URLs; the rest stays moto's."""
 
 import base64
 import json
@@ -11,13 +11,18 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
+from include.local_aws.awslambda import function_urls, url_requests
 from include.local_aws.awslambda.execution_environment import MAX_PAYLOAD_BYTES, Outcome
 from include.local_aws.awslambda.fleet import Fleet, ProvisionedConcurrency, Target
+from include.local_aws.awslambda.function_metrics import FunctionMetrics
+from include.local_aws.awslambda.function_urls import FunctionUrls
 from include.local_aws.awslambda.moto_functions import (
     aliases_of_version,
     draw_qualifier,
     find_function,
     function_arn,
+    is_being_updated,
+    keep_updates_in_progress,
     publish_versions_as_aws_does,
 )
 from include.local_aws.config import Config
@@ -25,7 +30,11 @@ from include.local_aws.errors import AwsError
 from include.local_aws.processes import ChildProcesses
 
 _INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations/?")
-_DELETE = re.compile(r"/2015-03-31/functions/([^/]+)/?")
+_FUNCTION_PATH = re.compile(r"/2015-03-31/functions/([^/]+)/?")
+_ALIAS = re.compile(r"/2015-03-31/functions/([^/]+)/aliases/([^/]+)")
+_UPDATE = re.compile(r"/2015-03-31/functions/([^/]+)/(code|configuration|versions)/?")
+_URL = re.compile(r"/2021-10-31/functions/([^/]+)/url/?")
+_URLS = re.compile(r"/2021-10-31/functions/([^/]+)/urls/?")
 _PROVISIONED = re.compile(r"/2019-09-30/functions/([^/]+)/provisioned-concurrency/?")
 _FUNCTION = re.compile(r"(?:(?:arn:[\w-]+:lambda:[\w-]+:)?\d{12}:function:)?([\w-]+)(?::(\$LATEST|[\w-]+))?")
 _REGION = re.compile(r"Credential=[^/]+/\d+/([\w-]+)/")
@@ -40,25 +49,50 @@ class LambdaService:
     def __init__(self, config: Config, children: ChildProcesses) -> None:
         self._config = config
         publish_versions_as_aws_does()
+        keep_updates_in_progress(config.function_update_seconds)
         self._fleet = Fleet(config, children)
+        self._metrics = FunctionMetrics(config)
+        self._urls = FunctionUrls()
 
     def respond(self, request: Request) -> Response | None:
-        """Answer Invoke and the four operations of provisioned concurrency; guard versions that aliases use.
+        """Answer what is not moto's; guard versions that aliases use and functions that are being updated.
 
         :raises AwsError: as AWS would
         """
+        if request.path.startswith(function_urls.PATH):
+            return self._answer_url(request)
         if request.method == "POST" and (match := _INVOKE.fullmatch(request.path)):
             return self._invoke(request, *self._target(request, match[1]))
-        if request.method == "DELETE" and (match := _DELETE.fullmatch(request.path)):
-            _check_version_is_free(*self._target(request, match[1]))
-            return None  # moto deletes it
         if match := _PROVISIONED.fullmatch(request.path):
             return self._provisioned_concurrency(request, *self._target(request, match[1]))
+        if match := _URL.fullmatch(request.path):
+            return self._function_url(request, *self._target(request, match[1]))
+        if match := _URLS.fullmatch(request.path):
+            region, name, _ = self._target(request, match[1])
+            find_function(region, name)
+            found = [url.described(self._config.url) for url in self._urls.of_function(region, name)]
+            return _json({"FunctionUrlConfigs": found})
+        self._guard(request)
         return None
 
+    def _guard(self, request: Request) -> None:
+        """Refuse what moto would do and AWS would not, and see what moto is about to delete."""
+        if request.method in ("PUT", "POST") and (match := _UPDATE.fullmatch(request.path)):
+            region, name, _ = self._target(request, match[1])
+            _check_not_being_updated(region, name)
+        if request.method == "DELETE" and (match := _FUNCTION_PATH.fullmatch(request.path)):
+            region, name, version = self._target(request, match[1])
+            _check_version_is_free(region, name, version)
+            if version is None:
+                self._urls.forget(region, name)
+        if request.method == "DELETE" and (match := _ALIAS.fullmatch(request.path)):
+            region, name, _ = self._target(request, match[1])
+            self._urls.forget(region, name, match[2])
+
     def close(self) -> None:
-        """End every execution environment."""
+        """End every execution environment, and stop counting."""
         self._fleet.close()
+        self._metrics.close()
 
     def _target(self, request: Request, function: str) -> tuple[str, str, str | None]:
         """Region, name and qualifier, of which name and qualifier may come as one or in an ARN."""
@@ -101,9 +135,49 @@ class LambdaService:
         """The outcome, and the version that ran."""
         function = find_function(region, name, draw_qualifier(region, name, qualifier))
         arn = function_arn(region, name, qualifier)
-        with self._fleet.environment(function, qualifier) as environment:
-            outcome = environment.invoke(event, request_id=request_id, function_arn=arn)
+        try:
+            with self._fleet.environment(function, qualifier) as environment:
+                concurrent = self._fleet.in_flight(region, name)
+                started = time.monotonic()
+                outcome = environment.invoke(event, request_id=request_id, function_arn=arn)
+                seconds = time.monotonic() - started
+        except AwsError as error:
+            if error.code == "TooManyRequestsException":
+                self._metrics.throttled(name, qualifier)
+            raise
+        is_provisioned_for = qualifier in self._fleet.provisioned(region, name)
+        self._metrics.ran(
+            name,
+            qualifier,
+            seconds=seconds,
+            failed=outcome.failed,
+            concurrent=concurrent,
+            provisioned=environment.provisioned,
+            spilled_over=is_provisioned_for and not environment.provisioned,
+        )
         return outcome, function.version
+
+    def _function_url(self, request: Request, region: str, name: str, qualifier: str | None) -> Response:
+        find_function(region, name, qualifier)
+        members = json.loads(request.get_data() or b"{}")
+        if request.method == "POST":
+            url = self._urls.create(region, name, qualifier, members)
+            return _json(url.described(self._config.url), 201)
+        url = self._urls.get(region, name, qualifier)
+        if request.method == "DELETE":
+            self._urls.delete(url)
+            return Response(status=204)
+        if request.method == "PUT":
+            url = self._urls.update(url, members)
+        return _json(url.described(self._config.url))
+
+    def _answer_url(self, request: Request) -> Response:
+        url = self._urls.by_path(request.path)
+        if url is None or not url_requests.is_allowed(url, request):
+            return _json({"Message": "Forbidden"}, 403)
+        event = url_requests.event(url, request)
+        outcome, _ = self._run(url.region, url.name, url.qualifier, event, str(uuid.uuid4()))
+        return url_requests.response(outcome.payload, failed=outcome.failed)
 
     def _run_unattended(self, *call: Any) -> None:
         try:
@@ -145,6 +219,16 @@ class LambdaService:
                 404,
             )
         return _json(_described(found))
+
+
+def _check_not_being_updated(region: str, name: str) -> None:
+    if is_being_updated(region, name):
+        raise AwsError(
+            "ResourceConflictException",
+            "The operation cannot be performed at this time. An update is in progress for resource: "
+            f"{function_arn(region, name)}",
+            409,
+        )
 
 
 def _check_version_is_free(region: str, name: str, version: str | None) -> None:

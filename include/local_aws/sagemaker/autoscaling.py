@@ -13,6 +13,7 @@ from include.local_aws.errors import AwsError
 from include.local_aws.sagemaker.documents import Document
 from include.local_aws.sagemaker.hosting import Endpoints
 from include.local_aws.sagemaker.invocations import Invocations
+from include.local_aws.sagemaker.scaling_activities import DIMENSION, NAMESPACE, ScalingActivities
 
 _CHECKS_PER_WINDOW = 12
 _MINUTE_SECONDS = 60.0
@@ -20,7 +21,6 @@ _DEFAULT_COOLDOWN_SECONDS = 300.0
 _SCALE_IN_BELOW = 0.9
 """AWS's own alarm for scaling in lies at 90 % of the target, so that it does not flutter."""
 _METRIC = "SageMakerVariantInvocationsPerInstance"
-_DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 _log = logging.getLogger(__name__)
 
 
@@ -31,6 +31,8 @@ class _History:
     known_since: float = field(default_factory=time.monotonic)
     scaled_out: float = -math.inf
     scaled_in: float = -math.inf
+    pending: tuple[Document, int] | None = None
+    """The activity that the endpoint has not fulfilled yet, and the number of instances it is about."""
 
 
 class Autoscaling:
@@ -46,6 +48,7 @@ class Autoscaling:
         self._endpoints = endpoints
         self._invocations = invocations
         self._histories: dict[str, _History] = {}
+        self.activities = ScalingActivities()
         self._closing = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -65,7 +68,7 @@ class Autoscaling:
         targets = [
             target
             for page in client.get_paginator("describe_scalable_targets").paginate(
-                ServiceNamespace="sagemaker", ScalableDimension=_DIMENSION
+                ServiceNamespace=NAMESPACE, ScalableDimension=DIMENSION
             )
             for target in page["ScalableTargets"]
         ]
@@ -73,7 +76,7 @@ class Autoscaling:
         self._histories = {name: past for name, past in self._histories.items() if name in known}
         for target in targets:
             policies = client.describe_scaling_policies(
-                ServiceNamespace="sagemaker", ResourceId=target["ResourceId"]
+                ServiceNamespace=NAMESPACE, ResourceId=target["ResourceId"]
             )["ScalingPolicies"]
             self._scale(target, [_tracking(policy) for policy in policies if _tracking(policy)])
 
@@ -82,16 +85,21 @@ class Autoscaling:
         _, endpoint, _, name = target["ResourceId"].split("/")
         history = self._histories.setdefault(target["ResourceId"], _History())
         for variant in self._endpoints.variants(endpoint):
-            if variant["VariantName"] != name or not policies:
+            if variant["VariantName"] != name:
+                continue
+            self._end_activity(history, variant)
+            if not policies:
                 continue
             count = variant["CurrentInstanceCount"]
-            invocations = self._invocations.count(endpoint, name, self._window)
+            per_minute = (
+                self._invocations.count(endpoint, name, self._window) * _MINUTE_SECONDS / self._window
+            )
             now = time.monotonic()
             wanted = max(
                 wanted_instances(
                     policy,
                     count=count,
-                    per_minute=invocations * _MINUTE_SECONDS / self._window,
+                    per_minute=per_minute,
                     window=self._window,
                     since_known=now - history.known_since,
                     since_out=now - history.scaled_out,
@@ -109,6 +117,31 @@ class Autoscaling:
                 continue
             _log.info("Scaling %s of %s from %d to %d", name, endpoint, count, wanted)
             self._endpoints.set_capacity(endpoint, name, wanted)
+            limits = f"{target['MinCapacity']} to {target['MaxCapacity']}"
+            cause = (
+                f"{count} instances had {per_minute:g} invocations a minute; {limits} instances are allowed."
+            )
+            history.pending = self.activities.begin(target["ResourceId"], wanted, cause), wanted
+
+    def _end_activity(self, history: _History, variant: Document) -> None:
+        """Record how the last change ended, now that the endpoint is no longer being changed."""
+        if history.pending is None:
+            return
+        (activity, wanted), history.pending = history.pending, None
+        count, now = variant["CurrentInstanceCount"], time.monotonic()
+        # A cooldown begins when the change is complete, not when it is asked for.
+        if history.scaled_out > history.scaled_in:
+            history.scaled_out = now
+        else:
+            history.scaled_in = now
+        if count == wanted:
+            message = (
+                f"Successfully set desired instance count to {count}. "
+                "Change successfully fulfilled by sagemaker."
+            )
+            self.activities.end(activity, "Successful", message)
+        else:
+            self.activities.end(activity, "Failed", f"The endpoint is left with {count} instances.")
 
 
 def wanted_instances(

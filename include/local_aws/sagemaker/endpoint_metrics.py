@@ -1,60 +1,49 @@
-"""CloudWatch metrics of invocations, put in batches by a thread of their own so that no answer waits."""
-
-import datetime
-import logging
-import queue
-import threading
-from typing import Any
-
-from botocore.exceptions import BotoCoreError, ClientError
+"""An endpoint's invocations in CloudWatch, under the names that AWS gives them."""
 
 from include.local_aws.config import Config
-
-_BATCH_SECONDS = 1.0
-_DATA_PER_CALL = 500  # CloudWatch takes 1,000 at most
-_log = logging.getLogger(__name__)
+from include.local_aws.metric_buffer import MetricBuffer
 
 
 class EndpointMetrics:
-    """Invocations, ModelLatency (microseconds) and errors by endpoint and variant, in AWS/SageMaker."""
+    """Invocations, errors and latencies in AWS/SageMaker.
+
+    By endpoint and variant; and by endpoint, variant and endpoint configuration, by which an alarm can look
+    at the new fleet of a deployment alone.
+    """
 
     def __init__(self, config: Config) -> None:
-        self._client = config.client("cloudwatch")
-        self._data: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._closing = threading.Event()
-        threading.Thread(target=self._send, daemon=True).start()
+        self._buffer = MetricBuffer(config, "AWS/SageMaker")
 
-    def put(self, endpoint: str, variant: str, status: int, seconds: float) -> None:
-        """Count one invocation; status 0 stands for no answer."""
-        now = datetime.datetime.now(datetime.UTC)
-        for name, value, unit in (
-            ("Invocations", 1.0, "Count"),
-            ("ModelLatency", seconds * 1e6, "Microseconds"),
-            ("Invocation4XXErrors", float(400 <= status < 500), "Count"),
-            ("Invocation5XXErrors", float(status == 0 or status >= 500), "Count"),
-        ):
-            self._data.put(
-                {
-                    "MetricName": name,
-                    "Value": value,
-                    "Unit": unit,
-                    "Timestamp": now,
-                    "Dimensions": [
-                        {"Name": "EndpointName", "Value": endpoint},
-                        {"Name": "VariantName", "Value": variant},
-                    ],
-                }
-            )
+    def put(
+        self,
+        *,
+        endpoint: str,
+        variant: str,
+        endpoint_config: str,
+        instances: int,
+        status: int,
+        model_seconds: float,
+        overhead_seconds: float,
+    ) -> None:
+        """Count one invocation.
+
+        :param instances: those of the variant
+        :param status: what the model answered with; 0 stands for no answer
+        :param model_seconds: what the model's process took
+        :param overhead_seconds: what passed beside that until the answer
+        """
+        by_variant = {"EndpointName": endpoint, "VariantName": variant}
+        for dimensions in (by_variant, by_variant | {"EndpointConfigName": endpoint_config}):
+            for name, value, unit in (
+                ("Invocations", 1.0, "Count"),
+                ("InvocationsPerInstance", 1.0 / max(instances, 1), "Count"),
+                ("Invocation4XXErrors", float(400 <= status < 500), "Count"),
+                ("Invocation5XXErrors", float(status == 0 or status >= 500), "Count"),
+                ("ModelLatency", model_seconds * 1e6, "Microseconds"),
+                ("OverheadLatency", overhead_seconds * 1e6, "Microseconds"),
+            ):
+                self._buffer.add(name, value, unit, dimensions)
 
     def close(self) -> None:
         """Stop sending."""
-        self._closing.set()
-
-    def _send(self) -> None:
-        while not self._closing.wait(_BATCH_SECONDS):
-            while not self._data.empty():
-                batch = [self._data.get() for _ in range(min(self._data.qsize(), _DATA_PER_CALL))]
-                try:
-                    self._client.put_metric_data(Namespace="AWS/SageMaker", MetricData=batch)
-                except (BotoCoreError, ClientError) as error:
-                    _log.warning("%d metric values were lost: %s", len(batch), error)
+        self._buffer.close()

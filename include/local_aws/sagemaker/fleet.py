@@ -50,6 +50,10 @@ class Instance:
     port: int
     in_flight: int = 0
 
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self.process.poll() is None
+
 
 @dataclass(eq=False)
 class Variant:
@@ -71,7 +75,8 @@ class Variant:
 class Fleet:
     """All serving processes of one deployment of an endpoint."""
 
-    def __init__(self, config: Config, children: ChildProcesses, endpoint: str) -> None:
+    def __init__(self, config: Config, children: ChildProcesses, endpoint: str, endpoint_config: str) -> None:
+        self.endpoint_config = endpoint_config
         self._config = config
         self._children = children
         self._endpoint = endpoint
@@ -104,6 +109,18 @@ class Fleet:
         """
         for variant in self.variants.values():
             self._check(variant, variant.instances)
+
+    def is_alive(self) -> bool:
+        """Whether each variant has a process that runs."""
+        return not self._dead_variants()
+
+    def check_alive(self) -> None:
+        """Check that each variant still has a process that runs.
+
+        :raises Unhealthy: when the last one of a variant has ended
+        """
+        for name in self._dead_variants():
+            raise _no_ping(name)
 
     def resize(self, name: str, count: int) -> None:
         """Start or end processes of a variant until there are count.
@@ -152,7 +169,9 @@ class Fleet:
                 raise FleetEnded
             variant = self.variants[name]
             variant.turn += 1
-            instance = variant.instances[variant.turn % len(variant.instances)]
+            # As a load balancer does: one that has ended is left out while there is another.
+            alive = [each for each in variant.instances if each.is_alive()] or variant.instances
+            instance = alive[variant.turn % len(alive)]
             instance.in_flight += 1
         try:
             yield instance
@@ -209,12 +228,16 @@ class Fleet:
         deadline = time.monotonic() + self._config.ping_timeout_seconds
         for instance in instances:
             while not self._answers(instance):
-                if instance.process.poll() is not None or time.monotonic() > deadline:
-                    raise Unhealthy(
-                        f"The primary container for production variant {variant.name} did not pass the ping "
-                        "health check. Please check CloudWatch logs for this endpoint."
-                    )
+                if not instance.is_alive() or time.monotonic() > deadline:
+                    raise _no_ping(variant.name)
                 time.sleep(_PING_POLL_SECONDS)
+
+    def _dead_variants(self) -> list[str]:
+        return [
+            variant.name
+            for variant in self.variants.values()
+            if not any(instance.is_alive() for instance in variant.instances)
+        ]
 
     def _answers(self, instance: Instance) -> bool:
         try:
@@ -235,3 +258,10 @@ class Fleet:
                         lambda instance: self._children.stop(instance.process, _END_GRACE_SECONDS), instances
                     )
                 )
+
+
+def _no_ping(variant: str) -> Unhealthy:
+    return Unhealthy(
+        f"The primary container for production variant {variant} did not pass the ping health check. "
+        "Please check CloudWatch logs for this endpoint."
+    )

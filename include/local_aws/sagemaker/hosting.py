@@ -1,53 +1,58 @@
-"""Models, endpoint configurations and endpoints: the operations, and each endpoint's deployments."""
+"""Endpoints: the operations, and what each endpoint serves from."""
 
 import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.processes import ChildProcesses
+from include.local_aws.sagemaker.deployment import AlarmsRaised, Deployment, check_alarms_exist
 from include.local_aws.sagemaker.documents import (
     ENDPOINT,
     ENDPOINT_CONFIG,
-    MODEL,
     Document,
     Documents,
-    Kind,
     Operation,
 )
 from include.local_aws.sagemaker.fleet import Fleet, Unhealthy
+from include.local_aws.sagemaker.hosted_models import HostedModels
+from include.local_aws.sagemaker.traffic import Traffic
+from include.local_aws.sagemaker.traffic_shifting import Plan, plan
+from include.local_aws.sagemaker.update_faults import Fault, UpdateFaults
 
-_IN_PROGRESS = ("Creating", "Updating", "Deleting")
+_IN_PROGRESS = ("Creating", "Updating", "RollingBack", "Deleting")
+_FAILURES = (Unhealthy, AlarmsRaised, AwsError, BotoCoreError, ClientError, OSError)
 _log = logging.getLogger(__name__)
 
 
 class Endpoints:
     """All endpoints of this server and what they serve from."""
 
-    def __init__(self, config: Config, children: ChildProcesses, documents: Documents) -> None:
+    def __init__(
+        self, config: Config, children: ChildProcesses, documents: Documents, models: HostedModels
+    ) -> None:
         self._config = config
+        self._models = models
         self._children = children
         self._documents = documents
         self._lock = threading.RLock()
-        self._fleets: dict[str, Fleet] = {}
+        self._traffic: dict[str, Traffic] = {}
+        self.faults = UpdateFaults()
         self.operations: dict[str, Operation] = {
-            "CreateModel": self._create_model,
-            "CreateEndpointConfig": self._create_config,
             "CreateEndpoint": self._create,
             "UpdateEndpoint": self._update,
             "UpdateEndpointWeightsAndCapacities": self._update_weights_and_capacities,
-            "DeleteModel": lambda request: self._forget(MODEL, request),
-            "DeleteEndpointConfig": lambda request: self._forget(ENDPOINT_CONFIG, request),
             "DeleteEndpoint": self._delete,
         }
 
-    def fleet(self, name: str) -> Fleet | None:
-        """Return the processes that serve an endpoint now."""
-        return self._fleets.get(name)
+    def fleet(self, name: str, variant: str | None) -> Fleet | None:
+        """Return the fleet for a request to an endpoint, which may name a variant; None if there is none."""
+        traffic = self._traffic.get(name)
+        return None if traffic is None else traffic.choose(variant)
 
     def variants(self, name: str) -> list[Document]:
         """Return an endpoint's production variants as Describe shows them, unless it is being changed."""
@@ -65,41 +70,21 @@ class Endpoints:
         change = {"VariantName": variant, "DesiredInstanceCount": count}
         self._update_weights_and_capacities({"EndpointName": name, "DesiredWeightsAndCapacities": [change]})
 
-    def _create_model(self, request: Document) -> Document:
-        containers = (
-            [request["PrimaryContainer"]] if "PrimaryContainer" in request else request.get("Containers", [])
-        )
-        if len(containers) != 1 or not containers[0].keys() & {"ModelDataUrl", "ModelPackageName"}:
-            raise AwsError(
-                "ValidationException",
-                "Local AWS serves a model of one container with ModelDataUrl or ModelPackageName.",
-            )
-        return {"ModelArn": self._documents.create(MODEL, request)["ModelArn"]}
-
-    def _create_config(self, request: Document) -> Document:
-        for variant in request["ProductionVariants"]:
-            if "ServerlessConfig" in variant or "ModelName" not in variant:
-                raise AwsError(
-                    "ValidationException",
-                    f"Variant {variant['VariantName']}: local AWS serves a ModelName on instances only.",
-                )
-            self._documents.get(MODEL, variant["ModelName"])
-        return {"EndpointConfigArn": self._documents.create(ENDPOINT_CONFIG, request)["EndpointConfigArn"]}
-
-    def _forget(self, kind: Kind, request: Document) -> Document:
-        self._documents.delete(kind, request[kind.name_member])
-        return {}
-
     def _create(self, request: Document) -> Document:
         config = self._documents.get(ENDPOINT_CONFIG, request["EndpointConfigName"])
         variants = [_as_configured(variant) for variant in config["ProductionVariants"]]
-        endpoint = self._documents.create(ENDPOINT, request, EndpointStatus="Creating")
-        self._in_background(self._deploy, endpoint, config, variants)
+        deployment = request.get("DeploymentConfig")
+        plan(deployment or {}, variants)
+        endpoint = self._documents.create(
+            ENDPOINT, request, EndpointStatus="Creating", LastDeploymentConfig=deployment
+        )
+        self._in_background(self._deploy_first, endpoint, config, variants)
         return {"EndpointArn": endpoint["EndpointArn"]}
 
     def _update(self, request: Document) -> Document:
+        name = request["EndpointName"]
         with self._lock:
-            endpoint = self._changeable(request["EndpointName"])
+            endpoint = self._changeable(name, "InService", "UpdateRollbackFailed")
             config = self._documents.get(ENDPOINT_CONFIG, request["EndpointConfigName"])
             variants = [_as_configured(variant) for variant in config["ProductionVariants"]]
             if request.get("RetainAllVariantProperties"):
@@ -108,58 +93,106 @@ class Endpoints:
                     for item in request.get("ExcludeRetainedVariantProperties", [])
                 }
                 _retain(variants, endpoint["ProductionVariants"], excluded)
-            self._documents.update(endpoint, EndpointStatus="Updating")
-        self._in_background(self._deploy, endpoint, config, variants)
+            deployment = request.get("DeploymentConfig")
+            if deployment is None and request.get("RetainDeploymentConfig"):
+                deployment = endpoint.get("LastDeploymentConfig")
+            planned = plan(deployment or {}, variants)
+            check_alarms_exist(self._config, planned.alarms)
+            self._documents.update(
+                endpoint, EndpointStatus="Updating", FailureReason=None, LastDeploymentConfig=deployment
+            )
+        self._in_background(self._deploy, endpoint, config, variants, planned, self.faults.take(name))
         return {"EndpointArn": endpoint["EndpointArn"]}
 
-    def _deploy(self, endpoint: Document, config: Document, variants: list[Document]) -> None:
-        """Start a new fleet; swap it in when all of it is healthy, else leave the old one in service."""
-        name = endpoint["EndpointName"]
-        fleet = Fleet(self._config, self._children, name)
-        models = {variant["VariantName"]: variant["ModelName"] for variant in config["ProductionVariants"]}
+    def _deploy_first(self, endpoint: Document, config: Document, variants: list[Document]) -> None:
+        """Start the fleet of a new endpoint; one that does not come up fails the endpoint."""
+        fleet = self._new_fleet(endpoint, config)
         try:
-            for variant in variants:
-                fleet.add(
-                    variant["VariantName"],
-                    self._container(models[variant["VariantName"]]),
-                    variant["DesiredWeight"],
-                    variant["DesiredInstanceCount"],
-                )
-            fleet.check()
-        except (Unhealthy, AwsError, ClientError, OSError) as error:
+            self._start(fleet, config, variants)
+        except _FAILURES as error:
             fleet.end()
-            status = "InService" if name in self._fleets else "Failed"
-            self._documents.update(endpoint, EndpointStatus=status, FailureReason=str(error))
+            self._documents.update(endpoint, EndpointStatus="Failed", FailureReason=str(error))
+            return
+        self._traffic[endpoint["EndpointName"]] = Traffic(fleet)
+        self._documents.update(
+            endpoint, ProductionVariants=variants, EndpointStatus="InService", FailureReason=None
+        )
+
+    def _deploy(
+        self,
+        endpoint: Document,
+        config: Document,
+        variants: list[Document],
+        planned: Plan,
+        fault: Fault | None,
+    ) -> None:
+        """Start a new fleet and shift the traffic to it; what goes wrong leaves all to the old one."""
+        traffic = self._traffic[endpoint["EndpointName"]]
+        fleet = self._new_fleet(endpoint, config)
+        new = {"EndpointConfigName": config["EndpointConfigName"], "ProductionVariants": variants}
+        deployment = Deployment(self._config, self._documents, endpoint, new, planned)
+        try:
+            self._start(fleet, config, variants)
+            if fault is None:
+                deployment.shift(traffic, fleet)
+        except _FAILURES as error:
+            self._roll_back(endpoint, traffic, fleet, str(error))
+            return
+        if fault is not None:
+            self._fail(endpoint, traffic, fleet, fault)
             return
         with self._lock:
-            old = self._fleets.get(name)
-            self._fleets[name] = fleet
+            old = traffic.settle(fleet)
             self._documents.update(
-                endpoint,
-                EndpointConfigName=config["EndpointConfigName"],
-                ProductionVariants=variants,
-                FailureReason=None,
-                EndpointStatus="InService",
+                endpoint, **new, PendingDeploymentSummary=None, FailureReason=None, EndpointStatus="InService"
             )
-        if old is not None:
-            old.end()
+        for each in old:
+            each.end()
 
-    def _container(self, model: str) -> Document:
-        document = self._documents.get(MODEL, model)
-        container: Document = document.get("PrimaryContainer") or document["Containers"][0]
-        if "ModelDataUrl" in container:
-            return container
-        package = self._config.client("sagemaker").describe_model_package(
-            ModelPackageName=container["ModelPackageName"]
+    def _roll_back(self, endpoint: Document, traffic: Traffic, fleet: Fleet, reason: str) -> None:
+        """Give all traffic back to the fleets from before, end the new one, and say why."""
+        traffic.withdraw(fleet)
+        self._documents.update(
+            endpoint, EndpointStatus="RollingBack", PendingDeploymentSummary=None, FailureReason=reason
         )
-        [packaged, *_] = package["InferenceSpecification"]["Containers"]
-        environment = packaged.get("Environment", {}) | container.get("Environment", {})
-        return {**packaged, "Environment": environment}
+        fleet.end()
+        # Two fleets are what a rollback that failed has left; it takes an update that succeeds to change that.
+        status = "InService" if len(traffic.fleets) == 1 else "UpdateRollbackFailed"
+        self._documents.update(endpoint, EndpointStatus=status)
+
+    def _fail(self, endpoint: Document, traffic: Traffic, fleet: Fleet, fault: Fault) -> None:
+        """Leave an endpoint as a failure that was asked for leaves it."""
+        if fault.mixes_fleets:
+            traffic.shift(fleet, 0.5)
+            self._documents.update(endpoint, EndpointStatus="RollingBack")
+        else:
+            fleet.end()
+        self._documents.update(
+            endpoint, EndpointStatus=fault.status, PendingDeploymentSummary=None, FailureReason=fault.reason
+        )
+
+    def _new_fleet(self, endpoint: Document, config: Document) -> Fleet:
+        return Fleet(self._config, self._children, endpoint["EndpointName"], config["EndpointConfigName"])
+
+    def _start(self, fleet: Fleet, config: Document, variants: list[Document]) -> None:
+        """Start a fleet's processes and wait until all of them are healthy.
+
+        :raises Unhealthy: when one is not
+        """
+        models = {variant["VariantName"]: variant["ModelName"] for variant in config["ProductionVariants"]}
+        for variant in variants:
+            fleet.add(
+                variant["VariantName"],
+                self._models.container(models[variant["VariantName"]]),
+                variant["DesiredWeight"],
+                variant["DesiredInstanceCount"],
+            )
+        fleet.check()
 
     def _update_weights_and_capacities(self, request: Document) -> Document:
         with self._lock:
-            endpoint = self._changeable(request["EndpointName"])
-            fleet = self._fleets[request["EndpointName"]]
+            endpoint = self._changeable(request["EndpointName"], "InService")
+            [fleet] = self._traffic[request["EndpointName"]].fleets
             variants = {v["VariantName"]: dict(v) for v in endpoint["ProductionVariants"]}
             sizes = {}
             for change in request["DesiredWeightsAndCapacities"]:
@@ -209,12 +242,13 @@ class Endpoints:
         with self._lock:
             endpoint = self._idle(request["EndpointName"])
             self._documents.update(endpoint, EndpointStatus="Deleting")
-            fleet = self._fleets.pop(request["EndpointName"], None)
-        self._in_background(self._end, endpoint, fleet)
+            traffic = self._traffic.pop(request["EndpointName"], None)
+            self.faults.forget(request["EndpointName"])
+        self._in_background(self._end, endpoint, traffic)
         return {}
 
-    def _end(self, endpoint: Document, fleet: Fleet | None) -> None:
-        if fleet is not None:
+    def _end(self, endpoint: Document, traffic: Traffic | None) -> None:
+        for fleet in traffic.fleets if traffic else ():
             fleet.end()
         self._documents.delete(ENDPOINT, endpoint["EndpointName"])
 
@@ -226,9 +260,9 @@ class Endpoints:
             )
         return endpoint
 
-    def _changeable(self, name: str) -> Document:
+    def _changeable(self, name: str, *statuses: str) -> Document:
         endpoint = self._idle(name)
-        if endpoint["EndpointStatus"] != "InService":
+        if endpoint["EndpointStatus"] not in statuses:
             raise AwsError(
                 "ValidationException",
                 f'Cannot update endpoint "{endpoint["EndpointArn"]}" in status {endpoint["EndpointStatus"]}; '
@@ -244,7 +278,7 @@ class Endpoints:
                 if self._children.closed:
                     return
                 _log.exception("Changing endpoint %s failed", endpoint["EndpointName"])
-                status = "InService" if endpoint["EndpointName"] in self._fleets else "Failed"
+                status = "InService" if endpoint["EndpointName"] in self._traffic else "Failed"
                 self._documents.update(endpoint, EndpointStatus=status, FailureReason=str(error))
 
         threading.Thread(target=run, daemon=True).start()

@@ -15,6 +15,7 @@ from include.local_aws.sagemaker.hosting import Endpoints
 
 _REMEMBERED_SECONDS = 900.0
 _MESSAGE_CHARACTERS = 500
+_TARGET_VARIANT = "X-Amzn-SageMaker-Target-Variant"
 _CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
 
@@ -39,17 +40,18 @@ class Invocations:
         :raises AwsError: when it serves nothing (ValidationError), or the model answers with an error or not
             at all (ModelError)
         """
+        arrived = time.perf_counter()
         while True:
-            fleet = self._endpoints.fleet(endpoint)
+            fleet = self._endpoints.fleet(endpoint, request.headers.get(_TARGET_VARIANT))
             if fleet is None:
                 raise AwsError("ValidationError", f"Endpoint {endpoint} of account {ACCOUNT_ID} not found.")
             try:
-                return self._forward(fleet, endpoint, request)
+                return self._forward(fleet, endpoint, request, arrived)
             except FleetEnded:
                 continue  # an update has swapped the fleets since
 
-    def _forward(self, fleet: Fleet, endpoint: str, request: Request) -> Response:
-        variant = fleet.choose(request.headers.get("X-Amzn-SageMaker-Target-Variant"))
+    def _forward(self, fleet: Fleet, endpoint: str, request: Request, arrived: float) -> Response:
+        variant = fleet.choose(request.headers.get(_TARGET_VARIANT))
         headers = {"Content-Type": request.content_type or "application/octet-stream"}
         for name in ("Accept", _CUSTOM_ATTRIBUTES):
             if name in request.headers:
@@ -62,7 +64,16 @@ class Invocations:
                 status, body = answer.status, answer.data
             except urllib3.exceptions.HTTPError as error:
                 status, body = 0, f"The model gave no answer: {error}".encode()
-            self._metrics.put(endpoint, variant, status, time.perf_counter() - started)
+            answered = time.perf_counter()
+            self._metrics.put(
+                endpoint=endpoint,
+                variant=variant,
+                endpoint_config=fleet.endpoint_config,
+                instances=len(fleet.variants[variant].instances),
+                status=status,
+                model_seconds=answered - started,
+                overhead_seconds=started - arrived,
+            )
         if status == 0 or status >= 400:
             raise _model_error(endpoint, variant, status, body.decode(errors="replace"))
         return Response(

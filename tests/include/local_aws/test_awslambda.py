@@ -1,11 +1,14 @@
 """Functions called through local AWS as a user would call them, with boto3."""
 
 import base64
+import datetime
 import io
 import json
 import re
 import threading
 import time
+import urllib.error
+import urllib.request
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
@@ -70,7 +73,15 @@ class Function:
         return json.loads(response["Payload"])
 
     def update(self, code: str) -> None:
+        """Change the code, and wait until that is done."""
         self.client.update_function_code(FunctionName=self.name, ZipFile=package(code))
+        deadline = time.monotonic() + 10
+        while self.update_status() == "InProgress":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def update_status(self) -> str:
+        return self.client.get_function_configuration(FunctionName=self.name)["LastUpdateStatus"]
 
     def publish(self) -> str:
         return self.client.publish_version(FunctionName=self.name)["Version"]
@@ -398,6 +409,221 @@ class TestChanges:
         configuration = function.client.get_function_configuration(FunctionName=function.name)
         assert configuration["LastUpdateStatus"] == "Successful"
 
+    @pytest.mark.parametrize("change", ["code", "configuration"])
+    def test_an_update_is_in_progress_for_a_moment_and_conflicts_with_others(
+        self, create: Callable[..., Function], eventually: Eventually, change: str
+    ) -> None:
+        function = create(ECHO)
+        client, name = function.client, {"FunctionName": function.name}
+        updates = {
+            "code": lambda: client.update_function_code(**name, ZipFile=package(ECHO)),
+            "configuration": lambda: client.update_function_configuration(**name, Timeout=9),
+        }
+        assert updates[change]()["LastUpdateStatus"] == "InProgress"
+        assert client.get_function(**name)["Configuration"]["LastUpdateStatus"] == "InProgress"
+        for update in (*updates.values(), function.publish):
+            with pytest.raises(
+                client.exceptions.ResourceConflictException, match=f"update is in progress.*{function.name}"
+            ):
+                update()
+        assert function.call()["version"] == "$LATEST"
+        eventually(lambda: function.update_status() == "Successful", 10)
+        assert function.publish() == "1"
+
+    def test_an_update_that_is_only_tried_is_not_in_progress(self, create: Callable[..., Function]) -> None:
+        function = create(ECHO)
+        function.client.update_function_code(
+            FunctionName=function.name, ZipFile=package("x = 1"), DryRun=True
+        )
+        assert function.update_status() == "Successful"
+
+
+class TestReservedConcurrency:
+    def reserve(self, function: Function, count: int) -> None:
+        function.client.put_function_concurrency(
+            FunctionName=function.name, ReservedConcurrentExecutions=count
+        )
+
+    def test_a_call_beyond_it_is_throttled_whatever_its_version(
+        self, create: Callable[..., Function], tmp_path: Path, eventually: Eventually
+    ) -> None:
+        code = """
+import os, time
+def handler(event, context):
+    open(event, "w").close()
+    time.sleep(1)
+"""
+        function = create(code)
+        version = function.publish()
+        self.reserve(function, 1)
+        started = tmp_path / "started"
+        thread = threading.Thread(target=lambda: function.call(str(started)))
+        thread.start()
+        eventually(started.exists, 10)
+        with pytest.raises(function.client.exceptions.TooManyRequestsException) as caught:
+            function.invoke(str(started), Qualifier=version)
+        assert caught.value.response["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+        thread.join()
+        function.call(str(started))
+
+    def test_none_stops_the_function_until_it_is_deleted(self, create: Callable[..., Function]) -> None:
+        function = create(ECHO)
+        self.reserve(function, 0)
+        with pytest.raises(function.client.exceptions.TooManyRequestsException):
+            function.invoke({})
+        function.client.delete_function_concurrency(FunctionName=function.name)
+        assert function.call({"a": 1})["event"] == {"a": 1}
+
+
+class TestFunctionUrls:
+    CODE = """
+import json
+def handler(event, context):
+    if event["rawPath"] == "/broken":
+        raise ValueError("secret")
+    http = event["requestContext"]["http"]
+    answer = {"method": http["method"], "query": event.get("queryStringParameters"), "body": event.get("body")}
+    answer["base64"] = event["isBase64Encoded"]
+    headers = {"Content-Type": "application/json", "X-Version": context.function_version}
+    return {"statusCode": 418, "headers": headers, "body": json.dumps(answer)}
+"""
+
+    @pytest.fixture
+    def function(self, create: Callable[..., Function]) -> Function:
+        """A function with the alias live."""
+        function = create(self.CODE)
+        function.alias(function.publish())
+        return function
+
+    def make(self, function: Function, **members: str) -> dict[str, Any]:
+        return function.client.create_function_url_config(
+            FunctionName=function.name, **{"Qualifier": "live", "AuthType": "AWS_IAM", **members}
+        )
+
+    def ask(self, url: str, body: bytes | None = None, *, signed: bool = True, **headers: str) -> Any:
+        """The answer to a request, signed as far as local AWS looks at it."""
+        if signed:
+            headers["Authorization"] = "AWS4-HMAC-SHA256 Credential=test"
+        request = urllib.request.Request(url, body, headers)
+        try:
+            return urllib.request.urlopen(request, timeout=20)
+        except urllib.error.HTTPError as error:
+            return error
+
+    def test_a_configuration_is_made_once_read_and_deleted(self, function: Function) -> None:
+        client, alias = function.client, {"FunctionName": function.name, "Qualifier": "live"}
+        made = self.make(function)
+        assert made["FunctionArn"] == f"{function.arn}:live"
+        read = client.get_function_url_config(**alias)
+        assert (read["FunctionUrl"], read["AuthType"]) == (made["FunctionUrl"], "AWS_IAM")
+        with pytest.raises(client.exceptions.ResourceConflictException):
+            self.make(function)
+        listed = client.list_function_url_configs(FunctionName=function.name)["FunctionUrlConfigs"]
+        assert [each["FunctionUrl"] for each in listed] == [made["FunctionUrl"]]
+        client.delete_function_url_config(**alias)
+        with pytest.raises(client.exceptions.ResourceNotFoundException):
+            client.get_function_url_config(**alias)
+
+    def test_a_request_reaches_the_alias_and_its_answer_comes_back(self, function: Function) -> None:
+        url = self.make(function)["FunctionUrl"]
+        answer = self.ask(f"{url}birds?a=1&a=2", b"{}", **{"Content-Type": "application/json"})
+        assert (answer.status, answer.headers["X-Version"]) == (418, "1")
+        assert json.load(answer) == {"method": "POST", "query": {"a": "1,2"}, "body": "{}", "base64": False}
+        image = json.load(self.ask(url, b"\xff\xd8", **{"Content-Type": "image/jpeg"}))
+        assert (image["body"], image["base64"]) == ("/9g=", True)
+
+    def test_a_request_without_a_signature_is_forbidden_unless_there_is_no_authentication(
+        self, function: Function
+    ) -> None:
+        url = self.make(function)["FunctionUrl"]
+        assert self.ask(url, signed=False).status == 403
+        function.client.update_function_url_config(
+            FunctionName=function.name, Qualifier="live", AuthType="NONE"
+        )
+        assert self.ask(url, signed=False).status == 418
+
+    def test_a_function_that_fails_is_a_bad_gateway_without_its_reason(self, function: Function) -> None:
+        answer = self.ask(f"{self.make(function)['FunctionUrl']}broken")
+        assert (answer.status, json.load(answer)) == (502, {"Message": "Internal Server Error"})
+
+    @pytest.mark.parametrize("gone", ["alias", "function"])
+    def test_it_is_gone_with_its_alias_or_function(self, function: Function, gone: str) -> None:
+        url = self.make(function)["FunctionUrl"]
+        if gone == "alias":
+            function.client.delete_alias(FunctionName=function.name, Name="live")
+        else:
+            function.client.delete_function(FunctionName=function.name)
+        assert self.ask(url).status == 403
+
+
+class TestMetrics:
+    def test_calls_errors_durations_and_throttles_are_in_cloudwatch(
+        self, create: Callable[..., Function], local_aws: Any, eventually: Eventually
+    ) -> None:
+        function = create("def handler(event, context):\n    return 1 / event\n")
+        function.alias(function.publish())
+        function.call(1, Qualifier="live")
+        function.fail(0, Qualifier="live")
+        function.client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=0)
+        with pytest.raises(function.client.exceptions.TooManyRequestsException):
+            function.invoke(1, Qualifier="live")
+        client, now = local_aws.client("cloudwatch"), datetime.datetime.now(datetime.UTC)
+
+        def value(metric: str, statistic: str, **dimensions: str) -> float:
+            points = client.get_metric_statistics(
+                Namespace="AWS/Lambda",
+                MetricName=metric,
+                Dimensions=[{"Name": key, "Value": each} for key, each in dimensions.items()],
+                StartTime=now - datetime.timedelta(minutes=5),
+                EndTime=now + datetime.timedelta(minutes=5),
+                Period=3600,
+                Statistics=[statistic],
+            )["Datapoints"]
+            return sum(point[statistic] for point in points)
+
+        alias = {"FunctionName": function.name, "Resource": f"{function.name}:live"}
+        eventually(lambda: value("Throttles", "Sum", **alias) == 1, 10)
+        assert value("Invocations", "Sum", **alias) == 2
+        assert value("Errors", "Sum", **alias) == 1
+        assert value("ConcurrentExecutions", "Maximum", **alias) == 1
+        assert 0 < value("Duration", "Average", **alias) < 5_000
+
+    def test_calls_beyond_provisioned_concurrency_are_counted_as_spilled_over(
+        self, create: Callable[..., Function], local_aws: Any, eventually: Eventually
+    ) -> None:
+        function = create("import time\ndef handler(event, context):\n    time.sleep(0.5)\n")
+        function.alias(function.publish())
+        function.provision(1)
+        eventually(lambda: function.provisioned()["Status"] == "READY", 20)
+        threads = [threading.Thread(target=lambda: function.call(Qualifier="live")) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        client, now = local_aws.client("cloudwatch"), datetime.datetime.now(datetime.UTC)
+
+        def total(metric: str) -> float:
+            stat = {
+                "Metric": {
+                    "Namespace": "AWS/Lambda",
+                    "MetricName": metric,
+                    "Dimensions": [{"Name": "FunctionName", "Value": function.name}],
+                },
+                "Period": 3600,
+                "Stat": "Sum",
+            }
+            [result] = client.get_metric_data(
+                MetricDataQueries=[{"Id": "total", "MetricStat": stat}],
+                StartTime=now - datetime.timedelta(minutes=5),
+                EndTime=now + datetime.timedelta(minutes=5),
+            )["MetricDataResults"]
+            return sum(result["Values"])
+
+        eventually(lambda: total("Invocations") == 2, 10)
+        assert total("ProvisionedConcurrencyInvocations") == 1
+        assert total("ProvisionedConcurrencySpilloverInvocations") == 1
+
 
 class TestVersionsAndAliases:
     def test_a_version_keeps_the_code_it_was_published_with(self, create: Callable[..., Function]) -> None:
@@ -437,6 +663,19 @@ class TestVersionsAndAliases:
             RoutingConfig={"AdditionalVersionWeights": {second: 1.0}},
         )
         assert function.call(Qualifier="live")["version"] == second
+
+    def test_weights_split_the_calls_between_two_versions(self, create: Callable[..., Function]) -> None:
+        function = create(ECHO)
+        function.alias(function.publish())
+        function.update(ECHO + "# second\n")
+        function.client.update_alias(
+            FunctionName=function.name,
+            Name="live",
+            RoutingConfig={"AdditionalVersionWeights": {function.publish(): 0.3}},
+        )
+        ran = [function.invoke({}, Qualifier="live")["ExecutedVersion"] for _ in range(100)]
+        assert set(ran) == {"1", "2"}
+        assert 10 < ran.count("2") < 55
 
     def test_a_version_that_an_alias_uses_cannot_be_deleted(self, create: Callable[..., Function]) -> None:
         function = create(ECHO)

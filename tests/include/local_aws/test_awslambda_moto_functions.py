@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from moto.awslambda.models import LambdaStorage
+from moto.awslambda.models import LambdaFunction, LambdaStorage
 
 from include.local_aws.awslambda import moto_functions
 from include.local_aws.errors import AwsError
@@ -134,6 +134,59 @@ def test_the_aliases_of_a_version_include_those_with_a_weight(
     client.create_alias(FunctionName="function", Name="live", FunctionVersion="1", RoutingConfig=weights)
     client.create_alias(FunctionName="function", Name="canary", FunctionVersion="2")
     assert moto_functions.aliases_of_version(REGION, "function", version) == names
+
+
+@pytest.mark.parametrize("reserved", [None, 0, 7])
+def test_reserved_concurrency_is_read_none_and_nothing_apart(client: Any, reserved: int | None) -> None:
+    create(client)
+    if reserved is not None:
+        client.put_function_concurrency(FunctionName="function", ReservedConcurrentExecutions=reserved)
+    assert moto_functions.reserved_concurrency(REGION, "function") == reserved
+
+
+def test_nothing_is_reserved_for_a_function_that_does_not_exist(client: Any) -> None:
+    assert moto_functions.reserved_concurrency(REGION, "nobody") is None
+
+
+class TestUpdatesInProgress:
+    @pytest.fixture(autouse=True)
+    def slow(self, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Updates that are in progress for longer than a test lasts, until it ends."""
+        for method in ("update_function_code", "update_configuration", "get_configuration"):
+            monkeypatch.setattr(LambdaFunction, method, getattr(LambdaFunction, method))
+        moto_functions.keep_updates_in_progress(60)
+
+    def test_a_new_function_is_not_being_updated(self, client: Any) -> None:
+        create(client)
+        assert not moto_functions.is_being_updated(REGION, "function")
+        assert not moto_functions.is_being_updated(REGION, "nobody")
+
+    def test_an_update_of_code_is_in_progress(self, client: Any) -> None:
+        create(client)
+        answer = client.update_function_code(FunctionName="function", ZipFile=package("x = 2"))
+        assert answer["LastUpdateStatus"] == "InProgress"
+        assert moto_functions.is_being_updated(REGION, "function")
+
+    def test_an_update_of_the_configuration_is_in_progress(self, client: Any) -> None:
+        create(client)
+        answer = client.update_function_configuration(FunctionName="function", Timeout=9)
+        assert (answer["LastUpdateStatus"], answer["Timeout"]) == ("InProgress", 9)
+        assert moto_functions.is_being_updated(REGION, "function")
+
+    def test_a_published_version_is_never_in_progress(self, client: Any) -> None:
+        create(client)
+        client.update_function_configuration(FunctionName="function", Timeout=9)
+        number = publish(client)
+        version = client.get_function_configuration(FunctionName="function", Qualifier=number)
+        assert version["LastUpdateStatus"] == "Successful"
+
+    def test_moto_calls_the_replacements_as_it_called_its_own(self) -> None:
+        for name, members in (
+            ("_update_code_by_moto", ["self", "updated_spec"]),
+            ("_update_configuration_by_moto", ["self", "config_updates"]),
+            ("_configuration_by_moto", ["self", "on_create"]),
+        ):
+            assert list(inspect.signature(getattr(moto_functions, name)).parameters) == members
 
 
 class TestPublishedVersions:

@@ -3,6 +3,7 @@
 The server's window is 3 seconds here, so 20 seconds of cooldown last 1.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -55,29 +56,53 @@ def instances(sagemaker: Any, endpoint: str) -> Callable[[], int]:
     return count
 
 
+@pytest.fixture
+def activities(local_aws: Any, endpoint: str) -> Callable[[], list[dict[str, Any]]]:
+    """Return what scaling did to the endpoint, the newest first."""
+    client = local_aws.client("application-autoscaling")
+
+    def describe() -> list[dict[str, Any]]:
+        return client.describe_scaling_activities(
+            ServiceNamespace="sagemaker", ResourceId=f"endpoint/{endpoint}/variant/blue"
+        )["ScalingActivities"]
+
+    return describe
+
+
 def test_traffic_scales_out_to_the_maximum_and_silence_in_after_the_cooldown(
     scale: Callable[..., None],
     instances: Callable[[], int],
+    activities: Callable[[], list[dict[str, Any]]],
     invoke: Callable[..., Any],
     eventually: Callable[..., Any],
 ) -> None:
     scale((1, 2), ScaleOutCooldown=0, ScaleInCooldown=100)
     for _ in range(30):  # 600 a minute, which would be ten instances
         invoke()
-    eventually(lambda: instances() == 2, 20)
-    scaled_out = time.monotonic()
+    eventually(lambda: instances() == 2, 30)
     assert len({invoke()["pid"] for _ in range(4)}) == 2
-    eventually(lambda: instances() == 1, 30)
-    # 100 seconds, scaled with the window; they began when the new instance was still starting.
-    assert time.monotonic() - scaled_out > 2.5
+    eventually(lambda: [each["StatusCode"] for each in activities()] == ["Successful"] * 2, 60)
+    scaled_in, scaled_out = activities()
+    assert instances() == 1
+    # 100 seconds, scaled with the window.
+    assert (scaled_in["StartTime"] - scaled_out["StartTime"]).total_seconds() > 4.9
+    assert scaled_out["EndTime"] > scaled_out["StartTime"]
+    assert scaled_out["Description"] == "Setting desired instance count to 2."
+    assert scaled_in["Description"] == "Setting desired instance count to 1."
+    assert re.match(r"1 instances had \d+ invocations a minute; 1 to 2 instances are", scaled_out["Cause"])
+    assert "Change successfully fulfilled by sagemaker" in scaled_out["StatusMessage"]
 
 
 def test_a_variant_grows_to_its_minimum_unless_scaling_out_is_suspended(
-    scale: Callable[..., None], instances: Callable[[], int], eventually: Callable[..., Any]
+    scale: Callable[..., None],
+    instances: Callable[[], int],
+    activities: Callable[[], list[dict[str, Any]]],
+    eventually: Callable[..., Any],
 ) -> None:
     scale((2, 3), suspended=True)
     time.sleep(1.5)
     assert instances() == 1
+    assert activities() == []
     scale((2, 3), suspended=False)
     eventually(lambda: instances() == 2, 20)
 

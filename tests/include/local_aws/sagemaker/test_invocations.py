@@ -98,11 +98,46 @@ def test_invocations_latency_and_errors_are_in_cloudwatch(
         invoke(b'{"fail": true}')
     cloudwatch = local_aws.client("cloudwatch")
     now = datetime.datetime.now(datetime.UTC)
+    variant = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": "only"}]
+    # A configuration has the endpoint's name here.
+    fleet = [*variant, {"Name": "EndpointConfigName", "Value": endpoint}]
 
-    def total(metric: str) -> float:
-        points = cloudwatch.get_metric_statistics(
+    def value(metric: str, statistic: str, dimensions: list[dict[str, str]]) -> float:
+        stat = {
+            "Metric": {"Namespace": "AWS/SageMaker", "MetricName": metric, "Dimensions": dimensions},
+            "Period": 3600,
+            "Stat": statistic,
+        }
+        [result] = cloudwatch.get_metric_data(
+            MetricDataQueries=[{"Id": "value", "MetricStat": stat}],
+            StartTime=now - datetime.timedelta(minutes=10),
+            EndTime=now + datetime.timedelta(minutes=10),
+        )["MetricDataResults"]
+        return sum(result["Values"])
+
+    eventually(lambda: value("Invocation5XXErrors", "Sum", variant) >= 1, 10)
+    for dimensions in (variant, fleet):
+        assert value("Invocation4XXErrors", "Sum", dimensions) >= 1
+        invocations = value("Invocations", "Sum", dimensions)
+        assert invocations >= 3
+        # There is one instance.
+        assert value("InvocationsPerInstance", "Sum", dimensions) == invocations
+        assert value("Invocation4XXErrors", "SampleCount", dimensions) == invocations
+        slowest = value("ModelLatency", "Maximum", dimensions)
+        assert 100 < value("ModelLatency", "p99", dimensions) <= slowest < 60e6, "in microseconds"
+        assert 0 < value("OverheadLatency", "Average", dimensions) < 1e6
+
+
+def test_a_metric_s_statistics_can_be_read(
+    local_aws: Any, endpoint: str, invoke: Callable[..., Any], eventually: Callable[..., Any]
+) -> None:
+    invoke(b"{}")
+    cloudwatch, now = local_aws.client("cloudwatch"), datetime.datetime.now(datetime.UTC)
+
+    def points() -> list[dict[str, Any]]:
+        return cloudwatch.get_metric_statistics(
             Namespace="AWS/SageMaker",
-            MetricName=metric,
+            MetricName="Invocations",
             Dimensions=[
                 {"Name": "EndpointName", "Value": endpoint},
                 {"Name": "VariantName", "Value": "only"},
@@ -112,12 +147,9 @@ def test_invocations_latency_and_errors_are_in_cloudwatch(
             Period=3600,
             Statistics=["Sum"],
         )["Datapoints"]
-        return sum(point["Sum"] for point in points)
 
-    eventually(lambda: total("Invocation5XXErrors") >= 1, 10)
-    assert total("Invocation4XXErrors") >= 1
-    assert total("Invocations") >= 3
-    assert total("ModelLatency") > 0
+    [point] = eventually(points, 10)
+    assert point["Sum"] >= 1
 
 
 def test_the_way_to_the_model_and_back_is_short(

@@ -1,0 +1,51 @@
+"""Statistics of a metric's samples in a period."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_PERCENTILE = re.compile(r"p(\d+(?:\.\d+)?)")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Values that were put at a moment (epoch seconds): one, or a set of which these statistics are known."""
+
+    time: float
+    count: float
+    total: float
+    lowest: float
+    highest: float
+
+
+def statistic(name: str, samples: Sequence[Sample]) -> float | None:
+    """Return a statistic of samples; None where there is none.
+
+    A percentile (``p99``) leaves out sets of different values, since the values are not known.
+
+    :raises ValueError: for a statistic that is not among CloudWatch's basic ones and percentiles
+    """
+    count = sum(sample.count for sample in samples)
+    percentile = _PERCENTILE.fullmatch(name)
+    if percentile:
+        known = [sample for sample in samples if sample.lowest == sample.highest]
+        values = np.repeat([sample.lowest for sample in known], [int(sample.count) for sample in known])
+        return float(np.percentile(values, float(percentile[1]))) if len(values) else None
+    if not count:
+        return None
+    match name:
+        case "SampleCount":
+            return count
+        case "Sum":
+            return sum(sample.total for sample in samples)
+        case "Average":
+            return sum(sample.total for sample in samples) / count
+        case "Minimum":
+            return min(sample.lowest for sample in samples)
+        case "Maximum":
+            return max(sample.highest for sample in samples)
+    raise ValueError(
+        f"Local AWS computes no statistic {name!r}; use SampleCount, Sum, Average, Minimum, Maximum or p99."
+    )

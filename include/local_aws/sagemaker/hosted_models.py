@@ -1,0 +1,70 @@
+"""Models and endpoint configurations: the operations, and the container that a model is served from."""
+
+from include.local_aws.config import Config
+from include.local_aws.errors import AwsError
+from include.local_aws.sagemaker.documents import (
+    ENDPOINT_CONFIG,
+    MODEL,
+    Document,
+    Documents,
+    Kind,
+    Operation,
+)
+
+
+class HostedModels:
+    """What endpoints are made of.
+
+    As in AWS, a configuration can be deleted while an endpoint uses it: AWS only says that one must not.
+    """
+
+    def __init__(self, config: Config, documents: Documents) -> None:
+        self._config = config
+        self._documents = documents
+        self.operations: dict[str, Operation] = {
+            "CreateModel": self._create_model,
+            "CreateEndpointConfig": self._create_config,
+            "DeleteModel": lambda request: self._forget(MODEL, request),
+            "DeleteEndpointConfig": lambda request: self._forget(ENDPOINT_CONFIG, request),
+        }
+
+    def container(self, model: str) -> Document:
+        """Return a model's container: its own, or that of its model package with the model's environment.
+
+        :raises AwsError: when there is no such model
+        """
+        document = self._documents.get(MODEL, model)
+        container: Document = document.get("PrimaryContainer") or document["Containers"][0]
+        if "ModelDataUrl" in container:
+            return container
+        package = self._config.client("sagemaker").describe_model_package(
+            ModelPackageName=container["ModelPackageName"]
+        )
+        [packaged, *_] = package["InferenceSpecification"]["Containers"]
+        environment = packaged.get("Environment", {}) | container.get("Environment", {})
+        return {**packaged, "Environment": environment}
+
+    def _create_model(self, request: Document) -> Document:
+        containers = (
+            [request["PrimaryContainer"]] if "PrimaryContainer" in request else request.get("Containers", [])
+        )
+        if len(containers) != 1 or not containers[0].keys() & {"ModelDataUrl", "ModelPackageName"}:
+            raise AwsError(
+                "ValidationException",
+                "Local AWS serves a model of one container with ModelDataUrl or ModelPackageName.",
+            )
+        return {"ModelArn": self._documents.create(MODEL, request)["ModelArn"]}
+
+    def _create_config(self, request: Document) -> Document:
+        for variant in request["ProductionVariants"]:
+            if "ServerlessConfig" in variant or "ModelName" not in variant:
+                raise AwsError(
+                    "ValidationException",
+                    f"Variant {variant['VariantName']}: local AWS serves a ModelName on instances only.",
+                )
+            self._documents.get(MODEL, variant["ModelName"])
+        return {"EndpointConfigArn": self._documents.create(ENDPOINT_CONFIG, request)["EndpointConfigArn"]}
+
+    def _forget(self, kind: Kind, request: Document) -> Document:
+        self._documents.delete(kind, request[kind.name_member])
+        return {}

@@ -1,0 +1,134 @@
+"""Alarms of the running server, which change state by themselves; a minute of theirs lasts a second."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def cloudwatch(local_aws: Any) -> Any:
+    return local_aws.client("cloudwatch")
+
+
+@pytest.fixture
+def alarm(cloudwatch: Any) -> Iterator[Callable[..., str]]:
+    """Makes alarms above 5 of the namespace Shop; they are deleted after the test."""
+    names = []
+
+    def put(**members: Any) -> str:
+        names.append(f"alarm-{uuid.uuid4().hex[:8]}")
+        cloudwatch.put_metric_alarm(
+            AlarmName=names[-1],
+            Threshold=5.0,
+            ComparisonOperator="GreaterThanThreshold",
+            **{"EvaluationPeriods": 1, **members},
+        )
+        return names[-1]
+
+    yield put
+    cloudwatch.delete_alarms(AlarmNames=names)
+
+
+@pytest.fixture
+def described(cloudwatch: Any) -> Callable[[str], dict[str, Any]]:
+    return lambda name: cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]
+
+
+@pytest.fixture
+def put(cloudwatch: Any) -> Callable[..., None]:
+    """Put values of metrics of the namespace Shop."""
+
+    def values(**metrics: float) -> None:
+        data = [{"MetricName": name, "Value": value} for name, value in metrics.items()]
+        cloudwatch.put_metric_data(Namespace="Shop", MetricData=data)
+
+    return values
+
+
+def test_an_alarm_is_raised_by_its_metric_and_over_when_the_metric_is_silent(
+    alarm: Callable[..., str],
+    described: Callable[[str], dict[str, Any]],
+    put: Callable[..., None],
+    eventually: Callable[..., Any],
+) -> None:
+    name = alarm(
+        Namespace="Shop", MetricName="Queue", Statistic="Maximum", Period=60, TreatMissingData="notBreaching"
+    )
+    eventually(lambda: described(name)["StateValue"] == "OK", 5)
+    put(Queue=9.0)
+    eventually(lambda: described(name)["StateValue"] == "ALARM", 5)
+    assert "[9] are greater than the threshold (5)" in described(name)["StateReason"]
+    eventually(lambda: described(name)["StateValue"] == "OK", 10)
+
+
+def test_an_alarm_without_data_has_insufficient_data(
+    alarm: Callable[..., str], described: Callable[[str], dict[str, Any]]
+) -> None:
+    name = alarm(Namespace="Shop", MetricName="Nothing", Statistic="Sum", Period=60)
+    assert described(name)["StateValue"] == "INSUFFICIENT_DATA"
+
+
+def test_an_alarm_can_watch_a_share(
+    alarm: Callable[..., str],
+    described: Callable[[str], dict[str, Any]],
+    put: Callable[..., None],
+    eventually: Callable[..., Any],
+) -> None:
+    def query(name: str, metric: str) -> dict[str, Any]:
+        stat = {"Metric": {"Namespace": "Shop", "MetricName": metric}, "Period": 300, "Stat": "Sum"}
+        return {"Id": name, "MetricStat": stat, "ReturnData": False}
+
+    name = alarm(
+        Metrics=[
+            query("returns", "Returns"),
+            query("sales", "Sales"),
+            {"Id": "share", "Expression": "100 * returns / sales", "ReturnData": True},
+        ]
+    )
+    put(Returns=5.0, Sales=100.0)
+    eventually(lambda: described(name)["StateValue"] == "OK", 5)
+    put(Returns=1.0, Sales=0.0)
+    eventually(lambda: described(name)["StateValue"] == "ALARM", 5)
+
+
+def test_an_expression_that_is_not_understood_is_the_reason_for_having_no_data(
+    alarm: Callable[..., str],
+    cloudwatch: Any,
+    described: Callable[[str], dict[str, Any]],
+    eventually: Callable[..., Any],
+) -> None:
+    stat = {"Metric": {"Namespace": "Shop", "MetricName": "Sales"}, "Period": 60, "Stat": "Sum"}
+    name = alarm(
+        Metrics=[
+            {"Id": "sales", "MetricStat": stat, "ReturnData": False},
+            {"Id": "smooth", "Expression": "RUNNING_SUM(sales)", "ReturnData": True},
+        ]
+    )
+    cloudwatch.set_alarm_state(AlarmName=name, StateValue="OK", StateReason="by hand")
+    eventually(lambda: described(name)["StateValue"] == "INSUFFICIENT_DATA", 5)
+    assert "'RUNNING_SUM(sales)' is not understood" in described(name)["StateReason"]
+
+
+def test_a_topic_is_told_of_an_alarm(
+    local_aws: Any, alarm: Callable[..., str], put: Callable[..., None], eventually: Callable[..., Any]
+) -> None:
+    sns, sqs = local_aws.client("sns"), local_aws.client("sqs")
+    topic = sns.create_topic(Name="alarms")["TopicArn"]
+    queue = sqs.create_queue(QueueName="alarms")["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=attributes["QueueArn"])
+    members = {"Namespace": "Shop", "MetricName": "Complaints", "Statistic": "Sum", "Period": 60}
+    name = alarm(**members, AlarmActions=[topic])
+    alarm(**members, AlarmActions=[topic], ActionsEnabled=False)
+    put(Complaints=9.0)
+    [message] = eventually(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"), 10)
+    told = json.loads(json.loads(message["Body"])["Message"])
+    assert (told["AlarmName"], told["NewStateValue"]) == (name, "ALARM")
+    assert "[9] are greater than" in told["NewStateReason"]
+    time.sleep(0.5)
+    sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    assert "Messages" not in sqs.receive_message(QueueUrl=queue), "the other's actions are disabled"

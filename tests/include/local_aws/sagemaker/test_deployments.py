@@ -1,0 +1,304 @@
+"""Updates of endpoints that shift traffic, watch alarms and roll back; a minute of theirs lasts a second."""
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psutil
+import pytest
+from botocore.exceptions import ClientError
+
+MORTAL = """
+import json, os, threading
+
+def model_fn(model_dir):
+    return None
+
+def transform_fn(model, body, content_type, accept, context):
+    if json.loads(body).get("die"):
+        threading.Timer(0.2, os._exit, (1,)).start()
+    return json.dumps({"answer": "green", "pid": os.getpid()}), "application/json"
+"""
+
+
+def canary(percent: int, wait: int, termination: int = 0, alarms: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A deployment by a canary, in percent and seconds."""
+    deployment: dict[str, Any] = {
+        "BlueGreenUpdatePolicy": {
+            "TrafficRoutingConfiguration": {
+                "Type": "CANARY",
+                "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": percent},
+                "WaitIntervalInSeconds": wait,
+            },
+            "TerminationWaitInSeconds": termination,
+        }
+    }
+    if alarms:
+        deployment["AutoRollbackConfiguration"] = {"Alarms": [{"AlarmName": name} for name in alarms]}
+    return deployment
+
+
+@pytest.fixture
+def alarm(local_aws: Any) -> Iterator[Callable[..., str]]:
+    """Makes alarms above 0; they are deleted after the test."""
+    client, names = local_aws.client("cloudwatch"), []
+
+    def put(metric: str, missing: str, **dimensions: str) -> str:
+        names.append(f"alarm-{uuid.uuid4().hex[:8]}")
+        client.put_metric_alarm(
+            AlarmName=names[-1],
+            Namespace="AWS/SageMaker",
+            MetricName=metric,
+            Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+            Statistic="Sum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=0.0,
+            ComparisonOperator="GreaterThanThreshold",
+            TreatMissingData=missing,
+        )
+        return names[-1]
+
+    yield put
+    client.delete_alarms(AlarmNames=names)
+
+
+@pytest.fixture
+def state(local_aws: Any) -> Callable[[str], str]:
+    """Return the state of an alarm."""
+    client = local_aws.client("cloudwatch")
+    return lambda name: client.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"]
+
+
+@pytest.fixture
+def stage(sagemaker: Any, name: str) -> Callable[[], str | None]:
+    """Return the stage of the update of the test's endpoint; None when there is none."""
+
+    def read() -> str | None:
+        summary = sagemaker.describe_endpoint(EndpointName=name).get("PendingDeploymentSummary")
+        return summary and summary["ProductionVariants"][0]["VariantStatus"][0]["Status"]
+
+    return read
+
+
+def fail_next_update(local_aws: Any, name: str, status: str) -> None:
+    """Ask local AWS to end the endpoint's next update in a status."""
+    request = urllib.request.Request(
+        f"{local_aws.url}/_local_aws/endpoints/{name}/fail-next-update",
+        json.dumps({"EndpointStatus": status}).encode(),
+        method="POST",
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
+
+
+def test_a_canary_takes_its_share_then_all_and_the_old_fleet_stays_for_the_termination_wait(
+    sagemaker: Any,
+    endpoint: str,
+    endpoint_config: Callable[..., str],
+    settled: Callable[[], dict[str, Any]],
+    invoke: Callable[..., Any],
+    stage: Callable[[], str | None],
+    eventually: Callable[..., Any],
+) -> None:
+    old = invoke()["pid"]
+    config = endpoint_config("second", green=1.0)
+    updated = threading.Event()
+
+    def ask() -> list[str]:
+        answers = []
+        while not updated.is_set():
+            answers.append(invoke({"seconds": 0.02})["answer"])
+        return answers
+
+    with ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(ask) for _ in range(2)]
+        sagemaker.update_endpoint(
+            EndpointName=endpoint, EndpointConfigName=config, DeploymentConfig=canary(25, 240, 180)
+        )
+        eventually(lambda: stage() == "Baking", 60)
+        pending = sagemaker.describe_endpoint(EndpointName=endpoint)
+        assert pending["PendingDeploymentSummary"]["EndpointConfigName"] == config
+        assert pending["EndpointConfigName"] != config
+        # Twenty times green in turn are no canary's share any more.
+        eventually(lambda: all(invoke()["answer"] == "green" for _ in range(20)), 30)
+        assert sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "Updating"
+        assert psutil.pid_exists(old)
+        description = settled()
+        updated.set()
+        answers = [future.result() for future in asking]
+    assert description["EndpointConfigName"] == config
+    assert description["LastDeploymentConfig"] == canary(25, 240, 180)
+    assert "PendingDeploymentSummary" not in description
+    eventually(lambda: not psutil.pid_exists(old), 20)
+    for heard in answers:
+        last_blue = len(heard) - heard[::-1].index("blue")
+        mixed = heard[heard.index("green") : last_blue]
+        assert len(mixed) > 20
+        assert 0.08 < mixed.count("green") / len(mixed) < 0.5
+
+
+def test_an_alarm_that_is_raised_by_the_new_fleet_rolls_the_update_back(
+    sagemaker: Any,
+    endpoint: str,
+    endpoint_config: Callable[..., str],
+    settled: Callable[[], dict[str, Any]],
+    invoke: Callable[..., Any],
+    stage: Callable[[], str | None],
+    alarm: Callable[..., str],
+    state: Callable[[str], str],
+    eventually: Callable[..., Any],
+) -> None:
+    before, config = settled()["EndpointConfigName"], endpoint_config("second", green=1.0)
+    errors = alarm(
+        "Invocation5XXErrors",
+        "notBreaching",
+        EndpointName=endpoint,
+        VariantName="green",
+        EndpointConfigName=config,
+    )
+    eventually(lambda: state(errors) == "OK", 10)
+    sagemaker.update_endpoint(
+        EndpointName=endpoint, EndpointConfigName=config, DeploymentConfig=canary(10, 3600, 0, (errors,))
+    )
+    eventually(lambda: stage() == "Baking", 60)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(invoke, {"seconds": 3}, TargetVariant="green")
+        time.sleep(0.2)
+        with pytest.raises(ClientError, match="the model stumbled"):
+            invoke({"fail": True}, TargetVariant="green")
+
+        def is_rolling_back() -> bool:
+            return sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "RollingBack"
+
+        eventually(is_rolling_back, 10)
+        with pytest.raises(ClientError, match="Cannot update in-progress endpoint"):
+            sagemaker.delete_endpoint(EndpointName=endpoint)
+        assert slow.result()["answer"] == "green", "what is being answered is not cut off"
+    description = settled()
+    assert (description["EndpointStatus"], description["EndpointConfigName"]) == ("InService", before)
+    assert f"ALARM state: [{errors}]" in description["FailureReason"]
+    assert {invoke()["answer"] for _ in range(10)} == {"blue"}
+
+
+def test_an_alarm_that_is_raised_already_rolls_the_update_back_before_traffic_shifts(
+    sagemaker: Any,
+    endpoint: str,
+    endpoint_config: Callable[..., str],
+    settled: Callable[[], dict[str, Any]],
+    alarm: Callable[..., str],
+    state: Callable[[str], str],
+    eventually: Callable[..., Any],
+    invoke: Callable[..., Any],
+) -> None:
+    raised = alarm("Silence", "breaching")
+    eventually(lambda: state(raised) == "ALARM", 10)
+    updated = threading.Event()
+
+    def ask() -> set[str]:
+        answers = set()
+        while not updated.is_set():
+            answers.add(invoke({"seconds": 0.01})["answer"])
+        return answers
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        sagemaker.update_endpoint(
+            EndpointName=endpoint,
+            EndpointConfigName=endpoint_config("second", green=1.0),
+            DeploymentConfig=canary(50, 60, 0, (raised,)),
+        )
+        description = settled()
+        updated.set()
+        assert asking.result() == {"blue"}
+    assert raised in description["FailureReason"]
+
+
+def test_a_new_fleet_that_dies_while_it_bakes_rolls_the_update_back_and_no_request_is_lost(
+    sagemaker: Any,
+    endpoint: str,
+    endpoint_config: Callable[..., str],
+    settled: Callable[[], dict[str, Any]],
+    invoke: Callable[..., Any],
+    stage: Callable[[], str | None],
+    eventually: Callable[..., Any],
+) -> None:
+    config = endpoint_config("mortal", script=MORTAL, green=1.0)
+    sagemaker.update_endpoint(
+        EndpointName=endpoint, EndpointConfigName=config, DeploymentConfig=canary(50, 3600)
+    )
+    eventually(lambda: stage() == "Baking", 60)
+    invoke({"die": True}, TargetVariant="green")
+    time.sleep(0.3)
+    assert {invoke()["answer"] for _ in range(20)} == {"blue"}
+    assert "did not pass the ping health check" in settled()["FailureReason"]
+
+
+def test_a_rollback_that_fails_on_request_leaves_both_fleets_serving_until_another_update(
+    sagemaker: Any,
+    local_aws: Any,
+    endpoint: str,
+    endpoint_config: Callable[..., str],
+    settled: Callable[[], dict[str, Any]],
+    invoke: Callable[..., Any],
+    eventually: Callable[..., Any],
+) -> None:
+    config = endpoint_config("second", green=1.0)
+    fail_next_update(local_aws, endpoint, "UpdateRollbackFailed")
+    sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+
+    def failed() -> dict[str, Any] | None:
+        description = sagemaker.describe_endpoint(EndpointName=endpoint)
+        return description if description["EndpointStatus"] == "UpdateRollbackFailed" else None
+
+    assert "was asked to end this update" in eventually(failed, 60)["FailureReason"]
+    assert {invoke()["answer"] for _ in range(40)} == {"blue", "green"}
+    sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+    description = settled()
+    assert (description["EndpointStatus"], description["EndpointConfigName"]) == ("InService", config)
+    assert {invoke()["answer"] for _ in range(20)} == {"green"}
+
+
+def test_an_update_that_fails_on_request_can_only_be_followed_by_a_deletion(
+    sagemaker: Any, local_aws: Any, endpoint: str, settled: Callable[[], dict[str, Any]]
+) -> None:
+    config = settled()["EndpointConfigName"]
+    fail_next_update(local_aws, endpoint, "Failed")
+    sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+    assert settled()["EndpointStatus"] == "Failed"
+    with pytest.raises(ClientError, match="in status Failed; delete it"):
+        sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+
+
+def test_an_update_cannot_be_asked_to_end_in_just_any_status(local_aws: Any, name: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        fail_next_update(local_aws, name, "InService")
+    assert "must be one of Failed, UpdateRollbackFailed" in json.load(caught.value)["message"]
+
+
+def test_an_update_that_is_refused_leaves_the_endpoint_in_service(
+    sagemaker: Any, endpoint: str, settled: Callable[[], dict[str, Any]]
+) -> None:
+    config = settled()["EndpointConfigName"]
+    for deployment, sentence in (
+        (canary(60, 60), "CanarySize must be 1 to 50 percent"),
+        (canary(10, 60, 0, ("nobody",)), r"alarms that do not exist: \[nobody\]"),
+    ):
+        with pytest.raises(ClientError, match=f"ValidationException.*{sentence}"):
+            sagemaker.update_endpoint(
+                EndpointName=endpoint, EndpointConfigName=config, DeploymentConfig=deployment
+            )
+    assert sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "InService"
+
+
+def test_a_configuration_that_is_in_use_can_be_deleted_as_in_aws(
+    sagemaker: Any, endpoint: str, settled: Callable[[], dict[str, Any]], invoke: Callable[..., Any]
+) -> None:
+    sagemaker.delete_endpoint_config(EndpointConfigName=settled()["EndpointConfigName"])
+    assert invoke()["answer"] == "blue"
