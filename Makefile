@@ -43,8 +43,8 @@ down:  ## stop all of it
 test: setup  ## run all tests
 	@.venv/bin/python -m pytest
 
-bench: setup  ## measure it against what you would do instead; ONLY=staging chooses
-	@.venv/bin/python -m benchmarks --only "$$ONLY"
+bench: setup  ## measure it against what you would do instead; ONLY=staging,sweep,train,serve,local chooses
+	@.venv/bin/python -m benchmarks --only "$$ONLY" --dataset "$$DATASET"
 
 lint: setup  ## check the code with ruff and mypy
 	@.venv/bin/python -m ruff check .

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import staging
-from benchmarks.results import as_table, write
+from benchmarks import local, serve, staging, sweep, train
+from benchmarks.dataset import GENERATED
+from benchmarks.options import Options
+from benchmarks.results import Result, as_table, write
+from include.laptop.demo import DemoError, dataset_address, standing_folders
 
-GROUPS = {"staging": staging.run}
+GROUPS: dict[str, Callable[[Options], list[Result]]] = {
+    "staging": lambda options: staging.run(options.images or 2_000, options.rounds),
+    "sweep": sweep.run,
+    "train": train.run,
+    "serve": serve.run,
+    "local": local.run,
+}
 LATEST = Path(__file__).with_name("latest.json")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", default="", help=f"groups, separated by commas: {', '.join(GROUPS)}")
-    parser.add_argument("--images", type=int, default=2_000, help="how many photos are staged")
-    parser.add_argument("--rounds", type=int, default=3, help="the median of so many counts")
+    parser.add_argument(
+        "--dataset", default="", help="zip, folder or http(s) address; drawn pictures without it"
+    )
+    parser.add_argument(
+        "--images", type=int, help="at most so many of each split; staging sends so many, or 2,000"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="how often what is quick is measured")
     parser.add_argument("--out", type=Path, default=LATEST)
     arguments = parser.parse_args()
     chosen = [name for name in arguments.only.split(",") if name] or list(GROUPS)
@@ -25,7 +40,13 @@ def main() -> int:
     if unknown:
         print(f"There is no benchmark {', '.join(unknown)}; there is: {', '.join(GROUPS)}.", file=sys.stderr)
         return 2
-    results = [result for name in chosen for result in GROUPS[name](arguments.images, arguments.rounds)]
+    try:
+        dataset = dataset_address(arguments.dataset, standing_folders()) if arguments.dataset else GENERATED
+    except DemoError as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    options = Options(arguments.images, arguments.rounds, dataset)
+    results = [result for name in chosen for result in GROUPS[name](options)]
     print(as_table(results))
     write(results, arguments.out)
     return 0

@@ -12,12 +12,12 @@ ENVIRONMENT = ROOT / ".local" / "peers"
 
 
 def peers() -> Path:
-    """The folder with ``aws``, ``s5cmd`` and ``nanio``; they are installed when they are not there yet."""
+    """The folder with their programs; they are installed when they are not there yet."""
     programs = ENVIRONMENT / "bin"
     done = ENVIRONMENT / "requirements.txt"
     wanted = REQUIREMENTS.read_text(encoding="utf-8")
     if not done.exists() or done.read_text(encoding="utf-8") != wanted:
-        print("Installing what is measured against: the AWS CLI, s5cmd and nanio", flush=True)
+        print("Installing what is measured against: the AWS CLI, s5cmd, nanio and TorchServe", flush=True)
         venv.create(ENVIRONMENT, with_pip=True, clear=True)
         command = [str(programs / "python"), "-m", "pip", "install", "-q", "-r", str(REQUIREMENTS)]
         installed = subprocess.run(command, capture_output=True, text=True)

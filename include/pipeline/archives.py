@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import tarfile
@@ -15,6 +16,7 @@ from include.pipeline.dataset import DatasetError
 from include.pipeline.s3_members import CopySource
 
 ZIP_COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+READ_AHEAD_BYTES = 1 << 20
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError)
 
 
@@ -64,6 +66,46 @@ class FolderMembers:
 
     def copy_source(self, path: str) -> CopySource | None:
         return None
+
+
+class ReadAhead(io.RawIOBase):
+    """A file that is read in large blocks and knows its position itself.
+
+    `zipfile` asks for the position three times for each member. Python's own files ask the system every time and
+    let other threads go first, which costs a tenth of the speed of sending.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._size = os.fstat(self._file.fileno()).st_size
+        self._position = self._start = 0
+        self._block = b""
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, origin + offset)
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0:
+            size = max(0, self._size - self._position)
+        offset = self._position - self._start
+        if not 0 <= offset <= offset + size <= len(self._block):
+            self._start, offset = self._position, 0
+            self._block = os.pread(self._file.fileno(), max(size, READ_AHEAD_BYTES), self._position)
+        content = self._block[offset : offset + size]
+        self._position += len(content)
+        return content
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 class ZipMembers:

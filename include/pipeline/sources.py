@@ -16,7 +16,7 @@ import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
 from include.pipeline import drawings
-from include.pipeline.archives import FolderMembers, Limits, TarMembers, ZipMembers, check_paths
+from include.pipeline.archives import FolderMembers, Limits, ReadAhead, TarMembers, ZipMembers, check_paths
 from include.pipeline.dataset import DatasetError
 from include.pipeline.download import CutError, answer_of, check_space, download, public_address
 from include.pipeline.names import split_s3_uri
@@ -115,18 +115,19 @@ def identify(address: str, s3: Any) -> Any | None:
 @contextmanager
 def _open_archive(path: Path, address: str, limits: Limits) -> Iterator[Members]:
     try:
-        is_zip = zipfile.is_zipfile(path)
-        archive = zipfile.ZipFile(path) if is_zip else None
-        is_tar = not is_zip and tarfile.is_tarfile(path)
+        file = ReadAhead(path)
+        archive = zipfile.ZipFile(file) if zipfile.is_zipfile(path) else None
+        is_tar = not archive and tarfile.is_tarfile(path)
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         raise DatasetError(f"{public_address(address)} can't be read: {error}.") from error
-    if archive:
-        with archive:
-            yield ZipMembers(archive, limits)
-    elif is_tar:
-        yield TarMembers(path, limits)
-    else:
-        raise DatasetError(f"{public_address(address)} is neither a zip, a tar nor a folder.")
+    with file:
+        if archive:
+            with archive:
+                yield ZipMembers(archive, limits)
+        elif is_tar:
+            yield TarMembers(path, limits)
+        else:
+            raise DatasetError(f"{public_address(address)} is neither a zip, a tar nor a folder.")
 
 
 def _local_path(address: str) -> Path:

@@ -30,7 +30,18 @@ def test_an_unknown_group_is_named(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["bench", "--only", "staging,cooking"])
     assert main() == 2
-    assert capsys.readouterr().err == "There is no benchmark cooking; there is: staging.\n"
+    assert (
+        capsys.readouterr().err
+        == "There is no benchmark cooking; there is: staging, sweep, train, serve, local.\n"
+    )
+
+
+def test_a_data_set_that_is_not_there_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench", "--only=sweep", "--dataset=nowhere.zip"])
+    assert main() == 2
+    assert capsys.readouterr().err.startswith("There is no DATASET=nowhere.zip in ")
 
 
 @pytest.mark.timeout(300)

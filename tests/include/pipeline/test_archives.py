@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import stat
 import tarfile
 import zipfile
@@ -12,7 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from include.pipeline.archives import FolderMembers, Limits, TarMembers, ZipMembers
+from include.pipeline.archives import (
+    READ_AHEAD_BYTES,
+    FolderMembers,
+    Limits,
+    ReadAhead,
+    TarMembers,
+    ZipMembers,
+)
 from include.pipeline.dataset import DatasetError
 
 FILES = {"train/a/1.jpg": b"one", "train/a/2.jpg": b"two", "train/b/3.jpg": b"three"}
@@ -55,6 +63,22 @@ def test_a_zip_gives_its_files(tmp_path: Path) -> None:
         assert members.files() == {name: len(content) for name, content in FILES.items()}
         assert members.folders() == ["train/c"]
         assert dict(members.read(reversed(FILES))) == FILES  # type: ignore[arg-type]
+
+
+def test_reading_ahead_gives_what_a_plain_file_gives(tmp_path: Path) -> None:
+    chance, size = random.Random(0), 3 * READ_AHEAD_BYTES + 17
+    path = tmp_path / "file"
+    path.write_bytes(chance.randbytes(size))
+    with path.open("rb") as plain, ReadAhead(path) as ahead:
+        for _ in range(500):
+            if chance.random() < 0.3:
+                origin = chance.choice([os.SEEK_SET, os.SEEK_END])
+                offset = chance.randrange(size) * (-1 if origin == os.SEEK_END else 1)
+                assert ahead.seek(offset, origin) == plain.seek(offset, origin)
+            length = chance.choice([0, 30, 22_000, READ_AHEAD_BYTES, 2 * READ_AHEAD_BYTES, -1])
+            assert ahead.read(length) == plain.read(length)
+            assert ahead.tell() == plain.tell()
+    assert ahead.closed
 
 
 def test_a_folder_gives_its_files(tmp_path: Path) -> None:

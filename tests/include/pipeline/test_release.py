@@ -1,4 +1,4 @@
-"""What is live, rolling back, and tearing down, against local AWS."""
+"""What is live, and rolling back, against local AWS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from include.pipeline import alarms, job_requests, live, names, packages, rollback, teardown
+from include.pipeline import alarms, inventory, job_requests, live, names, packages, rollback, teardown
 from include.pipeline.images import Images
 from include.pipeline.job_requests import Environment
 from include.pipeline.settings import Project
@@ -27,13 +27,13 @@ class Release:
 
     def __init__(self, project: Project, aws: Any, eventually: Callable[..., Any]) -> None:
         self.project = project
+        self.aws = aws
         self.eventually = eventually
         self.s3 = aws.client("s3")
         self.sagemaker = aws.client("sagemaker")
         self.functions = aws.client("lambda")
         self.scaling = aws.client("application-autoscaling")
         self.cloudwatch = aws.client("cloudwatch")
-        self.tagging = aws.client("resourcegroupstaggingapi")
         self.s3.create_bucket(Bucket="releases")
         role = self._role(aws)
         self.env = Environment(
@@ -111,6 +111,7 @@ class Release:
             self.functions.update_function_configuration(
                 FunctionName=name, Environment={"Variables": variables}
             )
+            self.functions.get_waiter("function_updated_v2").wait(FunctionName=name)
         version = self.functions.publish_version(FunctionName=name)["Version"]
         alias = {"FunctionName": name, "Name": names.ALIAS, "FunctionVersion": version}
         try:
@@ -125,13 +126,12 @@ class Release:
         return rollback.roll_back(self.project, before, self.sagemaker, self.functions, self.scaling)
 
     def tear_down(self) -> None:
-        teardown.stop_jobs(self.project, self.sagemaker, self.tagging)
-        self.roll_back(None)  # what the DAG has operators for
-        for config in teardown.find(self.project, "endpoint-config", "EndpointConfigName", self.tagging):
-            self.sagemaker.delete_endpoint_config(**config)
-        for model in teardown.find(self.project, "model", "ModelName", self.tagging):
-            self.sagemaker.delete_model(**model)
-        teardown.delete_alarms(self.project, self.cloudwatch, self.tagging)
+        self.roll_back(None)
+        for name in inventory.models_or_configs(self.project, "endpoint-config", self.aws.client):
+            self.sagemaker.delete_endpoint_config(EndpointConfigName=name)
+        for name in inventory.models_or_configs(self.project, "model", self.aws.client):
+            self.sagemaker.delete_model(ModelName=name)
+        teardown.delete_alarms(self.project, self.aws.client)
 
 
 @pytest.fixture
@@ -189,51 +189,3 @@ def test_a_failed_first_release_leaves_nothing_that_serves(release: Release) -> 
     assert release.live() is None
     with pytest.raises(release.functions.exceptions.ResourceNotFoundException):
         release.functions.get_function(FunctionName=names.function_name(release.project))
-
-
-def test_a_teardown_leaves_nothing_tagged_and_can_be_repeated(release: Release) -> None:
-    release.deploy("inputs-1")
-    release.deploy("inputs-2")
-    assert len(teardown.tagged_arns(release.project, release.tagging)) == 8
-    for _ in range(2):
-        release.tear_down()
-        teardown.check_nothing_left(release.project, release.tagging)
-    targets = release.scaling.describe_scalable_targets(
-        ServiceNamespace="sagemaker", ResourceIds=[names.scaling_resource_id(release.project)]
-    )
-    assert targets["ScalableTargets"] == []
-
-
-def test_a_teardown_stops_a_running_job_and_keeps_its_record_without_tags(release: Release) -> None:
-    name = f"{release.project.aws_name}-features-1"
-    release.sagemaker.create_processing_job(
-        ProcessingJobName=name,
-        RoleArn=release.env.sagemaker_role,
-        AppSpecification={"ImageUri": "i", "ContainerEntrypoint": ["/bin/sleep", "60"]},
-        ProcessingResources={
-            "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
-        },
-        Tags=names.tag_list(release.project),
-    )
-    release.tear_down()
-    teardown.check_nothing_left(release.project, release.tagging)
-    assert (
-        release.sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"] == "Stopped"
-    )
-
-
-def test_what_is_left_is_named(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
-    release.sagemaker.create_model(
-        **job_requests.model(release.project, release.env, "s3://releases/model.tar.gz", "inputs")
-    )
-    monkeypatch.setattr(teardown, "TAGS_SECONDS", 0)
-    with pytest.raises(teardown.TeardownError, match=r"1 resources are left: arn:aws:sagemaker:.*:model/"):
-        teardown.check_nothing_left(release.project, release.tagging)
-
-
-def test_data_is_deleted_only_below_the_projects_prefix(release: Release) -> None:
-    for key in (f"{release.project.name}/data/1", "another/data/1"):
-        release.s3.put_object(Bucket="releases", Key=key, Body=b"x")
-    assert teardown.delete_data(release.project, "releases", release.s3) == 1
-    left = [item["Key"] for item in release.s3.list_objects_v2(Bucket="releases")["Contents"]]
-    assert "another/data/1" in left

@@ -1,0 +1,126 @@
+"""Tuning a head: 8 settings x 10 epochs on features that were made once, against the whole network every time."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import statistics
+import tarfile
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import classifier_jobs
+from benchmarks.classifier_jobs import LITE0
+from benchmarks.dataset import Images, unpack
+from benchmarks.options import Options
+from benchmarks.results import Result, cheaper, faster
+
+SETTINGS = [
+    {"learning_rate": rate, "batch_size": size}
+    for rate, size in itertools.product((0.001, 0.003, 0.01, 0.03), (32, 128))
+]
+EPOCHS = 10
+# What the original's way is really trained with, each for the one epoch after which it always stopped.
+MEASURED = [{"learning_rate": 0.001, "batch_size": 32}, {"learning_rate": 0.01, "batch_size": 128}]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a sweep took and came to; accuracies are those of its best setting by validation accuracy."""
+
+    seconds: float
+    validation_accuracy: float
+    test_accuracy: float
+
+
+def run(options: Options) -> list[Result]:
+    """Compare the time of a whole sweep, and how good the best model is."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        images = unpack(options.dataset, Path(scratch, "images"), options.of_each_split())
+        weights = classifier_jobs.lite0_weights(Path(scratch, "weights"))
+        mine = ours(images, weights, Path(scratch))
+        measured = MEASURED[: options.rounds]
+        theirs = original(images, weights, measured)
+    name = f"sweep, {len(SETTINGS)} settings x {EPOCHS} epochs, {LITE0}, {images.name}"
+    way = "whole network every epoch"
+    whole = f"{way}, extrapolated from {len(measured)} of {len(SETTINGS) * EPOCHS} epochs"
+    single = f"{way}, best of {len(measured)} after its one epoch"
+    return [
+        cheaper(name, mine.seconds, theirs.seconds, whole, "s"),
+        faster(
+            "sweep, best validation accuracy",
+            100 * mine.validation_accuracy,
+            100 * theirs.validation_accuracy,
+            single,
+            "%",
+        ),
+        faster("sweep, its test accuracy", 100 * mine.test_accuracy, 100 * theirs.test_accuracy, single, "%"),
+    ]
+
+
+def ours(images: Images, weights: Path, scratch: Path) -> Outcome:
+    """Extract features and train every setting, each a process as in a job; all of that is in the clock.
+
+    As many settings train at once as there are cores, for a head trains with one thread. Testing the best model,
+    through what would serve it, is not in the clock.
+    """
+    features = scratch / "features"
+    begun = time.perf_counter()
+    classifier_jobs.extract_features(images.folder, weights, features)
+
+    def trial(number: int) -> float:
+        folder = scratch / f"trial {number}"
+        channels = {"features": features, "pretrained": weights}
+        told = {**SETTINGS[number], "epochs": EPOCHS, "patience": EPOCHS}
+        printed = classifier_jobs.train(folder, channels, told)
+        return float(re.findall(r"^best:validation_accuracy=(\S+)$", printed, re.MULTILINE)[0])
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        accuracies = list(pool.map(trial, range(len(SETTINGS))))
+    seconds = time.perf_counter() - begun
+    best = accuracies.index(max(accuracies))
+    return Outcome(seconds, max(accuracies), served_accuracy(scratch / f"trial {best}", images))
+
+
+def served_accuracy(trial: Path, images: Images) -> float:
+    """The accuracy on the test images that evaluate.py finds for a trained model."""
+    with tarfile.open(trial / "model.tar.gz", "w:gz", compresslevel=1) as archive:
+        archive.add(trial / "model", arcname=".")
+    data, output = images.folder / "test", trial / "evaluation"
+    classifier_jobs.run_script("evaluate.py", "--data", data, "--candidate", trial, "--output", output)
+    accuracy: float = json.loads((output / "evaluation.json").read_text())["candidate"]["accuracy"]
+    return accuracy
+
+
+def original(images: Images, weights: Path, settings: Sequence[dict[str, Any]]) -> Outcome:
+    """Train some settings in the original's way for an epoch, and say what all of them would take for all epochs."""
+    trained = [train_original(images, weights, setting) for setting in settings]
+    epochs = [one["epochs"][0] for one in trained]
+    accuracies = [epoch["validation_accuracy"] for epoch in epochs]
+    best = accuracies.index(max(accuracies))
+    seconds = extrapolated([epoch["train_seconds"] + epoch["validation_seconds"] for epoch in epochs])
+    return Outcome(seconds, accuracies[best], trained[best]["test_accuracy"])
+
+
+def extrapolated(epoch_seconds: Sequence[float]) -> float:
+    """What every epoch of every setting takes, where all take as long as those that were measured on average.
+
+    They do the same: the whole network forward for all images of train and valid. Starting processes and reading
+    weights is left out, in the original's favour.
+    """
+    return statistics.mean(epoch_seconds) * len(SETTINGS) * EPOCHS
+
+
+def train_original(images: Images, weights: Path, setting: dict[str, Any]) -> dict[str, Any]:
+    """Train for one epoch in a process of its own; see :mod:`benchmarks.original_training`."""
+    told = ["--data", images.folder, "--weights", next(weights.glob("*.pth")), "--architecture", LITE0]
+    told += ["--learning-rate", setting["learning_rate"], "--batch-size", setting["batch_size"]]
+    trained: dict[str, Any] = json.loads(classifier_jobs.run_module("original_training", *told))
+    return trained

@@ -1,0 +1,91 @@
+"""TorchServe with the original project's handler, on PyTorch as installed here."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import site
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks import servers
+from benchmarks.latency import BATCH
+from benchmarks.peers import peers
+
+HERE = Path(__file__).parent
+SINGLE, BATCHED = "single", "batched"
+GATHER_MILLISECONDS = 100
+
+
+def missing() -> str | None:
+    """A sentence that says why it can't be measured here; None where it can."""
+    if shutil.which("java") is None:
+        return "TorchServe is not measured: there is no java on the PATH; it needs version 11 or newer."
+    try:
+        peers()
+    except RuntimeError as error:
+        return f"TorchServe is not measured: {error}"
+    return None
+
+
+@contextmanager
+def serving(model: Path, folder: Path) -> Iterator[int]:
+    """Serve a model's weights, and yield the port on which ``/predictions/<SINGLE or BATCHED>`` answers.
+
+    :param folder: is made, for the archive, the settings and the logs.
+    """
+    store = folder / "store"
+    store.mkdir(parents=True)
+    _archive(model, store)
+    ports = [servers.free_port() for _ in range(3)]
+    (folder / "config.properties").write_text(_settings(ports))
+    # Not by the launcher `torchserve`, which keeps the server's process id in the machine's folder for temporary
+    # files, one for all, and does not pass signals on.
+    programs = peers()
+    home = next((programs.parent / "lib").glob("python*/site-packages"))
+    java = [
+        "java",
+        f"-Dmodel_server_home={home}",
+        f"-Djava.io.tmpdir={folder}",
+        "-cp",
+        f"{home}/ts/frontend/*",
+    ]
+    said = ["-f", "config.properties", "-s", "store", "-ncs", "--disable-token-auth"]
+    command = [*java, "org.pytorch.serve.ModelServer", "--python", str(programs / "python"), *said]
+    environment = {
+        **servers.ONE_THREAD,
+        "PYTHONPATH": os.pathsep.join(site.getsitepackages()),
+        "TMPDIR": str(folder),
+        "LOG_LOCATION": str(folder / "logs"),
+        "METRICS_LOCATION": str(folder / "logs"),
+    }
+    log = folder / "torchserve.log"
+    with servers.running(servers.on_one_core(command), ports[0], "/ping", environment, log, folder):
+        yield ports[0]
+
+
+def _archive(model: Path, store: Path) -> None:
+    files = [HERE / "original.py", *(model / name for name in ("model.pt", "model.json", "classes.json"))]
+    command = [peers() / "torch-model-archiver", "--model-name", "original", "--version", "1.0"]
+    command += ["--handler", HERE / "torchserve_handler.py", "--export-path", store]
+    command += ["--extra-files", ",".join(map(str, files))]
+    subprocess.run([*map(str, command)], check=True, capture_output=True)
+
+
+def _settings(ports: list[int]) -> str:
+    model = {
+        "defaultVersion": True,
+        "marName": "original.mar",
+        "minWorkers": 1,
+        "maxWorkers": 1,
+        "maxBatchDelay": GATHER_MILLISECONDS,
+        "responseTimeout": servers.START_SECONDS,
+    }
+    models = {name: {"1.0": {**model, "batchSize": size}} for name, size in ((SINGLE, 1), (BATCHED, BATCH))}
+    addresses = zip(("inference", "management", "metrics"), ports, strict=True)
+    lines = [f"{name}_address=http://127.0.0.1:{port}" for name, port in addresses]
+    lines += ["disable_system_metrics=true", f"load_models={SINGLE}=original.mar,{BATCHED}=original.mar"]
+    return "\n".join([*lines, f"models={json.dumps(models)}"]) + "\n"

@@ -1,0 +1,36 @@
+"""The sweep and the training step, measured on few drawn pictures."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import sweep, train
+from benchmarks.options import Options
+
+FEW = Options(images=10, rounds=1)
+
+
+def test_what_was_not_measured_takes_as_long_as_what_was_on_average() -> None:
+    assert sweep.extrapolated([80.0, 100.0]) == 90.0 * 8 * 10
+
+
+@pytest.mark.timeout(300)
+def test_a_sweep_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "SETTINGS", sweep.SETTINGS[:2])
+    monkeypatch.setattr(sweep, "EPOCHS", 2)
+    time, validation, test = sweep.run(FEW)
+    assert time.name == "sweep, 2 settings x 2 epochs, efficientnet_lite0, 30 drawn pictures"
+    assert time.peer_name == "whole network every epoch, extrapolated from 1 of 4 epochs"
+    assert time.unit == "s"
+    assert min(time.ours, time.peer) > 0
+    for accuracy in (validation, test):
+        assert accuracy.unit == "%"
+        assert all(0 <= share <= 100 for share in (accuracy.ours, accuracy.peer))
+
+
+@pytest.mark.timeout(300)
+def test_a_training_step_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "ARCHITECTURE", "resnet18")
+    [result] = train.run(FEW)
+    assert result.name == "train, resnet18, all layers, batch 32"
+    assert min(result.ours, result.peer) > 0
