@@ -199,4 +199,5 @@ def _log_line(line: dict[str, Any]) -> str:
         f"{error.get('exc_type', '')}: {error.get('exc_value', '')}"
         for error in line.get("error_detail") or []
     ]
-    return " ".join([str(line.get("event", "")), *errors])
+    # Airflow keeps a sentence and why it was said apart: "Skipping task.", and the reason.
+    return " ".join([str(line.get("event", "")), *filter(None, [line.get("reason")]), *errors])
