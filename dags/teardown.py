@@ -1,7 +1,14 @@
 """``<project>.teardown``: removes what a project is billed for while it exists, and proves that it is gone.
 
-It can be run at any time, any number of times. Images, models and reports in S3 stay, unless the form asks for their
-deletion; so a later `train_and_deploy` finds its jobs done and only deploys. Logs in CloudWatch stay too.
+It can be run at any time, any number of times. As the form stands, it only shows what it would remove: switch "Dry
+run" off, and repeat the project's name. Images, models, reports, the model registry, logs and the infrastructure stay,
+unless the form asks for their deletion; so a later `train_and_deploy` finds its jobs done and only deploys.
+
+A step that fails does not keep the next ones from being done. The last task, `verify`, names what failed, and what is
+left.
+
+Where the project file has `endpoint.ttl_hours`, a run begins every hour, and goes on only where nobody has asked the
+endpoint for so long.
 """
 
 from __future__ import annotations
@@ -10,8 +17,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-from airflow.sdk import DAG, Param, TriggerRule, chain, get_current_context, task
+from airflow.sdk import (
+    DAG,
+    Context,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+    TriggerRule,
+    chain,
+    get_current_context,
+    task,
+)
 from airflow.sdk.exceptions import AirflowSkipException
+from amazon_ml.notifications.failures import failures, keep_cause
 from amazon_ml.operators.application_autoscaling import ApplicationAutoScalingDeregisterTargetOperator
 from amazon_ml.operators.lambda_function import LambdaDeleteFunctionOperator
 from amazon_ml.operators.sagemaker_endpoint import (
@@ -20,12 +39,43 @@ from amazon_ml.operators.sagemaker_endpoint import (
     SageMakerDeleteModelIfExistsOperator,
 )
 
-from include.pipeline import infrastructure, names, teardown
+from include.pipeline import infrastructure, inventory, names, teardown
 from include.pipeline.settings import Project, read_projects
+
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[RetryRule(exception="include.pipeline.errors.PermanentError", action=RetryAction.FAIL)]
+)
 
 
 def _client(service: str) -> Any:
     return AwsBaseHook(client_type=service).get_conn()
+
+
+def _option(name: str, title: str, description: str) -> dict[str, Param]:
+    return {name: Param(False, type="boolean", title=title, description=description)}
+
+
+def _options() -> teardown.Options:
+    return teardown.Options.of(get_current_context()["params"])
+
+
+def _bucket() -> str | None:
+    try:
+        return infrastructure.read_infrastructure(_client("cloudformation")).bucket
+    except infrastructure.MissingStackError:
+        return None
+
+
+def _if_asked(option: str, what: str) -> None:
+    """Skip the task whose option is off in the form."""
+    if not getattr(_options(), option):
+        raise AirflowSkipException(f"{what}; the form did not ask to delete that ({option}).")
+
+
+def _only_if_confirmed(context: Context) -> None:
+    """Skip a step where `confirm` failed: a step begins after the one before, however that ended."""
+    if not context["ti"].xcom_pull(task_ids="confirm"):
+        raise AirflowSkipException("Nothing is touched: task confirm tells why.")
 
 
 def build(project: Project) -> DAG:
@@ -33,86 +83,170 @@ def build(project: Project) -> DAG:
     with DAG(
         dag_id=f"{project.name}.teardown",
         description=f"Removes what {project.name} is billed for while it exists.",
-        schedule=None,
+        schedule=None if project.endpoint.ttl_hours is None else "@hourly",
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
-        is_paused_upon_creation=False,  # it runs on request alone
+        is_paused_upon_creation=False,  # it runs on request, and where the project file asks for the check
         tags=["image-classifier", project.name],
         doc_md=__doc__,
         params={
-            "delete_data": Param(
-                False,
+            "dry_run": Param(
+                True,
                 type="boolean",
-                title="Delete data",
-                description="Delete the project's images, models and reports in S3 as well. There is no undo.",
+                title="Dry run",
+                description="Only show what would be removed.",
+            ),
+            "confirm": Param(
+                "",
+                type="string",
+                title="Confirm",
+                description=f"Without dry run: the project's name, {project.name}.",
+            ),
+            **_option(
+                "delete_data", "Delete data", "Images, models and reports in S3 as well. There is no undo."
+            ),
+            **_option(
+                "delete_registry",
+                "Delete registry",
+                "The project's model packages and their group as well. There is no undo.",
+            ),
+            **_option(
+                "delete_logs",
+                "Delete logs",
+                "The logs of the function, the endpoint and the jobs in CloudWatch as well. There is no undo.",
+            ),
+            **_option(
+                "delete_infrastructure",
+                "Delete infrastructure",
+                "The CloudFormation stack as well, if no other project has anything. The bucket stays. Airflow's own "
+                "policies do not allow it: docs/going-to-aws.md.",
             ),
         },
-        default_args={"owner": project.owner, "retries": 2, "retry_delay": timedelta(seconds=10)},
+        default_args={
+            "owner": project.owner,
+            "retries": 2,
+            "retry_delay": timedelta(seconds=10),
+            "retry_policy": RETRY_POLICY,
+            "on_failure_callback": keep_cause,
+        },
     ) as dag:
         tagging = "resourcegroupstaggingapi"
+        step: dict[str, Any] = {"trigger_rule": TriggerRule.ALL_DONE, "pre_execute": _only_if_confirmed}
 
         @task
+        def find() -> list[dict[str, str]]:
+            """Show what exists, and what becomes of it."""
+            rows = [
+                {**row, "then": teardown.fate(row["what"], _options())}
+                for row in inventory.look(project, _client, _bucket())
+            ]
+            print(teardown.show(rows))
+            return rows
+
+        @task.short_circuit(ignore_downstream_trigger_rules=True)
+        def confirm() -> bool:
+            """Go on if a person means it, or nobody has asked the endpoint for too long."""
+            context = get_current_context()
+            ti, params = context["ti"], context["params"]
+            releases = sum(
+                ti.get_dr_count(dag_id=f"{project.name}.{kind}", states=["queued", "running"])
+                for kind in ("train_and_deploy", "rollback")
+            )
+            reason = None
+            if context["dag_run"].run_type == "scheduled":
+                reason = teardown.reason_to_keep(project, releases, _client)
+            elif params["dry_run"]:
+                reason = "A dry run: nothing is touched. Task find shows what would be."
+            else:
+                teardown.check_request(project, params["confirm"], releases)
+            print(reason or "Going on.")
+            ti.xcom_push(key="reason", value=reason)
+            return reason is None
+
+        @task(**step)
         def stop_jobs() -> int:
-            """Stop running jobs."""
-            return teardown.stop_jobs(project, _client("sagemaker"), _client(tagging))
+            """Stop running jobs, and give back instances that wait for the next one."""
+            return teardown.stop_jobs(project, _client)
 
-        @task
+        @task(**step)
         def find_endpoint_configs() -> list[dict[str, str]]:
             """List the endpoint configurations of all releases."""
-            return teardown.find(project, "endpoint-config", "EndpointConfigName", _client(tagging))
+            found = inventory.models_or_configs(project, "endpoint-config", _client)
+            return [{"EndpointConfigName": name} for name in found]
 
-        @task
+        @task(**step)
         def find_models() -> list[dict[str, str]]:
             """List the models of all releases."""
-            return teardown.find(project, "model", "ModelName", _client(tagging))
+            return [{"ModelName": name} for name in inventory.models_or_configs(project, "model", _client)]
 
-        # Where nothing was found, the mapped tasks are skipped, and what follows them is not.
-        @task(trigger_rule=TriggerRule.NONE_FAILED)
+        @task(**step)
         def delete_alarms() -> int:
             """Delete the alarms."""
-            return teardown.delete_alarms(project, _client("cloudwatch"), _client(tagging))
+            return teardown.delete_alarms(project, _client)
 
-        @task
+        @task(**step)
+        def delete_registry() -> int:
+            """Delete the model packages, where the form asks for it."""
+            _if_asked("delete_registry", "Model packages stay")
+            return teardown.delete_registry(project, _client("sagemaker"))
+
+        @task(**step)
         def delete_data() -> int:
             """Delete what is in S3, where the form asks for it."""
-            if not get_current_context()["params"]["delete_data"]:
-                raise AirflowSkipException(
-                    "Images, models and reports stay in S3; the form did not ask to delete them."
-                )
-            bucket = infrastructure.read_infrastructure(_client("cloudformation")).bucket
+            _if_asked("delete_data", "Images, models and reports stay in S3")
+            bucket = _bucket()
+            if bucket is None:
+                raise AirflowSkipException("There is no stack any more to tell the bucket's name.")
             return teardown.delete_data(project, bucket, _client("s3"))
 
-        @task(trigger_rule=TriggerRule.NONE_FAILED)
+        @task(**step)
+        def delete_logs() -> int:
+            """Delete what is in CloudWatch Logs, where the form asks for it."""
+            _if_asked("delete_logs", "Logs stay")
+            return teardown.delete_logs(project, _client("logs"))
+
+        @task(**step)
+        def delete_infrastructure() -> str:
+            """Delete the CloudFormation stack, where the form asks for it and nobody else needs it."""
+            _if_asked("delete_infrastructure", "The stack stays")
+            return teardown.delete_infrastructure(project, _client)
+
+        @task(trigger_rule=TriggerRule.ALL_DONE)
         def verify() -> list[str]:
-            """List what still carries the project's tags: nothing."""
-            teardown.check_nothing_left(project, _client(tagging))
+            """Name the steps that failed, and what still carries the project's tags: nothing."""
+            context = get_current_context()
+            teardown.check_nothing_left(project, _client(tagging), _options(), failures(context))
             return []
 
         delete_function = LambdaDeleteFunctionOperator(
-            task_id="delete_function", function_name=names.function_name(project)
+            task_id="delete_function", function_name=names.function_name(project), **step
         )
         # It must go before the endpoint does.
         deregister_scaling = ApplicationAutoScalingDeregisterTargetOperator(
             task_id="deregister_scaling",
             service_namespace="sagemaker",
             resource_id=names.scaling_resource_id(project),
-            scalable_dimension="sagemaker:variant:DesiredInstanceCount",
+            scalable_dimension=names.SCALABLE_DIMENSION,
+            **step,
         )
         delete_endpoint = SageMakerDeleteEndpointOperator(
             task_id="delete_endpoint",
             config={"EndpointName": names.endpoint_name(project)},
             poll_interval=project.poll_seconds,
             deferrable=True,
+            **step,
         )
         endpoint_configs, models = find_endpoint_configs(), find_models()
         delete_endpoint_configs = SageMakerDeleteEndpointConfigOperator.partial(
-            task_id="delete_endpoint_configs"
+            task_id="delete_endpoint_configs", **step
         ).expand(config=endpoint_configs)
-        delete_models = SageMakerDeleteModelIfExistsOperator.partial(
-            task_id="delete_models", trigger_rule=TriggerRule.NONE_FAILED
-        ).expand(config=models)
+        delete_models = SageMakerDeleteModelIfExistsOperator.partial(task_id="delete_models", **step).expand(
+            config=models
+        )
         chain(
+            find(),
+            confirm(),
             stop_jobs(),
             delete_function,
             deregister_scaling,
@@ -121,7 +255,10 @@ def build(project: Project) -> DAG:
             delete_endpoint_configs,
             delete_models,
             delete_alarms(),
+            delete_registry(),
             delete_data(),
+            delete_logs(),
+            delete_infrastructure(),
             verify(),
         )
     return dag

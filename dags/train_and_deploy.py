@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk import (
@@ -24,13 +25,22 @@ from airflow.sdk import (
     get_current_context,
     task,
 )
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowSkipException
 from amazon_ml.links.s3 import DataReportLink, EvaluationReportLink, RunReportLink, S3PageLink
-from amazon_ml.operators.application_autoscaling import ApplicationAutoScalingTargetTrackingOperator
+from amazon_ml.notifications.failures import failures, keep_cause
+from amazon_ml.notifications.sns import RunFailureNotifier, StackTopicNotifier
+from amazon_ml.operators.application_autoscaling import (
+    ApplicationAutoScalingSuspendOperator,
+    ApplicationAutoScalingTargetTrackingOperator,
+)
 from amazon_ml.operators.lambda_function import (
     LambdaAliasOperator,
     LambdaDeployFunctionOperator,
+    LambdaFunctionUrlOperator,
     LambdaProvisionedConcurrencyOperator,
+    LambdaReservedConcurrencyOperator,
 )
 from amazon_ml.operators.sagemaker_endpoint import (
     SageMakerDeployEndpointOperator,
@@ -42,17 +52,24 @@ from amazon_ml.operators.sagemaker_jobs import (
     SageMakerResumableTrainingOperator,
     SageMakerResumableTuningOperator,
 )
+from amazon_ml.operators.sagemaker_registry import SageMakerRegisterModelPackageOperator
 from amazon_ml.triggers.s3 import S3ContentChangedTrigger
+from human_input.operators import AskOperator
 
 from include.pipeline import (
     alarms,
+    approval,
+    cost,
     gate,
     infrastructure,
     job_requests,
     live,
     names,
+    notify,
     packages,
     pretrained,
+    registry,
+    releases,
     report,
     rollback,
     smoke_test,
@@ -61,6 +78,7 @@ from include.pipeline import (
 from include.pipeline.dataset import DatasetError
 from include.pipeline.settings import Project, read_projects
 
+UNCHANGED = "Nothing has changed since the live model was made; it stays."
 RETRY_POLICY = ExceptionRetryPolicy(
     rules=[RetryRule(exception="include.pipeline.errors.PermanentError", action=RetryAction.FAIL)]
 )
@@ -88,6 +106,30 @@ class Done:
         """Sets this run's jobs apart from those of earlier runs, where the form asks for it."""
         return self.context["run_id"] if self.context["params"]["retrain"] else ""
 
+    @property
+    def address(self) -> str:
+        """The page of this run in Airflow."""
+        return unquote(self.context["ti"].log_url.partition("/tasks/")[0])
+
+    def model(self, project: Project) -> dict[str, Any]:
+        """The request that makes a model of what was trained."""
+        return job_requests.model(
+            project, self.environment, self["train"]["artifact"], inputs=self["check_for_changes"]
+        )
+
+    def reason_not_to_ask(self, project: Project) -> str | None:
+        """Why nobody's approval is needed, or None where it is."""
+        if not self.context["params"]["require_approval"]:
+            return "Neither the project nor this run asks for a person's approval."
+        serving = self["read_live"]["serving"]
+        if serving and serving["model"] == self.model(project)["ModelName"]:
+            return "The candidate is the model that is live already."
+        return None
+
+    def read_live(self, project: Project) -> dict[str, Any] | None:
+        """What serves at this moment."""
+        return live.read_live(project, _client("sagemaker"), _client("lambda"))
+
     def channels(self, project: Project, *, images: bool = False) -> dict[str, str]:
         """The input channels of tuning and training.
 
@@ -103,8 +145,8 @@ class Done:
         return channels
 
 
-def _config(build: Callable[[Done], dict[str, Any]]) -> Callable[[Context, Any], dict[str, Any]]:
-    """A request that is built when its task runs; Airflow shows it among the task's rendered templates."""
+def _config(build: Callable[[Done], Any]) -> Any:
+    """What is built when its task runs, such as a request; Airflow shows it among the task's rendered templates."""
     return lambda context, jinja_env: build(Done(context))
 
 
@@ -120,6 +162,38 @@ def _schedule(project: Project) -> list[Asset] | AssetOrTimeSchedule:
         return [images]
     return AssetOrTimeSchedule(
         timetable=CronTriggerTimetable(project.schedule, timezone="UTC"), assets=[images]
+    )
+
+
+def _topic(project: Project) -> dict[str, Any]:
+    """Where a notifier finds its topic, when it has something to tell."""
+    return {
+        "target_arn": project.notify.topic_arn,
+        "stack_name": infrastructure.stack_name(),
+        "output_key": infrastructure.TOPIC_OUTPUT,
+    }
+
+
+def _on_failure(project: Project) -> RunFailureNotifier:
+    """Tells of a failed run, once all its tasks have ended, the rollback too."""
+    return RunFailureNotifier(
+        subject=notify.failure_subject(project),
+        compose=lambda run_id, failed: notify.failure_message(
+            project, f"{project.name}.train_and_deploy", run_id, failed, _client("sagemaker")
+        ),
+        **_topic(project),
+    )
+
+
+def _deadline(project: Project) -> DeadlineAlert | None:
+    """Tells of a run that takes too long, where the project says how long that is."""
+    if project.deadline_minutes is None:
+        return None
+    message = {"subject": notify.deadline_subject(project), "message": notify.deadline_message(project)}
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(minutes=project.deadline_minutes),
+        callback=AsyncCallback(StackTopicNotifier, kwargs={**message, **_topic(project)}),
     )
 
 
@@ -166,13 +240,22 @@ def build(project: Project) -> DAG:
                 title="Retrain",
                 description="Run all jobs anew, even those that have been done with the same data, code and settings.",
             ),
+            "require_approval": Param(
+                project.require_approval,
+                type="boolean",
+                title="Require approval",
+                description="Ask a person before the new model goes live.",
+            ),
         },
         default_args={
             "owner": project.owner,
             "retries": 2,
             "retry_delay": timedelta(seconds=10),
             "retry_policy": RETRY_POLICY,
+            "on_failure_callback": keep_cause,
         },
+        on_failure_callback=_on_failure(project),
+        deadline=_deadline(project),
     ) as dag:
 
         @task
@@ -190,6 +273,16 @@ def build(project: Project) -> DAG:
                 images=container_images(project, region),
             )
             return environment.model_dump()
+
+        @task
+        def estimate_cost() -> dict[str, Any]:
+            """Tell what the run may cost, and what it leaves running; end it where that is too much."""
+            done = Done()
+            instances = done.context["params"]["instance_count"]
+            estimated = cost.estimate(project, instances, done.environment.region, _client("sagemaker"))
+            print(cost.show(estimated))
+            cost.check_limit(project, estimated)
+            return estimated
 
         @task
         def stage_data() -> dict[str, Any]:
@@ -219,7 +312,10 @@ def build(project: Project) -> DAG:
         @task
         def read_live() -> dict[str, Any]:
             """Find out what serves now: the champion, and where a rollback goes."""
-            return {"serving": live.read_live(project, _client("sagemaker"), _client("lambda"))}
+            return {
+                "serving": Done().read_live(project),
+                "scaling": live.read_scaling(project, _client("application-autoscaling")),
+            }
 
         @task
         def check_for_changes() -> str:
@@ -241,16 +337,40 @@ def build(project: Project) -> DAG:
 
         @task
         def compare() -> dict[str, Any]:
-            """Let the candidate pass only if it is as good as the model that is live."""
-            done = Done()
+            """Let the candidate pass only if it keeps to every rule of the project's gate."""
+            done, sagemaker = Done(), _client("sagemaker")
+            package, run_type = done["register"], done.context["dag_run"].run_type
             evaluation = gate.read_evaluation(done["evaluate"]["output"], _client("s3"))
             decision, evaluation = gate.decide(evaluation, project.gate), gate.without_details(evaluation)
+            if stays_rejected := registry.rejected_before(run_type, package):
+                decision = gate.Decision(False, stays_rejected)
+            else:
+                ask = done.reason_not_to_ask(project) is None
+                registry.judge(package, decision, ask, sagemaker)
             done.context["ti"].xcom_push(key="decision", value=decision.reason)
             done.context["ti"].xcom_push(key="evaluation", value=evaluation)
             print(decision.reason)
             if not decision.accepted:
                 raise AirflowSkipException(decision.reason)
             return evaluation
+
+        # It runs where nobody was asked, and where the gate let nothing pass it is skipped as that was.
+        @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+        def record_approval() -> str:
+            """Note who approved or rejected the candidate; a rejected one goes no further."""
+            done = Done()
+            answer = approval.read_answer(done["approve"], project.approval)
+            if answer is None:
+                return "Nobody had to be asked."
+            decision = done.context["ti"].xcom_pull(task_ids="gate", key="decision")
+            status = "Approved" if answer.approved else "Rejected"
+            registry.decide(
+                done["register"]["arn"], status, f"{answer.sentence} {decision}", _client("sagemaker")
+            )
+            done.context["ti"].xcom_push(key="answer", value=answer.sentence)
+            if not answer.approved:
+                raise AirflowSkipException(answer.sentence)
+            return answer.sentence
 
         def link_evaluation(context: Context, result: Any) -> None:
             """Link the task to the page that its job wrote."""
@@ -259,36 +379,66 @@ def build(project: Project) -> DAG:
         @task
         def put_alarms() -> list[str]:
             """Watch the endpoint for errors and slowness."""
-            return alarms.put_alarms(project, _client("cloudwatch"))
+            return alarms.put_alarms(project, _client("cloudwatch"), Done().environment.topic)
 
         @task(task_id="smoke_test", retries=0)
         def run_smoke_test() -> dict[str, Any]:
             """Ask the function about images that the model has not seen, and check its answers."""
             done = Done()
-            return smoke_test.run_smoke_test(
-                project,
+            expected = smoke_test.Expected(
                 data=done["stage_data"]["uri"],
                 model=done["create_model"],
-                evaluated_accuracy=done["gate"]["candidate"]["accuracy"],
-                s3=_client("s3"),
-                lambda_client=_client("lambda"),
+                accuracy_interval=done["gate"]["candidate"]["accuracy_interval"],
             )
+            return smoke_test.run_smoke_test(project, expected, _client("s3"), _client("lambda"))
 
         @task(task_id="rollback", trigger_rule=TriggerRule.ONE_FAILED)
         def roll_back() -> str:
-            """Go back to what served before, if any step of the release failed."""
-            done = Done()
-            if done["gate"] is None:
+            """Go back to what served before, if any step of the release failed, and prove that it serves."""
+            done, sagemaker, functions = Done(), _client("sagemaker"), _client("lambda")
+            if done["record_approval"] is None:
                 raise AirflowSkipException(
                     "The run failed before anything was released; what is live was not touched."
                 )
-            return rollback.roll_back(
+            before, package = done["read_live"]["serving"], done["register"]
+            cause = rollback.cause(failures(done.context))
+            print(cause)
+            # First, so that it counts even if the way back fails.
+            if before is None or before["model"] != done.model(project)["ModelName"]:
+                registry.decide(package["arn"], "Rejected", cause, sagemaker)
+            state = rollback.roll_back(
                 project,
-                done["read_live"]["serving"],
-                _client("sagemaker"),
-                _client("lambda"),
+                before,
+                done["read_live"]["scaling"],
+                sagemaker,
+                functions,
                 _client("application-autoscaling"),
             )
+            if before is not None:
+                expected = releases.expected_before(
+                    before, registry.packages(project, sagemaker), done["stage_data"]["uri"], done["gate"]
+                )
+                smoke_test.run_smoke_test(project, expected, _client("s3"), functions)
+                state += " It has passed the smoke test."
+            return f"{cause} {state}"
+
+        # Also after a run that released nothing: each one registers a candidate.
+        @task(trigger_rule=TriggerRule.NONE_FAILED)
+        def clean_up() -> dict[str, Any]:
+            """Note that the release is good, and delete what neither serves nor is needed for a rollback."""
+            done, sagemaker = Done(), _client("sagemaker")
+            serving, deleted = done.read_live(project), []
+            if done["smoke_test"] and serving:
+                registry.mark_released(done["register"]["arn"], serving["function_version"], sagemaker)
+                deleted = releases.delete_superseded(
+                    project,
+                    serving,
+                    done["read_live"]["serving"],
+                    registry.packages(project, sagemaker),
+                    sagemaker,
+                )
+            model = serving["model"] if serving else None
+            return {"deleted": deleted, "pruned_versions": registry.prune(project, model, sagemaker)}
 
         @task(task_id="report", trigger_rule=TriggerRule.NONE_FAILED)
         def write_report() -> dict[str, Any]:
@@ -298,6 +448,9 @@ def build(project: Project) -> DAG:
                 key: done.context["ti"].xcom_pull(task_ids="gate", key=key)
                 for key in ("decision", "evaluation")
             }
+            answer = done.context["ti"].xcom_pull(task_ids="record_approval", key="answer")
+            steps = (step for step in cost.KINDS if step in done.context["dag"].task_ids)
+            jobs = {step: (done[step] or {}).get("name") for step in steps}
             summary = report.summarise(
                 project,
                 data=done["stage_data"],
@@ -307,14 +460,27 @@ def build(project: Project) -> DAG:
                 evaluation_page=report.evaluation_page(done["evaluate"]),
                 warnings=report.read_warnings(done["train"], s3),
                 smoke_test=done["smoke_test"],
-                outcome=judged["decision"] or "Nothing has changed since the live model was made; it stays.",
+                package=done["register"],
+                outcome=" ".join(filter(None, [judged["decision"], answer])) or UNCHANGED,
+                cost={
+                    "estimate": done["estimate_cost"],
+                    # not the run's start, which is another after the run was cleared
+                    "actual": cost.actual(
+                        project, jobs, done.context["dag_run"].run_after, _client("sagemaker")
+                    ),
+                },
             )
             page = report.publish(project, summary, done.context["run_id"], done.environment.bucket, s3)
             RunReportLink.persist_page(done.context, page, s3)
             return {**summary, "report": page}
 
+        scalable: dict[str, Any] = {
+            "service_namespace": "sagemaker",
+            "resource_id": names.scaling_resource_id(project),
+            "scalable_dimension": names.SCALABLE_DIMENSION,
+        }
         job_arguments: dict[str, Any] = {"poll_interval": project.poll_seconds, "deferrable": True}
-        ready = preflight()
+        ready, estimated = preflight(), estimate_cost()
         with TaskGroup("prepare", prefix_group_id=False, tooltip="Bring images, code and weights to S3"):
             staged = [_linked(stage_data(), DataReportLink()), package_code(), read_live()]
             changes = check_for_changes()
@@ -387,31 +553,76 @@ def build(project: Project) -> DAG:
                 ),
                 EvaluationReportLink(),
             )
-            passed = compare.override(task_id="gate")()
-        with TaskGroup("deploy", prefix_group_id=False, tooltip="Model, endpoint, scaling"):
-            create_model = SageMakerModelIfAbsentOperator(
-                task_id="create_model",
-                config=_config(
-                    lambda done: job_requests.model(
-                        project, done.environment, done["train"]["artifact"], inputs=done["check_for_changes"]
+        with TaskGroup("decide", prefix_group_id=False, tooltip="Register, compare with the live model, ask"):
+            register = SageMakerRegisterModelPackageOperator(
+                task_id="register",
+                package_group_name=names.model_package_group(project),
+                key=_config(lambda done: done.model(project)["ModelName"]),
+                image_uri=_config(lambda done: done.model(project)["PrimaryContainer"]["Image"]),
+                model_url=_config(lambda done: done.model(project)["PrimaryContainer"]["ModelDataUrl"]),
+                environment=_config(lambda done: done.model(project)["PrimaryContainer"]["Environment"]),
+                content_types=job_requests.CONTENT_TYPES,
+                response_types=job_requests.RESPONSE_TYPES,
+                model_metrics_uri="{{ ti.xcom_pull(task_ids='evaluate')['output'] }}/evaluation.json",
+                customer_metadata=_config(
+                    lambda done: registry.candidate(
+                        gate.read_evaluation(done["evaluate"]["output"], _client("s3")),
+                        data=done["stage_data"],
+                        code=done["package_code"]["sha256"],
+                        inputs=done["check_for_changes"],
+                        training_job=done["train"]["name"],
+                        run=done.address,
                     )
                 ),
+                package_desc=project.description,
+                package_group_desc=project.description,
+                tags=names.tag_list(project),
+            )
+            passed = compare.override(task_id="gate")()
+            approve = AskOperator(
+                task_id="approve",
+                subject=f"Shall the new model of {project.name} go live?",
+                body=_config(
+                    lambda done: approval.question(
+                        done["gate"],
+                        done.context["ti"].xcom_pull(task_ids="gate", key="decision"),
+                        EvaluationReportLink().format_link(
+                            **done.context["ti"].xcom_pull(task_ids="evaluate", key=EvaluationReportLink.key)
+                        ),
+                    )
+                ),
+                options=[approval.APPROVE, approval.REJECT],
+                defaults=approval.REJECT,
+                response_timeout=timedelta(hours=project.approval.timeout_hours),
+                skip=lambda context: Done(context).reason_not_to_ask(project),
+            )
+            approved = record_approval()
+        with TaskGroup("deploy", prefix_group_id=False, tooltip="Model, endpoint, scaling"):
+            create_model = SageMakerModelIfAbsentOperator(
+                task_id="create_model", config=_config(lambda done: done.model(project))
             )
             create_endpoint_config = SageMakerEndpointConfigIfAbsentOperator(
                 task_id="create_endpoint_config",
-                config=_config(lambda done: job_requests.endpoint_config(project, done["create_model"])),
+                config=_config(
+                    lambda done: job_requests.endpoint_config(
+                        project, done.environment.bucket, done["create_model"]
+                    )
+                ),
             )
             alarmed = put_alarms()
+            # An instance that is added or taken away in the middle of an update is in its way.
+            suspend_scaling = ApplicationAutoScalingSuspendOperator(
+                task_id="suspend_scaling", if_registered=True, **scalable
+            )
             deploy_endpoint = SageMakerDeployEndpointOperator(
                 task_id="deploy_endpoint",
                 config=_config(lambda done: job_requests.endpoint(project, done["create_endpoint_config"])),
+                deployment_config=_config(lambda done: job_requests.deployment(project, done["put_alarms"])),
                 **job_arguments,
             )
             scale_endpoint = ApplicationAutoScalingTargetTrackingOperator(
                 task_id="scale_endpoint",
-                service_namespace="sagemaker",
-                resource_id=names.scaling_resource_id(project),
-                scalable_dimension="sagemaker:variant:DesiredInstanceCount",
+                **scalable,
                 min_capacity=project.endpoint.min_instances,
                 max_capacity=project.endpoint.max_instances,
                 policy_name=f"{project.aws_name}-invocations",
@@ -424,6 +635,9 @@ def build(project: Project) -> DAG:
                     "ScaleOutCooldown": project.endpoint.scale_out_cooldown_seconds,
                 },
             )
+            resume_scaling = ApplicationAutoScalingSuspendOperator(
+                task_id="resume_scaling", suspend=False, **scalable
+            )
         with TaskGroup("function", prefix_group_id=False, tooltip="Code, version, alias, warm environments"):
             deploy_function = LambdaDeployFunctionOperator(
                 task_id="deploy_function",
@@ -431,6 +645,11 @@ def build(project: Project) -> DAG:
                 config=_config(lambda done: job_requests.function(project, done.environment)),
                 zip_file=lambda: packages.function_package().content,
                 description="Serves {{ ti.xcom_pull(task_ids='create_model') }}",
+            )
+            reserve_concurrency = LambdaReservedConcurrencyOperator(
+                task_id="reserve_concurrency",
+                function_name=names.function_name(project),
+                reserved_concurrent_executions=project.function.reserved_concurrency,
             )
             move_alias = LambdaAliasOperator(
                 task_id="move_alias",
@@ -445,9 +664,16 @@ def build(project: Project) -> DAG:
                 provisioned_concurrent_executions=project.function.provisioned_concurrency,
                 poll_interval=min(project.poll_seconds, 10),
             )
-        tested, rolled_back, reported = (
+            function_url = LambdaFunctionUrlOperator(
+                task_id="function_url",
+                function_name=names.function_name(project),
+                qualifier=names.ALIAS,
+                auth_type="AWS_IAM" if project.function.url else None,
+            )
+        tested, rolled_back, cleaned_up, reported = (
             run_smoke_test(),
             roll_back(),
+            clean_up(),
             _linked(write_report(), RunReportLink()),
         )
 
@@ -455,14 +681,22 @@ def build(project: Project) -> DAG:
             create_model,
             create_endpoint_config,
             alarmed,
+            suspend_scaling,
             deploy_endpoint,
             scale_endpoint,
+            resume_scaling,
             deploy_function,
+            reserve_concurrency,
             move_alias,
             provision_concurrency,
+            function_url,
             tested,
         ]
-        chain(ready, staged, changes, weights, *features, tune, train, evaluate, passed, *release, reported)
+        learn = [*features, tune, train, evaluate]
+        decide = [register, passed, approve, approved]
+        chain(ready, estimated, staged, changes, weights, *learn, *decide, *release, cleaned_up, reported)
+        # Else it could not tell that nobody had to be asked from that there was nothing to ask about.
+        passed >> approved
         release >> rolled_back
     return dag
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,16 @@ from include.pipeline.settings import Gate
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a candidate is accepted, and why, in one sentence."""
+    """Whether a candidate is accepted, and why: a sentence, or one for each rule that it breaks."""
 
     accepted: bool
     reason: str
 
 
+METRICS = {"accuracy": "accuracy", "macro_f1": "macro F1", "top5_accuracy": "top-5 accuracy"}
+"""What a person reads for ``gate.metric``."""
+MEGABYTE = 1_000_000
+NAMED_CLASSES = 5
 DETAILS = ("per_class", "confusion", "mistakes", "worst_classes", "reliability")
 
 
@@ -42,32 +47,86 @@ def without_details(evaluation: dict[str, Any]) -> dict[str, Any]:
 
 
 def decide(evaluation: dict[str, Any], gate: Gate) -> Decision:
-    """Compare candidate and live model, both judged on the same test images.
+    """Hold a candidate to every rule of the project's gate.
+
+    The floor and the ceilings are for every candidate. Where a model is live that was judged on the same test images,
+    the candidate has to be as good as that one, too.
 
     :param evaluation: the content of ``evaluation.json``.
     """
-    candidate = evaluation["candidate"]["accuracy"]
-    if candidate < gate.min_accuracy:
-        return Decision(
-            False, f"The candidate's accuracy {candidate:.3f} is below the floor of {gate.min_accuracy:.3f}."
-        )
-    live = evaluation.get("live")
-    if live is None:
-        return Decision(True, f"The candidate's accuracy is {candidate:.3f}, and no model is live yet.")
-    if "incomparable" in live:
+    candidate, live = evaluation["candidate"], evaluation.get("live") or {}
+    comparable = live and "incomparable" not in live
+    broken = [
+        *_floor_and_ceilings(candidate, gate),
+        *(_against_live(candidate, live, gate) if comparable else []),
+    ]
+    noise = _noise(evaluation.get("difference")) if gate.metric == "accuracy" else ""
+    if broken:
+        return Decision(False, " ".join(broken) + noise)
+    name, value = METRICS[gate.metric], candidate[gate.metric]
+    if not live:
+        return Decision(True, f"The candidate's {name} is {value:.3f}, and no model is live yet.")
+    if not comparable:
         return Decision(
             True,
-            f"The candidate's accuracy is {candidate:.3f}; the live model can't be compared: {live['incomparable']}",
+            f"The candidate's {name} is {value:.3f}; the live model can't be compared: {live['incomparable']}",
         )
-    needed = live["accuracy"] + gate.margin
-    noise = _noise(evaluation.get("difference"))
-    comparison = (
-        f"accuracy {candidate:.3f} against the live model's {live['accuracy']:.3f}"
-        f"{f' plus a margin of {gate.margin:.3f}' if gate.margin else ''}"
-    )
-    if candidate < needed:
-        return Decision(False, f"The candidate is worse: {comparison}.{noise}")
-    return Decision(True, f"The candidate is as good or better: {comparison}.{noise}")
+    return Decision(True, f"The candidate is as good or better: {_comparison(candidate, live, gate)}.{noise}")
+
+
+def _floor_and_ceilings(candidate: dict[str, Any], gate: Gate) -> Iterator[str]:
+    value = candidate[gate.metric]
+    if value < gate.floor:
+        yield (
+            f"The candidate's {METRICS[gate.metric]} {value:.3f} is below the floor of {gate.floor:.3f} (gate.floor)."
+        )
+    if gate.max_latency_ms is not None and candidate["milliseconds_p95"] > gate.max_latency_ms:
+        yield (
+            f"The candidate takes {candidate['milliseconds_p95']:.0f} ms for an image at the 95th percentile; at most "
+            f"{gate.max_latency_ms:g} ms are allowed (gate.max_latency_ms)."
+        )
+    size = candidate["size_bytes"] / MEGABYTE
+    if gate.max_size_mb is not None and size > gate.max_size_mb:
+        yield (
+            f"The candidate's model.tar.gz has {size:.1f} MB; at most {gate.max_size_mb:g} MB are allowed "
+            "(gate.max_size_mb)."
+        )
+
+
+def _against_live(candidate: dict[str, Any], live: dict[str, Any], gate: Gate) -> Iterator[str]:
+    if candidate[gate.metric] < live[gate.metric] + gate.margin:
+        yield f"The candidate is worse: {_comparison(candidate, live, gate)}."
+    if gate.max_class_drop is not None:
+        drops = sorted(
+            _class_drops(candidate, live, gate.max_class_drop, gate.min_class_images), reverse=True
+        )
+        if drops:
+            named = ", ".join(
+                f"{label} (from {before:.3f} to {after:.3f})"
+                for _, label, before, after in drops[:NAMED_CLASSES]
+            )
+            more = f" and {len(drops) - NAMED_CLASSES} more" if len(drops) > NAMED_CLASSES else ""
+            yield (
+                f"Recall falls by more than {gate.max_class_drop:.3f} (gate.max_class_drop) in {len(drops)} of "
+                f"{len(candidate['per_class'])} classes: {named}{more}."
+            )
+
+
+def _class_drops(
+    candidate: dict[str, Any], live: dict[str, Any], limit: float, min_images: int
+) -> Iterator[tuple[float, str, float, float]]:
+    """By how much, of which class, from and to which recall: only those that fall too far."""
+    for label, found in candidate["per_class"].items():
+        before, after = live["per_class"][label]["recall"], found["recall"]
+        # A hair more than the limit is a rounding error: 0.9 - 0.8 is more than 0.1.
+        if found["images"] >= min_images and before - after > limit + 1e-9:
+            yield before - after, label, before, after
+
+
+def _comparison(candidate: dict[str, Any], live: dict[str, Any], gate: Gate) -> str:
+    ours, theirs = candidate[gate.metric], live[gate.metric]
+    margin = f" plus a margin of {gate.margin:.3f}" if gate.margin else ""
+    return f"{METRICS[gate.metric]} {ours:.3f} against the live model's {theirs:.3f}{margin}"
 
 
 def _noise(difference: dict[str, Any] | None) -> str:

@@ -1,4 +1,4 @@
-"""The bucket and roles that the infrastructure stack made, read from its outputs."""
+"""The bucket, roles and topic that the infrastructure stack made, read from its outputs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from include.pipeline.errors import PermanentError
 
 STACK_VARIABLE = "IMAGE_CLASSIFIER_STACK"
 DEFAULT_STACK = "image-classifier"
+TOPIC_OUTPUT = "TopicArn"
 
 
 class InfrastructureError(PermanentError):
     """The stack can't be read; the message says what an administrator has to do."""
+
+
+class MissingStackError(InfrastructureError):
+    """There is no stack at all."""
 
 
 class Infrastructure(BaseModel):
@@ -24,38 +29,44 @@ class Infrastructure(BaseModel):
     bucket: str
     sagemaker_role: str
     function_role: str
+    topic: str | None = None
+    """The SNS topic; None where the stack was deployed before it had one."""
+
+
+def stack_name() -> str:
+    """What the stack is called in this account and region."""
+    return os.environ.get(STACK_VARIABLE, DEFAULT_STACK)
 
 
 def read_infrastructure(cloudformation: Any) -> Infrastructure:
     """Ask CloudFormation for the stack's outputs.
 
     :param cloudformation: a boto3 client.
-    :raises InfrastructureError: if there is no such stack, or it is not complete.
+    :raises InfrastructureError: if there is no such stack (then a :class:`MissingStackError`), or it is not complete.
     """
-    stack_name = os.environ.get(STACK_VARIABLE, DEFAULT_STACK)
+    name = stack_name()
     try:
-        stack = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
+        stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationError":
             raise InfrastructureError(
-                f"CloudFormation refused to describe stack {stack_name!r}: {error}"
+                f"CloudFormation refused to describe stack {name!r}: {error}"
             ) from error
-        raise InfrastructureError(
-            f"There is no CloudFormation stack {stack_name!r} in this account and region. Deploy "
+        raise MissingStackError(
+            f"There is no CloudFormation stack {name!r} in this account and region. Deploy "
             f"include/infrastructure/stack.yaml under that name, or name yours in {STACK_VARIABLE}."
         ) from error
     if not stack["StackStatus"].endswith("_COMPLETE") or stack["StackStatus"].startswith(
         ("ROLLBACK", "DELETE")
     ):
-        raise InfrastructureError(
-            f"Stack {stack_name!r} is in state {stack['StackStatus']}; it must be complete."
-        )
+        raise InfrastructureError(f"Stack {name!r} is in state {stack['StackStatus']}; it must be complete.")
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
     missing = {"BucketName", "SageMakerRoleArn", "FunctionRoleArn"} - outputs.keys()
     if missing:
-        raise InfrastructureError(f"Stack {stack_name!r} lacks the outputs {', '.join(sorted(missing))}.")
+        raise InfrastructureError(f"Stack {name!r} lacks the outputs {', '.join(sorted(missing))}.")
     return Infrastructure(
         bucket=outputs["BucketName"],
         sagemaker_role=outputs["SageMakerRoleArn"],
         function_role=outputs["FunctionRoleArn"],
+        topic=outputs.get(TOPIC_OUTPUT),
     )

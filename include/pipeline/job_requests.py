@@ -1,4 +1,4 @@
-"""The request bodies of a project: SageMaker jobs, model, endpoint configuration and endpoint; the function.
+"""The request bodies of a project: SageMaker jobs, model, endpoint configuration, endpoint and update; the function.
 
 Each is complete but for the job's name, which is derived from it: see :mod:`include.pipeline.names`.
 """
@@ -40,6 +40,8 @@ METRICS = (
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 CODE_CHANNEL = "code"
 FUNCTION_RUNTIME = "python3.12"
+CONTENT_TYPES = ["image/jpeg", "image/png", "image/webp", "application/json"]
+RESPONSE_TYPES = ["application/json"]
 PROCESSING = "/opt/ml/processing"
 # The image's own `python3` runs the script named first, in the folder that the code was unpacked to.
 RUN_SCRIPT = f'cd {PROCESSING}/input/code && tar -xzf sourcedir.tar.gz && exec python3 "$0" "$@"'
@@ -232,26 +234,49 @@ def model(project: Project, env: Environment, artifact: str, inputs: str) -> dic
     container = {"Image": env.images.inference, "ModelDataUrl": artifact, "Environment": environment}
     name = job_name(project, "model", {"container": container, "role": env.sagemaker_role, "inputs": inputs})
     environment["MODEL_VERSION"] = name
+    return registered_model(project, env.sagemaker_role, name, container, inputs)
+
+
+def registered_model(
+    project: Project, role: str, name: str, container: dict[str, Any], inputs: str
+) -> dict[str, Any]:
+    """The SageMaker model of a container, such as that of a model package.
+
+    :param container: ``Image``, ``ModelDataUrl`` and ``Environment``.
+    :param inputs: see :func:`inputs_digest`.
+    """
     return {
         "ModelName": name,
-        "ExecutionRoleArn": env.sagemaker_role,
+        "ExecutionRoleArn": role,
         "PrimaryContainer": container,
         "Tags": [*tag_list(project), {"Key": "inputs", "Value": inputs}],
     }
 
 
-def endpoint_config(project: Project, model_name: str) -> dict[str, Any]:
-    """One production variant that serves one model."""
-    variant = {
-        "VariantName": VARIANT,
-        "ModelName": model_name,
-        "InstanceType": project.endpoint.instance_type,
-        "InitialInstanceCount": project.endpoint.min_instances,
-        "InitialVariantWeight": 1.0,
+def endpoint_config(project: Project, bucket: str, model_name: str) -> dict[str, Any]:
+    """One production variant that serves one model, and what is kept of its requests."""
+    request: dict[str, Any] = {
+        "ProductionVariants": [
+            {
+                "VariantName": VARIANT,
+                "ModelName": model_name,
+                "InstanceType": project.endpoint.instance_type,
+                "InitialInstanceCount": project.endpoint.min_instances,
+                "InitialVariantWeight": 1.0,
+            }
+        ]
     }
+    if project.endpoint.data_capture_percent:
+        request["DataCaptureConfig"] = {
+            "EnableCapture": True,
+            "InitialSamplingPercentage": project.endpoint.data_capture_percent,
+            "DestinationS3Uri": f"{project_uri(bucket, project)}/captured",
+            "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+            "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
+        }
     return {
-        "EndpointConfigName": job_name(project, "config", variant),
-        "ProductionVariants": [variant],
+        "EndpointConfigName": job_name(project, "config", request),
+        **request,
         "Tags": tag_list(project),
     }
 
@@ -264,6 +289,30 @@ def endpoint(project: Project, config_name: str) -> dict[str, Any]:
     }
 
 
+def deployment(project: Project, alarms: list[str]) -> dict[str, Any]:
+    """How an update shifts the traffic, and which alarms take it back.
+
+    :param alarms: their names; they have to exist.
+    """
+    wanted = project.endpoint.deployment
+    routing: dict[str, Any] = {
+        "Type": wanted.strategy.upper(),
+        "WaitIntervalInSeconds": round(60 * wanted.wait_minutes),
+    }
+    if wanted.strategy != "all_at_once":
+        step = "CanarySize" if wanted.strategy == "canary" else "LinearStepSize"
+        routing[step] = {"Type": "CAPACITY_PERCENT", "Value": wanted.step_percent}
+    return {
+        "BlueGreenUpdatePolicy": {
+            "TrafficRoutingConfiguration": routing,
+            "TerminationWaitInSeconds": round(60 * wanted.termination_wait_minutes),
+            # An hour for the new instances to start, besides the waits. SageMaker allows 8 hours in all.
+            "MaximumExecutionTimeoutInSeconds": wanted.seconds + 3600,
+        },
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in alarms]},
+    }
+
+
 def function(project: Project, env: Environment) -> dict[str, Any]:
     """The configuration of the Lambda function in front of the endpoint."""
     return {
@@ -271,6 +320,7 @@ def function(project: Project, env: Environment) -> dict[str, Any]:
         "Role": env.function_role,
         "Handler": "handler.handler",
         "MemorySize": project.function.memory_mb,
+        "EphemeralStorage": {"Size": project.function.ephemeral_storage_mb},
         "Timeout": project.function.timeout_seconds,
         "Environment": {"Variables": {"ENDPOINT_NAME": endpoint_name(project)}},
         "Tags": tags(project),

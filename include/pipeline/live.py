@@ -6,7 +6,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from include.pipeline.names import ALIAS, endpoint_name, function_name
+from include.pipeline.names import (
+    ALIAS,
+    SCALABLE_DIMENSION,
+    endpoint_name,
+    function_name,
+    scaling_resource_id,
+)
 from include.pipeline.settings import Project
 
 
@@ -16,7 +22,7 @@ def read_live(project: Project, sagemaker: Any, lambda_client: Any) -> dict[str,
     :return: ``endpoint_config``, ``model``, ``artifact`` (S3 address), ``inputs`` (digest of what it was trained
         from) and ``function_version`` (None where the alias does not exist).
     """
-    endpoint = _describe_endpoint(project, sagemaker)
+    endpoint = describe_endpoint(project, sagemaker)
     if endpoint is None or "ProductionVariants" not in endpoint:  # the latter never came into service
         return None
     config = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
@@ -28,6 +34,23 @@ def read_live(project: Project, sagemaker: Any, lambda_client: Any) -> dict[str,
         "artifact": model["PrimaryContainer"]["ModelDataUrl"],
         "inputs": tags.get("inputs"),
         "function_version": _alias_version(project, lambda_client),
+    }
+
+
+def read_scaling(project: Project, autoscaling: Any) -> dict[str, Any] | None:
+    """How the endpoint scales: ``min_capacity``, ``max_capacity`` and ``policies``; None where it does not."""
+    resource = {"ServiceNamespace": "sagemaker", "ScalableDimension": SCALABLE_DIMENSION}
+    name = scaling_resource_id(project)
+    targets = autoscaling.describe_scalable_targets(**resource, ResourceIds=[name])["ScalableTargets"]
+    if not targets:
+        return None
+    policies = autoscaling.describe_scaling_policies(**resource, ResourceId=name)["ScalingPolicies"]
+    return {
+        "min_capacity": targets[0]["MinCapacity"],
+        "max_capacity": targets[0]["MaxCapacity"],
+        "policies": {
+            policy["PolicyName"]: policy["TargetTrackingScalingPolicyConfiguration"] for policy in policies
+        },
     }
 
 
@@ -57,11 +80,12 @@ def reason_to_stop(run_type: str, serving: dict[str, Any] | None, inputs: str) -
 
 def endpoint_status(project: Project, sagemaker: Any) -> str | None:
     """The endpoint's status as SageMaker gives it, or None where there is no endpoint."""
-    endpoint = _describe_endpoint(project, sagemaker)
+    endpoint = describe_endpoint(project, sagemaker)
     return endpoint["EndpointStatus"] if endpoint else None
 
 
-def _describe_endpoint(project: Project, sagemaker: Any) -> dict[str, Any] | None:
+def describe_endpoint(project: Project, sagemaker: Any) -> dict[str, Any] | None:
+    """The endpoint as SageMaker describes it, or None where there is none."""
     try:
         endpoint: dict[str, Any] = sagemaker.describe_endpoint(EndpointName=endpoint_name(project))
     except ClientError as error:

@@ -14,6 +14,7 @@ from include.pipeline.settings import Project
 
 ALIAS = "live"
 VARIANT = "AllTraffic"
+SCALABLE_DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 
 
 def digest(content: Any, length: int = 12) -> str:
@@ -50,6 +51,11 @@ def endpoint_name(project: Project) -> str:
 
 
 def function_name(project: Project) -> str:
+    return project.aws_name
+
+
+def model_package_group(project: Project) -> str:
+    """The group of SageMaker's model registry that holds the project's candidates."""
     return project.aws_name
 
 

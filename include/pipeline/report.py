@@ -8,11 +8,13 @@ import json
 import posixpath
 import re
 import tarfile
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from include.pipeline import tuning_results
+from include.pipeline.cost import dollars, rows
 from include.pipeline.job_requests import training_output
 from include.pipeline.names import endpoint_name, function_name, project_uri, split_s3_uri
 from include.pipeline.page import page, put_page, table
@@ -62,13 +64,17 @@ def summarise(
     evaluation_page: str | None,
     warnings: list[dict[str, str]],
     smoke_test: dict[str, Any] | None,
+    package: dict[str, Any] | None,
     outcome: str,
+    cost: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What one run did, in few figures. Parts that the run did not reach are None.
 
     :param evaluation: the content of ``evaluation.json``, which may lack what is large.
     :param evaluation_page: see :func:`evaluation_page`; likewise ``warnings``, see :func:`read_warnings`.
-    :param outcome: one sentence.
+    :param package: what the task that registered the candidate returned.
+    :param outcome: what was decided, in a sentence or two.
+    :param cost: ``estimate`` and ``actual``, see :mod:`include.pipeline.cost`.
     """
     candidate = (evaluation or {}).get("candidate", {})
     return {
@@ -81,6 +87,7 @@ def summarise(
         "objective": project.tuning.objective,
         "trials": (tuning or {}).get("trials"),
         "training_job": (training or {}).get("name"),
+        "package_version": (package or {}).get("version"),
         "billable_seconds": (training or {}).get("billable_seconds"),
         "spot_saving": _spot_saving(training) if project.training.spot and training else None,
         "warnings": warnings,
@@ -90,15 +97,24 @@ def summarise(
         "live_accuracy": ((evaluation or {}).get("live") or {}).get("accuracy"),
         "difference": (evaluation or {}).get("difference"),
         "evaluation_page": evaluation_page,
+        "cost": cost,
         "smoke_test": smoke_test,
         "endpoint": endpoint_name(project) if smoke_test else None,
         "function": function_name(project) if smoke_test else None,
     }
 
 
-def publish(project: Project, summary: dict[str, Any], run_id: str, bucket: str, s3: Any) -> str:
+def publish(
+    project: Project,
+    summary: dict[str, Any],
+    run_id: str,
+    bucket: str,
+    s3: Any,
+    show: Callable[[dict[str, Any], str, str], str] | None = None,
+) -> str:
     """Put ``report.html`` and ``summary.json`` below ``s3://<bucket>/<project>/runs/<run>/``.
 
+    :param show: what makes the page of summary, run and address; :func:`render` unless it is another kind of run.
     :return: the page's address.
     """
     folder = re.sub(r"[^\w.-]", "-", run_id)  # a time's colons and plus signs are a nuisance in an address
@@ -111,7 +127,7 @@ def publish(project: Project, summary: dict[str, Any], run_id: str, bucket: str,
         ContentType="application/json",
     )
     page_uri = f"{uri}/report.html"
-    return put_page(render(summary, run_id, page_uri), page_uri, s3)
+    return put_page((show or render)(summary, run_id, page_uri), page_uri, s3)
 
 
 def render(summary: dict[str, Any], run_id: str, uri: str) -> str:
@@ -119,7 +135,6 @@ def render(summary: dict[str, Any], run_id: str, uri: str) -> str:
 
     :param uri: where the page is put: links to other pages are relative to it.
     """
-    smoke_test = summary["smoke_test"] or {"requests": []}
     figures = [
         ("Images", ", ".join(f"{count} {split}" for split, count in summary["images"].items())),
         ("Classes", summary["classes"]),
@@ -130,6 +145,7 @@ def render(summary: dict[str, Any], run_id: str, uri: str) -> str:
         ("Difference", _difference(summary["difference"])),
         ("Hyperparameters", json.dumps(summary["hyperparameters"]) if summary["hyperparameters"] else NONE),
         ("Training job", summary["training_job"] or NONE),
+        ("Version in the model registry", summary["package_version"] or NONE),
         (
             "Billable seconds of training",
             summary["billable_seconds"] if summary["billable_seconds"] is not None else NONE,
@@ -138,31 +154,30 @@ def render(summary: dict[str, Any], run_id: str, uri: str) -> str:
         ("Endpoint", summary["endpoint"] or NONE),
         ("Function", summary["function"] or NONE),
     ]
-    answers = [
-        (
-            request["truth"],
-            request["label"],
-            f"{request['probability']:.3f}",
-            f"{request['milliseconds']:.0f} ms",
-        )
-        for request in smoke_test["requests"]
-    ]
     body = (
         f"<h1>{html.escape(summary['project'])}</h1>"
         f"<p>{html.escape(summary['outcome'])}</p><p>Run {html.escape(run_id)}</p>"
         + table(["", ""], figures)
         + _link("Evaluation", summary["evaluation_page"], uri)
         + _warnings(summary["warnings"])
+        + _cost(summary["cost"])
         + (
             f"<h2>Tuning</h2>{tuning_results.show(summary['trials'], summary['objective'])}"
             if summary["trials"]
             else ""
         )
-        + (
-            f"<h2>Smoke test</h2>{table(['True class', 'Answer', 'Probability', 'Time'], answers)}"
-            if answers
-            else ""
-        )
+        + _answers(summary["smoke_test"])
+    )
+    return page(summary["project"], body)
+
+
+def render_rollback(summary: dict[str, Any], run_id: str, uri: str) -> str:
+    """The page of a rollback: what serves now, and the smoke test's answers."""
+    body = (
+        f"<h1>{html.escape(summary['project'])}</h1>"
+        f"<p>{html.escape(summary['outcome'])}</p><p>Run {html.escape(run_id)}</p>"
+        + table(["", ""], [("Model", summary["model"])])
+        + _answers(summary["smoke_test"])
     )
     return page(summary["project"], body)
 
@@ -195,11 +210,45 @@ def _link(text: str, target: str | None, uri: str) -> str:
     return f"<p><a href='{html.escape(path, quote=True)}'>{text}</a>: {html.escape(target)}</p>"
 
 
+def _answers(smoke_test: dict[str, Any] | None) -> str:
+    if smoke_test is None:
+        return ""
+    rows = [
+        (
+            request["truth"],
+            request["label"],
+            f"{request['probability']:.3f}",
+            f"{request['milliseconds']:.0f} ms",
+        )
+        for request in smoke_test["requests"]
+    ]
+    return f"<h2>Smoke test</h2>{table(['True class', 'Answer', 'Probability', 'Time'], rows)}"
+
+
 def _warnings(warnings: list[dict[str, str]]) -> str:
     if not warnings:
         return ""
     rows = [(warning["check"], warning["message"]) for warning in warnings]
     return f"<h2>Warnings of the training</h2>{table(['Check', 'What was found'], rows)}"
+
+
+def _cost(told: dict[str, Any] | None) -> str:
+    """Estimate against actual, and what goes on to be billed."""
+    if told is None:
+        return ""
+    estimated, billed = told["estimate"], told["actual"]
+    running = [(item["what"], dollars(item["usd"])) for item in estimated["monthly"]]
+    running.append(("in all", dollars(estimated["monthly_usd"])))
+    calls = f"1,000 calls of a second each: {dollars(estimated['thousand_calls_usd'])}."
+    notes = [calls, *estimated["notes"]]
+    if billed["spot_saved_usd"]:
+        notes.insert(0, f"Spot instances saved {dollars(billed['spot_saved_usd'])}.")
+    return (
+        "<h2>Cost</h2>"
+        + table(["Step", "At most", "Last time", "This run"], rows(estimated, billed))
+        + table(["What stays, while it serves", "Per month"], running)
+        + "".join(f"<p>{html.escape(note)}</p>" for note in notes)
+    )
 
 
 def _figure(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,7 +23,8 @@ from include.pipeline.target import is_local
 
 PROJECTS_FOLDER = Path(__file__).parents[1] / "projects"
 
-InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")]
+INSTANCE_TYPE = r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$"
+InstanceType = Annotated[str, StringConstraints(pattern=INSTANCE_TYPE)]
 
 
 def _check_layers(value: str) -> str:
@@ -252,10 +254,80 @@ class Processing(Section):
 class Gate(Section):
     """When a candidate may replace the live model."""
 
-    min_accuracy: float = Field(0.0, ge=0, le=1)
-    """The floor: a candidate below it is never deployed."""
+    metric: Literal["accuracy", "macro_f1", "top5_accuracy"] = "accuracy"
+    """What candidate and live model are compared by, on the same test images."""
+    floor: float = Field(0.0, ge=0, le=1)
+    """A candidate whose metric is below it is never deployed."""
     margin: float = Field(0.0, ge=-1, le=1)
-    """By how much the candidate's accuracy must exceed the live model's; 0 accepts an equal one."""
+    """By how much the candidate's metric must exceed the live model's; 0 accepts an equal one."""
+    max_class_drop: float | None = Field(None, ge=0, le=1)
+    """By how much no class's recall may fall against the live model's; None: classes are not looked at."""
+    min_class_images: int = Field(20, ge=1)
+    """Classes with fewer test images are left out of that: on few images a recall is mostly chance."""
+    max_latency_ms: float | None = Field(None, gt=0)
+    """The longest 95th percentile of the time that evaluation took for one image; None: any."""
+    max_size_mb: float | None = Field(None, gt=0)
+    """The largest ``model.tar.gz``, in millions of bytes; None: any."""
+
+
+class Approval(Section):
+    """How a person is asked, where the project or the run's form wants a person's consent."""
+
+    timeout_hours: float = Field(72, gt=0, le=720)
+    """How long the question stands; nobody's answer is a rejection."""
+
+
+class Registry(Section):
+    """The candidates that are kept as model packages."""
+
+    keep: int = Field(10, ge=2, le=1000)
+    """How many, the newest; the live model and its predecessor are kept besides."""
+
+
+class Deployment(Section):
+    """How an endpoint that serves goes over to another model."""
+
+    strategy: Literal["all_at_once", "canary", "linear"] = "all_at_once"
+    """``canary`` shifts one step of the traffic and then the rest, ``linear`` step by step."""
+    step_percent: int = Field(25, ge=1, le=50)
+    """The step of ``canary`` and ``linear``, in percent of the new instances."""
+    wait_minutes: float = Field(5, ge=0, le=60)
+    """How long the alarms are watched after each step; one of them takes all traffic back."""
+    termination_wait_minutes: float = Field(2, ge=0, le=60)
+    """How long the old instances stay after the last step."""
+
+    @property
+    def steps(self) -> int:
+        """In how many steps the traffic shifts."""
+        return {"all_at_once": 1, "canary": 2, "linear": math.ceil(100 / self.step_percent)}[self.strategy]
+
+    @property
+    def seconds(self) -> int:
+        """How long an update waits in all."""
+        return round(60 * (self.steps * self.wait_minutes + self.termination_wait_minutes))
+
+    @model_validator(mode="after")
+    def _sagemakers_limits_hold(self) -> Deployment:
+        if self.strategy == "linear" and self.step_percent < 10:
+            raise ValueError(f"step_percent ({self.step_percent}) must be 10 to 50 with strategy 'linear'")
+        if self.seconds > 7 * 3600:
+            raise ValueError(
+                f"{self.steps} steps of wait_minutes ({self.wait_minutes:g}) and termination_wait_minutes "
+                f"({self.termination_wait_minutes:g}) make {self.seconds // 60} minutes; at most 420 are "
+                "possible, since SageMaker ends an update after 8 hours"
+            )
+        return self
+
+
+class Alarms(Section):
+    """When the endpoint's alarms go off: they are shown, and take a release back that raises one."""
+
+    max_server_errors: int = Field(0, ge=0)
+    """Answers with a 5XX status in a minute."""
+    max_latency_ms: float = Field(5000, gt=0)
+    """The model's 99th percentile, over three minutes."""
+    max_client_error_percent: float = Field(50, ge=0, le=100)
+    """The share of answers with a 4XX status, over two minutes; a handful of requests never counts."""
 
 
 class Endpoint(Section):
@@ -270,6 +342,11 @@ class Endpoint(Section):
     scale_out_cooldown_seconds: int = Field(30, ge=0)
     url_input: bool = True
     """Whether a request may name the address of an image, which the endpoint then fetches."""
+    ttl_hours: float | None = Field(None, gt=0, le=1440)
+    """An endpoint that nobody has asked for so long is torn down; None: never. CloudWatch answers for 60 days."""
+    data_capture_percent: int = Field(0, ge=0, le=100)
+    """The share of requests that is kept in S3 with its answer; 0: none."""
+    deployment: Deployment = Deployment()
 
     @model_validator(mode="after")
     def _limits_make_sense(self) -> Endpoint:
@@ -284,17 +361,70 @@ class Function(Section):
     """The Lambda function in front of the endpoint."""
 
     memory_mb: int = Field(256, ge=128, le=10240)
+    ephemeral_storage_mb: int = Field(512, ge=512, le=10240)
+    """The size of its ``/tmp``."""
     timeout_seconds: int = Field(60, ge=1, le=900)
     provisioned_concurrency: int = Field(0, ge=0)
     """Warm execution environments behind the alias; 0 pays for none."""
+    reserved_concurrency: int | None = Field(None, ge=1)
+    """How many calls run at once at most, set aside for this function; None: as many as the account allows."""
+    url: bool = False
+    """Whether the alias has an address of its own, which takes calls that are signed with IAM credentials."""
+
+    @model_validator(mode="after")
+    def _warm_environments_are_among_the_reserved(self) -> Function:
+        if self.reserved_concurrency is not None and self.reserved_concurrency < self.provisioned_concurrency:
+            raise ValueError(
+                f"reserved_concurrency ({self.reserved_concurrency}) is less than provisioned_concurrency "
+                f"({self.provisioned_concurrency})"
+            )
+        return self
 
 
 class SmokeTest(Section):
     """Requests through the function that a release must answer rightly."""
 
     images: int = Field(10, ge=1, le=200)
-    max_accuracy_drop: float = Field(0.3, ge=0, le=1)
-    """How far accuracy on these few images may lie below the evaluation's."""
+    max_p95_ms: float = Field(5000, gt=0)
+    """The longest 95th percentile of the time that a call with one image takes."""
+
+
+LAMBDA_PRICES = (
+    "lambda.provisioned_concurrency",
+    "lambda.provisioned_duration",
+    "lambda.duration",
+    "lambda.request",
+)
+
+
+def _check_price_name(value: str) -> str:
+    if value not in LAMBDA_PRICES and not re.fullmatch(INSTANCE_TYPE, value):
+        raise ValueError(
+            f"must be an instance type, such as ml.m5.large, or one of {', '.join(LAMBDA_PRICES)}"
+        )
+    return value
+
+
+PriceName = Annotated[str, AfterValidator(_check_price_name)]
+Price = Annotated[float, Field(ge=0)]
+
+
+class Cost(Section):
+    """What a run may cost, and at which prices that is reckoned."""
+
+    max_cost_usd: float | None = Field(None, ge=0)
+    """A run whose jobs could cost more, by their time limits, does not start; None: no limit."""
+    prices: dict[PriceName, Price] = {}
+    """Prices in US dollars that replace those of ``include/pipeline/prices.yaml``, by the same names."""
+
+
+class Notify(Section):
+    """Who is told of a run that failed or takes too long."""
+
+    topic_arn: (
+        Annotated[str, StringConstraints(pattern=r"^arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[\w.-]+$")] | None
+    ) = None
+    """An SNS topic of your own; None: that of the infrastructure stack."""
 
 
 class Project(Section):
@@ -306,15 +436,24 @@ class Project(Section):
     owner: str = "machine-learning"
     schedule: str | None = None
     """A cron expression or preset such as ``@weekly``; None runs on request alone."""
+    deadline_minutes: int | None = Field(None, ge=1)
+    """A run that has not ended so long after it was queued is told of; it goes on. None: never."""
     data: Data = Data()
     classifier: Classifier = Classifier()
     tuning: Tuning = Tuning()
     training: Training = Training()
     processing: Processing = Processing()
     gate: Gate = Gate()
+    require_approval: bool = False
+    """Whether a person must consent before a candidate goes live; the form of each run can change it."""
+    approval: Approval = Approval()
+    registry: Registry = Registry()
     endpoint: Endpoint = Endpoint()
+    alarms: Alarms = Alarms()
     function: Function = Function()
     smoke_test: SmokeTest = SmokeTest()
+    cost: Cost = Cost()
+    notify: Notify = Notify()
     poll_seconds: int = Field(default_factory=lambda: 1 if is_local() else 30, ge=1)
     """How often a running job is asked for its state."""
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import math
+import statistics
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import Any
 
 from include.pipeline.errors import PermanentError
@@ -15,10 +18,31 @@ from include.pipeline.staging import read_manifest
 
 MAX_EVENT_IMAGE_BYTES = 4_000_000
 """A function's event may have 6 MB, and base64 makes four bytes of three."""
+MAX_BATCH_BYTES = 5_600_000
+BATCH_IMAGES = 4
+SIGNIFICANCE = 0.01
+"""How often, at most, a model that is as good as evaluation promised fails by chance."""
+REFUSED = {
+    "something that is no image": {"image": base64.b64encode(b"not an image").decode()},
+    # A private address: the endpoint fetches from none.
+    "an address that must not be fetched": {"url": "http://127.0.0.1/image.jpg"},
+}
 
 
 class SmokeTestError(PermanentError):
     """A release that answers wrongly; the message says to what, and how."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a release has to live up to."""
+
+    data: str
+    """The prefix of the data set whose test images are asked about."""
+    model: str
+    """The name of the model that must answer."""
+    accuracy_interval: tuple[float, float]
+    """What evaluation measured on all test images."""
 
 
 def held_out_images(manifest: dict[str, Any], count: int) -> list[str]:
@@ -37,28 +61,25 @@ def held_out_images(manifest: dict[str, Any], count: int) -> list[str]:
     return in_turn[:count]
 
 
-def run_smoke_test(
-    project: Project, data: str, model: str, evaluated_accuracy: float, s3: Any, lambda_client: Any
-) -> dict[str, Any]:
-    """Send held-out images, and one request that is wrong, through the function's alias.
+def run_smoke_test(project: Project, expected: Expected, s3: Any, lambda_client: Any) -> dict[str, Any]:
+    """Send held-out images, one by one and as a batch, and requests that are wrong, through the function's alias.
 
-    :param data: the staged data set's prefix.
-    :param model: the name of the model that must answer.
-    :param evaluated_accuracy: what evaluation measured on all test images.
-    :return: ``accuracy`` on these images and ``requests``: image, truth, label, probability and milliseconds of each.
-    :raises SmokeTestError: if any answer is not one, comes from another model, or accuracy is too low.
+    :return: ``accuracy`` on these images, ``milliseconds_p95`` and ``requests``: image, truth, label, probability and
+        milliseconds of each.
+    :raises SmokeTestError: if any answer is not one or comes from another model, accuracy is too low, the answers
+        take too long, or what is wrong is not refused.
     """
-    manifest = read_manifest(data, s3)
-    bucket, prefix = split_s3_uri(data)
+    manifest = read_manifest(expected.data, s3)
+    paths = held_out_images(manifest, project.smoke_test.images)
+    events = {path: _event(expected.data, path, s3) for path in paths}
+    # The batch goes first: environments that have to start are not what the time limit is for.
+    _check_batch(
+        project, list(events.values())[:BATCH_IMAGES], manifest["classes"], expected.model, lambda_client
+    )
     requests = []
-    for path in held_out_images(manifest, project.smoke_test.images):
-        content = s3.get_object(Bucket=bucket, Key=f"{prefix}/{path}")["Body"].read()
-        if len(content) <= MAX_EVENT_IMAGE_BYTES:
-            event = {"image": base64.b64encode(content).decode()}
-        else:
-            event = {"s3": f"{data}/{path}"}
+    for path, event in events.items():
         answer, milliseconds = _ask(project, event, lambda_client)
-        _check_answer(answer, manifest["classes"], model)
+        _check_answer(answer, manifest["classes"], expected.model)
         best = answer["predictions"][0]
         requests.append(
             {
@@ -69,18 +90,50 @@ def run_smoke_test(
                 "milliseconds": milliseconds,
             }
         )
-    _check_refusal(_ask(project, {"image": base64.b64encode(b"not an image").decode()}, lambda_client)[0])
-    accuracy = sum(request["truth"] == request["label"] for request in requests) / len(requests)
-    lowest = evaluated_accuracy - project.smoke_test.max_accuracy_drop
-    if accuracy < lowest:
+    for what, event in REFUSED.items():
+        _check_refusal(what, _ask(project, event, lambda_client)[0])
+    right = sum(request["truth"] == request["label"] for request in requests)
+    _check_accuracy(right, len(requests), expected.accuracy_interval)
+    slowest = percentile_95([request["milliseconds"] for request in requests])
+    if slowest > project.smoke_test.max_p95_ms:
         raise SmokeTestError(
-            f"{accuracy:.0%} of {len(requests)} test images came back right; evaluation measured "
-            f"{evaluated_accuracy:.0%}, so at least {lowest:.0%} must."
+            f"The 95th percentile of {len(requests)} calls took {slowest:.0f} ms; at most "
+            f"{project.smoke_test.max_p95_ms:g} ms are allowed (smoke_test.max_p95_ms)."
         )
-    return {"accuracy": accuracy, "requests": requests}
+    return {"accuracy": right / len(requests), "milliseconds_p95": slowest, "requests": requests}
 
 
-def _ask(project: Project, event: dict[str, Any], lambda_client: Any) -> tuple[Any, float]:
+def too_few_right(right: int, images: int, promised: float) -> bool:
+    """Whether so few right answers on N images are unlikely of a model with the promised accuracy.
+
+    One-sided exact binomial test: such a model has at most so many right answers with a probability of less than 1 %
+    (Clopper, Pearson: The use of confidence or fiducial limits illustrated in the case of the binomial, Biometrika
+    26, 1934).
+
+    :param promised: the lower end of the interval that evaluation gave.
+    """
+    tail = sum(
+        math.comb(images, hits) * promised**hits * (1 - promised) ** (images - hits)
+        for hits in range(right + 1)
+    )
+    return tail < SIGNIFICANCE
+
+
+def percentile_95(values: list[float]) -> float:
+    """The 95th percentile, interpolated; of a single value that value."""
+    return statistics.quantiles(values, n=20, method="inclusive")[-1] if len(values) > 1 else values[0]
+
+
+def _event(data: str, path: str, s3: Any) -> dict[str, str]:
+    """The request for one image: with its bytes, or by its address if they are too many."""
+    bucket, prefix = split_s3_uri(data)
+    content = s3.get_object(Bucket=bucket, Key=f"{prefix}/{path}")["Body"].read()
+    if len(content) <= MAX_EVENT_IMAGE_BYTES:
+        return {"image": base64.b64encode(content).decode()}
+    return {"s3": f"{data}/{path}"}
+
+
+def _ask(project: Project, event: Any, lambda_client: Any) -> tuple[Any, float]:
     started = time.perf_counter()
     result = lambda_client.invoke(
         FunctionName=function_name(project), Qualifier=ALIAS, Payload=json.dumps(event)
@@ -102,12 +155,46 @@ def _check_answer(answer: Any, classes: list[str], model: str) -> None:
     if answer.get("model") != model:
         raise SmokeTestError(f"Model {answer.get('model')} answered; {model} was deployed.")
     for prediction in answer["predictions"]:
-        if prediction["label"] not in classes or not 0 <= prediction["probability"] <= 1:
+        if not _is_prediction(prediction, classes):
             raise SmokeTestError(f"{prediction} is not a prediction for a class of this data set.")
 
 
-def _check_refusal(answer: Any) -> None:
-    if not isinstance(answer, dict) or answer.get("status") != 400:
+def _is_prediction(found: Any, classes: list[str]) -> bool:
+    if not isinstance(found, dict) or found.get("label") not in classes:
+        return False
+    probability = found.get("probability")
+    return isinstance(probability, int | float) and 0 <= probability <= 1
+
+
+def _check_batch(
+    project: Project, events: list[dict[str, str]], classes: list[str], model: str, lambda_client: Any
+) -> None:
+    """Ask about several images at once, as many as fit in an event."""
+    batch: list[dict[str, str]] = []
+    for event in events:
+        if len(json.dumps([*batch, event])) <= MAX_BATCH_BYTES:
+            batch.append(event)
+    answers, _ = _ask(project, batch, lambda_client)
+    if not isinstance(answers, list) or len(answers) != len(batch):
         raise SmokeTestError(
-            f"Something that is no image was answered by {json.dumps(answer)[:300]}; expected status 400."
+            f"A batch of {len(batch)} images was answered by {json.dumps(answers)[:300]} in place of a list of as many."
+        )
+    for answer in answers:
+        _check_answer(answer, classes, model)
+
+
+def _check_refusal(what: str, answer: Any) -> None:
+    status = answer.get("status") if isinstance(answer, dict) else None
+    if not isinstance(status, int) or not 400 <= status < 500:
+        raise SmokeTestError(
+            f"The request with {what} was answered by {json.dumps(answer)[:300]}; expected a status from 400 to 499."
+        )
+
+
+def _check_accuracy(right: int, images: int, interval: tuple[float, float]) -> None:
+    low, high = interval
+    if too_few_right(right, images, low):
+        raise SmokeTestError(
+            f"{right} of {images} test images came back right. Evaluation measured an accuracy of {low:.1%} to "
+            f"{high:.1%}; a model that has it answers so few rightly less than once in {1 / SIGNIFICANCE:.0f} times."
         )

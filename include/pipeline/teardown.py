@@ -1,60 +1,155 @@
-"""Removes what AWS bills a project for while it exists, in an order that works, any number of times.
-
-What exists is found by the project's tags, so that what an interrupted run left is found as well.
-"""
+"""Removes what AWS bills a project for while it exists, in an order that works, any number of times."""
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from include.pipeline.names import project_uri, split_s3_uri
+from include.pipeline import live, names
+from include.pipeline.errors import PermanentError
+from include.pipeline.infrastructure import stack_name
+from include.pipeline.inventory import (
+    JOBS,
+    REGISTRY,
+    SHARED_LOG_GROUPS,
+    Client,
+    alarm_names,
+    jobs,
+    log_groups,
+    log_streams,
+    model_packages,
+    of_kinds,
+    other_projects,
+    tagged_arns,
+    warm_pools,
+)
+from include.pipeline.names import VARIANT, endpoint_name, project_uri, split_s3_uri
 from include.pipeline.settings import Project
 
 WAIT_SECONDS = 1800
 # AWS's tagging index follows deletions with a delay of seconds to minutes.
 TAGS_SECONDS = 180
-JOBS = {
-    "training-job": ("training_job", "TrainingJobName", "TrainingJobStatus"),
-    "hyper-parameter-tuning-job": (
-        "hyper_parameter_tuning_job",
-        "HyperParameterTuningJobName",
-        "HyperParameterTuningJobStatus",
-    ),
-    "processing-job": ("processing_job", "ProcessingJobName", "ProcessingJobStatus"),
-}
-"""By the kind in an ARN: how boto3 calls a job, its name, and its status."""
 
 Progress = Callable[[str], None]
 
 
 class TeardownError(RuntimeError):
-    """Something that is left; the message says what, and why it could not be removed."""
+    """Something that could not be removed now; the message says what, and why."""
 
 
-def tagged_arns(project: Project, tagging: Any) -> list[str]:
-    """The ARNs of all that carries the project's tag."""
-    pages = tagging.get_paginator("get_resources").paginate(
-        TagFilters=[
-            {"Key": "project", "Values": [project.name]},
-            {"Key": "managed-by", "Values": ["airflow"]},
-        ]
+class RefusedError(PermanentError):
+    """A teardown that must not begin; the message says what to do first. Nothing was touched."""
+
+
+class LeftError(PermanentError):
+    """A teardown that is over and has not removed all; the message says what is left, and why."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What goes besides what is billed while it exists, as the form says."""
+
+    delete_data: bool = False
+    delete_registry: bool = False
+    delete_logs: bool = False
+    delete_infrastructure: bool = False
+
+    @classmethod
+    def of(cls, params: Any) -> Options:
+        """Those among the parameters of a run."""
+        return cls(**{field.name: bool(params[field.name]) for field in fields(cls)})
+
+
+def fate(what: str, options: Options) -> str:
+    """What a teardown does with a thing of one kind in the answer of :func:`include.pipeline.inventory.look`."""
+    if what == "job":
+        return "is stopped if it runs; its record stays"
+    option = f"delete_{what}"
+    if not getattr(options, option, True):
+        return f"stays, for {option} is off"
+    if what == "infrastructure":
+        return "is deleted if no other project needs it; its bucket stays"
+    return "is ended" if what == "warm pool" else "is deleted"
+
+
+def show(rows: list[dict[str, str]]) -> str:
+    """The rows as text for a log."""
+    if not rows:
+        return "Nothing exists."
+    widths = {key: max(len(row[key]) for row in rows) for key in rows[0]}
+    return "\n".join(
+        "  ".join(f"{row[key]:<{width}}" for key, width in widths.items()).rstrip() for row in rows
     )
-    return sorted(found["ResourceARN"] for page in pages for found in page["ResourceTagMappingList"])
 
 
-def stop_jobs(project: Project, sagemaker: Any, tagging: Any, progress: Progress = print) -> int:
-    """Stop the jobs that run, wait for their end, and take the tags off all ended jobs.
+def check_request(project: Project, confirm: str, releases: int) -> None:
+    """See that a person means it, and that nothing makes new things meanwhile.
+
+    :param confirm: what the form's field holds.
+    :param releases: how many runs of ``train_and_deploy`` and ``rollback`` are under way or waiting.
+    :raises RefusedError: if it is not so.
+    """
+    if confirm != project.name:
+        raise RefusedError(
+            f"Nothing was touched: to take {project.name} down, the field confirm must hold {project.name!r}, "
+            f"not {confirm!r}."
+        )
+    if releases:
+        raise RefusedError(
+            f"Nothing was touched: {releases} runs of {project.name}.train_and_deploy or {project.name}.rollback go on "
+            "or wait, and would make anew what is deleted. Mark them failed in Airflow, or wait for their end; then "
+            "trigger this again."
+        )
+
+
+def reason_to_keep(
+    project: Project, releases: int, client: Client, now: datetime | None = None
+) -> str | None:
+    """Why the check by the clock leaves an endpoint alone, in one sentence, or None where it may go.
+
+    :param releases: how many runs of ``train_and_deploy`` and ``rollback`` are under way or waiting.
+    """
+    hours, name, now = project.endpoint.ttl_hours or 0.0, endpoint_name(project), now or datetime.now(UTC)
+    if releases:
+        return f"A run of {project.name}.train_and_deploy or {project.name}.rollback goes on or waits."
+    if (status := live.endpoint_status(project, client("sagemaker"))) is None:
+        return f"There is no endpoint {name}."
+    if status != "InService":
+        return f"Endpoint {name} is {status}."
+    changed = client("sagemaker").describe_endpoint(EndpointName=name)["LastModifiedTime"]
+    if now - changed < timedelta(hours=hours):
+        return f"Endpoint {name} was made or changed at {changed:%Y-%m-%d %H:%M}, less than {hours:g} h ago."
+    answer = client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/SageMaker",
+        MetricName="Invocations",
+        Dimensions=[{"Name": "EndpointName", "Value": name}, {"Name": "VariantName", "Value": VARIANT}],
+        StartTime=now - timedelta(hours=hours),
+        EndTime=now,
+        Period=3600 if hours > 1 else 60,
+        Statistics=["Sum"],
+    )
+    invocations = sum(point["Sum"] for point in answer["Datapoints"])
+    if invocations:
+        return f"Endpoint {name} was asked {invocations:.0f} times in the last {hours:g} h."
+    return None
+
+
+def stop_jobs(project: Project, client: Client, progress: Progress = print) -> int:
+    """Stop the jobs that run, wait for their end, end warm pools, and take the tags off all ended jobs.
 
     SageMaker bills nothing for the record of a job, and a later run can use its result; without its tags it is
     no longer listed among what exists. Returns how many jobs there were.
     """
-    jobs = list(_of_kinds(tagged_arns(project, tagging), set(JOBS)))
-    for kind, name, _ in jobs:
+    sagemaker = client("sagemaker")
+    found = jobs(project, client)
+    for kind, name, _ in found:
         if _job_status(kind, name, sagemaker) == "InProgress":
             progress(f"Stopping {kind} {name}.")
             operation, key, _ = JOBS[kind]
@@ -63,27 +158,51 @@ def stop_jobs(project: Project, sagemaker: Any, tagging: Any, progress: Progress
             except ClientError as error:
                 if error.response["Error"]["Code"] != "ValidationException":  # it ended in the meantime
                     raise
-    for kind, name, arn in jobs:
+    for kind, name, _ in found:
         _wait(
             functools.partial(_has_ended, kind, name, sagemaker),
             f"{kind} {name} to stop",
             project,
         )
+    # Before the tags go: what may be changed is told by them.
+    end_warm_pools(project, sagemaker, progress)
+    for _, _, arn in found:
         sagemaker.delete_tags(ResourceArn=arn, TagKeys=["project", "managed-by"])
-    return len(jobs)
+    return len(found)
 
 
-def delete_alarms(project: Project, cloudwatch: Any, tagging: Any) -> int:
+def end_warm_pools(project: Project, sagemaker: Any, progress: Progress = print) -> int:
+    """Give back the instances that wait for the next training job; returns how many jobs had some."""
+    pools = warm_pools(project, sagemaker)
+    for name in pools:
+        progress(f"Ending the warm pool of {name}.")
+        try:
+            sagemaker.update_training_job(
+                TrainingJobName=name, ResourceConfig={"KeepAlivePeriodInSeconds": 0}
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ValidationException":  # its time was over in the meantime
+                raise
+    _wait(lambda: not warm_pools(project, sagemaker), "the warm pools to end", project)
+    return len(pools)
+
+
+def delete_alarms(project: Project, client: Client) -> int:
     """Delete the project's CloudWatch alarms; returns how many there were."""
-    names = [arn.split(":alarm:", 1)[1] for arn in tagged_arns(project, tagging) if ":alarm:" in arn]
-    if names:
-        cloudwatch.delete_alarms(AlarmNames=names)
-    return len(names)
+    found = alarm_names(project, client)
+    if found:
+        client("cloudwatch").delete_alarms(AlarmNames=found)
+    return len(found)
 
 
-def find(project: Project, kind: str, key: str, tagging: Any) -> list[dict[str, str]]:
-    """The requests that delete the project's SageMaker resources of one kind: ``[{key: name}, ...]``."""
-    return [{key: name} for _, name, _ in _of_kinds(tagged_arns(project, tagging), {kind})]
+def delete_registry(project: Project, sagemaker: Any) -> int:
+    """Delete the project's model packages, then their group; returns how many packages there were."""
+    packages = model_packages(project, sagemaker)
+    for arn in packages or []:
+        sagemaker.delete_model_package(ModelPackageName=arn)
+    if packages is not None:
+        sagemaker.delete_model_package_group(ModelPackageGroupName=names.model_package_group(project))
+    return len(packages or [])
 
 
 def delete_data(project: Project, bucket: str, s3: Any) -> int:
@@ -103,30 +222,74 @@ def delete_data(project: Project, bucket: str, s3: Any) -> int:
     return deleted
 
 
-def check_nothing_left(project: Project, tagging: Any) -> None:
-    """See that nothing carries the project's tags any more.
+def delete_logs(project: Project, logs: Any) -> int:
+    """Delete the logs of the project's function, endpoint and jobs; returns how many groups and streams there were."""
+    deleted = 0
+    for group in log_groups(project):
+        with suppress(logs.exceptions.ResourceNotFoundException):
+            logs.delete_log_group(logGroupName=group)
+            deleted += 1
+    for group in SHARED_LOG_GROUPS:
+        for stream in log_streams(project, group, logs):
+            logs.delete_log_stream(logGroupName=group, logStreamName=stream)
+            deleted += 1
+    return deleted
 
-    :raises TeardownError: naming what does.
+
+def delete_infrastructure(project: Project, client: Client) -> str:
+    """Delete the CloudFormation stack, where no other project needs it; the bucket stays with what is in it.
+
+    :return: what was done, in one sentence.
+    :raises RefusedError: if another project has anything.
+    :raises TeardownError: if CloudFormation can't delete the stack, with its reason.
+    """
+    name, cloudformation = stack_name(), client("cloudformation")
+    others = other_projects(project, client("resourcegroupstaggingapi"))
+    if others:
+        told = ", ".join(f"{other} ({count} resources)" for other, count in sorted(others.items()))
+        raise RefusedError(f"Stack {name} stays, for other projects need it: {told}. Take those down first.")
+    state = _stack_state(name, cloudformation)
+    if state is None:
+        return f"There is no stack {name}."
+    try:
+        cloudformation.delete_stack(StackName=name)
+        _wait(
+            lambda: _stack_state(name, cloudformation) in (None, "DELETE_FAILED"),
+            f"stack {name} to go",
+            project,
+        )
+    except ClientError as error:
+        raise RefusedError(
+            f"Stack {name} stays: {error}. The policies for Airflow do not allow to delete it; an administrator takes "
+            f"them off Airflow's role and calls aws cloudformation delete-stack --stack-name {name}."
+        ) from error
+    if _stack_state(name, cloudformation):
+        reason = cloudformation.describe_stacks(StackName=name)["Stacks"][0].get("StackStatusReason")
+        raise TeardownError(f"Stack {name} can't be deleted: {reason or 'CloudFormation gives no reason.'}")
+    return f"Stack {name} is gone. Its bucket stays."
+
+
+def check_nothing_left(project: Project, tagging: Any, options: Options, failures: dict[str, str]) -> None:
+    """See that every step has ended well and nothing carries the project's tags any more, but what shall stay.
+
+    :param failures: why each step failed that did.
+    :raises LeftError: naming all failures and all that is left.
     """
     left: list[str] = []
 
     def is_empty() -> bool:
-        left[:] = tagged_arns(project, tagging)
+        arns = tagged_arns(project, tagging)
+        kept = [] if options.delete_registry else [arn for _, _, arn in of_kinds(arns, {REGISTRY})]
+        left[:] = [arn for arn in arns if arn not in kept]
         return not left
 
-    try:
-        _wait(is_empty, "the tags to be gone", project, seconds=TAGS_SECONDS)
-    except TeardownError as error:
-        raise TeardownError(f"{len(left)} resources are left: {', '.join(left)}") from error
-
-
-def _of_kinds(arns: list[str], kinds: set[str]) -> Iterator[tuple[str, str, str]]:
-    """Kind, name and ARN of the SageMaker resources among the ARNs."""
-    for arn in arns:
-        _, _, service, _, _, resource = arn.split(":", 5)
-        kind, _, name = resource.partition("/")
-        if service == "sagemaker" and kind in kinds:
-            yield kind, name, arn
+    with suppress(TeardownError):
+        # After a failure something is left for certain: no use in waiting for the tags to follow.
+        _wait(is_empty, "the tags to be gone", project, seconds=0 if failures else TAGS_SECONDS)
+    if failures or left:
+        told = [f"Step {step} failed: {reason}" for step, reason in failures.items()]
+        told += [f"{len(left)} resources are left: {', '.join(left)}"] if left else []
+        raise LeftError("\n".join(told))
 
 
 def _job_status(kind: str, name: str, sagemaker: Any) -> str:
@@ -139,10 +302,20 @@ def _has_ended(kind: str, name: str, sagemaker: Any) -> bool:
     return _job_status(kind, name, sagemaker) not in ("InProgress", "Stopping")
 
 
+def _stack_state(name: str, cloudformation: Any) -> str | None:
+    try:
+        state: str = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            return None
+        raise
+    return None if state == "DELETE_COMPLETE" else state
+
+
 def _wait(condition: Callable[[], bool], what: str, project: Project, seconds: int = WAIT_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        if time.monotonic() > deadline:
+        if time.monotonic() >= deadline:
             raise TeardownError(
                 f"Waited {seconds} s for {what}; run the teardown again, or look at it in the AWS console."
             )

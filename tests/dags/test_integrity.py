@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.assets import AssetOrTimeSchedule
 
@@ -18,8 +19,10 @@ from include.pipeline.settings import Project, read_projects
 
 REPOSITORY = Path(__file__).parents[2]
 HEAVY = ("torch", "torchvision", "sagemaker.core", "sagemaker.train", "onnxruntime")
+KINDS = ("train_and_deploy", "rollback", "teardown")
 STEPS = [
     "preflight",
+    "estimate_cost",
     "stage_data",
     "package_code",
     "read_live",
@@ -29,17 +32,25 @@ STEPS = [
     "tune",
     "train",
     "evaluate",
+    "register",
     "gate",
+    "approve",
+    "record_approval",
     "create_model",
     "create_endpoint_config",
     "put_alarms",
+    "suspend_scaling",
     "deploy_endpoint",
     "scale_endpoint",
+    "resume_scaling",
     "deploy_function",
+    "reserve_concurrency",
     "move_alias",
     "provision_concurrency",
+    "function_url",
     "smoke_test",
     "rollback",
+    "clean_up",
     "report",
 ]
 
@@ -56,9 +67,7 @@ def test_no_file_has_an_import_error(dag_bag: DagBag) -> None:
 def test_each_project_has_its_dags(dag_bag: DagBag) -> None:
     projects, _ = read_projects()
     assert {project.name for project in projects} >= {"dog_breeds", "sample"}
-    assert set(dag_bag.dags) == {
-        f"{p.name}.{kind}" for p in projects for kind in ("train_and_deploy", "teardown")
-    }
+    assert set(dag_bag.dags) == {f"{p.name}.{kind}" for p in projects for kind in KINDS}
 
 
 def test_each_dag_says_what_it_is_and_whose(dag_bag: DagBag) -> None:
@@ -97,6 +106,49 @@ def test_the_run_ends_failed_where_the_release_was_rolled_back(dag_bag: DagBag) 
     assert dag.get_task("rollback").upstream_task_ids >= {"deploy_endpoint", "move_alias", "smoke_test"}
 
 
+def test_a_release_whose_clean_up_failed_is_not_rolled_back(dag_bag: DagBag) -> None:
+    dag = dag_bag.dags["sample.train_and_deploy"]
+    assert dag.get_task("clean_up").upstream_task_ids == {"smoke_test"}
+    assert "clean_up" not in dag.get_task("rollback").upstream_task_ids
+
+
+def test_approval_goes_on_where_nobody_was_asked_and_not_where_the_gate_let_nothing_pass(
+    dag_bag: DagBag,
+) -> None:
+    task = dag_bag.dags["sample.train_and_deploy"].get_task("record_approval")
+    # One of the two must have succeeded: the gate has, where nobody was asked.
+    assert task.upstream_task_ids == {"gate", "approve"}
+    assert task.trigger_rule == "none_failed_min_one_success"
+    assert task.downstream_task_ids == {"create_model"}
+
+
+def test_scaling_rests_while_the_endpoint_is_updated(dag_bag: DagBag) -> None:
+    for project_dag in ("sample.train_and_deploy", "sample.rollback"):
+        dag = dag_bag.dags[project_dag]
+        before, after = (dag.get_task(f"{what}_scaling") for what in ("suspend", "resume"))
+        assert (before.suspend, after.suspend) == (True, False)
+        assert "deploy_endpoint" in before.downstream_task_ids
+        assert "deploy_endpoint" in after.get_flat_relative_ids(upstream=True)
+
+
+def test_a_rollback_on_demand_ends_failed_where_it_was_undone(dag_bag: DagBag) -> None:
+    dag = dag_bag.dags["sample.rollback"]
+    assert {task.task_id for task in dag.leaves} == {"report", "undo"}
+    assert dag.get_task("undo").trigger_rule == "one_failed"
+
+
+@pytest.mark.parametrize(
+    ("version", "is_allowed"), [("", True), ("7", True), ("previous", True), ("0", False), ("latest", False)]
+)
+def test_a_rollback_takes_a_number_or_previous(dag_bag: DagBag, version: str, is_allowed: bool) -> None:
+    param = dag_bag.dags["sample.rollback"].params.get_param("version")
+    if is_allowed:
+        assert param.resolve(version) == version
+    else:
+        with pytest.raises(ParamValidationError):
+            param.resolve(version)
+
+
 def test_waiting_for_jobs_and_endpoints_holds_no_worker(dag_bag: DagBag) -> None:
     dag = dag_bag.dags["dog_breeds.train_and_deploy"]
     for task_id in ("features", "tune", "train", "evaluate", "deploy_endpoint"):
@@ -123,7 +175,7 @@ def test_the_evaluation_links_to_its_job_and_to_its_report(
 def test_the_form_offers_typed_parameters_with_the_projects_defaults(dag_bag: DagBag) -> None:
     params = dag_bag.dags["dog_breeds.train_and_deploy"].params
     assert params["dataset"].endswith("dogImages.zip")
-    assert (params["instance_count"], params["retrain"]) == (1, False)
+    assert (params["instance_count"], params["retrain"], params["require_approval"]) == (1, False, False)
     assert params.get_param("instance_count").schema["type"] == "integer"
 
 
@@ -163,7 +215,7 @@ def with_projects(folder: Path, monkeypatch: pytest.MonkeyPatch) -> DagBag:
 
 def test_adding_a_file_adds_its_dags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fish.yaml").write_text("name: fish\ndescription: Tells fish apart.\n")
-    assert set(with_projects(tmp_path, monkeypatch).dags) == {"fish.train_and_deploy", "fish.teardown"}
+    assert set(with_projects(tmp_path, monkeypatch).dags) == {f"fish.{kind}" for kind in KINDS}
 
 
 def test_training_all_layers_needs_no_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +284,7 @@ def test_a_broken_project_file_shows_as_an_import_error_and_hides_no_other_dag(
     assert "birds.yaml: trainning is not a known key; allowed: name, description" in next(
         iter(bag.import_errors.values())
     )
-    assert set(bag.dags) == {"fish.train_and_deploy", "fish.teardown"}
+    assert set(bag.dags) == {f"fish.{kind}" for kind in KINDS}
 
 
 @pytest.mark.parametrize(
@@ -251,3 +303,30 @@ def test_new_images_start_a_run_and_what_starts_by_itself_waits_for_a_person(
     assert [watcher.trigger["kwargs"]["bucket_name"] for watcher in asset.watchers] == ["photos"] * watched
     assert isinstance(timetable, AssetOrTimeSchedule) == (cron is not None)
     assert dag.is_paused_upon_creation == (cron is not None or watched)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live", "reason"),
+    [
+        pytest.param(False, None, "Neither the project nor this run", id="not wanted"),
+        pytest.param(True, None, None, id="first release"),
+        pytest.param(True, "another", None, id="another model is live"),
+        pytest.param(True, "the same", "is live already", id="the same model is live"),
+    ],
+)
+def test_a_person_is_asked_about_a_new_model_where_that_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, wanted: bool, live: str | None, reason: str | None
+) -> None:
+    monkeypatch.syspath_prepend(str(REPOSITORY / "dags"))
+    module = importlib.import_module("train_and_deploy")
+    project = Project(name="birds", description="d")
+    returned = RETURNED | {"train": {"artifact": "s3://bucket/model.tar.gz"}, "check_for_changes": "i"}
+    context = {
+        "ti": SimpleNamespace(xcom_pull=lambda task_ids: returned[task_ids]),
+        "params": {"require_approval": wanted},
+    }
+    done = module.Done(context)
+    name = done.model(project)["ModelName"] if live == "the same" else live
+    returned["read_live"] = {"serving": live and {"model": name}}
+    found = done.reason_not_to_ask(project)
+    assert found is None if reason is None else reason in found

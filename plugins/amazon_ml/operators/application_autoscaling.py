@@ -182,7 +182,7 @@ class ApplicationAutoScalingTargetTrackingOperator(ApplicationAutoScalingBaseOpe
 
 class ApplicationAutoScalingSuspendOperator(ApplicationAutoScalingBaseOperator):
     """
-    Keep a scalable target at the capacity it has, for example during a load test; or let it scale again.
+    Keep a scalable target at the capacity it has, for example during an update; or let it scale again.
 
     Policies and capacities stay.
 
@@ -190,14 +190,16 @@ class ApplicationAutoScalingSuspendOperator(ApplicationAutoScalingBaseOperator):
     :param resource_id: The resource, such as ``endpoint/my-endpoint/variant/AllTraffic`` (templated).
     :param scalable_dimension: What is scaled, such as ``sagemaker:variant:DesiredInstanceCount``.
     :param suspend: Suspend scaling out, in and by schedule; False resumes all three.
-    :return: ``resource_id`` and ``suspended``.
+    :param if_registered: Do nothing where the target is not registered, in place of failing.
+    :return: ``resource_id`` and ``suspended``: None if the target is not registered.
     """
 
     template_fields: Sequence[str] = aws_template_fields("resource_id")
 
-    def __init__(self, *, suspend: bool = True, **kwargs: Any) -> None:
+    def __init__(self, *, suspend: bool = True, if_registered: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.suspend = suspend
+        self.if_registered = if_registered
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Suspend or resume, where the target is registered: this must not register one."""
@@ -207,6 +209,9 @@ class ApplicationAutoScalingSuspendOperator(ApplicationAutoScalingBaseOperator):
             ResourceIds=[self.resource_id],
             ScalableDimension=self.scalable_dimension,
         )["ScalableTargets"]
+        if not found and self.if_registered:
+            self.log.info("%s does not scale.", self.resource_id)
+            return {"resource_id": self.resource_id, "suspended": None}
         if not found:
             raise self.unregistered()
         client.register_scalable_target(

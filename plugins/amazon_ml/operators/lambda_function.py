@@ -1,4 +1,4 @@
-"""Deploy Lambda functions: code, configuration, version, alias and concurrency; and delete them."""
+"""Deploy Lambda functions: code, configuration, version, alias, concurrency and address; and delete them."""
 
 from __future__ import annotations
 
@@ -418,6 +418,44 @@ class LambdaReservedConcurrencyOperator(LambdaBaseOperator):
             "function": self.function_name,
             "reserved_concurrent_executions": self.reserved_concurrent_executions,
         }
+
+
+class LambdaFunctionUrlOperator(LambdaBaseOperator):
+    """
+    Give a function or an alias an address of its own, or take it away.
+
+    :param function_name: The name of the function (templated).
+    :param qualifier: The alias; None for the function's latest code (templated).
+    :param auth_type: ``AWS_IAM``, for calls that are signed by whoever may invoke it, or ``NONE``, for anybody's; None
+        removes the address.
+    :return: ``function``, ``qualifier`` and ``url``: None if there is none.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields("function_name", "qualifier")
+
+    def __init__(self, *, auth_type: str | None, qualifier: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.auth_type = auth_type
+        self.qualifier = qualifier
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Create, change or remove the address; any of them may be repeated."""
+        client = self.hook.conn
+        self.persist_link(context)
+        target = {"FunctionName": self.function_name} | (
+            {"Qualifier": self.qualifier} if self.qualifier else {}
+        )
+        url = None
+        try:
+            if self.auth_type is None:
+                client.delete_function_url_config(**target)
+            else:
+                url = client.update_function_url_config(**target, AuthType=self.auth_type)["FunctionUrl"]
+        except client.exceptions.ResourceNotFoundException:
+            if self.auth_type is not None:
+                url = client.create_function_url_config(**target, AuthType=self.auth_type)["FunctionUrl"]
+        self.log.info("The address of %s is %s.", self.function_name, url)
+        return {"function": self.function_name, "qualifier": self.qualifier, "url": url}
 
 
 class LambdaDeleteFunctionOperator(LambdaBaseOperator):

@@ -18,6 +18,8 @@ LONGEST_MANAGED_POLICY = 6_144
 ROOM_FOR_LONGER_NAMES = 400
 """What longer names of region, partition and stack than this test's can add."""
 
+POLICIES = ("AirflowPolicyArn", "AirflowServingPolicyArn")
+
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse AWS..S3..BucketPolicy")
 
 Statement = dict[str, Any]
@@ -59,9 +61,14 @@ def role_statements(aws: boto3.Session, role_arn: str) -> list[Statement]:
     return ast.literal_eval(document)["Statement"]
 
 
-def airflow_statements(aws: boto3.Session, policy_arn: str) -> list[Statement]:
+def policy_statements(aws: boto3.Session, policy_arn: str) -> list[Statement]:
     version = aws.client("iam").get_policy_version(PolicyArn=policy_arn, VersionId="v1")
     return version["PolicyVersion"]["Document"]["Statement"]
+
+
+def airflow_statements(aws: boto3.Session, outputs: dict[str, str]) -> list[Statement]:
+    """Those of both policies for Airflow."""
+    return [statement for output in POLICIES for statement in policy_statements(aws, outputs[output])]
 
 
 def actions(statement: Statement) -> list[str]:
@@ -75,7 +82,14 @@ def test_cloudformation_would_accept_it() -> None:
 
 def test_it_outputs_what_the_pipeline_and_the_administrator_need(aws: boto3.Session) -> None:
     outputs = deploy(aws)
-    assert outputs.keys() == {"BucketName", "SageMakerRoleArn", "FunctionRoleArn", "AirflowPolicyArn"}
+    assert outputs.keys() == {
+        "BucketName",
+        "SageMakerRoleArn",
+        "FunctionRoleArn",
+        "AirflowPolicyArn",
+        "AirflowServingPolicyArn",
+        "TopicArn",
+    }
 
 
 def test_the_bucket_is_encrypted(aws: boto3.Session) -> None:
@@ -142,7 +156,7 @@ def test_airflow_gives_each_role_only_to_its_service(aws: boto3.Session) -> None
     outputs = deploy(aws)
     passes = {
         statement["Resource"]: statement["Condition"]["StringEquals"]["iam:PassedToService"]
-        for statement in airflow_statements(aws, outputs["AirflowPolicyArn"])
+        for statement in airflow_statements(aws, outputs)
         if "iam:PassRole" in actions(statement)
     }
     assert passes == {
@@ -153,15 +167,15 @@ def test_airflow_gives_each_role_only_to_its_service(aws: boto3.Session) -> None
 
 def test_airflow_changes_only_what_carries_its_tag(aws: boto3.Session) -> None:
     changes = re.compile(r"(sagemaker|lambda):(Delete|Stop|Update)")
-    statements = airflow_statements(aws, deploy(aws)["AirflowPolicyArn"])
+    statements = airflow_statements(aws, deploy(aws))
     changing = [statement for statement in statements if any(map(changes.match, actions(statement)))]
     assert [statement["Condition"] for statement in changing] == [
         {"StringEquals": {"aws:ResourceTag/managed-by": "airflow"}}
-    ]
+    ] * len(POLICIES)
 
 
 def test_airflow_tags_only_what_it_makes_and_jobs(aws: boto3.Session) -> None:
-    statements = airflow_statements(aws, deploy(aws)["AirflowPolicyArn"])
+    statements = airflow_statements(aws, deploy(aws))
     tagging = [statement for statement in statements if "sagemaker:AddTags" in actions(statement)]
     on_creation, on_jobs = tagging
     assert on_creation["Condition"] == {"Null": {"sagemaker:TaggingAction": "false"}}
@@ -170,7 +184,7 @@ def test_airflow_tags_only_what_it_makes_and_jobs(aws: boto3.Session) -> None:
 
 def test_no_statement_allows_everything(aws: boto3.Session) -> None:
     outputs = deploy(aws)
-    statements = airflow_statements(aws, outputs["AirflowPolicyArn"])
+    statements = airflow_statements(aws, outputs)
     for role in ("SageMakerRoleArn", "FunctionRoleArn"):
         statements += role_statements(aws, outputs[role])
     assert [action for statement in statements for action in actions(statement) if "*" in action] == []
@@ -178,23 +192,47 @@ def test_no_statement_allows_everything(aws: boto3.Session) -> None:
 
 def test_all_resources_means_reading_logging_in_or_limited_by_a_condition(aws: boto3.Session) -> None:
     outputs = deploy(aws)
-    statements = airflow_statements(aws, outputs["AirflowPolicyArn"])
+    statements = airflow_statements(aws, outputs)
     statements += role_statements(aws, outputs["SageMakerRoleArn"])
     unlimited = [item for item in statements if item["Resource"] == "*" and "Condition" not in item]
     verbs = {action.split(":")[1] for statement in unlimited for action in actions(statement)}
     assert {verb for verb in verbs if not verb.startswith(("Describe", "Get", "List"))} == set()
 
 
-def test_the_policy_for_airflow_fits_into_a_managed_policy(aws: boto3.Session) -> None:
-    statements = airflow_statements(aws, deploy(aws)["AirflowPolicyArn"])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_each_policy_for_airflow_fits_into_a_managed_policy(aws: boto3.Session, policy: str) -> None:
+    statements = policy_statements(aws, deploy(aws)[policy])
     document = json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
     assert len(document) < LONGEST_MANAGED_POLICY - ROOM_FOR_LONGER_NAMES
+
+
+def test_airflow_may_tell_the_topic_and_delete_logs_of_lambda_and_sagemaker_alone(
+    aws: boto3.Session,
+) -> None:
+    outputs = deploy(aws)
+    statements = {
+        action: statement for statement in airflow_statements(aws, outputs) for action in actions(statement)
+    }
+    assert statements["sns:Publish"]["Resource"] == outputs["TopicArn"]
+    groups = {
+        resource.partition(":log-group:")[2] for resource in statements["logs:DeleteLogGroup"]["Resource"]
+    }
+    assert groups == {"/aws/lambda/*", "/aws/sagemaker/*"}
+
+
+def test_airflow_may_not_take_its_own_stack_away(aws: boto3.Session) -> None:
+    allowed = {action for item in airflow_statements(aws, deploy(aws)) for action in actions(item)}
+    assert {action for action in allowed if action.startswith(("cloudformation:", "iam:Delete"))} == {
+        "cloudformation:DescribeStacks"
+    }
 
 
 def test_what_the_stack_makes_says_what_manages_it(aws: boto3.Session) -> None:
     outputs = deploy(aws)
     wanted = {"Key": "managed-by", "Value": "cloudformation"}
     assert wanted in aws.client("s3").get_bucket_tagging(Bucket=outputs["BucketName"])["TagSet"]
+    # moto's CloudFormation makes topics without tags.
+    assert wanted in template()["Resources"]["Topic"]["Properties"]["Tags"]
     for role in ("SageMakerRoleArn", "FunctionRoleArn"):
         name = outputs[role].split("/")[-1]
         assert wanted in aws.client("iam").list_role_tags(RoleName=name)["Tags"]

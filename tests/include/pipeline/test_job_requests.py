@@ -16,7 +16,16 @@ from include.pipeline import job_requests
 from include.pipeline.images import Images, container_images
 from include.pipeline.job_requests import Environment
 from include.pipeline.packages import classifier_package
-from include.pipeline.settings import Classifier, FineTuning, Project, Training, Tuning
+from include.pipeline.settings import (
+    Classifier,
+    Deployment,
+    Endpoint,
+    FineTuning,
+    Function,
+    Project,
+    Training,
+    Tuning,
+)
 
 CHANNELS = {"features": "s3://bucket/birds/features/x", "pretrained": "s3://bucket/birds/pretrained/x"}
 CODE = "s3://bucket/birds/code/x/sourcedir.tar.gz"
@@ -40,9 +49,16 @@ def changed(project: Project, **sections: Any) -> Project:
     return project.model_copy(update=sections)
 
 
+def validate(operation: str, request: dict[str, Any]) -> None:
+    """See that a request is one that SageMaker's own service model allows."""
+    service = botocore.session.get_session().get_service_model("sagemaker")
+    report = ParamValidator().validate(request, service.operation_model(operation).input_shape)
+    assert not report.has_errors(), f"{operation}: {report.generate_report()}"
+
+
 def requests(project: Project, env: Environment, salt: str = "") -> dict[str, dict[str, Any]]:
     model = job_requests.model(project, env, "s3://bucket/model.tar.gz", "0123")
-    config = job_requests.endpoint_config(project, model["ModelName"])
+    config = job_requests.endpoint_config(project, env.bucket, model["ModelName"])
     return {
         "CreateProcessingJob": job_requests.evaluation_job(
             project, env, "s3://b/d", CODE, "s3://b/m", "s3://b/l", salt
@@ -53,7 +69,10 @@ def requests(project: Project, env: Environment, salt: str = "") -> dict[str, di
         ),
         "CreateModel": model,
         "CreateEndpointConfig": config,
-        "CreateEndpoint": job_requests.endpoint(project, config["EndpointConfigName"]),
+        "CreateEndpoint": {
+            **job_requests.endpoint(project, config["EndpointConfigName"]),
+            "DeploymentConfig": job_requests.deployment(project, ["birds-latency"]),
+        },
     }
 
 
@@ -75,10 +94,8 @@ def requests(project: Project, env: Environment, salt: str = "") -> dict[str, di
 def test_each_request_satisfies_sagemakers_own_service_model(
     project: Project, env: Environment, sections: dict[str, Any]
 ) -> None:
-    service = botocore.session.get_session().get_service_model("sagemaker")
     for operation, request in requests(changed(project, **sections), env).items():
-        report = ParamValidator().validate(request, service.operation_model(operation).input_shape)
-        assert not report.has_errors(), f"{operation}: {report.generate_report()}"
+        validate(operation, request)
 
 
 def test_everything_carries_the_projects_tags(project: Project, env: Environment) -> None:
@@ -344,3 +361,62 @@ def test_images_fit_the_instance_types(project: Project) -> None:
     assert "-cpu-" in images.training
     assert "pytorch-inference" in images.inference
     assert "eu-west-1" in images.inference
+
+
+@pytest.mark.parametrize(
+    ("deployment", "routing"),
+    [
+        pytest.param(Deployment(), {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 300}, id="all at once"),
+        pytest.param(
+            Deployment(strategy="canary", step_percent=10, wait_minutes=0.5),
+            {
+                "Type": "CANARY",
+                "WaitIntervalInSeconds": 30,
+                "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 10},
+            },
+            id="canary",
+        ),
+        pytest.param(
+            Deployment(strategy="linear", step_percent=50, wait_minutes=1),
+            {
+                "Type": "LINEAR",
+                "WaitIntervalInSeconds": 60,
+                "LinearStepSize": {"Type": "CAPACITY_PERCENT", "Value": 50},
+            },
+            id="linear",
+        ),
+    ],
+)
+def test_an_update_shifts_the_traffic_as_the_project_says_and_heeds_the_alarms(
+    project: Project, deployment: Deployment, routing: dict[str, Any]
+) -> None:
+    shifting = changed(project, endpoint=Endpoint(deployment=deployment))
+    request = job_requests.deployment(shifting, ["one", "two"])
+    policy = request["BlueGreenUpdatePolicy"]
+    assert policy["TrafficRoutingConfiguration"] == routing
+    assert policy["TerminationWaitInSeconds"] == 120
+    assert policy["MaximumExecutionTimeoutInSeconds"] == deployment.seconds + 3600
+    assert request["AutoRollbackConfiguration"] == {"Alarms": [{"AlarmName": "one"}, {"AlarmName": "two"}]}
+
+
+def test_the_longest_update_fits_in_what_sagemaker_allows(project: Project) -> None:
+    longest = Deployment(strategy="linear", step_percent=20, wait_minutes=60, termination_wait_minutes=60)
+    request = job_requests.deployment(changed(project, endpoint=Endpoint(deployment=longest)), [])
+    assert request["BlueGreenUpdatePolicy"]["MaximumExecutionTimeoutInSeconds"] <= 28_800
+
+
+def test_requests_are_kept_where_the_project_says_so_and_the_configurations_name_changes(
+    project: Project,
+) -> None:
+    capturing = changed(project, endpoint=Endpoint(data_capture_percent=30))
+    plain, kept = (job_requests.endpoint_config(each, "bucket", "model") for each in (project, capturing))
+    assert "DataCaptureConfig" not in plain
+    assert kept["DataCaptureConfig"]["InitialSamplingPercentage"] == 30
+    assert kept["DataCaptureConfig"]["DestinationS3Uri"] == "s3://bucket/birds/captured"
+    assert kept["EndpointConfigName"] != plain["EndpointConfigName"]
+    validate("CreateEndpointConfig", kept)
+
+
+def test_the_function_has_the_storage_that_the_project_says(project: Project, env: Environment) -> None:
+    larger = changed(project, function=Function(ephemeral_storage_mb=2048))
+    assert job_requests.function(larger, env)["EphemeralStorage"] == {"Size": 2048}

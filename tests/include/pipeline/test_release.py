@@ -10,8 +10,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from include.pipeline import alarms, inventory, job_requests, live, names, packages, rollback, teardown
+from include.pipeline import (
+    alarms,
+    inventory,
+    job_requests,
+    live,
+    names,
+    packages,
+    releases,
+    rollback,
+    teardown,
+)
 from include.pipeline.images import Images
 from include.pipeline.job_requests import Environment
 from include.pipeline.settings import Project
@@ -68,7 +79,7 @@ class Release:
         key = f"{self.project.name}/{inputs}/model.tar.gz"
         self.s3.put_object(Bucket="releases", Key=key, Body=file.getvalue())
         model = job_requests.model(self.project, self.env, f"s3://releases/{key}", inputs)
-        config = job_requests.endpoint_config(self.project, model["ModelName"])
+        config = job_requests.endpoint_config(self.project, "releases", model["ModelName"])
         self.sagemaker.create_model(**model)
         self.sagemaker.create_endpoint_config(**config)
         endpoint = job_requests.endpoint(self.project, config["EndpointConfigName"])
@@ -84,13 +95,36 @@ class Release:
         self._deploy_function(inputs)
         return self.live()
 
-    def _scale(self) -> None:
+    def _scale(self, most: int = 2, target: float = 20.0) -> None:
+        resource = {
+            "ServiceNamespace": "sagemaker",
+            "ResourceId": names.scaling_resource_id(self.project),
+            "ScalableDimension": names.SCALABLE_DIMENSION,
+        }
+        self.scaling.register_scalable_target(**resource, MinCapacity=1, MaxCapacity=most)
+        metric = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
+        self.scaling.put_scaling_policy(
+            **resource,
+            PolicyName="invocations",
+            PolicyType="TargetTrackingScaling",
+            TargetTrackingScalingPolicyConfiguration={
+                "TargetValue": target,
+                "PredefinedMetricSpecification": metric,
+            },
+        )
+
+    def is_suspended(self) -> bool:
+        found = self.scaling.describe_scalable_targets(
+            ServiceNamespace="sagemaker", ResourceIds=[names.scaling_resource_id(self.project)]
+        )["ScalableTargets"]
+        return bool(found[0].get("SuspendedState", {}).get("DynamicScalingInSuspended"))
+
+    def suspend_scaling(self) -> None:
         self.scaling.register_scalable_target(
             ServiceNamespace="sagemaker",
             ResourceId=names.scaling_resource_id(self.project),
-            ScalableDimension="sagemaker:variant:DesiredInstanceCount",
-            MinCapacity=1,
-            MaxCapacity=2,
+            ScalableDimension=names.SCALABLE_DIMENSION,
+            SuspendedState={"DynamicScalingInSuspended": True, "DynamicScalingOutSuspended": True},
         )
 
     def _deploy_function(self, inputs: str) -> None:
@@ -122,8 +156,11 @@ class Release:
     def live(self) -> dict[str, Any] | None:
         return live.read_live(self.project, self.sagemaker, self.functions)
 
-    def roll_back(self, before: dict[str, Any] | None) -> str:
-        return rollback.roll_back(self.project, before, self.sagemaker, self.functions, self.scaling)
+    def how_it_scales(self) -> dict[str, Any] | None:
+        return live.read_scaling(self.project, self.scaling)
+
+    def roll_back(self, before: dict[str, Any] | None, scaling: dict[str, Any] | None = None) -> str:
+        return rollback.roll_back(self.project, before, scaling, self.sagemaker, self.functions, self.scaling)
 
     def tear_down(self) -> None:
         self.roll_back(None)
@@ -152,6 +189,8 @@ def test_what_is_live_is_told_with_what_it_was_made_from(release: Release) -> No
     assert serving["inputs"] == "inputs-1"
     assert serving["artifact"].endswith("inputs-1/model.tar.gz")
     assert serving["function_version"] == "1"
+    # Which a rollback to it would find there.
+    assert releases.usable_function_version(release.project, "1", "9", release.functions) == "1"
 
 
 @pytest.mark.parametrize(
@@ -174,13 +213,33 @@ def test_a_run_that_nobody_asked_for_stops_where_nothing_changed(
     assert not stops or "m is live" in str(reason)
 
 
-def test_a_rollback_brings_back_the_model_and_the_function_version(release: Release) -> None:
-    before = release.deploy("inputs-1")
+def test_a_rollback_brings_back_the_model_the_function_version_and_how_it_scaled(release: Release) -> None:
+    before, scaling = release.deploy("inputs-1"), release.how_it_scales()
+    assert scaling is not None
+    assert (scaling["max_capacity"], scaling["policies"]["invocations"]["TargetValue"]) == (2, 20.0)
     after = release.deploy("inputs-2")
+    release._scale(most=5, target=90.0)
+    release.suspend_scaling()
     assert after != before
-    assert "serves again" in release.roll_back(before)
-    assert release.live() == before
-    assert "serves again" in release.roll_back(before)  # a retry finds it done
+    for _ in range(2):  # a retry finds it done
+        assert "serves again" in release.roll_back(before, scaling)
+        assert (release.live(), release.how_it_scales()) == (before, scaling)
+        assert not release.is_suspended()
+
+
+def test_it_scales_again_even_where_the_endpoint_does_not_come_back(release: Release) -> None:
+    before, scaling = release.deploy("inputs-1"), release.how_it_scales()
+    assert before is not None
+    release.suspend_scaling()
+    with pytest.raises(ClientError, match="Could not find"):
+        release.roll_back({**before, "endpoint_config": "gone"}, scaling)
+    assert not release.is_suspended()
+
+
+def test_the_cause_of_a_rollback_names_each_step_and_what_it_said() -> None:
+    assert rollback.cause({"deploy_endpoint": "Unhealthy.", "put_alarms": "Throttled"}) == (
+        "deploy_endpoint failed: Unhealthy. put_alarms failed: Throttled."
+    )
 
 
 def test_a_failed_first_release_leaves_nothing_that_serves(release: Release) -> None:

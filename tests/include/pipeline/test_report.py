@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from include.pipeline.report import evaluation_page, publish, read_warnings, render, summarise
+from include.pipeline.report import (
+    evaluation_page,
+    publish,
+    read_warnings,
+    render,
+    render_rollback,
+    summarise,
+)
 from include.pipeline.settings import Project, Training
 
 DATA = {"counts": {"train": 4, "valid": 2, "test": 2}, "classes": ["a", "b"], "fingerprint": "f"}
@@ -57,6 +64,7 @@ def summary(
                 {"truth": "a", "label": "a", "probability": 0.9, "milliseconds": 12.0, "image": "x"}
             ],
         },
+        package={"version": 7},
         outcome=outcome,
     )
 
@@ -69,7 +77,7 @@ def test_a_summary_holds_the_runs_figures(project: Project) -> None:
 
 
 def test_a_run_that_ended_early_has_a_report_too(project: Project) -> None:
-    nothing = summarise(project, DATA, None, None, None, None, [], None, "Nothing has changed.")
+    nothing = summarise(project, DATA, None, None, None, None, [], None, None, "Nothing has changed.")
     page = render(nothing, "run-1", PAGE)
     assert "Nothing has changed." in page
     assert "Smoke test" not in page
@@ -153,3 +161,35 @@ def test_page_and_summary_are_published(project: Project, s3: Any) -> None:
     assert page["ContentType"].startswith("text/html")
     body = s3.get_object(Bucket="bucket", Key="birds/runs/run-1/summary.json")["Body"]
     assert json.load(body)["test_accuracy"] == 0.75
+
+
+def test_the_page_sets_the_cost_that_was_estimated_against_what_was_billed(project: Project) -> None:
+    step = {"step": "train", "instance_type": "ml.m5.large", "at_most_usd": 2.5, "last_usd": None}
+    estimate = {
+        "steps": [step],
+        "at_most_usd": 2.5,
+        "last_usd": None,
+        "monthly": [{"what": "1 x ml.m5.large of the endpoint", "usd": 83.95}],
+        "monthly_usd": 83.95,
+        "thousand_calls_usd": 0.0044,
+        "unpriced": [],
+        "notes": ["Prices of some day."],
+    }
+    billed = {"step": "train", "usd": 0.5, "seconds": 1.0, "reused": False}
+    actual = {"steps": [billed], "usd": 0.5, "spot_saved_usd": 1.25}
+    page = render({**summary(project), "cost": {"estimate": estimate, "actual": actual}}, "run-1", PAGE)
+    for cell in ("$2.50", "unknown", "$0.50", "$83.95", "Spot instances saved $1.25.", "Prices of some day."):
+        assert cell in page
+    assert "Cost" not in render(summary(project), "run-1", PAGE)
+
+
+def test_the_page_names_the_version_in_the_registry(project: Project) -> None:
+    assert "<td>Version in the model registry</td><td>7</td>" in render(summary(project), "run-1", PAGE)
+
+
+def test_the_page_of_a_rollback_says_what_serves_and_what_it_answered() -> None:
+    answers = {"requests": [{"truth": "wren", "label": "owl", "probability": 0.5, "milliseconds": 9.0}]}
+    told = {"project": "birds", "outcome": "Version 2 serves <again>.", "model": "m-2", "smoke_test": answers}
+    page = render_rollback(told, "run-1", PAGE)
+    assert "Version 2 serves &lt;again&gt;." in page
+    assert "<td>wren</td><td>owl</td><td>0.500</td><td>9 ms</td>" in page

@@ -62,6 +62,27 @@ def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pyt
             id="unknown nested key",
         ),
         pytest.param(
+            GOOD + "function:\n  provisioned_concurrency: 3\n  reserved_concurrency: 2\n",
+            ["reserved_concurrency (2) is less than provisioned_concurrency (3)"],
+            id="more warm environments than calls",
+        ),
+        pytest.param(
+            GOOD + "endpoint:\n  deployment:\n    strategy: linear\n    step_percent: 5\n",
+            ["endpoint.deployment", "step_percent (5) must be 10 to 50 with strategy 'linear'"],
+            id="steps too small",
+        ),
+        pytest.param(
+            GOOD
+            + "endpoint:\n  deployment:\n    strategy: linear\n    step_percent: 10\n    wait_minutes: 60\n",
+            ["10 steps of wait_minutes (60)", "make 602 minutes; at most 420"],
+            id="an update too long",
+        ),
+        pytest.param(
+            GOOD + "gate:\n  metric: loss\n",
+            ["gate.metric", "'accuracy', 'macro_f1' or 'top5_accuracy'"],
+            id="unknown metric",
+        ),
+        pytest.param(
             GOOD + "local:\n  tuning:\n    max_job: 2\n",
             ["birds.yaml", "tuning.max_job", "max_jobs"],
             id="unknown local key",

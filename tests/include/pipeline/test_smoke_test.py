@@ -4,36 +4,54 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from typing import Any
 
 import pytest
 
-from include.pipeline.settings import Project
-from include.pipeline.smoke_test import SmokeTestError, held_out_images, run_smoke_test
+from include.pipeline.settings import Project, SmokeTest
+from include.pipeline.smoke_test import (
+    Expected,
+    SmokeTestError,
+    held_out_images,
+    run_smoke_test,
+    too_few_right,
+)
 
 CLASSES = ["001.Robin", "002.Wren"]
 PATHS = [f"{split}/{label}/{i}.jpg" for split in ("train", "test") for label in CLASSES for i in (1, 2)]
 
 
-class FakeFunction:
-    """A function that answers each event by a callable, as Lambda's client would give it."""
+REFUSALS = {"bm90IGFuIGltYWdl": 400, "http://127.0.0.1/image.jpg": 400}
 
-    def __init__(self, answer: Any) -> None:
+
+class FakeFunction:
+    """A function that answers each image by a callable, as Lambda's client would give it."""
+
+    def __init__(self, answer: Any, refusals: dict[str, int] | None = None, batch: Any = None) -> None:
         self.answer = answer
+        self.refusals = refusals or REFUSALS
+        self.batch = batch
         self.images = 0
         self.events: list[dict[str, Any]] = []
+        self.batches: list[list[dict[str, Any]]] = []
 
     def invoke(self, *, FunctionName: str, Qualifier: str, Payload: str) -> dict[str, Any]:
         assert (FunctionName, Qualifier) == ("birds", "live")
-        event = json.loads(Payload)
-        self.events.append(event)
-        if event == {"image": "bm90IGFuIGltYWdl"}:
-            answer: Any = {"error": "not an image", "status": 400}
-        else:
-            answer = self.answer(self.images)
-            self.images += 1
+        answer = self._answer(json.loads(Payload))
         failed = {"FunctionError": "Unhandled"} if "errorMessage" in answer else {}
         return {"Payload": io.BytesIO(json.dumps(answer).encode()), **failed}
+
+    def _answer(self, event: Any) -> Any:
+        if isinstance(event, list):
+            self.batches.append(event)
+            return self.batch or [self.answer(0) for _ in event]
+        self.events.append(event)
+        [sent] = event.values()
+        if sent in self.refusals:
+            return {"error": "no", "status": self.refusals[sent]}
+        self.images += 1
+        return self.answer(self.images - 1)
 
 
 def predicting(label: str, model: str = "model-1") -> dict[str, Any]:
@@ -59,33 +77,54 @@ def test_with_fewer_images_than_classes_they_are_spread_over_the_classes() -> No
     assert held_out_images({"files": files}, 4) == [f"test/{label:03d}/1.jpg" for label in (0, 25, 50, 75)]
 
 
+def expected(data: str, low: float = 0.8) -> Expected:
+    return Expected(data=data, model="model-1", accuracy_interval=(low, 1.0))
+
+
+def right(i: int) -> dict[str, Any]:
+    return predicting(CLASSES[i % 2])
+
+
 def test_right_answers_pass(project: Project, s3: Any, data: str) -> None:
-    function = FakeFunction(lambda i: predicting(CLASSES[i % 2]))
-    result = run_smoke_test(project, data, "model-1", 0.9, s3, function)
+    function = FakeFunction(right)
+    result = run_smoke_test(project, expected(data), s3, function)
     assert result["accuracy"] == 1
     assert [(request["truth"], request["label"]) for request in result["requests"][:2]] == list(
         zip(CLASSES, CLASSES, strict=True)
     )
+    assert function.events[-2:] == [{"image": "bm90IGFuIGltYWdl"}, {"url": "http://127.0.0.1/image.jpg"}]
+    assert [len(batch) for batch in function.batches] == [4]
 
 
 def test_an_image_too_large_for_an_event_is_named_by_its_address(
     project: Project, s3: Any, data: str
 ) -> None:
     s3.put_object(Bucket="bucket", Key="data/test/001.Robin/1.jpg", Body=b"x" * 4_000_001)
-    function = FakeFunction(lambda i: predicting(CLASSES[i % 2]))
-    run_smoke_test(project, data, "model-1", 0.9, s3, function)
+    function = FakeFunction(right)
+    run_smoke_test(project, expected(data), s3, function)
     assert function.events[0] == {"s3": "s3://bucket/data/test/001.Robin/1.jpg"}
     assert function.events[1] == {"image": "aW1hZ2U="}
+
+
+def test_a_batch_holds_no_more_than_fits_in_an_event(project: Project, s3: Any, data: str) -> None:
+    for path in PATHS:
+        s3.put_object(Bucket="bucket", Key=f"data/{path}", Body=b"x" * 3_000_000)
+    function = FakeFunction(right)
+    run_smoke_test(project, expected(data), s3, function)
+    assert [len(batch) for batch in function.batches] == [1]
 
 
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        pytest.param(predicting("002.Wren"), "50% of 4 test images", id="half of them wrong"),
+        pytest.param(predicting("002.Wren"), "2 of 4 test images", id="half of them wrong"),
         pytest.param(
             predicting("001.Robin", "model-0"), "model-0 answered; model-1 was deployed", id="another model"
         ),
         pytest.param(predicting("007.Owl"), "not a prediction for a class", id="unknown label"),
+        pytest.param(
+            {"predictions": ["001.Robin"], "model": "model-1"}, "not a prediction", id="another shape"
+        ),
         pytest.param({"error": "broken", "status": 502}, "in place of predictions", id="error"),
         pytest.param({"errorMessage": "Task timed out"}, "failed: Task timed out", id="function failed"),
     ],
@@ -93,5 +132,61 @@ def test_an_image_too_large_for_an_event_is_named_by_its_address(
 def test_wrong_answers_fail_and_are_named(
     project: Project, s3: Any, data: str, answer: Any, message: str
 ) -> None:
+    function = FakeFunction(lambda _: answer, batch=[right(0)] * 4)
     with pytest.raises(SmokeTestError, match=message):
-        run_smoke_test(project, data, "model-1", 0.9, s3, FakeFunction(lambda _: answer))
+        run_smoke_test(project, expected(data, low=0.99), s3, function)
+
+
+@pytest.mark.parametrize(
+    "batch", [pytest.param([right(0)] * 3, id="too few"), pytest.param(right(0), id="one for all")]
+)
+def test_a_batch_gets_an_answer_for_each_of_its_images(
+    project: Project, s3: Any, data: str, batch: Any
+) -> None:
+    with pytest.raises(SmokeTestError, match="A batch of 4 images was answered by"):
+        run_smoke_test(project, expected(data), s3, FakeFunction(right, batch=batch))
+
+
+@pytest.mark.parametrize("wrong", sorted(REFUSALS))
+@pytest.mark.parametrize("status", [200, 502])
+def test_what_is_wrong_must_be_the_callers_error(
+    project: Project, s3: Any, data: str, wrong: str, status: int
+) -> None:
+    function = FakeFunction(right, refusals={**REFUSALS, wrong: status})
+    with pytest.raises(SmokeTestError, match="expected a status from 400 to 499"):
+        run_smoke_test(project, expected(data), s3, function)
+
+
+def test_answers_that_take_too_long_fail(project: Project, s3: Any, data: str) -> None:
+    def slowly(i: int) -> dict[str, Any]:
+        time.sleep(0.005)
+        return right(i)
+
+    impatient = project.model_copy(update={"smoke_test": SmokeTest(max_p95_ms=1)})
+    with pytest.raises(SmokeTestError, match=r"at most 1 ms are allowed \(smoke_test.max_p95_ms\)"):
+        run_smoke_test(impatient, expected(data), s3, FakeFunction(slowly))
+
+
+@pytest.mark.parametrize(
+    ("hits", "images", "promised", "too_few"),
+    [
+        pytest.param(10, 10, 0.99, False, id="all right"),
+        pytest.param(9, 10, 0.9, False, id="as promised"),
+        # By hand: 0.9^10 + 10 x 0.9^9 x 0.1 + ... for at most 5 right answers is 0.0016, for at most 6 it is 0.0128.
+        pytest.param(6, 10, 0.9, False, id="just likely enough"),
+        pytest.param(5, 10, 0.9, True, id="too unlikely"),
+        pytest.param(0, 1, 0.95, False, id="one image proves little"),
+        pytest.param(0, 10, 0.0, False, id="nothing was promised"),
+    ],
+)
+def test_few_images_are_judged_by_how_likely_their_answers_are(
+    hits: int, images: int, promised: float, too_few: bool
+) -> None:
+    assert too_few_right(hits, images, promised) is too_few
+
+
+def test_the_bound_is_that_of_the_exact_binomial_test() -> None:
+    scipy = pytest.importorskip("scipy.stats", reason="scipy is not installed here")
+    for hits in range(31):
+        probability = scipy.binomtest(hits, 30, 0.8, alternative="less").pvalue
+        assert too_few_right(hits, 30, 0.8) is bool(probability < 0.01)

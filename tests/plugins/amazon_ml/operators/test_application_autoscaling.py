@@ -168,6 +168,13 @@ class TestApplicationAutoScalingSuspendOperator:
             ApplicationAutoScalingSuspendOperator(**target).execute({})
         assert registered(aws, target) == []
 
+    def test_where_that_is_allowed_there_may_be_nothing_to_suspend(
+        self, aws: Any, target: dict[str, str]
+    ) -> None:
+        result = ApplicationAutoScalingSuspendOperator(**target, if_registered=True).execute({})
+        assert result == {"resource_id": target["resource_id"], "suspended": None}
+        assert registered(aws, target) == []
+
 
 class TestApplicationAutoScalingDeregisterTargetOperator:
     def test_template_fields(self) -> None:

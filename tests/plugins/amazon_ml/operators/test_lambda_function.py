@@ -21,6 +21,7 @@ from amazon_ml.operators.lambda_function import (
     LambdaAliasOperator,
     LambdaDeleteFunctionOperator,
     LambdaDeployFunctionOperator,
+    LambdaFunctionUrlOperator,
     LambdaProvisionedConcurrencyOperator,
     LambdaPublishVersionOperator,
     LambdaReservedConcurrencyOperator,
@@ -373,6 +374,35 @@ class TestLambdaReservedConcurrencyOperator:
             assert result == {"function": function, "reserved_concurrent_executions": count}
             found = aws.client("lambda").get_function_concurrency(FunctionName=function)
             assert found.get("ReservedConcurrentExecutions") == count
+
+
+class TestLambdaFunctionUrlOperator:
+    def put(self, function: str, auth_type: str | None, qualifier: str | None = "live") -> dict[str, Any]:
+        return LambdaFunctionUrlOperator(
+            task_id="url", function_name=function, qualifier=qualifier, auth_type=auth_type
+        ).execute({})
+
+    def test_template_fields(self) -> None:
+        expected = aws_template_fields("function_name", "qualifier")
+        assert set(LambdaFunctionUrlOperator.template_fields) == set(expected)
+
+    def test_an_alias_gets_an_address_keeps_it_and_loses_it(self, aws: Any, role: str, function: str) -> None:
+        version = deploy(function, role, "one")["version"]
+        client = aws.client("lambda")
+        client.create_alias(FunctionName=function, Name="live", FunctionVersion=version)
+        first = self.put(function, "AWS_IAM")
+        assert first["url"].startswith("http")
+        assert self.put(function, "AWS_IAM") == first
+        found = client.get_function_url_config(FunctionName=function, Qualifier="live")
+        assert (found["AuthType"], found["FunctionUrl"]) == ("AWS_IAM", first["url"])
+        for _ in range(2):
+            assert self.put(function, None) == {"function": function, "qualifier": "live", "url": None}
+        with pytest.raises(client.exceptions.ResourceNotFoundException):
+            client.get_function_url_config(FunctionName=function, Qualifier="live")
+
+    def test_a_function_that_is_not_there_gets_none(self, aws: Any, function: str) -> None:
+        with pytest.raises(aws.client("lambda").exceptions.ClientError, match="not found"):
+            self.put(function, "AWS_IAM", qualifier=None)
 
 
 class TestLambdaDeleteFunctionOperator:

@@ -1,0 +1,264 @@
+"""``<project>.rollback``: lets an earlier version serve again, one that has passed its smoke test.
+
+The version is chosen by a person while the run waits, from a list of those that are known to be good, or named in the
+form. The version that serves now is marked as rejected, so that no scheduled run brings it back. If the chosen one
+does not answer rightly, what served before serves again.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.sdk import (
+    DAG,
+    Context,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+    TriggerRule,
+    chain,
+    get_current_context,
+    task,
+)
+from airflow.sdk.exceptions import AirflowSkipException
+from amazon_ml.links.s3 import RunReportLink
+from amazon_ml.notifications.failures import failures, keep_cause
+from amazon_ml.notifications.sns import RunFailureNotifier
+from amazon_ml.operators.application_autoscaling import ApplicationAutoScalingSuspendOperator
+from amazon_ml.operators.lambda_function import LambdaAliasOperator
+from amazon_ml.operators.sagemaker_endpoint import (
+    SageMakerDeployEndpointOperator,
+    SageMakerEndpointConfigIfAbsentOperator,
+    SageMakerModelIfAbsentOperator,
+)
+from human_input.operators import AskOperator
+
+from include.pipeline import (
+    infrastructure,
+    job_requests,
+    live,
+    names,
+    notify,
+    registry,
+    releases,
+    report,
+    rollback,
+    smoke_test,
+)
+from include.pipeline.settings import Project, read_projects
+
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[RetryRule(exception="include.pipeline.errors.PermanentError", action=RetryAction.FAIL)]
+)
+
+
+def _client(service: str) -> Any:
+    return AwsBaseHook(client_type=service).get_conn()
+
+
+def _done(task_id: str, context: Context | None = None) -> Any:
+    """What a task of this run has returned."""
+    return (context or get_current_context())["ti"].xcom_pull(task_ids=task_id)
+
+
+def build(project: Project) -> DAG:
+    """Wire the steps of one project."""
+    with DAG(
+        dag_id=f"{project.name}.rollback",
+        description=f"Lets an earlier version of {project.name} serve again.",
+        schedule=None,
+        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,  # it runs on request alone
+        tags=["image-classifier", project.name],
+        doc_md=__doc__,
+        params={
+            "version": Param(
+                "",
+                type="string",
+                pattern=rf"^(|[1-9]\d*|{releases.PREVIOUS})$",
+                title="Version",
+                description="The version's number in the model registry, or 'previous'. Left empty, the run lists the "
+                "versions that are known to be good and waits for a choice.",
+            ),
+        },
+        default_args={
+            "owner": project.owner,
+            "retries": 2,
+            "retry_delay": timedelta(seconds=10),
+            "retry_policy": RETRY_POLICY,
+            "on_failure_callback": keep_cause,
+        },
+        on_failure_callback=RunFailureNotifier(
+            subject=notify.failure_subject(project),
+            compose=lambda run_id, failed: notify.failure_message(
+                project, f"{project.name}.rollback", run_id, failed, _client("sagemaker")
+            ),
+            target_arn=project.notify.topic_arn,
+            stack_name=infrastructure.stack_name(),
+            output_key=infrastructure.TOPIC_OUTPUT,
+        ),
+    ) as dag:
+
+        @task
+        def preflight() -> dict[str, Any]:
+            """See that the infrastructure is there."""
+            return infrastructure.read_infrastructure(_client("cloudformation")).model_dump()
+
+        @task
+        def read_live() -> dict[str, Any]:
+            """Find out what serves now, and how it scales."""
+            return {
+                "serving": live.read_live(project, _client("sagemaker"), _client("lambda")),
+                "scaling": live.read_scaling(project, _client("application-autoscaling")),
+            }
+
+        @task
+        def list_versions() -> list[str]:
+            """List the versions that have passed their smoke test, the newest first."""
+            serving = _done("read_live")["serving"] or {}
+            found = registry.packages(project, _client("sagemaker"))
+            return [releases.label(package) for package in releases.versions(serving.get("model"), found)]
+
+        @task(trigger_rule=TriggerRule.NONE_FAILED)
+        def choose_version() -> dict[str, Any]:
+            """Look up the version that the form or the answer names."""
+            answer = _done("ask_for_version")
+            wanted = answer["chosen_options"][0] if answer else get_current_context()["params"]["version"]
+            serving, sagemaker = _done("read_live")["serving"], _client("sagemaker")
+            package = releases.choose(wanted, serving["model"], registry.packages(project, sagemaker))
+            function_version = releases.usable_function_version(
+                project,
+                package.properties.get("function_version"),
+                serving["function_version"],
+                _client("lambda"),
+            )
+            return {
+                "arn": package.arn,
+                "version": package.version,
+                "model": job_requests.registered_model(
+                    project,
+                    _done("preflight")["sagemaker_role"],
+                    package.model,
+                    package.container,
+                    package.properties["inputs"],
+                ),
+                "function_version": function_version,
+            }
+
+        @task(task_id="smoke_test", retries=0)
+        def run_smoke_test() -> dict[str, Any]:
+            """Ask the function about images that the model has not seen, and check its answers."""
+            package = registry.describe(_done("choose_version")["arn"], _client("sagemaker"))
+            return smoke_test.run_smoke_test(
+                project, releases.expected_of(package), _client("s3"), _client("lambda")
+            )
+
+        @task(trigger_rule=TriggerRule.ONE_FAILED)
+        def undo() -> str:
+            """Go back to what served at the start of the run, if the chosen version does not serve."""
+            context = get_current_context()
+            if _done("choose_version") is None:
+                raise AirflowSkipException(
+                    "The run failed before anything was changed; what is live was not touched."
+                )
+            before = _done("read_live")
+            state = rollback.roll_back(
+                project,
+                before["serving"],
+                before["scaling"],
+                _client("sagemaker"),
+                _client("lambda"),
+                _client("application-autoscaling"),
+            )
+            return f"{rollback.cause(failures(context))} {state}"
+
+        @task(task_id="report")
+        def write_report() -> dict[str, Any]:
+            """Reject the version that served before, and put the run's report to S3."""
+            context, sagemaker = get_current_context(), _client("sagemaker")
+            chosen, before = _done("choose_version"), _done("read_live")["serving"]
+            outcome = f"Version {chosen['version']} serves again, in place of {before['model']}."
+            left = registry.find(before["model"], registry.packages(project, sagemaker))
+            if left is not None:
+                registry.decide(left.arn, "Rejected", f"{outcome} Run {context['run_id']}.", sagemaker)
+            summary = {
+                "project": project.name,
+                "outcome": outcome,
+                "model": chosen["model"]["ModelName"],
+                "smoke_test": _done("smoke_test"),
+            }
+            bucket, s3 = _done("preflight")["bucket"], _client("s3")
+            page = report.publish(
+                project, summary, context["run_id"], bucket, s3, show=report.render_rollback
+            )
+            RunReportLink.persist_page(context, page, s3)
+            return {**summary, "report": page}
+
+        versions = list_versions()
+        ask = AskOperator(
+            task_id="ask_for_version",
+            subject=f"Which version of {project.name} shall serve again?",
+            body="Serving now: {{ ti.xcom_pull(task_ids='read_live')['serving']['model'] }}.",
+            options=lambda context: _done("list_versions", context),
+            response_timeout=timedelta(hours=project.approval.timeout_hours),
+            skip=lambda context: "The form names a version." if context["params"]["version"] else None,
+        )
+        chosen = choose_version()
+        create_model = SageMakerModelIfAbsentOperator(
+            task_id="create_model",
+            config=lambda context, jinja_env: _done("choose_version", context)["model"],
+        )
+        create_endpoint_config = SageMakerEndpointConfigIfAbsentOperator(
+            task_id="create_endpoint_config",
+            config=lambda context, jinja_env: job_requests.endpoint_config(
+                project, _done("preflight", context)["bucket"], _done("create_model", context)
+            ),
+        )
+        scalable: dict[str, Any] = {
+            "service_namespace": "sagemaker",
+            "resource_id": names.scaling_resource_id(project),
+            "scalable_dimension": names.SCALABLE_DIMENSION,
+            "if_registered": True,
+        }
+        suspend_scaling = ApplicationAutoScalingSuspendOperator(task_id="suspend_scaling", **scalable)
+        deploy_endpoint = SageMakerDeployEndpointOperator(
+            task_id="deploy_endpoint",
+            # All at once, and whatever the alarms say: what serves now is what has to go.
+            config=lambda context, jinja_env: job_requests.endpoint(
+                project, _done("create_endpoint_config", context)
+            ),
+            poll_interval=project.poll_seconds,
+            deferrable=True,
+        )
+        resume_scaling = ApplicationAutoScalingSuspendOperator(
+            task_id="resume_scaling", suspend=False, **scalable
+        )
+        move_alias = LambdaAliasOperator(
+            task_id="move_alias",
+            function_name=names.function_name(project),
+            alias=names.ALIAS,
+            function_version="{{ ti.xcom_pull(task_ids='choose_version')['function_version'] }}",
+        )
+        release: list[Any] = [
+            create_model,
+            create_endpoint_config,
+            suspend_scaling,
+            deploy_endpoint,
+            resume_scaling,
+            move_alias,
+            run_smoke_test(),
+        ]
+        reported: Any = write_report()
+        reported.operator.operator_extra_links = (RunReportLink(),)
+        chain(preflight(), read_live(), versions, ask, chosen, *release, reported)
+        release >> undo()
+    return dag
+
+
+for _project in read_projects()[0]:
+    globals()[f"{_project.name}_rollback"] = build(_project)

@@ -1,0 +1,1 @@
+"""Notifiers that the Amazon provider lacks."""

@@ -1,0 +1,154 @@
+"""The teardown's steps, run by Airflow in this process against local AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+from airflow.utils.db import initdb
+
+from include.laptop.infrastructure import deploy
+from include.pipeline import inventory, teardown
+from include.pipeline.infrastructure import read_infrastructure
+from include.pipeline.settings import load_project
+from tests.include.pipeline.standing import Standing
+
+REPOSITORY = Path(__file__).parents[2]
+STEPS = [
+    "stop_jobs",
+    "delete_function",
+    "deregister_scaling",
+    "delete_endpoint",
+    "find_endpoint_configs",
+    "find_models",
+    "delete_endpoint_configs",
+    "delete_models",
+    "delete_alarms",
+    "delete_registry",
+    "delete_data",
+    "delete_logs",
+    "delete_infrastructure",
+    "verify",
+]
+
+
+@pytest.fixture(scope="module")
+def standing(local_aws: Any, eventually: Callable[..., Any]) -> Iterator[Standing]:
+    """The project sample on local AWS, where Airflow's clients go by themselves."""
+    initdb()
+    environment = pytest.MonkeyPatch()
+    for name, value in {
+        "IMAGE_CLASSIFIER_TARGET": "local",
+        "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
+        "AWS_ENDPOINT_URL": local_aws.url,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+    }.items():
+        environment.setenv(name, value)
+    deploy(local_aws.url)
+    project = load_project(REPOSITORY / "include" / "projects" / "sample.yaml")
+    yield Standing(project, local_aws.client, eventually)
+    environment.undo()
+
+
+def run(**conf: Any) -> Any:
+    """Run the DAG to its end; returns the run."""
+    dag = DagBag(str(REPOSITORY / "dags" / "teardown.py")).dags["sample.teardown"]
+    for task in dag.tasks:
+        task.retries = 0
+    return dag.test(run_conf=conf)
+
+
+def states(dag_run: Any) -> dict[str, str]:
+    return {ti.task_id: str(ti.state) for ti in dag_run.get_task_instances()}
+
+
+def names(standing: Standing) -> set[str]:
+    bucket = read_infrastructure(standing.client("cloudformation")).bucket
+    return {row["what"] for row in inventory.look(standing.project, standing.client, bucket)}
+
+
+def test_it_shows_first_refuses_without_the_name_and_then_leaves_nothing(standing: Standing) -> None:
+    standing.build()
+    before = names(standing)
+
+    shown = run()
+    assert states(shown) == {"find": "success", "confirm": "success", **dict.fromkeys(STEPS, "skipped")}
+    assert names(standing) == before
+
+    refused = run(dry_run=False, confirm="dog_breeds")
+    assert str(refused.state) == "failed"
+    assert states(refused) == {
+        "find": "success",
+        "confirm": "failed",
+        **dict.fromkeys(STEPS, "skipped"),
+        "verify": "failed",
+    }
+    assert names(standing) == before
+
+    done = run(dry_run=False, confirm="sample", delete_registry=True, delete_data=True, delete_logs=True)
+    assert str(done.state) == "success", states(done)
+    assert names(standing) == {"infrastructure"}
+
+
+def test_a_step_that_fails_keeps_no_other_from_being_done_and_is_named_at_the_end(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standing.make_function()
+    standing.make_model()
+
+    def fail(*_: Any) -> int:
+        raise RuntimeError("jobs can't be listed")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(teardown, "stop_jobs", fail)
+        ended = run(dry_run=False, confirm="sample")
+    assert str(ended.state) == "failed"
+    assert not names(standing) - {"data", "logs", "infrastructure"}
+    failed = {task for task, state in states(ended).items() if state == "failed"}
+    assert failed == {"stop_jobs", "verify"}
+    (verify,) = [ti for ti in ended.get_task_instances() if ti.task_id == "verify"]
+    assert verify.xcom_pull(task_ids="verify", key="failure") == (
+        "LeftError: Step stop_jobs failed: RuntimeError: jobs can't be listed"
+    )
+
+
+@pytest.mark.parametrize(("ttl", "schedule"), [("", None), ("endpoint: {ttl_hours: 12}", "0 * * * *")])
+def test_a_project_with_a_time_limit_is_looked_at_every_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ttl: str, schedule: str | None
+) -> None:
+    (tmp_path / "fish.yaml").write_text(f"name: fish\ndescription: x\n{ttl}\n")
+    monkeypatch.setattr("include.pipeline.settings.read_projects.__defaults__", (tmp_path,))
+    dag = DagBag(str(REPOSITORY / "dags" / "teardown.py")).dags["fish.teardown"]
+    serialized = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    assert (
+        (serialized.timetable.summary == schedule) if schedule else not serialized.timetable.can_be_scheduled
+    )
+    assert not dag.is_paused_upon_creation
+
+
+@pytest.mark.parametrize(
+    ("run_type", "reason"),
+    [("scheduled", "There is no endpoint sample."), ("manual", "A dry run: nothing is touched.")],
+)
+def test_the_clock_asks_the_endpoint_where_a_person_is_asked_for_a_name(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch, run_type: str, reason: str
+) -> None:
+    pushed: dict[str, str] = {}
+    context = {
+        "ti": SimpleNamespace(
+            get_dr_count=lambda dag_id, states: 0, xcom_push=lambda key, value: pushed.update({key: value})
+        ),
+        "params": {"dry_run": True, "confirm": ""},
+        "dag_run": SimpleNamespace(run_type=run_type),
+    }
+    confirm = DagBag(str(REPOSITORY / "dags" / "teardown.py")).dags["sample.teardown"].get_task("confirm")
+    monkeypatch.setitem(confirm.python_callable.__globals__, "get_current_context", lambda: context)
+    assert confirm.python_callable() is False
+    assert pushed["reason"].startswith(reason)

@@ -1,0 +1,198 @@
+"""All that a project may have in AWS, made with few requests on local AWS."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import uuid
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+from include.pipeline import alarms, names
+from include.pipeline.settings import Project
+
+BUCKET = "standing"
+CODE = (
+    b"def model_fn(model_dir): return None\n"
+    b"def transform_fn(model, body, content_type, accept): return '{}', 'application/json'\n"
+)
+HANDLER = "def handler(event, context):\n    return {}\n"
+
+
+class Standing:
+    """One project's resources."""
+
+    def __init__(
+        self, project: Project, client: Callable[[str], Any], eventually: Callable[..., Any]
+    ) -> None:
+        self.project = project
+        self.client = client
+        self.eventually = eventually
+        client("s3").create_bucket(Bucket=BUCKET)
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": ["lambda.amazonaws.com", "sagemaker.amazonaws.com"]},
+            "Action": "sts:AssumeRole",
+        }
+        role = client("iam").create_role(
+            RoleName=f"role-{uuid.uuid4().hex[:8]}",
+            AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        )
+        self.role: str = role["Role"]["Arn"]
+
+    def build(self) -> Standing:
+        """Make one of each."""
+        self.make_endpoint()
+        self.make_function()
+        self.make_registry()
+        self.make_logs()
+        alarms.put_alarms(self.project, self.client("cloudwatch"))
+        self.client("s3").put_object(Bucket=BUCKET, Key=f"{self.project.name}/data/1", Body=b"x")
+        return self
+
+    def make_model(self) -> str:
+        """A model whose name is one that the pipeline gives."""
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w:gz") as archive:
+            member = tarfile.TarInfo("code/inference.py")
+            member.size = len(CODE)
+            archive.addfile(member, io.BytesIO(CODE))
+        key = f"{self.project.name}/model.tar.gz"
+        self.client("s3").put_object(Bucket=BUCKET, Key=key, Body=file.getvalue())
+        container = {"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/{key}"}
+        name = names.job_name(self.project, "model", container, uuid.uuid4().hex)
+        self.client("sagemaker").create_model(
+            ModelName=name, ExecutionRoleArn=self.role, PrimaryContainer=container, Tags=self.tags
+        )
+        return name
+
+    def make_config(self) -> str:
+        """An endpoint configuration, with its model."""
+        variant = {
+            "VariantName": names.VARIANT,
+            "ModelName": self.make_model(),
+            "InstanceType": "ml.m5.large",
+            "InitialInstanceCount": 1,
+        }
+        name = names.job_name(self.project, "config", variant)
+        self.client("sagemaker").create_endpoint_config(
+            EndpointConfigName=name, ProductionVariants=[variant], Tags=self.tags
+        )
+        return name
+
+    def make_endpoint(self) -> None:
+        """An endpoint in service that scales."""
+        self.client("sagemaker").create_endpoint(
+            EndpointName=names.endpoint_name(self.project),
+            EndpointConfigName=self.make_config(),
+            Tags=self.tags,
+        )
+        self.eventually(lambda: self.endpoint["EndpointStatus"] == "InService")
+        self.client("application-autoscaling").register_scalable_target(
+            ServiceNamespace="sagemaker",
+            ResourceId=names.scaling_resource_id(self.project),
+            ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+            MinCapacity=1,
+            MaxCapacity=2,
+        )
+
+    def make_function(self) -> None:
+        """A Lambda function."""
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            archive.writestr("handler.py", HANDLER)
+        self.client("lambda").create_function(
+            FunctionName=names.function_name(self.project),
+            Runtime="python3.12",
+            Role=self.role,
+            Handler="handler.handler",
+            Code={"ZipFile": content.getvalue()},
+            Tags=names.tags(self.project),
+        )
+
+    def make_registry(self) -> None:
+        """A model package group with two packages."""
+        sagemaker, group = self.client("sagemaker"), names.model_package_group(self.project)
+        sagemaker.create_model_package_group(ModelPackageGroupName=group, Tags=self.tags)
+        for _ in range(2):
+            sagemaker.create_model_package(ModelPackageGroupName=group)
+
+    def make_logs(self) -> None:
+        """The function's log group, and a stream of a job among those of other projects."""
+        logs = self.client("logs")
+        groups = (f"/aws/lambda/{names.function_name(self.project)}", "/aws/sagemaker/TrainingJobs")
+        for group in groups:
+            if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
+                logs.create_log_group(logGroupName=group)
+        for stream in self.streams:
+            logs.create_log_stream(logGroupName=groups[1], logStreamName=stream)
+
+    def make_job(self, command: str = "sleep 60") -> str:
+        """A processing job that runs a shell command."""
+        name = names.job_name(self.project, "features", {"command": command})
+        self.client("sagemaker").create_processing_job(
+            ProcessingJobName=name,
+            RoleArn=self.role,
+            AppSpecification={"ImageUri": "i", "ContainerEntrypoint": ["/bin/sh", "-c", command]},
+            ProcessingResources={
+                "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+            },
+            Tags=self.tags,
+        )
+        return name
+
+    def make_warm_pool(self) -> str:
+        """A training job that is done, whose instance waits for the next one."""
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w:gz") as archive:
+            member = tarfile.TarInfo("train.py")
+            archive.addfile(member, io.BytesIO())
+        key = f"{self.project.name}/sourcedir.tar.gz"
+        self.client("s3").put_object(Bucket=BUCKET, Key=key, Body=file.getvalue())
+        sagemaker, name = self.client("sagemaker"), names.job_name(self.project, "train", {})
+        sagemaker.create_training_job(
+            TrainingJobName=name,
+            RoleArn=self.role,
+            AlgorithmSpecification={"TrainingImage": "pytorch", "TrainingInputMode": "File"},
+            OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/{self.project.name}"},
+            ResourceConfig={
+                "InstanceType": "ml.m5.large",
+                "InstanceCount": 1,
+                "VolumeSizeInGB": 1,
+                "KeepAlivePeriodInSeconds": 600,
+            },
+            StoppingCondition={"MaxRuntimeInSeconds": 300},
+            HyperParameters={
+                "sagemaker_program": json.dumps("train.py"),
+                "sagemaker_submit_directory": json.dumps(f"s3://{BUCKET}/{key}"),
+            },
+            Tags=self.tags,
+        )
+        self.eventually(lambda: self.pool_status(name) == "Available")
+        return name
+
+    def pool_status(self, name: str) -> str | None:
+        """What has become of a training job's warm pool; None while there is none."""
+        job = self.client("sagemaker").describe_training_job(TrainingJobName=name)
+        status: str | None = job.get("WarmPoolStatus", {}).get("Status")
+        return status
+
+    @property
+    def streams(self) -> tuple[str, str]:
+        """A log stream of the project's, and one of another whose name begins like its own."""
+        own = self.project.aws_name
+        return f"{own}-train-0123456789ab/algo-1", f"{own}-train-train-0123456789ab/algo-1"
+
+    @property
+    def tags(self) -> list[dict[str, str]]:
+        return names.tag_list(self.project)
+
+    @property
+    def endpoint(self) -> dict[str, Any]:
+        """The endpoint's description."""
+        answer: dict[str, Any] = self.client("sagemaker").describe_endpoint(
+            EndpointName=names.endpoint_name(self.project)
+        )
+        return answer

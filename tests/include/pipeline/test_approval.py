@@ -1,0 +1,61 @@
+"""What a person is shown who is asked to approve, and how the answer is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from include.pipeline.approval import question, read_answer
+from include.pipeline.settings import Approval
+
+FIGURES = {"accuracy": 0.91, "macro_f1": 0.9, "milliseconds_p95": 41.4, "size_bytes": 16_300_000}
+
+
+def answered(option: str, user: str | None) -> dict[str, Any]:
+    return {
+        "chosen_options": [option],
+        "responded_by_user": user and {"id": "1", "name": user},
+        "responded_at": "2026-11-24T20:00:00+00:00",
+    }
+
+
+def test_champion_stands_against_challenger_with_a_link_to_the_report() -> None:
+    evaluation = {"candidate": FIGURES, "live": {**FIGURES, "accuracy": 0.85}}
+    text = question(evaluation, "The candidate is as good or better.", "https://example.com/report.html")
+    assert text.startswith("The candidate is as good or better.\n\n| | Champion (live) | Challenger |\n")
+    assert "| Accuracy | 0.8500 | 0.9100 |" in text
+    assert "| One image, 95th percentile | 41 ms | 41 ms |" in text
+    assert "| Size of the archive | 16.3 MB | 16.3 MB |" in text
+    assert text.endswith("(https://example.com/report.html)")
+
+
+@pytest.mark.parametrize("live", [None, {"incomparable": "Other classes."}], ids=["first", "incomparable"])
+def test_where_there_is_no_champion_to_compare_with_its_figures_are_left_open(live: Any) -> None:
+    text = question({"candidate": FIGURES, "live": live}, "", "https://example.com")
+    assert "| Accuracy | \N{EN DASH} | 0.9100 |" in text
+
+
+@pytest.mark.parametrize(
+    ("response", "approved", "sentence"),
+    [
+        pytest.param(
+            answered("Approve", "anna"), True, "Approved by anna at 2026-11-24T20:00:00+00:00.", id="approved"
+        ),
+        pytest.param(
+            answered("Reject", "anna"), False, "Rejected by anna at 2026-11-24T20:00:00+00:00.", id="rejected"
+        ),
+        pytest.param(
+            answered("Reject", None), False, "Rejected: nobody answered within 1.5 hours", id="timed out"
+        ),
+    ],
+)
+def test_an_answer_says_who_and_when(response: dict[str, Any], approved: bool, sentence: str) -> None:
+    answer = read_answer(response, Approval(timeout_hours=1.5))
+    assert answer is not None
+    assert answer.approved is approved
+    assert answer.sentence.startswith(sentence)
+
+
+def test_where_nobody_was_asked_there_is_no_answer() -> None:
+    assert read_answer(None, Approval()) is None

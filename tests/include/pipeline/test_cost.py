@@ -1,0 +1,258 @@
+"""Estimates by limits and by earlier jobs, the limit of a run, and what jobs were billed, on local AWS."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from moto import mock_aws
+
+from include.pipeline import cost
+from include.pipeline.cost import CostError
+from include.pipeline.settings import (
+    LAMBDA_PRICES,
+    Classifier,
+    Cost,
+    Endpoint,
+    Function,
+    Processing,
+    Project,
+    SettingsError,
+    Training,
+    Tuning,
+    load_project,
+    read_projects,
+)
+from tests.include.pipeline.standing import Standing
+
+HOUR = 60
+
+
+@pytest.fixture
+def project() -> Project:
+    """A project whose limits and prices are easy to reckon with."""
+    return Project(
+        name=f"c{uuid.uuid4().hex[:8]}",
+        description="x",
+        poll_seconds=1,
+        processing=Processing(instance_type="ml.a.large", max_runtime_minutes=2 * HOUR),
+        tuning=Tuning(instance_type="ml.b.large", max_jobs=3, max_runtime_minutes=HOUR),
+        training=Training(instance_type="ml.b.large", max_runtime_minutes=HOUR, keep_alive_minutes=30),
+        endpoint=Endpoint(instance_type="ml.a.large", min_instances=2, max_instances=4),
+        function=Function(memory_mb=512, provisioned_concurrency=2),
+        cost=Cost(
+            prices={
+                "ml.a.large": 1,
+                "ml.b.large": 10,
+                "lambda.provisioned_concurrency": 0.001,
+                "lambda.provisioned_duration": 0.002,
+                "lambda.request": 0.0005,
+            }
+        ),
+    )
+
+
+def estimate(
+    project: Project, sagemaker: Any = None, instance_count: int = 1, region: str = "us-east-1"
+) -> dict[str, Any]:
+    """The estimate; without a client, where no job has run yet."""
+    with mock_aws():
+        return cost.estimate(project, instance_count, region, sagemaker or boto3.client("sagemaker"))
+
+
+def test_a_run_costs_at_most_what_the_limits_of_its_jobs_allow(project: Project) -> None:
+    estimated = estimate(project, instance_count=2)
+    assert {step["step"]: step["at_most_usd"] for step in estimated["steps"]} == {
+        "features": 2.0,
+        "tune": 30.0,
+        "train": 30.0,  # two instances for an hour and a half
+        "evaluate": 2.0,
+    }
+    assert estimated["at_most_usd"] == 64.0
+    assert estimated["last_usd"] is None
+
+
+def test_features_cost_nothing_where_there_is_no_such_job(project: Project) -> None:
+    all_layers = project.model_copy(update={"classifier": Classifier(train_layers="all")})
+    assert "features" not in [step["step"] for step in estimate(all_layers)["steps"]]
+
+
+def test_what_a_run_leaves_running_is_told_by_month(project: Project) -> None:
+    estimated = estimate(project)
+    assert [item["usd"] for item in estimated["monthly"]] == [
+        2 * 730,
+        pytest.approx(0.001 * 2 / 2 * 3600 * 730),
+    ]
+    assert estimated["thousand_calls_usd"] == pytest.approx(1000 * (0.0005 + 0.002 / 2))
+
+
+def test_a_run_that_could_cost_too_much_is_refused_with_its_sum(project: Project) -> None:
+    cost.check_limit(project, estimate(project))  # no limit
+    exact = project.model_copy(update={"cost": project.cost.model_copy(update={"max_cost_usd": 49.0})})
+    cost.check_limit(exact, estimate(exact))
+    low = project.model_copy(update={"cost": project.cost.model_copy(update={"max_cost_usd": 48.99})})
+    with pytest.raises(
+        CostError,
+        match=re.escape(
+            "could cost $49.00 (features $2.00 + tune $30.00 + train $15.00 + evaluate $2.00), "
+            "more than cost.max_cost_usd, $48.99."
+        ),
+    ):
+        cost.check_limit(low, estimate(low))
+
+
+def test_a_limit_needs_the_price_of_every_instance_type(project: Project) -> None:
+    unpriced = project.model_copy(update={"cost": Cost(max_cost_usd=1000)})
+    estimated = estimate(unpriced)
+    assert estimated["unpriced"] == ["ml.a.large", "ml.b.large"]
+    with pytest.raises(CostError, match=r"no price of ml\.a\.large, ml\.b\.large\. Write what it costs"):
+        cost.check_limit(unpriced, estimated)
+
+
+def test_prices_of_another_region_are_said_to_differ(project: Project) -> None:
+    abroad = estimate(project, region="eu-west-1")
+    assert any("Prices in eu-west-1 differ" in note for note in abroad["notes"])
+    assert not any("differ" in note for note in estimate(project)["notes"])
+
+
+@pytest.fixture
+def ran(project: Project, local_aws: Any, eventually: Callable[..., Any]) -> Standing:
+    """A project whose features job has taken about a second."""
+    standing = Standing(project, local_aws.client, eventually)
+    name = standing.make_job("sleep 1")
+    sagemaker = local_aws.client("sagemaker")
+    eventually(
+        lambda: (
+            sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"] == "Completed"
+        )
+    )
+    return standing
+
+
+def test_what_a_job_took_is_the_estimate_of_the_next_and_is_billed_once(ran: Standing) -> None:
+    sagemaker = ran.client("sagemaker")
+    (job,) = sagemaker.list_processing_jobs(NameContains=ran.project.aws_name)["ProcessingJobSummaries"]
+    description = sagemaker.describe_processing_job(ProcessingJobName=job["ProcessingJobName"])
+    seconds = (description["ProcessingEndTime"] - description["ProcessingStartTime"]).total_seconds()
+    assert seconds >= 1
+    priced = Cost(prices={**ran.project.cost.prices, "ml.m5.large": 3.6})
+    project = ran.project.model_copy(update={"cost": priced})
+
+    (features, *_) = cost.estimate(project, 1, "us-east-1", sagemaker)["steps"]
+    assert features["last_usd"] == pytest.approx(seconds / 1000)
+
+    jobs = {"features": job["ProcessingJobName"], "tune": None}
+    began = job["CreationTime"] - timedelta(seconds=1)
+    billed = cost.actual(project, jobs, began, sagemaker)
+    assert billed["usd"] == pytest.approx(seconds / 1000)
+    assert billed["steps"] == [
+        {"step": "features", "usd": billed["usd"], "seconds": seconds, "reused": False}
+    ]
+    later = cost.actual(project, jobs, datetime.now(UTC) + timedelta(seconds=1), sagemaker)
+    assert (later["usd"], later["steps"][0]["reused"]) == (0, True)
+
+
+class SpotJobs:
+    """SageMaker's descriptions of jobs on spot instances, as AWS documents them: each of two instances is billed."""
+
+    def describe_training_job(self, **_: str) -> dict[str, Any]:
+        return {
+            "ResourceConfig": {"InstanceType": "ml.b.large", "InstanceCount": 2},
+            "TrainingTimeInSeconds": 1000,
+            "BillableTimeInSeconds": 360,
+            "EnableManagedSpotTraining": True,
+            "CreationTime": datetime(2026, 1, 2, tzinfo=UTC),
+        }
+
+    def describe_hyper_parameter_tuning_job(self, **_: str) -> dict[str, Any]:
+        resources = {"InstanceType": "ml.b.large", "InstanceCount": 2}
+        return {
+            "TrainingJobDefinition": {"ResourceConfig": resources},
+            "CreationTime": datetime(2026, 1, 2, tzinfo=UTC),
+        }
+
+    def get_paginator(self, operation: str) -> SpotJobs:
+        return self
+
+    def paginate(self, **_: str) -> list[dict[str, Any]]:
+        return [{"TrainingJobSummaries": [{"TrainingJobName": name}]} for name in ("one", "two", "three")]
+
+
+@pytest.mark.parametrize(("step", "trainings"), [("train", 1), ("tune", 3)])
+def test_billable_seconds_count_for_each_instance_and_what_spot_saved_is_told(
+    project: Project, step: str, trainings: int
+) -> None:
+    billed = cost.actual(project, {step: "t"}, datetime(2026, 1, 1, tzinfo=UTC), SpotJobs())
+    assert billed["usd"] == pytest.approx(trainings * 2 * 360 / 3600 * 10)
+    assert billed["spot_saved_usd"] == pytest.approx(trainings * 2 * 640 / 3600 * 10)
+
+
+def test_rows_set_the_estimate_against_what_was_billed(project: Project) -> None:
+    estimated = estimate(project)
+    billed = {
+        "steps": [
+            {"step": "features", "usd": 0.0, "seconds": 0.0, "reused": True},
+            {"step": "train", "usd": 0.0123, "seconds": 4.4, "reused": False},
+        ],
+        "usd": 0.0123,
+    }
+    assert cost.rows(estimated, billed) == [
+        ("features", "$2.00", "unknown", "paid by an earlier run"),
+        ("tune", "$30.00", "unknown", "unknown"),
+        ("train", "$15.00", "unknown", "$0.012"),
+        ("evaluate", "$2.00", "unknown", "unknown"),
+        ("in all", "$49.00", "unknown", "$0.012"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        (1234.5, "$1,234.50"),
+        (0.5, "$0.50"),
+        (0.00314, "$0.0031"),
+        (4e-6, "$0.0000040"),
+        (0, "$0.00"),
+        (None, "unknown"),
+    ],
+)
+def test_amounts_are_shown_with_the_digits_that_tell_something(amount: float | None, shown: str) -> None:
+    assert cost.dollars(amount) == shown
+
+
+def test_the_log_shows_the_run_and_the_month(project: Project) -> None:
+    shown = cost.show(estimate(project))
+    assert "tune: $30.00, unknown" in shown
+    assert "per month, 2 x ml.a.large of the endpoint: $1,460.00" in shown
+
+
+def test_the_price_file_is_dated_names_its_source_and_knows_what_the_projects_use() -> None:
+    content = yaml.safe_load(cost.PRICES.read_text())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", str(content["date"]))
+    assert "Price List API" in content["source"]
+    assert set(content["unconfirmed"]) <= content["usd"].keys()
+    assert set(LAMBDA_PRICES) <= content["usd"].keys()
+    for project in read_projects()[0]:
+        types = {part.instance_type for part in (project.processing, project.tuning, project.training)}
+        assert {*types, project.endpoint.instance_type} <= content["usd"].keys() - set(content["unconfirmed"])
+
+
+@pytest.mark.parametrize(
+    ("prices", "message"),
+    [
+        ("ml.m5.lrage.x: 1", "must be an instance type, such as ml.m5.large, or one of lambda."),
+        ("ml.m5.large: -1", "should be greater than or equal to 0"),
+    ],
+)
+def test_a_price_that_nothing_has_is_refused(tmp_path: Path, prices: str, message: str) -> None:
+    path = tmp_path / "fish.yaml"
+    path.write_text(f"name: fish\ndescription: x\ncost:\n  prices: {{{prices}}}\n")
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        load_project(path)

@@ -1,0 +1,64 @@
+"""What people are told: complete, short enough for SNS, and also where AWS does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from include.pipeline import notify
+from include.pipeline.settings import Project
+from tests.include.pipeline.standing import Standing
+
+SUBJECT_CHARACTERS = 100
+"""That SNS allows."""
+
+
+def test_a_failure_is_told_with_project_run_task_cause_and_state(
+    local_aws: Any, eventually: Callable[..., Any]
+) -> None:
+    project = Project(name="notified", description="x", poll_seconds=1)
+    standing = Standing(project, local_aws.client, eventually)
+    sagemaker = local_aws.client("sagemaker")
+    failures = {"smoke_test": "SmokeTestError: 3 of 10 are wrong"}
+
+    def lines() -> list[str]:
+        return notify.failure_message(
+            project, "notified.train_and_deploy", "manual__1", failures, sagemaker
+        ).splitlines()
+
+    told = [
+        "Project: notified",
+        "Run: manual__1 of notified.train_and_deploy",
+        "Task smoke_test failed: SmokeTestError: 3 of 10 are wrong",
+    ]
+    assert lines() == [*told, "There is no endpoint notified: no model serves."]
+    standing.make_endpoint()
+    (model,) = sagemaker.list_models(NameContains="notified-model-")["Models"]
+    assert lines() == [*told, f"Endpoint notified is InService with model {model['ModelName']}."]
+    sagemaker.delete_endpoint(EndpointName="notified")
+
+
+def test_a_failure_is_told_where_aws_does_not_answer(project: Project) -> None:
+    deaf = boto3.client(
+        "sagemaker", endpoint_url="http://127.0.0.1:9", config=Config(retries={"total_max_attempts": 1})
+    )
+    message = notify.failure_message(project, "birds.train_and_deploy", "r", {}, deaf)
+    assert "No task is named as failed" in message
+    assert "What state endpoint birds is in could not be read: Could not connect" in message
+
+
+@pytest.mark.parametrize("subject", [notify.failure_subject, notify.deadline_subject])
+def test_subjects_are_such_as_sns_takes(subject: Callable[[Project], str]) -> None:
+    longest = Project(name="a" * 16, description="x")
+    assert subject(longest).isascii()
+    assert len(subject(longest)) <= SUBJECT_CHARACTERS
+
+
+def test_a_late_run_is_told_of_with_its_limit(project: Project) -> None:
+    message = notify.deadline_message(project.model_copy(update={"deadline_minutes": 90}))
+    assert "has not ended 90 minutes after it was queued" in message
+    assert "{{ dag_run.dag_run_id }}" in message

@@ -1,0 +1,258 @@
+"""What exists, what a teardown does with it, and when it refuses, against local AWS."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from include.pipeline import alarms, inventory, names, teardown
+from include.pipeline.settings import Endpoint, Project
+from include.pipeline.teardown import LeftError, Options, RefusedError
+from tests.include.pipeline.standing import BUCKET, Standing
+
+ALL = Options(delete_data=True, delete_registry=True, delete_logs=True, delete_infrastructure=True)
+
+
+@pytest.fixture
+def standing(local_aws: Any, eventually: Callable[..., Any]) -> Iterator[Standing]:
+    """A project of which nothing exists yet."""
+    project = Project(name=f"p{uuid.uuid4().hex[:8]}", description="x", poll_seconds=1)
+    standing = Standing(project, local_aws.client, eventually)
+    yield standing
+    remove(standing)
+
+
+def remove(standing: Standing) -> None:
+    """What the DAG does, in its order; the operators' part by plain requests."""
+    project, client = standing.project, standing.client
+    teardown.stop_jobs(project, client)
+    for row in inventory.look(project, client, BUCKET):
+        if row["what"] == "function":
+            client("lambda").delete_function(FunctionName=row["name"])
+        elif row["what"] == "scaling":
+            client("application-autoscaling").deregister_scalable_target(
+                ServiceNamespace="sagemaker",
+                ResourceId=row["name"],
+                ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+            )
+        elif row["what"] == "endpoint":
+            client("sagemaker").delete_endpoint(EndpointName=row["name"])
+            standing.eventually(
+                lambda: not client("sagemaker").list_endpoints(NameContains=project.name)["Endpoints"]
+            )
+        elif row["what"] == "endpoint configuration":
+            client("sagemaker").delete_endpoint_config(EndpointConfigName=row["name"])
+        elif row["what"] == "model":
+            client("sagemaker").delete_model(ModelName=row["name"])
+    teardown.delete_alarms(project, client)
+    teardown.delete_registry(project, client("sagemaker"))
+    teardown.delete_data(project, BUCKET, client("s3"))
+    teardown.delete_logs(project, client("logs"))
+
+
+def found(standing: Standing) -> list[str]:
+    return [row["what"] for row in inventory.look(standing.project, standing.client, BUCKET)]
+
+
+def test_all_that_exists_is_found_and_nothing_is_left_after_it_was_removed_twice(standing: Standing) -> None:
+    assert found(standing) == ["infrastructure"]
+    standing.build()
+    standing.make_job()
+    assert list(dict.fromkeys(found(standing))) == [
+        "job",
+        "function",
+        "scaling",
+        "endpoint",
+        "endpoint configuration",
+        "model",
+        "alarm",
+        "registry",
+        "data",
+        "logs",
+        "infrastructure",
+    ]
+    assert found(standing).count("alarm") == len(alarms.alarm_names(standing.project))
+    for _ in range(2):
+        remove(standing)
+        teardown.check_nothing_left(
+            standing.project, standing.client("resourcegroupstaggingapi"), ALL, failures={}
+        )
+        assert found(standing) == ["infrastructure"]
+
+
+def test_what_has_lost_its_tags_is_found_by_name(standing: Standing) -> None:
+    name = standing.make_config()
+    arn = f"arn:aws:sagemaker:us-east-1:123456789012:endpoint-config/{name}"
+    standing.client("sagemaker").delete_tags(ResourceArn=arn, TagKeys=["project", "managed-by"])
+    assert inventory.models_or_configs(standing.project, "endpoint-config", standing.client) == [name]
+
+
+def test_a_running_job_is_stopped_and_keeps_its_record_without_tags(standing: Standing) -> None:
+    name = standing.make_job()
+    assert teardown.stop_jobs(standing.project, standing.client) == 1
+    sagemaker = standing.client("sagemaker")
+    assert sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"] == "Stopped"
+    assert inventory.jobs(standing.project, standing.client) == []
+
+
+def test_instances_that_wait_for_the_next_training_are_given_back(standing: Standing) -> None:
+    name = standing.make_warm_pool()
+    assert "warm pool" in found(standing)
+    teardown.stop_jobs(standing.project, standing.client)
+    assert standing.pool_status(name) == "Terminated"
+    assert teardown.end_warm_pools(standing.project, standing.client("sagemaker")) == 0
+
+
+def test_of_logs_that_projects_share_only_the_projects_own_are_deleted(standing: Standing) -> None:
+    standing.make_logs()
+    assert teardown.delete_logs(standing.project, standing.client("logs")) == 2
+    left = standing.client("logs").describe_log_streams(
+        logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=standing.project.aws_name
+    )["logStreams"]
+    assert [stream["logStreamName"] for stream in left] == [standing.streams[1]]
+
+
+def test_data_is_deleted_only_below_the_projects_prefix(standing: Standing) -> None:
+    s3 = standing.client("s3")
+    for key in (f"{standing.project.name}/data/1", f"{standing.project.name}s/data/1"):
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
+    assert teardown.delete_data(standing.project, BUCKET, s3) == 1
+    left = [item["Key"] for item in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    assert f"{standing.project.name}s/data/1" in left
+
+
+def test_a_registry_that_shall_stay_is_not_told_as_left(standing: Standing) -> None:
+    standing.make_registry()
+    tagging = standing.client("resourcegroupstaggingapi")
+    teardown.check_nothing_left(standing.project, tagging, Options(), failures={})
+    assert teardown.delete_registry(standing.project, standing.client("sagemaker")) == 2
+    assert inventory.model_packages(standing.project, standing.client("sagemaker")) is None
+
+
+def test_all_failures_and_all_that_is_left_are_told_at_once(standing: Standing) -> None:
+    name = standing.make_model()
+    failures = {"delete_function": "it is busy", "delete_endpoint": "it is updating"}
+    with pytest.raises(LeftError) as raised:
+        teardown.check_nothing_left(
+            standing.project, standing.client("resourcegroupstaggingapi"), ALL, failures
+        )
+    assert str(raised.value).splitlines() == [
+        "Step delete_function failed: it is busy",
+        "Step delete_endpoint failed: it is updating",
+        f"1 resources are left: arn:aws:sagemaker:us-east-1:123456789012:model/{name}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("confirm", "releases", "message"),
+    [
+        pytest.param("", 0, "must hold 'birds', not ''", id="no name"),
+        pytest.param("bird", 0, "must hold 'birds', not 'bird'", id="another name"),
+        pytest.param(
+            "birds", 1, "1 runs of birds.train_and_deploy or birds.rollback go on", id="a release goes on"
+        ),
+    ],
+)
+def test_a_teardown_that_nobody_confirmed_or_that_would_race_is_refused(
+    project: Project, confirm: str, releases: int, message: str
+) -> None:
+    teardown.check_request(project, "birds", releases=0)
+    with pytest.raises(RefusedError, match=f"^Nothing was touched: .*{message}"):
+        teardown.check_request(project, confirm, releases)
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ("endpoint", "is deleted"),
+        ("data", "stays, for delete_data is off"),
+        ("logs", "is deleted"),
+        ("infrastructure", "stays, for delete_infrastructure is off"),
+        ("job", "is stopped if it runs; its record stays"),
+    ],
+)
+def test_what_becomes_of_each_thing_is_told_before(what: str, expected: str) -> None:
+    assert teardown.fate(what, Options(delete_logs=True)) == expected
+
+
+def test_rows_are_shown_as_a_table() -> None:
+    rows = [
+        {"what": "model", "name": "m-1", "then": "is deleted"},
+        {"what": "data", "name": "s", "then": "stays"},
+    ]
+    assert teardown.show(rows).splitlines() == ["model  m-1  is deleted", "data   s    stays"]
+    assert teardown.show([]) == "Nothing exists."
+
+
+@pytest.fixture
+def asked_now_and_then(standing: Standing) -> Standing:
+    """A project with an endpoint in service and a limit of one hour."""
+    endpoint = Endpoint(ttl_hours=1)
+    standing.project = standing.project.model_copy(update={"endpoint": endpoint})
+    standing.make_endpoint()
+    return standing
+
+
+def test_an_endpoint_goes_when_nobody_has_asked_it_for_its_time(asked_now_and_then: Standing) -> None:
+    project, client = asked_now_and_then.project, asked_now_and_then.client
+    changed = asked_now_and_then.endpoint["LastModifiedTime"]
+
+    def reason(hours: float, releases: int = 0) -> str | None:
+        return teardown.reason_to_keep(project, releases, client, changed + timedelta(hours=hours))
+
+    assert reason(1.5) is None
+    assert "less than 1 h ago" in str(reason(0.5))
+    assert "goes on or waits" in str(reason(1.5, releases=1))
+    client("cloudwatch").put_metric_data(
+        Namespace="AWS/SageMaker",
+        MetricData=[
+            {
+                "MetricName": "Invocations",
+                "Dimensions": [
+                    {"Name": "EndpointName", "Value": names.endpoint_name(project)},
+                    {"Name": "VariantName", "Value": names.VARIANT},
+                ],
+                "Timestamp": changed + timedelta(hours=1),
+                "Value": 3,
+            }
+        ],
+    )
+    assert "was asked 3 times in the last 1 h" in str(reason(1.5))
+    assert reason(2.5) is None
+
+
+def test_where_there_is_no_endpoint_the_clock_takes_nothing(standing: Standing) -> None:
+    reason = teardown.reason_to_keep(standing.project, 0, standing.client, datetime.now(UTC))
+    assert reason == f"There is no endpoint {standing.project.aws_name}."
+
+
+@pytest.fixture
+def stack(aws: None) -> Any:
+    """An account of moto's own with the infrastructure's stack, much shortened."""
+    template = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}'
+    client = boto3.client("cloudformation")
+    client.create_stack(StackName="image-classifier", TemplateBody=template)
+    return client
+
+
+def test_the_stack_goes_and_it_is_fine_if_it_is_gone(project: Project, stack: Any) -> None:
+    assert "is gone" in teardown.delete_infrastructure(project, boto3.client)
+    with pytest.raises(ClientError, match="does not exist"):
+        stack.describe_stacks(StackName="image-classifier")
+    assert "There is no stack" in teardown.delete_infrastructure(project, boto3.client)
+
+
+def test_the_stack_stays_while_another_project_needs_it(project: Project, stack: Any) -> None:
+    other = Project(name="fish", description="x")
+    boto3.client("sagemaker").create_model_package_group(
+        ModelPackageGroupName="fish", Tags=names.tag_list(other)
+    )
+    with pytest.raises(RefusedError, match=r"other projects need it: fish \(1 resources\)"):
+        teardown.delete_infrastructure(project, boto3.client)
+    assert stack.describe_stacks(StackName="image-classifier")["Stacks"]

@@ -1,0 +1,135 @@
+"""Messages reach whoever has subscribed to the topic that a stack names, from a worker and from the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.models.callback import CallbackState
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.triggers.callback import CallbackTrigger
+from amazon_ml.notifications.sns import RunFailureNotifier, StackTopicNotifier
+
+RUN = {"dag_run": {"dag_id": "birds.train_and_deploy", "dag_run_id": "manual__1"}}
+TEMPLATE = {
+    "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+    "Outputs": {"TopicArn": {"Value": {"Ref": "Topic"}}},
+}
+
+
+class Subscribed:
+    """A stack with a topic, and a queue that gets what is published there."""
+
+    def __init__(self, aws: Any) -> None:
+        self.stack = f"stack-{uuid.uuid4().hex[:8]}"
+        aws.client("cloudformation").create_stack(StackName=self.stack, TemplateBody=json.dumps(TEMPLATE))
+        stack = aws.client("cloudformation").describe_stacks(StackName=self.stack)["Stacks"][0]
+        self.topic = stack["Outputs"][0]["OutputValue"]
+        self.sqs = aws.client("sqs")
+        self.queue = self.sqs.create_queue(QueueName=self.stack)["QueueUrl"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])["Attributes"]
+        aws.client("sns").subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=arn["QueueArn"])
+
+    def messages(self) -> list[tuple[str, str]]:
+        """Subject and text of what has come."""
+        found = self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages", [])
+        bodies = [json.loads(message["Body"]) for message in found]
+        return [(body["Subject"], body["Message"]) for body in bodies]
+
+
+@pytest.fixture
+def subscribed(aws: Any, monkeypatch: pytest.MonkeyPatch) -> Subscribed:
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
+    return Subscribed(aws)
+
+
+def arguments(stack: str, output: str = "TopicArn", topic: str | None = None) -> dict[str, Any]:
+    return {"stack_name": stack, "output_key": output, "target_arn": topic, "subject": "birds: late"}
+
+
+def test_the_topic_is_the_one_that_the_stack_names_and_the_message_a_template(subscribed: Subscribed) -> None:
+    StackTopicNotifier(message="Run {{ dag_run.dag_run_id }}", **arguments(subscribed.stack))(RUN)
+    assert subscribed.messages() == [("birds: late", "Run manual__1")]
+
+
+def test_a_topic_that_is_named_is_told_without_a_look_at_the_stack(subscribed: Subscribed) -> None:
+    StackTopicNotifier(message="x", **arguments("no-stack", topic=subscribed.topic))(RUN)
+    assert subscribed.messages() == [("birds: late", "x")]
+
+
+@pytest.mark.parametrize("output", ["Other", "TopicArn"], ids=["no such output", "no such stack"])
+def test_where_no_topic_is_found_nobody_is_told_and_nothing_fails(
+    subscribed: Subscribed, output: str
+) -> None:
+    stack = "no-stack" if output == "TopicArn" else subscribed.stack
+    StackTopicNotifier(message="x", **arguments(stack, output))(RUN)
+    assert subscribed.messages() == []
+
+
+def test_the_triggerer_tells_of_a_missed_deadline(subscribed: Subscribed) -> None:
+    late = {**arguments(subscribed.stack), "message": "Run {{ dag_run.dag_run_id }} of {{ dag_run.dag_id }}"}
+    callback = AsyncCallback(StackTopicNotifier, kwargs=late)
+
+    async def run() -> list[Any]:
+        trigger = CallbackTrigger(callback.path, {**callback.kwargs, "context": dict(RUN)})
+        return [event.payload async for event in trigger.run()]
+
+    assert [payload["state"] for payload in asyncio.run(run())] == [
+        CallbackState.RUNNING,
+        CallbackState.SUCCESS,
+    ]
+    assert subscribed.messages() == [("birds: late", "Run manual__1 of birds.train_and_deploy")]
+
+
+@pytest.fixture
+def failed_run() -> dict[str, Any]:
+    """What Airflow gives a DAG's callback, as far as it is read."""
+    states = {
+        "train": "success",
+        "deploy_endpoint": "failed",
+        "check_3": "failed",
+        "report": "upstream_failed",
+    }
+    causes = {("deploy_endpoint", -1): "AirflowException: rolled back"}
+
+    def pull(task_ids: str, key: str, map_indexes: int) -> str | None:
+        assert key == "failure"
+        return causes.get((task_ids, map_indexes))
+
+    ti = SimpleNamespace(
+        dag_id="birds.train_and_deploy",
+        run_id="manual__1",
+        get_task_states=lambda dag_id, run_ids: {run_ids[0]: states},
+        xcom_pull=pull,
+    )
+    task_ids = ["train", "deploy_endpoint", "check", "report"]
+    return {"ti": ti, "run_id": ti.run_id, "dag": SimpleNamespace(task_ids=task_ids, get_template_env=None)}
+
+
+def compose(run_id: str, failures: dict[str, str]) -> str:
+    return json.dumps([run_id, failures])
+
+
+def test_a_failed_run_is_told_of_with_each_failed_task_and_its_cause(
+    subscribed: Subscribed, failed_run: dict[str, Any]
+) -> None:
+    notifier = RunFailureNotifier(compose=compose, **arguments(subscribed.stack))
+    notifier.notify(failed_run)
+    ((_, message),) = subscribed.messages()
+    assert json.loads(message) == [
+        "manual__1",
+        {"check_3": "its log tells why", "deploy_endpoint": "AirflowException: rolled back"},
+    ]
+
+
+def test_a_failed_run_without_a_task_is_told_of_too(subscribed: Subscribed) -> None:
+    notifier: Callable[[Any], None] = RunFailureNotifier(
+        compose=compose, **arguments(subscribed.stack)
+    ).notify
+    notifier({"run_id": "manual__1"})
+    assert [message for _, message in subscribed.messages()] == ['["manual__1", {}]']
