@@ -6,7 +6,9 @@ The tests build on each other in the order in which they stand, as a user's runs
 from __future__ import annotations
 
 import base64
+import io
 import json
+import tarfile
 import threading
 import time
 import zipfile
@@ -17,7 +19,8 @@ from typing import Any
 import pytest
 import requests
 
-from include.laptop.airflow_api import AirflowApi
+from include.laptop.airflow_api import AirflowApi, AirflowApiError, _run
+from include.laptop.credentials import VIEWER
 from include.laptop.demo import browser_address
 from include.laptop.stack import Stack
 from include.pipeline.drawings import DrawnMembers
@@ -208,7 +211,7 @@ def test_two_instances_train_together(airflow: AirflowApi, aws: Client) -> None:
     [
         pytest.param("test/", None, "The data set has no test split.", id="no test split"),
         pytest.param("valid/004.star", None, "valid split has no image of 004.star", id="empty class"),
-        pytest.param(None, "train/004.star/star_000.png", "is not an image", id="text named as image"),
+        pytest.param(None, "train/004.star/", "60 of 450 images can't be used", id="texts named as images"),
     ],
 )
 def test_a_bad_data_set_is_refused_at_once_and_what_is_live_stays(
@@ -218,7 +221,7 @@ def test_a_bad_data_set_is_refused_at_once_and_what_is_live_stays(
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
         for path, picture in members.read(members.files()):
             if not (leave_out and path.startswith(leave_out)):
-                archive.writestr(path, b"text" if path == replace else picture)
+                archive.writestr(path, b"text" if replace and path.startswith(replace) else picture)
     run_id, state = run(airflow, RELEASE, dataset=str(tmp_path / "bad.zip"))
     assert state == "failed"
     tasks = {task.task_id: task for task in airflow.task_instances(RELEASE, run_id)}
@@ -228,8 +231,33 @@ def test_a_bad_data_set_is_refused_at_once_and_what_is_live_stays(
     assert ask(aws)["predictions"][0]["label"] == "004.star"
 
 
-def test_a_model_that_cannot_start_never_goes_live_and_costs_no_request(
-    airflow: AirflowApi, aws: Client
+def _rubbish(_: bytes) -> bytes:
+    return b"rubbish"
+
+
+def _with_classes_mixed_up(artifact: bytes) -> bytes:
+    changed = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(artifact)) as old, tarfile.open(fileobj=changed, mode="w:gz") as new:
+        for member in old.getmembers():
+            file = old.extractfile(member)
+            content = file.read() if file else b""
+            if member.name.endswith("classes.json"):
+                first, *others = json.loads(content)
+                content = json.dumps([*others, first]).encode()
+                member.size = len(content)
+            new.addfile(member, io.BytesIO(content) if file else None)
+    return changed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "failing_step"),
+    [
+        pytest.param(_rubbish, "deploy_endpoint", id="that cannot start"),
+        pytest.param(_with_classes_mixed_up, "smoke_test", id="that answers wrongly"),
+    ],
+)
+def test_a_model_is_taken_back_and_costs_no_request(
+    airflow: AirflowApi, aws: Client, spoil: Callable[[bytes], bytes], failing_step: str
 ) -> None:
     before = ask(aws)["model"]
     known = set(jobs(aws)["training"])
@@ -245,20 +273,27 @@ def test_a_model_that_cannot_start_never_goes_live_and_costs_no_request(
     run_id = start(airflow, RELEASE, retrain=True)
     asking.start()
     try:
-        _break_the_candidate(aws, known)
+        _spoil_the_candidate(aws, known, spoil)
         state = airflow.wait(RELEASE, run_id, RUN_SECONDS)
+        since_told = len(answers)
+        time.sleep(1)
     finally:
         ended.set()
         asking.join()
     found = states(airflow, RELEASE, run_id)
-    assert (state, found["deploy_endpoint"], found["rollback"]) == ("failed", "failed", "success"), found
+    assert (state, found[failing_step], found["rollback"]) == ("failed", "failed", "success"), found
     assert len(answers) > 50
-    assert set(answers) == {before}
+    assert "none" not in answers, "a request was lost"
+    if failing_step == "deploy_endpoint":
+        assert set(answers) == {before}, "a model that cannot start has answered"
+    assert set(answers[since_told:]) == {before}
+    package = aws("sagemaker").list_model_packages(ModelPackageGroupName="sample", SortOrder="Descending")
+    assert package["ModelPackageSummaryList"][0]["ModelApprovalStatus"] == "Rejected"
 
 
-def _break_the_candidate(aws: Client, known: set[str]) -> None:
-    """Replace the new training job's model by rubbish, once it has been evaluated and before it is deployed."""
-    sagemaker = aws("sagemaker")
+def _spoil_the_candidate(aws: Client, known: set[str], spoil: Callable[[bytes], bytes]) -> None:
+    """Replace the new training job's model, once it has been evaluated and before it is deployed."""
+    sagemaker, s3 = aws("sagemaker"), aws("s3")
     evaluations = len(sagemaker.list_processing_jobs(NameContains="evaluate")["ProcessingJobSummaries"])
     deadline = time.monotonic() + RUN_SECONDS
     while time.monotonic() < deadline:
@@ -269,7 +304,40 @@ def _break_the_candidate(aws: Client, known: set[str]) -> None:
     name = next(name for name in jobs(aws)["training"] if name not in known and "-train-" in name)
     artifact = sagemaker.describe_training_job(TrainingJobName=name)["ModelArtifacts"]["S3ModelArtifacts"]
     bucket, _, key = artifact.removeprefix("s3://").partition("/")
-    aws("s3").put_object(Bucket=bucket, Key=key, Body=b"rubbish")
+    spoilt = spoil(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    s3.put_object(Bucket=bucket, Key=key, Body=spoilt)
+
+
+def test_a_person_decides_where_that_is_wanted(airflow: AirflowApi, stack: Stack, aws: Client) -> None:
+    """Whoever may only look is refused; a rejected model goes no further, an approved one goes live."""
+    before = ask(aws)["model"]
+    viewer = AirflowApi(airflow.url, VIEWER, json.loads(stack.places.passwords_file.read_text())[VIEWER])
+    for choice in ("Reject", "Approve"):
+        run_id = start(airflow, RELEASE, retrain=True, require_approval=True)
+        answer = f"{_run(RELEASE, run_id)}/taskInstances/approve/-1/hitlDetails"
+        deadline = time.monotonic() + RUN_SECONDS
+        while states(airflow, RELEASE, run_id)["approve"] not in ("awaiting_input", "deferred"):
+            assert time.monotonic() < deadline, states(airflow, RELEASE, run_id)
+            time.sleep(0.5)
+        chosen = {"chosen_options": [choice], "params_input": {}}
+        with pytest.raises(AirflowApiError, match="403"):
+            viewer._ask("PATCH", answer, json=chosen)
+        airflow._ask("PATCH", answer, json=chosen)
+        assert airflow.wait(RELEASE, run_id, RUN_SECONDS) == "success"
+        found = states(airflow, RELEASE, run_id)
+        package = aws("sagemaker").list_model_packages(
+            ModelPackageGroupName="sample", SortOrder="Descending"
+        )["ModelPackageSummaryList"][0]
+        described = aws("sagemaker").describe_model_package(ModelPackageName=package["ModelPackageArn"])
+        assert "admin" in described["ApprovalDescription"]
+        if choice == "Reject":
+            assert (found["record_approval"], found["deploy_endpoint"]) == ("skipped", "skipped")
+            assert package["ModelApprovalStatus"] == "Rejected"
+            assert ask(aws)["model"] == before
+        else:
+            assert (found["record_approval"], found["smoke_test"]) == ("success", "success")
+            assert package["ModelApprovalStatus"] == "Approved"
+            assert ask(aws)["model"] != before
 
 
 def test_a_teardown_leaves_nothing_tagged_and_can_be_repeated(airflow: AirflowApi, aws: Client) -> None:
