@@ -42,7 +42,12 @@ def processing_status(aws: Any, name: str) -> str:
 
 
 def stop(aws: Any, name: str) -> None:
-    aws.client("sagemaker").stop_processing_job(ProcessingJobName=name)
+    """Stop a job, once it is there: beside the stop, an operator may be about to create it."""
+    sagemaker, deadline = aws.client("sagemaker"), time.monotonic() + 30
+    while not sagemaker.list_processing_jobs(NameContains=name)["ProcessingJobSummaries"]:
+        assert time.monotonic() < deadline, f"there is no {name}"
+        time.sleep(0.1)
+    sagemaker.stop_processing_job(ProcessingJobName=name)
 
 
 class Context:
