@@ -41,6 +41,19 @@ os.environ.update(
 START_SECONDS = 60.0
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares a costly fixture, when pytest-xdist spreads the tests over processes.
+
+    A file's tests share models, servers and stacks, so a file is run by one process; the files that use the
+    one stack of tests/e2e are run by the same one. That stack's tests take longest and so come first.
+    """
+    for item in items:
+        group = "stack" if "stack" in item.fixturenames else item.path.name  # type: ignore[attr-defined]
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: "stack" not in item.fixturenames)  # type: ignore[attr-defined]
+
+
 @dataclass(frozen=True)
 class LocalAws:
     """A running server."""
@@ -137,6 +150,12 @@ def start_local_aws(tmp_path: Path) -> Callable[..., Any]:
         return running(tmp_path / "state", **environment)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def running_local_aws() -> Callable[..., Any]:
+    """Run a further server, in a given folder, for a block: for modules that need one of their own."""
+    return running
 
 
 @pytest.fixture(scope="session")

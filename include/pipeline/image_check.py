@@ -31,7 +31,7 @@ class SetAside:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CheckedImage:
     """An image that can be used."""
 

@@ -45,7 +45,7 @@ def stage(
     Objects that are there already are not sent again, images of the data set staged last are copied by S3 itself,
     and the manifest comes last, so that a prefix with a manifest is complete.
 
-    :param credentials: botocore credentials for the Common Runtime's S3 client; without them boto3 sends.
+    :param credentials: botocore credentials for obstore; without them boto3 sends.
     :return: ``uri``, ``fingerprint``, ``classes``, ``counts`` (images per split), ``warnings`` (sentences),
         ``set_aside`` (images), ``report`` (address of the page), ``sent`` and ``copied`` (objects).
     :raises DatasetError: if the source can't be read or the data set can't be used; its ``report`` is the address

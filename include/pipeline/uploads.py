@@ -1,4 +1,4 @@
-"""Sends many small objects to S3: by the AWS Common Runtime where it can be had, else by boto3 from threads."""
+"""Sends many small objects to S3 from threads: by obstore where it can be had, else by boto3."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -27,6 +27,10 @@ PERMANENT = {
 }
 
 
+Put = Callable[[str, bytes, str], None]
+"""Puts one object: its key, its content, and the content's SHA-256 in hexadecimal digits."""
+
+
 class UploadError(Exception):
     """S3 did not take an object."""
 
@@ -35,35 +39,24 @@ class UploadRefusedError(UploadError, PermanentError):
     """S3 did not take an object, and won't at the next try either."""
 
 
-class Sender(Protocol):
-    """Brings objects to one bucket; returns before they are there."""
-
-    def put(self, key: str, body: bytes, sha256: str) -> None:
-        """Send an object; S3 compares it with its SHA-256, given in hexadecimal digits."""
-
-    def copy(self, key: str, source: CopySource) -> None:
-        """Have S3 copy an object, if it is still the one with that ETag."""
-
-
 @contextmanager
 def open_sender(s3: Any, bucket: str, credentials: Any = None) -> Iterator[Sender]:
     """Open a sender; leaving it waits until all objects are there.
 
-    :param s3: a boto3 client, which sends itself where the Common Runtime can't.
-    :param credentials: botocore's credentials, for the Common Runtime. They may be of the kind that is refreshed.
+    :param s3: a boto3 client, which copies; it puts too where obstore can't.
+    :param credentials: botocore's credentials, for obstore. They may be of the kind that is refreshed.
     :raises UploadError: from the sender's methods or at the end, if S3 did not take an object.
     """
     flight = Flight()
+    put = _put_by_obstore(s3, bucket, credentials) or _put_by_boto3(s3, bucket)
     with ThreadPoolExecutor(THREADS) as pool:
-        sender = _open_runtime(flight, pool, s3, bucket, credentials) or Boto3Sender(flight, pool, s3, bucket)
         try:
-            yield sender
+            yield Sender(flight, pool, put, s3, bucket)
         except BaseException:
             flight.fail(UploadError("Sending was given up."))
             raise
         finally:
             flight.wait()
-            sender.close()
         flight.check()
 
 
@@ -123,27 +116,18 @@ class Flight:
             self._changed.wait_for(lambda: not self._objects)
 
 
-class Boto3Sender:
-    """Sends from a pool of threads."""
+class Sender:
+    """Brings objects to one bucket, from a pool of threads; its methods return before they are there."""
 
-    def __init__(self, flight: Flight, pool: ThreadPoolExecutor, s3: Any, bucket: str) -> None:
-        self._flight, self._pool, self._s3, self._bucket = flight, pool, s3, bucket
+    def __init__(self, flight: Flight, pool: ThreadPoolExecutor, put: Put, s3: Any, bucket: str) -> None:
+        self._flight, self._pool, self._put, self._s3, self._bucket = flight, pool, put, s3, bucket
 
     def put(self, key: str, body: bytes, sha256: str) -> None:
-        checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
-        self._submit(
-            key,
-            len(body),
-            lambda: self._s3.put_object(
-                Bucket=self._bucket,
-                Key=key,
-                Body=body,
-                ContentType=content_type(key),
-                ChecksumSHA256=checksum,
-            ),
-        )
+        """Send an object; S3 compares it with its SHA-256, given in hexadecimal digits."""
+        self._submit(key, len(body), lambda: self._put(key, body, sha256))
 
     def copy(self, key: str, source: CopySource) -> None:
+        """Have S3 copy an object, if it is still the one with that ETag."""
         self._submit(
             key,
             0,
@@ -154,9 +138,6 @@ class Boto3Sender:
                 CopySourceIfMatch=source.etag,
             ),
         )
-
-    def close(self) -> None:
-        """Nothing to close: the pool and the client are the caller's."""
 
     def _submit(self, key: str, size: int, send: Callable[[], Any]) -> None:
         def work() -> None:
@@ -177,13 +158,24 @@ class Boto3Sender:
         self._pool.submit(work)
 
 
-def _open_runtime(
-    flight: Flight, pool: ThreadPoolExecutor, s3: Any, bucket: str, credentials: Any
-) -> Any | None:
+def _put_by_obstore(s3: Any, bucket: str, credentials: Any) -> Put | None:
     if credentials is None:
         return None
     try:
-        from include.pipeline.uploads_runtime import RuntimeSender
+        from include.pipeline.uploads_obstore import put_by_obstore
     except ImportError:
         return None
-    return RuntimeSender(flight, pool, s3, bucket, credentials)
+    return put_by_obstore(s3, bucket, credentials)
+
+
+def _put_by_boto3(s3: Any, bucket: str) -> Put:
+    def put(key: str, body: bytes, sha256: str) -> None:
+        s3.put_object(
+            Bucket=bucket,
+            Key=key,
+            Body=body,
+            ContentType=content_type(key),
+            ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode(),
+        )
+
+    return put

@@ -275,18 +275,18 @@ import sys
 import boto3
 from include.pipeline.settings import Data, Project
 from include.pipeline.staging import CLIENT_CONFIG, stage
-source, url, runtime = sys.argv[1:]
+source, url, client = sys.argv[1:]
 session = boto3.Session()
 s3 = session.client("s3", endpoint_url=url, config=CLIENT_CONFIG)
 project = Project(name="birds", description="Tells birds apart.")
-credentials = session.get_credentials() if runtime == "awscrt" else None
+credentials = session.get_credentials() if client == "obstore" else None
 print(stage(project, source, "bucket", s3, credentials=credentials)["sent"])
 """
 
 
-@pytest.mark.parametrize("runtime", ["awscrt", "boto3"])
+@pytest.mark.parametrize("client", ["obstore", "boto3"])
 def test_a_killed_run_goes_on_where_it_stopped(
-    counting_s3: CountingS3, eventually: Callable[..., Any], tmp_path: Path, runtime: str
+    counting_s3: CountingS3, eventually: Callable[..., Any], tmp_path: Path, client: str
 ) -> None:
     """Counted at the server: every image is stored once, though the first run was killed among them."""
     source = tmp_path / "birds.zip"
@@ -296,7 +296,7 @@ def test_a_killed_run_goes_on_where_it_stopped(
             archive.writestr(f"{split}/{number % 2}/{number}.jpg", jpeg(number))
     s3 = boto3.client("s3", endpoint_url=counting_s3.url)
     s3.create_bucket(Bucket="bucket")
-    command = [sys.executable, "-c", STAGE, str(source), counting_s3.url, runtime]
+    command = [sys.executable, "-c", STAGE, str(source), counting_s3.url, client]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL) as process:
         eventually(lambda: len(counting_s3.stored) >= 50)
         os.kill(process.pid, signal.SIGKILL)

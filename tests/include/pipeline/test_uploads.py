@@ -74,9 +74,9 @@ def fake() -> Iterator[FakeS3]:
     server.close()
 
 
-@pytest.fixture(params=["runtime", "boto3"])
+@pytest.fixture(params=["obstore", "boto3"])
 def credentials(request: pytest.FixtureRequest) -> Any:
-    return boto3.Session().get_credentials() if request.param == "runtime" else None
+    return boto3.Session().get_credentials() if request.param == "obstore" else None
 
 
 def put(sender: Any, key: str, body: bytes) -> None:
@@ -94,14 +94,14 @@ def test_every_object_arrives_whatever_its_key(fake: FakeS3, credentials: Any) -
     assert sent["X-Amz-Checksum-Sha256"] == "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="  # of nothing
 
 
-def test_the_runtime_sends_where_there_are_credentials(fake: FakeS3) -> None:
+def test_obstore_sends_where_there_are_credentials(fake: FakeS3) -> None:
     with open_sender(fake.client, "bucket", boto3.Session().get_credentials()) as sender:
         put(sender, "a.jpg", b"1")
-    assert "CRT" in fake.headers["a.jpg"]["User-Agent"]
+    assert "object_store" in fake.headers["a.jpg"]["User-Agent"]
 
 
-def test_without_the_runtime_boto3_sends(fake: FakeS3, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "include.pipeline.uploads_runtime", None)
+def test_without_obstore_boto3_sends(fake: FakeS3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "include.pipeline.uploads_obstore", None)
     with open_sender(fake.client, "bucket", boto3.Session().get_credentials()) as sender:
         put(sender, "a.jpg", b"1")
     assert "Boto3" in fake.headers["a.jpg"]["User-Agent"]
