@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,7 +102,7 @@ def await_health(server: LocalAws) -> dict[str, str]:
         try:
             with urllib.request.urlopen(f"{server.url}/_local_aws/health", timeout=5) as answer:
                 return json.load(answer)
-        except urllib.error.URLError:
+        except OSError:  # it does not listen yet, or it listens and is slow to begin
             time.sleep(0.1)
     raise AssertionError(f"Local AWS did not answer; its exit status is {server.process.poll()}.")
 
