@@ -99,18 +99,23 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
 
     from include.local_aws.awslambda import LambdaService
     from include.local_aws.cloudwatch import CloudWatch
+    from include.local_aws.ec2 import EC2, Machines
     from include.local_aws.gateway import Gateway, Service
     from include.local_aws.processes import ChildProcesses
     from include.local_aws.sagemaker import SageMaker
+    from include.local_aws.ssm import SSM
 
     class RequestHandler(MotoRequestHandler):
         disable_nagle_algorithm = True  # else each answer on a kept connection waits 40 ms for an ACK
 
     children = ChildProcesses()
+    machines = Machines(config, children)
     services: list[Service] = [
         SageMaker(config, children),
         LambdaService(config, children),
         CloudWatch(config),
+        EC2(config, machines),
+        SSM(config, machines),
     ]
     server = make_server(
         config.host,

@@ -1,5 +1,6 @@
 """Starts the server's child processes and guarantees that none outlives it, however it dies."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,7 +11,9 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import psutil
 
 from include.local_aws import reaper
 
@@ -23,6 +26,8 @@ class _Child:
     process: "subprocess.Popen[str]"
     mark: str
     on_line: Callable[[str], None] | None
+    on_error_line: Callable[[str], None] | None
+    kills_what_it_leaves: bool
     watch: threading.Thread = field(init=False)
     grace_until: float = 0.0
 
@@ -57,14 +62,19 @@ class ChildProcesses:
         env: Mapping[str, str],
         cwd: str | Path | None = None,
         on_line: Callable[[str], None] | None = None,
+        on_error_line: Callable[[str], None] | None = None,
+        family: str = "",
         **popen_kwargs: Any,
     ) -> "subprocess.Popen[str]":
-        """Start a command; each line it prints (standard output and error) goes to on_line, in a thread.
+        """Start a command; each line it prints goes to on_line, in a thread.
+
+        Lines of standard error do so too, unless there is an on_error_line for them. What a command leaves
+        running when it ends is killed; in a family it lives on, until :meth:`stop_family`.
 
         :raises RuntimeError: after :meth:`stop_all`
         :raises OSError: when the command cannot be started
         """
-        mark = f"{self._token}.{uuid.uuid4().hex}"
+        mark = f"{self._family_mark(family)}{uuid.uuid4().hex}"
         with self._lock:
             if self._closed:
                 raise RuntimeError(f"Local AWS is shutting down, so {command[0]} was not started.")
@@ -73,13 +83,14 @@ class ChildProcesses:
                 env={**env, reaper.MARK: mark},
                 cwd=cwd,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.STDOUT if on_error_line is None else subprocess.PIPE,
                 encoding="utf-8",
                 errors="replace",
                 start_new_session=True,
                 **{"stdin": subprocess.DEVNULL, **popen_kwargs},
             )
-            child = self._children[process.pid] = _Child(process, mark, on_line)
+            child = _Child(process, mark, on_line, on_error_line, kills_what_it_leaves=not family)
+            self._children[process.pid] = child
             child.watch = threading.Thread(target=self._watch, args=(child,), daemon=True)
             child.watch.start()
             self._tell_reaper(f"+{process.pid}")
@@ -104,6 +115,7 @@ class ChildProcesses:
             child = self._children.get(process.pid)
         if child is None:
             return
+        child.kills_what_it_leaves = True
         if process.poll() is None:  # else what it left has no grace
             child.grace_until = time.monotonic() + grace_seconds
         _signal_group(process, signal.SIGTERM)
@@ -111,6 +123,27 @@ class ChildProcesses:
             _signal_group(process, signal.SIGKILL)
             reaper.kill_marked(child.mark)
             self.wait(process)
+
+    def stop_family(self, family: str, grace_seconds: float) -> None:
+        """End all processes of a family: SIGTERM to each, then SIGKILL to what is left.
+
+        None may be started in the family meanwhile.
+        """
+        mark = self._family_mark(family)
+        with self._lock:
+            children = [child for child in self._children.values() if child.mark.startswith(mark)]
+        deadline = time.monotonic() + grace_seconds
+        asked: set[psutil.Process] = set()
+        while (found := reaper.marked(mark)) and time.monotonic() < deadline:
+            for process in found:
+                if process not in asked:  # one may have been started while the others were asked
+                    asked.add(process)
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.terminate()
+            time.sleep(_POLL_SECONDS)
+        reaper.kill_marked(mark)
+        for child in children:
+            child.watch.join()
 
     def stop_all(self) -> None:
         """End every child; none can be started afterwards."""
@@ -130,18 +163,29 @@ class ChildProcesses:
             self._reaper.stdin.close()
         self._reaper.wait()
 
+    def _family_mark(self, family: str) -> str:
+        return f"{self._token}.{family}."
+
     def _watch(self, child: _Child) -> None:
-        pump = threading.Thread(target=_pump, args=(child.process, child.on_line), daemon=True)
-        pump.start()
-        child.process.wait()
+        process = child.process
+        pumps = [
+            threading.Thread(target=_pump, args=(output, on_line), daemon=True)
+            for output, on_line in ((process.stdout, child.on_line), (process.stderr, child.on_error_line))
+            if output is not None
+        ]
+        for pump in pumps:
+            pump.start()
+        process.wait()
         # Of a stopped job the first to end is often a launcher; the work it launched has its grace too.
         while time.monotonic() < child.grace_until and reaper.marked(child.mark):
             time.sleep(_POLL_SECONDS)
-        reaper.kill_marked(child.mark)  # what is left would also hold the output open
-        pump.join()
+        if child.kills_what_it_leaves:
+            reaper.kill_marked(child.mark)  # what is left would also hold the output open
+        for pump in pumps:
+            pump.join()
         with self._lock:
-            self._children.pop(child.process.pid, None)
-            self._tell_reaper(f"-{child.process.pid}")
+            self._children.pop(process.pid, None)
+            self._tell_reaper(f"-{process.pid}")
 
     def _tell_reaper(self, line: str) -> None:
         if self._reaper.stdin is not None and not self._reaper.stdin.closed:
@@ -149,10 +193,8 @@ class ChildProcesses:
             self._reaper.stdin.flush()
 
 
-def _pump(process: "subprocess.Popen[str]", on_line: Callable[[str], None] | None) -> None:
-    if process.stdout is None:
-        return
-    with process.stdout as output:
+def _pump(output: IO[str], on_line: Callable[[str], None] | None) -> None:
+    with output:
         for line in output:
             if on_line is not None:
                 on_line(line.rstrip("\n"))

@@ -25,6 +25,8 @@ class Kind:
     phrase: str
     is_job: bool = False
     newest_first: bool = False
+    missing: str = 'Could not find {phrase} "{arn}".'
+    taken: str = 'Cannot create already existing {phrase} "{arn}".'
 
     @property
     def name_member(self) -> str:
@@ -47,7 +49,32 @@ TUNING_JOB = Kind(
 MODEL = Kind("Model", "model", "model", newest_first=True)
 ENDPOINT_CONFIG = Kind("EndpointConfig", "endpoint-config", "endpoint configuration", newest_first=True)
 ENDPOINT = Kind("Endpoint", "endpoint", "endpoint", newest_first=True)
-KINDS = (TRAINING_JOB, PROCESSING_JOB, TUNING_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT)
+NOTEBOOK_INSTANCE = Kind(
+    "NotebookInstance",
+    "notebook-instance",
+    "notebook instance",
+    missing="RecordNotFound",
+    taken="Cannot create a duplicate Notebook Instance ({arn})",
+)
+LIFECYCLE_CONFIG = Kind(
+    "NotebookInstanceLifecycleConfig",
+    "notebook-instance-lifecycle-config",
+    "notebook instance lifecycle config",
+    missing="Unable to describe Notebook Instance Lifecycle Config '{arn}'. "
+    "(Details: Notebook Instance Lifecycle Config does not exist.)",
+    taken="Unable to create Notebook Instance Lifecycle Config {arn}. "
+    "(Details: Notebook Instance Lifecycle Config already exists.)",
+)
+KINDS = (
+    TRAINING_JOB,
+    PROCESSING_JOB,
+    TUNING_JOB,
+    MODEL,
+    ENDPOINT_CONFIG,
+    ENDPOINT,
+    NOTEBOOK_INSTANCE,
+    LIFECYCLE_CONFIG,
+)
 
 
 class Documents:
@@ -87,7 +114,8 @@ class Documents:
         with self._lock:
             document = self._documents[kind].get(name)
         if document is None:
-            raise AwsError("ValidationException", f'Could not find {kind.phrase} "{self._arn(kind, name)}".')
+            message = kind.missing.format(phrase=kind.phrase, arn=self._arn(kind, name))
+            raise AwsError("ValidationException", message)
         return document
 
     def delete(self, kind: Kind, name: str) -> None:
@@ -148,4 +176,4 @@ def _already_exists(kind: Kind, arn: str) -> AwsError:
             f"{kind.phrase.capitalize()} names must be unique within an AWS account and region, "
             f"and a {kind.phrase} with this name already exists ({arn})",
         )
-    return AwsError("ValidationException", f'Cannot create already existing {kind.phrase} "{arn}".')
+    return AwsError("ValidationException", kind.taken.format(phrase=kind.phrase, arn=arn))

@@ -159,9 +159,12 @@ def download_input(config: Config, uri: str, folder: Path) -> None:
         )
 
 
-def in_folder(text: str, folder: Path) -> str:
-    """Return a command, argument or variable with the container's /opt/ml replaced by a job's folder."""
-    return re.sub(rf"(?<![\w./-]){CONTAINER_ROOT}(?![\w.-])", str(folder), text)
+def in_folder(text: str, folder: Path, root: str = CONTAINER_ROOT) -> str:
+    """Return a command, argument or variable with the container's /opt/ml replaced by a job's folder.
+
+    :param root: a path that is replaced in place of /opt/ml
+    """
+    return re.sub(rf"(?<![\w./-]){root}(?![\w.-])", str(folder), text)
 
 
 def container_path(path: str, folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from include.local_aws.errors import AwsError
 from include.local_aws.sagemaker import validation
 from include.local_aws.sagemaker.documents import Document, Documents, Kind
+from include.local_aws.service_models import shown
 
 _DEFAULT_PAGE = 100
 
@@ -19,7 +20,7 @@ def list_documents(documents: Documents, kind: Kind, request: Document) -> Docum
     found.sort(
         key=lambda document: document[order], reverse=request.get("SortOrder", default) == "Descending"
     )
-    return page(member, [validation.shown(document, shape) for document in found], request)
+    return page(member, [shown(document, shape) for document in found], request)
 
 
 def page(member: str, items: list[Document], request: Document) -> Document:

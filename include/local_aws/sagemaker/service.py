@@ -16,7 +16,9 @@ from include.local_aws.sagemaker.endpoint_metrics import EndpointMetrics
 from include.local_aws.sagemaker.hosted_models import HostedModels
 from include.local_aws.sagemaker.hosting import Endpoints
 from include.local_aws.sagemaker.invocations import Invocations
+from include.local_aws.sagemaker.lifecycle_configs import LifecycleConfigs
 from include.local_aws.sagemaker.model_packages import ModelPackages
+from include.local_aws.sagemaker.notebook_instances import NotebookInstances
 from include.local_aws.sagemaker.processing import ProcessingJobs
 from include.local_aws.sagemaker.training import TrainingJobs
 from include.local_aws.sagemaker.tuning import TuningJobs
@@ -49,6 +51,8 @@ class SageMaker:
             models,
             endpoints,
             ModelPackages(config),
+            LifecycleConfigs(self._documents),
+            NotebookInstances(config, children, self._documents),
         ):
             self._operations |= part.operations
         self._tag_operations = {

@@ -13,10 +13,11 @@ def test_region_and_times_come_from_the_environment() -> None:
         "LOCAL_AWS_SCALING_WINDOW": "5",
         "LOCAL_AWS_STOP_GRACE": "1",
         "LOCAL_AWS_CHECKPOINT_SYNC": "0.5",
+        "LOCAL_AWS_SHUTDOWN_MINUTE": "2",
     }
     config = Config.from_environment(environ, state_dir=Path("state"), port=1234)
     assert (config.region, config.scaling_window_seconds, config.stop_grace_seconds) == ("eu-west-1", 5, 1)
-    assert config.checkpoint_sync_seconds == 0.5
+    assert (config.checkpoint_sync_seconds, config.shutdown_minute_seconds) == (0.5, 2)
 
 
 def test_own_processes_speak_to_loopback_when_the_server_listens_everywhere() -> None:

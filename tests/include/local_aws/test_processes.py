@@ -119,3 +119,68 @@ def test_after_the_end_of_all_none_runs_and_none_can_be_started(
 
 def _is_zombie(pid: int) -> bool:
     return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+class TestFamilies:
+    """Children that live and end together, as those of one instance do."""
+
+    @pytest.fixture
+    def start(self, children: ChildProcesses, lines: list[str]) -> Callable[..., Any]:
+        """Start a shell command in a family."""
+        return lambda command, family="instance": children.start(
+            ["bash", "-c", command], env=dict(os.environ), on_line=lines.append, family=family
+        )
+
+    @pytest.fixture
+    def left(self, children: ChildProcesses, start: Callable[..., Any], lines: list[str]) -> psutil.Process:
+        """A process that a child left running in a session of its own."""
+        children.wait(start("setsid sleep 300 >/dev/null 2>&1 & sleep 0.1; echo $!"))
+        return psutil.Process(int(lines[0]))
+
+    def test_what_a_child_leaves_lives_until_the_family_ends(
+        self, children: ChildProcesses, left: psutil.Process
+    ) -> None:
+        assert left.is_running()
+        children.stop_family("other", 0)
+        assert left.is_running()
+        children.stop_family("instance", 5)
+        assert not left.is_running() or left.status() == psutil.STATUS_ZOMBIE
+
+    def test_what_a_child_leaves_ends_with_the_server(
+        self, children: ChildProcesses, left: psutil.Process
+    ) -> None:
+        children.stop_all()
+        assert not left.is_running() or left.status() == psutil.STATUS_ZOMBIE
+
+    def test_each_may_end_in_order(
+        self,
+        children: ChildProcesses,
+        start: Callable[..., Any],
+        lines: list[str],
+        eventually: Callable[..., Any],
+    ) -> None:
+        for number in "12":
+            start(f"trap 'echo tidied {number}; exit' TERM; echo ready; while :; do sleep 0.1; done")
+        eventually(lambda: lines == ["ready", "ready"])
+        children.stop_family("instance", 10)
+        assert sorted(line for line in lines if "tidied" in line) == ["tidied 1", "tidied 2"]
+
+    def test_one_that_is_stopped_leaves_nothing(
+        self,
+        children: ChildProcesses,
+        start: Callable[..., Any],
+        lines: list[str],
+        eventually: Callable[..., Any],
+    ) -> None:
+        process = start("setsid sleep 300 >/dev/null 2>&1 & echo $!; wait")
+        eventually(lambda: lines)
+        children.stop(process, 0)
+        left = int(lines[0])
+        assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
+
+
+def test_errors_may_come_apart(children: ChildProcesses, lines: list[str]) -> None:
+    errors: list[str] = []
+    command = ["bash", "-c", "echo one; echo two >&2; printf three"]
+    children.wait(children.start(command, env={}, on_line=lines.append, on_error_line=errors.append))
+    assert (lines, errors) == (["one", "three"], ["two"])
