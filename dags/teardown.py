@@ -8,11 +8,12 @@ A step that fails does not keep the next ones from being done. The last task, `v
 left.
 
 Where the project file has `endpoint.ttl_hours`, a run begins every hour, and goes on only where nobody has asked the
-endpoint for so long.
+endpoint for so long. It leaves the workspace alone, since that holds files of people's.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,6 +39,10 @@ from amazon_ml.operators.sagemaker_endpoint import (
     SageMakerDeleteEndpointOperator,
     SageMakerDeleteModelIfExistsOperator,
 )
+from amazon_ml.operators.sagemaker_notebook import (
+    SageMakerDeleteLifecycleConfigIfExistsOperator,
+    SageMakerDeleteNotebookIfExistsOperator,
+)
 
 from include.pipeline import infrastructure, inventory, names, teardown
 from include.pipeline.settings import Project, read_projects
@@ -51,12 +56,16 @@ def _client(service: str) -> Any:
     return AwsBaseHook(client_type=service).get_conn()
 
 
-def _option(name: str, title: str, description: str) -> dict[str, Param]:
-    return {name: Param(False, type="boolean", title=title, description=description)}
+def _option(name: str, title: str, description: str, *, default: bool = False) -> dict[str, Param]:
+    return {name: Param(default, type="boolean", title=title, description=description)}
 
 
-def _options() -> teardown.Options:
-    return teardown.Options.of(get_current_context()["params"])
+def _options(context: Context | None = None) -> teardown.Options:
+    context = context or get_current_context()
+    options = teardown.Options.of(context["params"])
+    if context["dag_run"].run_type == "scheduled":
+        return replace(options, delete_workspace=False)
+    return options
 
 
 def _bucket() -> str | None:
@@ -76,6 +85,13 @@ def _only_if_confirmed(context: Context) -> None:
     """Skip a step where `confirm` failed: a step begins after the one before, however that ended."""
     if not context["ti"].xcom_pull(task_ids="confirm"):
         raise AirflowSkipException("Nothing is touched: task confirm tells why.")
+
+
+def _only_if_workspace_goes(context: Context) -> None:
+    """Skip what would delete the workspace, unless a person wants that."""
+    _only_if_confirmed(context)
+    if not _options(context).delete_workspace:
+        raise AirflowSkipException("The workspace stays, with the files on it.")
 
 
 def build(project: Project) -> DAG:
@@ -102,6 +118,12 @@ def build(project: Project) -> DAG:
                 type="string",
                 title="Confirm",
                 description=f"Without dry run: the project's name, {project.name}.",
+            ),
+            **_option(
+                "delete_workspace",
+                "Delete workspace",
+                "The notebook instance, with all files on it. There is no undo.",
+                default=True,
             ),
             **_option(
                 "delete_data", "Delete data", "Images, models and reports in S3 as well. There is no undo."
@@ -131,7 +153,6 @@ def build(project: Project) -> DAG:
             "on_failure_callback": keep_cause,
         },
     ) as dag:
-        tagging = "resourcegroupstaggingapi"
         step: dict[str, Any] = {"trigger_rule": TriggerRule.ALL_DONE, "pre_execute": _only_if_confirmed}
 
         @task
@@ -151,7 +172,7 @@ def build(project: Project) -> DAG:
             ti, params = context["ti"], context["params"]
             releases = sum(
                 ti.get_dr_count(dag_id=f"{project.name}.{kind}", states=["queued", "running"])
-                for kind in ("train_and_deploy", "rollback")
+                for kind in ("train_and_deploy", "rollback", "workspace")
             )
             reason = None
             if context["dag_run"].run_type == "scheduled":
@@ -168,6 +189,11 @@ def build(project: Project) -> DAG:
         def stop_jobs() -> int:
             """Stop running jobs, and give back instances that wait for the next one."""
             return teardown.stop_jobs(project, _client)
+
+        @task(**step)
+        def terminate_instances() -> int:
+            """Terminate EC2 instances that train, and delete their security group."""
+            return teardown.terminate_instances(project, _client("ec2"))
 
         @task(**step)
         def find_endpoint_configs() -> list[dict[str, str]]:
@@ -216,9 +242,23 @@ def build(project: Project) -> DAG:
         def verify() -> list[str]:
             """Name the steps that failed, and what still carries the project's tags: nothing."""
             context = get_current_context()
-            teardown.check_nothing_left(project, _client(tagging), _options(), failures(context))
+            teardown.check_nothing_left(project, _client, _options(), failures(context))
             return []
 
+        # Before the jobs are stopped, since more of them can be started there.
+        workspace_step: dict[str, Any] = {**step, "pre_execute": _only_if_workspace_goes}
+        delete_workspace = SageMakerDeleteNotebookIfExistsOperator(
+            task_id="delete_workspace",
+            config={"NotebookInstanceName": names.workspace_name(project)},
+            poll_interval=project.poll_seconds,
+            deferrable=True,
+            **workspace_step,
+        )
+        delete_workspace_config = SageMakerDeleteLifecycleConfigIfExistsOperator(
+            task_id="delete_workspace_config",
+            config={"NotebookInstanceLifecycleConfigName": names.workspace_name(project)},
+            **workspace_step,
+        )
         delete_function = LambdaDeleteFunctionOperator(
             task_id="delete_function", function_name=names.function_name(project), **step
         )
@@ -247,7 +287,10 @@ def build(project: Project) -> DAG:
         chain(
             find(),
             confirm(),
+            delete_workspace,
+            delete_workspace_config,
             stop_jobs(),
+            terminate_instances(),
             delete_function,
             deregister_scaling,
             delete_endpoint,

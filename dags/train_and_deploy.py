@@ -35,6 +35,7 @@ from amazon_ml.operators.application_autoscaling import (
     ApplicationAutoScalingSuspendOperator,
     ApplicationAutoScalingTargetTrackingOperator,
 )
+from amazon_ml.operators.ec2_training import EC2TrainingOperator
 from amazon_ml.operators.lambda_function import (
     LambdaAliasOperator,
     LambdaDeployFunctionOperator,
@@ -60,6 +61,8 @@ from include.pipeline import (
     alarms,
     approval,
     cost,
+    ec2_launch,
+    ec2_requests,
     gate,
     infrastructure,
     job_requests,
@@ -76,6 +79,7 @@ from include.pipeline import (
     staging,
 )
 from include.pipeline.dataset import DatasetError
+from include.pipeline.ec2_records import Ec2Records
 from include.pipeline.settings import Project, read_projects
 
 UNCHANGED = "Nothing has changed since the live model was made; it stays."
@@ -98,6 +102,17 @@ class Done:
         return self.context["ti"].xcom_pull(task_ids=task_id)
 
     @property
+    def trained(self) -> Any:
+        """What the training has returned, wherever it was."""
+        return self["train"] or self["train_on_ec2"]
+
+    def ec2_records(self, project: Project) -> Ec2Records | None:
+        """Those of trainings on EC2, where this run trains there."""
+        if self.context["params"]["train_on"] != "ec2":
+            return None
+        return Ec2Records(project, self.environment.bucket, _client("s3"))
+
+    @property
     def environment(self) -> job_requests.Environment:
         return job_requests.Environment.model_validate(self["preflight"])
 
@@ -114,7 +129,7 @@ class Done:
     def model(self, project: Project) -> dict[str, Any]:
         """The request that makes a model of what was trained."""
         return job_requests.model(
-            project, self.environment, self["train"]["artifact"], inputs=self["check_for_changes"]
+            project, self.environment, self.trained["artifact"], inputs=self["check_for_changes"]
         )
 
     def reason_not_to_ask(self, project: Project) -> str | None:
@@ -143,6 +158,16 @@ class Done:
         if classifier.pretrained:
             channels["pretrained"] = self["stage_weights"]["uri"]
         return channels
+
+    def training(self, project: Project) -> dict[str, Any]:
+        """What a training is asked for with, wherever it is."""
+        int8 = project.classifier.int8_max_accuracy_drop is not None
+        return {
+            "channels": self.channels(project, images=int8),
+            "code": self["package_code"]["uri"],
+            "best": self["tune"]["hyperparameters"],
+            "salt": self.salt,
+        }
 
 
 def _config(build: Callable[[Done], Any]) -> Any:
@@ -226,6 +251,13 @@ def build(project: Project) -> DAG:
                 description="generated, or a zip, tar or folder with one folder of images per class, in train, valid "
                 "and test or without them: a path on the worker, an http(s):// or an s3:// address.",
             ),
+            "train_on": Param(
+                project.train_on,
+                type="string",
+                enum=["sagemaker", "ec2"],
+                title="Train on",
+                description="sagemaker: a training job. ec2: an EC2 instance that is there for the training alone.",
+            ),
             "instance_count": Param(
                 project.training.instance_count,
                 type="integer",
@@ -263,6 +295,8 @@ def build(project: Project) -> DAG:
             """See that AWS answers and the infrastructure is there, and look up the container images."""
             from include.pipeline.images import container_images
 
+            params = get_current_context()["params"]
+            project.check_place(params["train_on"], params["instance_count"])
             sts = _client("sts")
             region = sts.meta.region_name
             found = infrastructure.read_infrastructure(_client("cloudformation"))
@@ -272,14 +306,21 @@ def build(project: Project) -> DAG:
                 account=sts.get_caller_identity()["Account"],
                 images=container_images(project, region),
             )
+            if params["train_on"] == "ec2":
+                ec2_requests.check_profile(environment)
             return environment.model_dump()
 
         @task
         def estimate_cost() -> dict[str, Any]:
             """Tell what the run may cost, and what it leaves running; end it where that is too much."""
             done = Done()
-            instances = done.context["params"]["instance_count"]
-            estimated = cost.estimate(project, instances, done.environment.region, _client("sagemaker"))
+            estimated = cost.estimate(
+                project,
+                done.context["params"]["instance_count"],
+                done.environment.region,
+                _client("sagemaker"),
+                done.ec2_records(project),
+            )
             print(cost.show(estimated))
             cost.check_limit(project, estimated)
             return estimated
@@ -334,6 +375,17 @@ def build(project: Project) -> DAG:
         def stage_weights() -> dict[str, Any]:
             """Put the pretrained weights to S3."""
             return pretrained.stage_weights(project, Done().environment.bucket, _client("s3"))
+
+        @task.branch
+        def choose_place() -> str:
+            """Train on SageMaker, or on EC2, as the form says."""
+            on_ec2 = get_current_context()["params"]["train_on"] == "ec2"
+            return "prepare_ec2" if on_ec2 else "train"
+
+        @task
+        def prepare_ec2() -> dict[str, Any]:
+            """Look up the newest Deep Learning AMI, and find or make the security group."""
+            return ec2_launch.find(project, _client("ec2"), _client("ssm")).model_dump()
 
         @task
         def compare() -> dict[str, Any]:
@@ -451,14 +503,15 @@ def build(project: Project) -> DAG:
             answer = done.context["ti"].xcom_pull(task_ids="record_approval", key="answer")
             steps = (step for step in cost.KINDS if step in done.context["dag"].task_ids)
             jobs = {step: (done[step] or {}).get("name") for step in steps}
+            jobs["train"] = (done.trained or {}).get("name")
             summary = report.summarise(
                 project,
                 data=done["stage_data"],
-                training=done["train"],
+                training=done.trained,
                 tuning=done["tune"],
                 evaluation=judged["evaluation"],
                 evaluation_page=report.evaluation_page(done["evaluate"]),
-                warnings=report.read_warnings(done["train"], s3),
+                warnings=report.read_warnings(done.trained, s3),
                 smoke_test=done["smoke_test"],
                 package=done["register"],
                 outcome=" ".join(filter(None, [judged["decision"], answer])) or UNCHANGED,
@@ -466,7 +519,11 @@ def build(project: Project) -> DAG:
                     "estimate": done["estimate_cost"],
                     # not the run's start, which is another after the run was cleared
                     "actual": cost.actual(
-                        project, jobs, done.context["dag_run"].run_after, _client("sagemaker")
+                        project,
+                        jobs,
+                        done.context["dag_run"].run_after,
+                        _client("sagemaker"),
+                        done.ec2_records(project),
                     ),
                 },
             )
@@ -523,15 +580,25 @@ def build(project: Project) -> DAG:
                     lambda done: job_requests.training_job(
                         project,
                         done.environment,
-                        channels=done.channels(
-                            project, images=project.classifier.int8_max_accuracy_drop is not None
-                        ),
-                        code=done["package_code"]["uri"],
-                        best=done["tune"]["hyperparameters"],
                         instance_count=done.context["params"]["instance_count"],
-                        salt=done.salt,
+                        **done.training(project),
                     )
                 ),
+                **job_arguments,
+            )
+            place, prepared = choose_place(), prepare_ec2()
+            train_on_ec2 = EC2TrainingOperator(
+                task_id="train_on_ec2",
+                config=_config(
+                    lambda done: ec2_requests.training(
+                        project,
+                        done.environment,
+                        ec2_launch.Launch.model_validate(done["prepare_ec2"]),
+                        **done.training(project),
+                    )
+                ),
+                # Where there is no instance to be had now, there may be one in some minutes.
+                retry_delay=timedelta(seconds=10 * project.poll_seconds),
                 **job_arguments,
             )
             evaluate = _linked(
@@ -543,12 +610,14 @@ def build(project: Project) -> DAG:
                             done.environment,
                             data=done["stage_data"]["uri"],
                             code=done["package_code"]["uri"],
-                            candidate=done["train"]["artifact"],
+                            candidate=done.trained["artifact"],
                             live=(done["read_live"]["serving"] or {}).get("artifact"),
                             salt=done.salt,
                         )
                     ),
                     post_execute=link_evaluation,
+                    # One of the two trainings is skipped.
+                    trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
                     **job_arguments,
                 ),
                 EvaluationReportLink(),
@@ -570,7 +639,7 @@ def build(project: Project) -> DAG:
                         data=done["stage_data"],
                         code=done["package_code"]["sha256"],
                         inputs=done["check_for_changes"],
-                        training_job=done["train"]["name"],
+                        training_job=done.trained["name"],
                         run=done.address,
                     )
                 ),
@@ -692,9 +761,10 @@ def build(project: Project) -> DAG:
             function_url,
             tested,
         ]
-        learn = [*features, tune, train, evaluate]
         decide = [register, passed, approve, approved]
-        chain(ready, estimated, staged, changes, weights, *learn, *decide, *release, cleaned_up, reported)
+        chain(ready, estimated, staged, changes, weights, *features, tune, place, [train, prepared])
+        prepared >> train_on_ec2
+        chain([train, train_on_ec2], evaluate, *decide, *release, cleaned_up, reported)
         # Else it could not tell that nobody had to be asked from that there was nothing to ask about.
         passed >> approved
         release >> rolled_back

@@ -220,7 +220,7 @@ def test_the_parameters_are_those_of_the_dags(dag_bag: DagBag) -> None:
         (spans(name)[0], spans(dag)[0])
         for name, dag, *_ in table(REPOSITORY / "docs" / "operating.md", "Parameter")
     }
-    kinds = ("train_and_deploy", "rollback", "teardown")
+    kinds = ("train_and_deploy", "rollback", "teardown", "workspace")
     assert documented == {
         (name, f"<project>.{kind}") for kind in kinds for name in dag_bag.dags[f"sample.{kind}"].params
     }

@@ -20,6 +20,7 @@ import json
 import os
 import time
 import traceback
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,6 +38,11 @@ MAX_IMAGE_BYTES = 4 * 1024 * 1024
 MAX_REQUEST_BYTES = 5_700_000
 """Lambda's own limit is 6,291,556 bytes an event, of which a gateway's envelope takes a part."""
 
+RETRY_PAUSES = (0.05, 0.1, 0.2)
+"""Seconds before a model that failed is asked again: while a release shifts the traffic, a sound one may answer."""
+RETRY_SECONDS = 3.0
+"""A failure that takes longer is the answer, so that the function ends in its time."""
+
 SOURCES = ("url", "image", "s3")
 THROTTLED_OR_BUSY = {
     "InternalDependencyException",
@@ -53,7 +59,7 @@ if not os.environ.get(ENDPOINT_VARIABLE):
     raise RuntimeError(f"The environment variable {ENDPOINT_VARIABLE} must name the SageMaker endpoint.")
 
 # Made while the environment starts, so that provisioned concurrency pays for it and no caller waits.
-# At the worst, 2 x (2 s + 25 s) and a short pause: within the function's 60 seconds.
+# At the worst, RETRY_SECONDS and 2 x (2 s + 25 s) with short pauses: within the function's 60 seconds.
 runtime = boto3.client(
     "sagemaker-runtime",
     config=Config(connect_timeout=2, read_timeout=25, retries={"mode": "standard", "total_max_attempts": 2}),
@@ -205,13 +211,7 @@ def ask_endpoint(body: bytes) -> Any:
         it is throttled or does not answer in time; 502 for anything else.
     """
     try:
-        response = runtime.invoke_endpoint(
-            EndpointName=os.environ[ENDPOINT_VARIABLE],
-            ContentType="application/json",
-            Accept="application/json",
-            Body=body,
-        )
-        return json.loads(response["Body"].read())
+        return json.loads(invoke_endpoint(body)["Body"].read())
     except ClientError as error:
         raise explain(error) from None
     except (ConnectionError, HTTPClientError) as error:
@@ -221,13 +221,40 @@ def ask_endpoint(body: bytes) -> Any:
         raise Refused(502, "The model's answer could not be read.", type(error).__name__) from None
 
 
+def invoke_endpoint(body: bytes) -> dict[str, Any]:
+    """What SageMaker answers; a model that fails is asked again a few times."""
+    invoke = partial(
+        runtime.invoke_endpoint,
+        EndpointName=os.environ[ENDPOINT_VARIABLE],
+        ContentType="application/json",
+        Accept="application/json",
+        Body=body,
+    )
+    started = time.monotonic()
+    for pause in RETRY_PAUSES:
+        try:
+            return invoke()
+        except ClientError as error:
+            if not is_failure_of_model(error) or time.monotonic() - started > RETRY_SECONDS:
+                raise
+            time.sleep(pause)
+    return invoke()
+
+
+def is_failure_of_model(error: ClientError) -> bool:
+    """Whether the model failed, or gave no answer, on a request that it did not refuse."""
+    original = error.response.get("OriginalStatusCode")
+    refused = isinstance(original, int) and 400 <= original < 500
+    return error.response.get("Error", {}).get("Code") == "ModelError" and not refused
+
+
 def explain(error: ClientError) -> Refused:
     """What a caller may know of an error that SageMaker answered."""
     code = error.response.get("Error", {}).get("Code", "")
     if code in THROTTLED_OR_BUSY:
         return Refused(503, "The model is busy; try again shortly.", code)
     original = error.response.get("OriginalStatusCode")
-    if code == "ModelError" and isinstance(original, int) and 400 <= original < 500:
+    if code == "ModelError" and not is_failure_of_model(error):
         return Refused(original, sentence_of(error.response.get("OriginalMessage", "")), f"{code} {original}")
     cause = f"{code} {original}" if original else code
     return Refused(502, "The model could not answer this request.", cause)

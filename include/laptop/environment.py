@@ -11,6 +11,7 @@ from include.laptop.places import REPOSITORY, Places
 from include.pipeline.target import TARGET_VARIABLE
 
 REGION = "us-east-1"
+AIRFLOW_CONFIG = REPOSITORY / "include" / "laptop" / "airflow_config"
 # Every process of a stack carries its state folder under this name, by which `down` finds what is left.
 MARKER = "IMAGE_CLASSIFIER_LAPTOP"
 # The user's own settings must not reach the stack: least of all credentials of a real AWS account.
@@ -32,7 +33,7 @@ def stack_environment(places: Places, keys: Keys, inherited: Mapping[str, str]) 
         MARKER: str(places.state_dir),
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": os.pathsep.join(map(str, [REPOSITORY, AIRFLOW_CONFIG])),
         "PYTHONUNBUFFERED": "1",
         # Airflow renames its processes; without this, the new name overwrites the marker that others see.
         "SPT_NOENV": "1",

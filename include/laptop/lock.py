@@ -36,9 +36,18 @@ DIFFERENT_ON_NEWER_PYTHON = {
         'importlib-metadata==8.7.1 ; python_version >= "3.12"',
     ],
 }
-ONLY_NEWER_PYTHON = {"pyyaml-ft": ['pyyaml-ft==8.0.0 ; python_version == "3.13"']}
-# pip comes with every virtual environment; pinning it would make pip replace itself while it runs.
-NOT_PINNED = {"pip"}
+# What is not installed on Linux with Python 3.11, and needs nothing else itself.
+ONLY_ELSEWHERE = {
+    "appnope": ['appnope==1.0.0 ; sys_platform == "darwin"'],
+    "pyyaml-ft": ['pyyaml-ft==8.0.0 ; python_version == "3.13"'],
+}
+NOT_PINNED = {
+    # It comes with every virtual environment; pinning it would make pip replace itself while it runs.
+    "pip",
+    # jsonschema takes 2 s longer to import with it, and every process of Airflow's imports jsonschema. Without it,
+    # jsonschema leaves out the check of one format ("iri"), which nothing here asks for.
+    "rfc3987-syntax",
+}
 
 HEADER = """\
 # Exact versions of everything that requirements.txt pulls in, for Python 3.11 to 3.13 on Linux and macOS.
@@ -67,7 +76,7 @@ def needed(requirements: list[Requirement], environment: dict[str, str]) -> set[
             if (name, extra) in found:
                 continue
             found.add((name, extra))
-            if name in ONLY_NEWER_PYTHON:
+            if name in ONLY_ELSEWHERE or name in NOT_PINNED:
                 continue
             for text in metadata.requires(name) or []:
                 dependency = Requirement(text)
@@ -90,7 +99,7 @@ def pins(requirements: Path = ROOT / "requirements.txt") -> list[str]:
             systems_of.setdefault(name, set()).add(system)
     lines = []
     for name, systems in sorted(systems_of.items()):
-        if by_hand := (DIFFERENT_ON_NEWER_PYTHON | ONLY_NEWER_PYTHON).get(name):
+        if by_hand := (DIFFERENT_ON_NEWER_PYTHON | ONLY_ELSEWHERE).get(name):
             lines += by_hand
             continue
         marker = MARKERS[frozenset(systems)]

@@ -11,8 +11,9 @@ from typing import Any
 
 import yaml
 
+from include.pipeline.ec2_records import Ec2Records
 from include.pipeline.errors import PermanentError
-from include.pipeline.inventory import is_own
+from include.pipeline.inventory import is_own, notebook_instance
 from include.pipeline.settings import Project
 from include.pipeline.target import is_local
 
@@ -64,18 +65,23 @@ def read_prices(project: Project) -> Prices:
     return Prices(str(content["date"]), content["region"], {**content["usd"], **project.cost.prices})
 
 
-def estimate(project: Project, instance_count: int, region: str, sagemaker: Any) -> dict[str, Any]:
+def estimate(
+    project: Project, instance_count: int, region: str, sagemaker: Any, ec2: Ec2Records | None = None
+) -> dict[str, Any]:
     """What a run costs at most, what its jobs took last time, and what it leaves running costs per month.
 
+    A workspace that is in service now counts as left running.
+
     :param instance_count: how many instances train together.
+    :param ec2: what earlier trainings on EC2 left, where this one is to run there; None where on SageMaker.
     :return: ``steps`` (``step``, ``instance_type``, ``at_most_usd``, ``last_usd``), their sums, ``monthly`` (``what``,
         ``usd``), its sum, ``thousand_calls_usd``, ``unpriced`` (instance types without a price) and ``notes``. An
         amount that is not known is None, and is not in a sum; ``last_usd`` has a sum only where all steps have one.
     """
     prices = read_prices(project)
     steps = []
-    for step, (instance_type, seconds) in _limits(project, instance_count).items():
-        last = _last(project, step, sagemaker)
+    for step, (instance_type, seconds) in _limits(project, instance_count, ec2 is not None).items():
+        last = _last(project, step, sagemaker, ec2)
         steps.append(
             {
                 "step": step,
@@ -84,8 +90,10 @@ def estimate(project: Project, instance_count: int, region: str, sagemaker: Any)
                 "last_usd": prices.hours(last.instance_type, last.seconds) if last else None,
             }
         )
-    monthly = _monthly(project, prices)
-    types = {step["instance_type"] for step in steps} | {project.endpoint.instance_type}
+    notebook = notebook_instance(project, sagemaker)
+    notebooks = [notebook["InstanceType"]] if notebook and _is_billed(notebook) else []
+    monthly = _monthly(project, prices, notebooks)
+    types = {*(step["instance_type"] for step in steps), project.endpoint.instance_type, *notebooks}
     return {
         "steps": steps,
         "at_most_usd": _sum(step["at_most_usd"] for step in steps),
@@ -98,7 +106,7 @@ def estimate(project: Project, instance_count: int, region: str, sagemaker: Any)
         "monthly_usd": _sum(item["usd"] for item in monthly),
         "thousand_calls_usd": _thousand_calls(project, prices),
         "unpriced": sorted(kind for kind in types if kind not in prices.usd),
-        "notes": _notes(prices, region),
+        "notes": _notes(prices, region, spot_on_ec2=ec2 is not None and project.ec2.spot),
     }
 
 
@@ -125,12 +133,17 @@ def check_limit(project: Project, estimated: dict[str, Any]) -> None:
 
 
 def actual(
-    project: Project, jobs: dict[str, str | None], started: datetime, sagemaker: Any
+    project: Project,
+    jobs: dict[str, str | None],
+    started: datetime,
+    sagemaker: Any,
+    ec2: Ec2Records | None = None,
 ) -> dict[str, Any]:
     """What the run's jobs are billed, from their descriptions. A job that an earlier run paid for costs nothing.
 
     :param jobs: the name of each step's job; None where there was none.
     :param started: when the run began.
+    :param ec2: the records of trainings on EC2, where this run's training ran there.
     :return: ``steps`` (``step``, ``usd``, ``seconds`` of one instance, ``reused``), ``usd`` and ``spot_saved_usd``.
     """
     prices = read_prices(project)
@@ -138,7 +151,7 @@ def actual(
     for step, name in jobs.items():
         if name is None:
             continue
-        billed = _billed(KINDS[step], name, sagemaker)
+        billed = _billed(step, name, sagemaker, ec2)
         reused = billed.created < started
         seconds = 0.0 if reused else billed.seconds
         usd = prices.hours(billed.instance_type, seconds)
@@ -178,21 +191,30 @@ def dollars(amount: float | None) -> str:
     return f"${amount:,.{digits}f}"
 
 
-def _limits(project: Project, instance_count: int) -> dict[str, tuple[str, int]]:
+def _limits(project: Project, instance_count: int, on_ec2: bool) -> dict[str, tuple[str, int]]:
     """By step: the instance type, and the seconds of one instance that the limits allow, each job run once."""
     processing, tuning, training = project.processing, project.tuning, project.training
     once = (processing.instance_type, 60 * processing.max_runtime_minutes)
     trials = 60 * tuning.max_jobs * tuning.max_runtime_minutes
-    train = 60 * instance_count * (training.max_runtime_minutes + training.keep_alive_minutes)
+    train = (
+        training.instance_type,
+        60 * instance_count * (training.max_runtime_minutes + training.keep_alive_minutes),
+    )
+    if on_ec2:
+        train = (project.ec2.instance_type, 60 * project.ec2.lifetime_minutes)
     return {
         **({"features": once} if project.classifier.frozen else {}),
         "tune": (tuning.instance_type, trials),
-        "train": (training.instance_type, train),
+        "train": train,
         "evaluate": once,
     }
 
 
-def _monthly(project: Project, prices: Prices) -> list[dict[str, Any]]:
+def _is_billed(notebook: dict[str, Any]) -> bool:
+    return notebook["NotebookInstanceStatus"] not in ("Stopped", "Failed", "Deleting")
+
+
+def _monthly(project: Project, prices: Prices, notebooks: list[str]) -> list[dict[str, Any]]:
     endpoint, function = project.endpoint, project.function
     running = [
         {
@@ -208,6 +230,13 @@ def _monthly(project: Project, prices: Prices) -> list[dict[str, Any]]:
                 "usd": per_second * warm * 3600 * HOURS_PER_MONTH,
             }
         )
+    running += [
+        {
+            "what": f"1 x {instance_type} of the workspace, unless it is stopped",
+            "usd": prices.hours(instance_type, 3600 * HOURS_PER_MONTH),
+        }
+        for instance_type in notebooks
+    ]
     return running
 
 
@@ -218,7 +247,7 @@ def _thousand_calls(project: Project, prices: Prices) -> float:
     return 1000 * (prices.usd["lambda.request"] + prices.usd[kind] * function.memory_mb / 1024)
 
 
-def _notes(prices: Prices, region: str) -> list[str]:
+def _notes(prices: Prices, region: str, *, spot_on_ec2: bool) -> list[str]:
     notes = [
         f"Prices of {prices.date} in {prices.region}, each job run once; without S3, volumes, logs, alarms and "
         "data transfer."
@@ -227,11 +256,18 @@ def _notes(prices: Prices, region: str) -> list[str]:
         notes.append("Local AWS bills nothing: this is what AWS would, for the same seconds.")
     elif region != prices.region:
         notes.append(f"Prices in {region} differ; cost.prices of the project file takes them.")
+    if spot_on_ec2:
+        notes.append(
+            "The market says what EC2's spot instance costs; it is reckoned as if it were on demand."
+        )
     return notes
 
 
-def _last(project: Project, step: str, sagemaker: Any) -> Billed | None:
+def _last(project: Project, step: str, sagemaker: Any, ec2: Ec2Records | None) -> Billed | None:
     """What the newest completed job of a step was billed for; None where there is none."""
+    if step == "train" and ec2:
+        record = ec2.newest()
+        return _billed_training(record) if record else None
     operation, key, name_key = {
         "processing": ("list_processing_jobs", "ProcessingJobSummaries", "ProcessingJobName"),
         "tuning": (
@@ -249,10 +285,13 @@ def _last(project: Project, step: str, sagemaker: Any) -> Billed | None:
         MaxResults=20,  # a few may be those of a project whose name begins like this one's
     )
     names = [job[name_key] for job in answer[key] if is_own(project, job[name_key], step)]
-    return _billed(KINDS[step], names[0], sagemaker) if names else None
+    return _billed(step, names[0], sagemaker, ec2) if names else None
 
 
-def _billed(kind: str, name: str, sagemaker: Any) -> Billed:
+def _billed(step: str, name: str, sagemaker: Any, ec2: Ec2Records | None) -> Billed:
+    if step == "train" and ec2:
+        return _billed_training(ec2.describe(name))
+    kind = KINDS[step]
     if kind == "processing":
         job = sagemaker.describe_processing_job(ProcessingJobName=name)
         cluster = job["ProcessingResources"]["ClusterConfig"]

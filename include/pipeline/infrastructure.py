@@ -13,6 +13,7 @@ from include.pipeline.errors import PermanentError
 STACK_VARIABLE = "IMAGE_CLASSIFIER_STACK"
 DEFAULT_STACK = "image-classifier"
 TOPIC_OUTPUT = "TopicArn"
+PROFILE_OUTPUT = "TrainingInstanceProfileArn"
 
 
 class InfrastructureError(PermanentError):
@@ -31,6 +32,10 @@ class Infrastructure(BaseModel):
     function_role: str
     topic: str | None = None
     """The SNS topic; None where the stack was deployed before it had one."""
+    workspace_role: str | None = None
+    """The role of notebook instances; None as above."""
+    training_instance_profile: str | None = None
+    """The instance profile for training on EC2; likewise None."""
 
 
 def stack_name() -> str:
@@ -69,4 +74,6 @@ def read_infrastructure(cloudformation: Any) -> Infrastructure:
         sagemaker_role=outputs["SageMakerRoleArn"],
         function_role=outputs["FunctionRoleArn"],
         topic=outputs.get(TOPIC_OUTPUT),
+        workspace_role=outputs.get("WorkspaceRoleArn"),
+        training_instance_profile=outputs.get(PROFILE_OUTPUT),
     )

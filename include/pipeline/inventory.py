@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from include.pipeline import alarms, live, names
+from include.pipeline import alarms, ec2_launch, ec2_requests, live, names
 from include.pipeline.infrastructure import stack_name
 from include.pipeline.settings import Project
 
@@ -27,7 +27,7 @@ JOBS = {
 }
 """By the kind in an ARN: how boto3 calls a job, its name, and its status."""
 RUNNING = {
-    "training-job": ("list_training_jobs", "TrainingJobSummaries", "TrainingJob", ("train",)),
+    "training-job": ("list_training_jobs", "TrainingJobSummaries", "TrainingJob", ("train", "workspace")),
     "hyper-parameter-tuning-job": (
         "list_hyper_parameter_tuning_jobs",
         "HyperParameterTuningJobSummaries",
@@ -48,7 +48,14 @@ LISTS = {
 }
 """By the kind in an ARN: the operation that lists, the key of its answer, and the key of a name."""
 REGISTRY = "model-package-group"
-SHARED_LOG_GROUPS = ("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs")
+WORKSPACE = {"notebook-instance", "notebook-instance-lifecycle-config"}
+"""The kinds in the ARNs of what a workspace consists of."""
+
+SHARED_LOG_GROUPS = (
+    "/aws/sagemaker/TrainingJobs",
+    "/aws/sagemaker/ProcessingJobs",
+    "/aws/sagemaker/NotebookInstances",
+)
 
 
 def tagged_arns(project: Project, tagging: Any) -> list[str]:
@@ -120,6 +127,38 @@ def alarm_names(project: Project, client: Client) -> list[str]:
     return sorted({*tagged, *(alarm["AlarmName"] for alarm in answer["MetricAlarms"])})
 
 
+def instances(project: Project, ec2: Any) -> dict[str, str]:
+    """The state of each EC2 instance of the project by its id; one that is gone is listed for about an hour."""
+    pages = ec2.get_paginator("describe_instances").paginate(
+        Filters=[{"Name": f"tag:{key}", "Values": [value]} for key, value in names.tags(project).items()]
+    )
+    return {
+        instance["InstanceId"]: instance["State"]["Name"]
+        for page in pages
+        for reservation in page["Reservations"]
+        for instance in reservation["Instances"]
+    }
+
+
+def security_groups(project: Project, ec2: Any) -> list[str]:
+    """The ids of the project's security groups, one in each VPC that it has trained in."""
+    answer = ec2.describe_security_groups(
+        Filters=[
+            {"Name": "group-name", "Values": [ec2_launch.security_group_name(project)]},
+            *({"Name": f"tag:{key}", "Values": [value]} for key, value in names.tags(project).items()),
+        ]
+    )
+    return sorted(group["GroupId"] for group in answer["SecurityGroups"])
+
+
+def notebook_instance(project: Project, sagemaker: Any) -> dict[str, Any] | None:
+    """The project's notebook instance, with its ``NotebookInstanceStatus`` and ``InstanceType``; None without one."""
+    name = names.workspace_name(project)
+    pages = sagemaker.get_paginator("list_notebook_instances").paginate(NameContains=name)
+    found = [item for page in pages for item in page["NotebookInstances"]]
+    return next((item for item in found if item["NotebookInstanceName"] == name), None)
+
+
 def warm_pools(project: Project, sagemaker: Any) -> list[str]:
     """The training jobs whose instances are kept waiting, and billed, for the next job."""
     pages = sagemaker.get_paginator("list_training_jobs").paginate(
@@ -148,11 +187,12 @@ def log_groups(project: Project) -> list[str]:
     return [
         f"/aws/lambda/{names.function_name(project)}",
         f"/aws/sagemaker/Endpoints/{names.endpoint_name(project)}",
+        ec2_requests.log_group(project),
     ]
 
 
 def log_streams(project: Project, group: str, logs: Any) -> list[str]:
-    """The log streams of the project's jobs in a group that all projects share; none where there is no group."""
+    """The project's log streams in a group that all projects share; none where there is no group."""
     pages = logs.get_paginator("describe_log_streams").paginate(
         logGroupName=group, logStreamNamePrefix=f"{project.aws_name}-"
     )
@@ -160,7 +200,9 @@ def log_streams(project: Project, group: str, logs: Any) -> list[str]:
         streams = [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
     except logs.exceptions.ResourceNotFoundException:
         return []
-    return [name for name in streams if is_own(project, name, "features", "evaluate", "train", "tune")]
+    words = ("features", "evaluate", "train", "tune", "workspace")
+    notebook = f"{names.workspace_name(project)}/"
+    return [name for name in streams if is_own(project, name, *words) or name.startswith(notebook)]
 
 
 def look(project: Project, client: Client, bucket: str | None) -> list[dict[str, str]]:
@@ -172,6 +214,13 @@ def look(project: Project, client: Client, bucket: str | None) -> list[dict[str,
     sagemaker = client("sagemaker")
     rows += [("job", f"{kind} {name}") for kind, name, _ in jobs(project, client)]
     rows += [("warm pool", name) for name in warm_pools(project, sagemaker)]
+    rows += [("workspace", text) for text in _workspace(project, sagemaker)]
+    rows += [
+        ("instance", f"{name} ({state})")
+        for name, state in instances(project, client("ec2")).items()
+        if state != "terminated"
+    ]
+    rows += [("security group", group) for group in security_groups(project, client("ec2"))]
     rows += [("function", names.function_name(project))] * _has_function(project, client("lambda"))
     rows += [("scaling", target) for target in _scalable_targets(project, client("application-autoscaling"))]
     if live.endpoint_status(project, sagemaker):
@@ -216,6 +265,17 @@ def _tagged(tagging: Any, wanted: dict[str, str]) -> dict[str, dict[str, str]]:
         for item in page["ResourceTagMappingList"]
     }
     return dict(sorted(found.items()))
+
+
+def _workspace(project: Project, sagemaker: Any) -> Iterator[str]:
+    if instance := notebook_instance(project, sagemaker):
+        status = instance["NotebookInstanceStatus"]
+        yield f"notebook instance {instance['NotebookInstanceName']} ({status}) with the files on it"
+    name = names.workspace_name(project)
+    pages = sagemaker.get_paginator("list_notebook_instance_lifecycle_configs").paginate(NameContains=name)
+    for config in (item for page in pages for item in page["NotebookInstanceLifecycleConfigs"]):
+        if config["NotebookInstanceLifecycleConfigName"] == name:
+            yield f"lifecycle configuration {name}"
 
 
 def _has_function(project: Project, lambda_client: Any) -> bool:

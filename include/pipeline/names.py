@@ -54,6 +54,11 @@ def function_name(project: Project) -> str:
     return project.aws_name
 
 
+def workspace_name(project: Project) -> str:
+    """Of the notebook instance, and of its lifecycle configuration."""
+    return f"{project.aws_name}-workspace"
+
+
 def model_package_group(project: Project) -> str:
     """The group of SageMaker's model registry that holds the project's candidates."""
     return project.aws_name

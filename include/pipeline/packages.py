@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import importlib.util
 import io
+import json
 import tarfile
 import zipfile
 from dataclasses import dataclass
@@ -33,6 +34,24 @@ class Package:
 
 def classifier_package(project: Project) -> Package:
     """``sourcedir.tar.gz``: the classifier's files, and the packages its architecture needs, side by side."""
+    return _tar(_classifier_files(project))
+
+
+def workspace_package(project: Project, settings: dict[str, Any]) -> Package:
+    """``workspace.tar.gz``: what a notebook instance runs, and below ``files`` what its user works with.
+
+    :param settings: what ``project.json`` shall hold.
+    """
+    files = {
+        "files/project.json": f"{json.dumps(settings, indent=2)}\n".encode(),
+        **{f"files/classifier/{name}": content for name, content in _classifier_files(project).items()},
+    }
+    for name in ("install.py", "idle_stop.py", "files/explore.ipynb", "files/workspace.py"):
+        files[name] = (INCLUDE / "workspace" / name.removeprefix("files/")).read_bytes()
+    return _tar(files)
+
+
+def _classifier_files(project: Project) -> dict[str, bytes]:
     files = _python_files(INCLUDE / "classifier")
     for module in VENDORED.get(project.classifier.architecture, []):
         # found, not imported: Airflow's own environment need not have torch
@@ -45,6 +64,10 @@ def classifier_package(project: Project) -> Package:
             f"{module}/{name}": content
             for name, content in _python_files(Path(found.submodule_search_locations[0])).items()
         }
+    return files
+
+
+def _tar(files: dict[str, bytes]) -> Package:
     file = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as compressed,
@@ -76,14 +99,29 @@ def upload_classifier(project: Project, bucket: str, s3: Any) -> dict[str, str]:
     """
     package = classifier_package(project)
     uri = f"{project_uri(bucket, project)}/code/{package.sha256}/sourcedir.tar.gz"
-    target, key = split_s3_uri(uri)
+    _put_once(uri, package.content, s3)
+    return {"uri": uri, "sha256": package.sha256}
+
+
+def upload_workspace(project: Project, bucket: str, settings: dict[str, Any], s3: Any) -> str:
+    """Put a notebook instance's package to ``s3://<bucket>/<project>/workspace/<sha256>/workspace.tar.gz``, once.
+
+    :return: its address.
+    """
+    package = workspace_package(project, settings)
+    uri = f"{project_uri(bucket, project)}/workspace/{package.sha256}/workspace.tar.gz"
+    _put_once(uri, package.content, s3)
+    return uri
+
+
+def _put_once(uri: str, content: bytes, s3: Any) -> None:
+    bucket, key = split_s3_uri(uri)
     try:
-        s3.head_object(Bucket=target, Key=key)
+        s3.head_object(Bucket=bucket, Key=key)
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("404", "NoSuchKey", "NotFound"):
             raise
-        s3.put_object(Bucket=target, Key=key, Body=package.content)
-    return {"uri": uri, "sha256": package.sha256}
+        s3.put_object(Bucket=bucket, Key=key, Body=content)
 
 
 def _python_files(folder: Path) -> dict[str, bytes]:

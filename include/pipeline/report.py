@@ -185,7 +185,8 @@ def render_rollback(summary: dict[str, Any], run_id: str, uri: str) -> str:
 def _spot_saving(training: dict[str, Any]) -> float | None:
     """The share of the training time that is not billed, which is how SageMaker states what spot instances save."""
     billable, seconds = training.get("billable_seconds"), training.get("training_seconds")
-    return 1 - billable / seconds if billable is not None and seconds else None
+    # EC2 bills an instance for longer than it trains.
+    return max(0.0, 1 - billable / seconds) if billable is not None and seconds else None
 
 
 def _saving(share: float) -> str:

@@ -26,6 +26,29 @@ PROJECTS_FOLDER = Path(__file__).parents[1] / "projects"
 INSTANCE_TYPE = r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$"
 InstanceType = Annotated[str, StringConstraints(pattern=INSTANCE_TYPE)]
 
+# The families that AWS's Deep Learning AMIs with PyTorch for x86_64 support on Ubuntu as well as on Amazon Linux, by
+# "supported_ec2_instances" in the release notes of PyTorch 2.9 for Ubuntu 24.04 (2026-03-17) and of PyTorch 2.11 for
+# Amazon Linux 2023 (2026-09-05): https://docs.aws.amazon.com/dlami/latest/devguide/appendix-ami-release-notes.html
+EC2_FAMILIES = ("g4dn", "g5", "g6", "gr6", "g6e", "p4d", "p4de", "p5", "p5e", "p5en", "p6-b200")
+EC2_INSTANCE_TYPE = r"^[a-z0-9-]+\.(\d*xlarge|metal)$"
+
+
+def _check_ec2_instance_type(value: str) -> str:
+    if not re.fullmatch(EC2_INSTANCE_TYPE, value) or value.partition(".")[0] not in EC2_FAMILIES:
+        raise ValueError(
+            "must be a type that AWS's Deep Learning AMI for PyTorch supports, such as g4dn.xlarge; its families "
+            f"are {', '.join(EC2_FAMILIES)}"
+        )
+    return value
+
+
+Ec2InstanceType = Annotated[str, AfterValidator(_check_ec2_instance_type)]
+TrainOn = Literal["sagemaker", "ec2"]
+EC2_TRAINS_ALONE = (
+    "EC2 trains on one instance, not on {}: set the number of training instances (training.instance_count) to 1, or "
+    "train on SageMaker (train_on)"
+)
+
 
 def _check_layers(value: str) -> str:
     if not re.fullmatch(r"head|all|last_[1-9]\d{0,2}", value):
@@ -244,6 +267,29 @@ class Training(Section):
         return self
 
 
+class Ec2(Section):
+    """The EC2 instance that trains where ``train_on`` is ``ec2``."""
+
+    instance_type: Ec2InstanceType = "g4dn.xlarge"
+    subnet_id: Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$")] | None = None
+    """Where the instance is launched; None: a default subnet that EC2 chooses."""
+    key_name: str | None = None
+    """A key pair of yours that is put on the instance; no port is open for it all the same. None: no key."""
+    spot: bool = False
+    """Use a spare instance, which is cheaper and may be taken away; another then goes on from the checkpoint."""
+    volume_gb: int = Field(100, ge=8, le=16384)
+    """The size of the instance's one volume; the AMI, the images and the checkpoints have to fit."""
+    max_runtime_minutes: int = Field(240, ge=1, le=2880)
+    """How long the commands on the instance may run; Systems Manager allows 48 hours."""
+    ami_parameter: Annotated[str, StringConstraints(pattern=r"^/[\w./-]+$")] | None = None
+    """The Systems Manager parameter that holds the AMI; None: the Deep Learning AMI with the newest PyTorch."""
+
+    @property
+    def lifetime_minutes(self) -> int:
+        """After which the instance shuts itself down: what its commands may take, and three quarters of an hour."""
+        return self.max_runtime_minutes + 45
+
+
 class Processing(Section):
     """The jobs that extract features and evaluate models."""
 
@@ -389,6 +435,16 @@ class SmokeTest(Section):
     """The longest 95th percentile of the time that a call with one image takes."""
 
 
+class Workspace(Section):
+    """The notebook instance to explore the project in."""
+
+    instance_type: InstanceType = "ml.m5.xlarge"
+    volume_gb: int = Field(20, ge=5, le=16384)
+    """The disk that keeps the user's files; an existing one can only be made larger."""
+    idle_stop_minutes: int | None = Field(60, ge=5, le=10080)
+    """It is stopped when nothing was done in it for so long; None: never."""
+
+
 LAMBDA_PRICES = (
     "lambda.provisioned_concurrency",
     "lambda.provisioned_duration",
@@ -398,7 +454,8 @@ LAMBDA_PRICES = (
 
 
 def _check_price_name(value: str) -> str:
-    if value not in LAMBDA_PRICES and not re.fullmatch(INSTANCE_TYPE, value):
+    kinds = (INSTANCE_TYPE, EC2_INSTANCE_TYPE)
+    if value not in LAMBDA_PRICES and not any(re.fullmatch(kind, value) for kind in kinds):
         raise ValueError(
             f"must be an instance type, such as ml.m5.large, or one of {', '.join(LAMBDA_PRICES)}"
         )
@@ -441,7 +498,10 @@ class Project(Section):
     data: Data = Data()
     classifier: Classifier = Classifier()
     tuning: Tuning = Tuning()
+    train_on: TrainOn = "sagemaker"
+    """Where the final training runs; the form of each run can change it."""
     training: Training = Training()
+    ec2: Ec2 = Ec2()
     processing: Processing = Processing()
     gate: Gate = Gate()
     require_approval: bool = False
@@ -452,6 +512,7 @@ class Project(Section):
     alarms: Alarms = Alarms()
     function: Function = Function()
     smoke_test: SmokeTest = SmokeTest()
+    workspace: Workspace = Workspace()
     cost: Cost = Cost()
     notify: Notify = Notify()
     poll_seconds: int = Field(default_factory=lambda: 1 if is_local() else 30, ge=1)
@@ -461,6 +522,20 @@ class Project(Section):
     def aws_name(self) -> str:
         """The project's name as AWS allows it: what every resource's name starts with."""
         return self.name.replace("_", "-")
+
+    def check_place(self, train_on: str, instance_count: int) -> None:
+        """See that so many instances can train together there, which the form of a run may change.
+
+        :raises SettingsError: if they can't.
+        """
+        if train_on == "ec2" and instance_count > 1:
+            raise SettingsError(f"{EC2_TRAINS_ALONE.format(instance_count)}.")
+
+    @model_validator(mode="after")
+    def _instances_can_train_there(self) -> Project:
+        if self.train_on == "ec2" and self.training.instance_count > 1:
+            raise ValueError(EC2_TRAINS_ALONE.format(self.training.instance_count))
+        return self
 
 
 def load_project(path: Path) -> Project:
@@ -520,7 +595,8 @@ def _explain(path: Path, error: ValidationError) -> str:
             sentences.append(f"{key} is missing")
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            sentences.append(f"{key} is {problem['input']!r}; {message[0].lower()}{message[1:]}")
+            about = f"{key} is {problem['input']!r}; {message[0].lower()}{message[1:]}"
+            sentences.append(about if problem["loc"] else message)
     return f"{path.name}: " + "; ".join(sentences) + "."
 
 

@@ -19,14 +19,17 @@ from include.pipeline.inventory import (
     JOBS,
     REGISTRY,
     SHARED_LOG_GROUPS,
+    WORKSPACE,
     Client,
     alarm_names,
+    instances,
     jobs,
     log_groups,
     log_streams,
     model_packages,
     of_kinds,
     other_projects,
+    security_groups,
     tagged_arns,
     warm_pools,
 )
@@ -56,6 +59,7 @@ class LeftError(PermanentError):
 class Options:
     """What goes besides what is billed while it exists, as the form says."""
 
+    delete_workspace: bool = True
     delete_data: bool = False
     delete_registry: bool = False
     delete_logs: bool = False
@@ -76,7 +80,7 @@ def fate(what: str, options: Options) -> str:
         return f"stays, for {option} is off"
     if what == "infrastructure":
         return "is deleted if no other project needs it; its bucket stays"
-    return "is ended" if what == "warm pool" else "is deleted"
+    return {"warm pool": "is ended", "instance": "is terminated"}.get(what, "is deleted")
 
 
 def show(rows: list[dict[str, str]]) -> str:
@@ -93,7 +97,7 @@ def check_request(project: Project, confirm: str, releases: int) -> None:
     """See that a person means it, and that nothing makes new things meanwhile.
 
     :param confirm: what the form's field holds.
-    :param releases: how many runs of ``train_and_deploy`` and ``rollback`` are under way or waiting.
+    :param releases: how many runs of ``train_and_deploy``, ``rollback`` and ``workspace`` are under way or waiting.
     :raises RefusedError: if it is not so.
     """
     if confirm != project.name:
@@ -103,8 +107,8 @@ def check_request(project: Project, confirm: str, releases: int) -> None:
         )
     if releases:
         raise RefusedError(
-            f"Nothing was touched: {releases} runs of {project.name}.train_and_deploy or {project.name}.rollback go on "
-            "or wait, and would make anew what is deleted. Mark them failed in Airflow, or wait for their end; then "
+            f"Nothing was touched: {releases} runs of {project.name}.train_and_deploy, rollback or workspace go on or "
+            "wait, and would make anew what is deleted. Mark them failed in Airflow, or wait for their end; then "
             "trigger this again."
         )
 
@@ -114,11 +118,11 @@ def reason_to_keep(
 ) -> str | None:
     """Why the check by the clock leaves an endpoint alone, in one sentence, or None where it may go.
 
-    :param releases: how many runs of ``train_and_deploy`` and ``rollback`` are under way or waiting.
+    :param releases: how many runs of ``train_and_deploy``, ``rollback`` and ``workspace`` are under way or waiting.
     """
     hours, name, now = project.endpoint.ttl_hours or 0.0, endpoint_name(project), now or datetime.now(UTC)
     if releases:
-        return f"A run of {project.name}.train_and_deploy or {project.name}.rollback goes on or waits."
+        return f"A run of {project.name}.train_and_deploy, rollback or workspace goes on or waits."
     if (status := live.endpoint_status(project, client("sagemaker"))) is None:
         return f"There is no endpoint {name}."
     if status != "InService":
@@ -185,6 +189,29 @@ def end_warm_pools(project: Project, sagemaker: Any, progress: Progress = print)
                 raise
     _wait(lambda: not warm_pools(project, sagemaker), "the warm pools to end", project)
     return len(pools)
+
+
+def terminate_instances(project: Project, ec2: Any, progress: Progress = print) -> int:
+    """Terminate the EC2 instances that train, wait until they are gone, and delete their security groups.
+
+    :return: how many instances were terminated.
+    """
+    found = [name for name, state in instances(project, ec2).items() if state != "terminated"]
+    if found:
+        progress(f"Terminating {', '.join(found)}.")
+        ec2.terminate_instances(InstanceIds=found)
+        _wait(
+            lambda: set(instances(project, ec2).values()) <= {"terminated"},
+            f"{', '.join(found)} to be terminated",
+            project,
+        )
+    for group in security_groups(project, ec2):
+        try:
+            ec2.delete_security_group(GroupId=group)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "InvalidGroup.NotFound":
+                raise
+    return len(found)
 
 
 def delete_alarms(project: Project, client: Client) -> int:
@@ -269,7 +296,7 @@ def delete_infrastructure(project: Project, client: Client) -> str:
     return f"Stack {name} is gone. Its bucket stays."
 
 
-def check_nothing_left(project: Project, tagging: Any, options: Options, failures: dict[str, str]) -> None:
+def check_nothing_left(project: Project, client: Client, options: Options, failures: dict[str, str]) -> None:
     """See that every step has ended well and nothing carries the project's tags any more, but what shall stay.
 
     :param failures: why each step failed that did.
@@ -278,8 +305,18 @@ def check_nothing_left(project: Project, tagging: Any, options: Options, failure
     left: list[str] = []
 
     def is_empty() -> bool:
-        arns = tagged_arns(project, tagging)
-        kept = [] if options.delete_registry else [arn for _, _, arn in of_kinds(arns, {REGISTRY})]
+        arns = tagged_arns(project, client("resourcegroupstaggingapi"))
+        kinds = (set() if options.delete_registry else {REGISTRY}) | (
+            set() if options.delete_workspace else WORKSPACE
+        )
+        kept = [arn for _, _, arn in of_kinds(arns, kinds)]
+        # AWS lists an instance for about an hour after its end, with its tags.
+        states = instances(project, client("ec2"))
+        kept += [
+            arn
+            for arn in arns
+            if ":instance/" in arn and states.get(arn.rpartition("/")[2]) in (None, "terminated")
+        ]
         left[:] = [arn for arn in arns if arn not in kept]
         return not left
 

@@ -1,4 +1,4 @@
-"""Read what is new in the CloudWatch log of a SageMaker job."""
+"""Read what is new in the CloudWatch log of a job."""
 
 from __future__ import annotations
 
@@ -115,8 +115,10 @@ class JobLogReader:
         self._tokens[stream] = answer["nextForwardToken"]
         name = stream.removeprefix(self.log_stream_prefix)
         for event in answer["events"]:
-            if line := event["message"].rstrip():  # the toolkits print many empty ones
-                self.log.info("%s: %s", name, line)
+            # Systems Manager's agent puts many lines into one event; the toolkits print many empty ones.
+            for line in event["message"].splitlines():
+                if line.strip():
+                    self.log.info("%s: %s", name, line.rstrip())
         # CloudWatch repeats the token at the end of a stream.
         return answer["nextForwardToken"] != token
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +21,7 @@ from include.pipeline.settings import Project, read_projects
 
 REPOSITORY = Path(__file__).parents[2]
 HEAVY = ("torch", "torchvision", "sagemaker.core", "sagemaker.train", "onnxruntime")
-KINDS = ("train_and_deploy", "rollback", "teardown")
+KINDS = ("train_and_deploy", "rollback", "teardown", "workspace")
 STEPS = [
     "preflight",
     "estimate_cost",
@@ -30,7 +32,10 @@ STEPS = [
     "stage_weights",
     "features",
     "tune",
+    "choose_place",
     "train",
+    "prepare_ec2",
+    "train_on_ec2",
     "evaluate",
     "register",
     "gate",
@@ -151,8 +156,17 @@ def test_a_rollback_takes_a_number_or_previous(dag_bag: DagBag, version: str, is
 
 def test_waiting_for_jobs_and_endpoints_holds_no_worker(dag_bag: DagBag) -> None:
     dag = dag_bag.dags["dog_breeds.train_and_deploy"]
-    for task_id in ("features", "tune", "train", "evaluate", "deploy_endpoint"):
+    for task_id in ("features", "tune", "train", "train_on_ec2", "evaluate", "deploy_endpoint"):
         assert dag.get_task(task_id).deferrable, task_id
+
+
+def test_one_of_two_places_trains_and_the_evaluation_takes_either(dag_bag: DagBag) -> None:
+    dag = dag_bag.dags["sample.train_and_deploy"]
+    assert dag.get_task("choose_place").downstream_task_ids == {"train", "prepare_ec2"}
+    assert dag.get_task("prepare_ec2").downstream_task_ids == {"train_on_ec2"}
+    evaluate = dag.get_task("evaluate")
+    assert evaluate.upstream_task_ids == {"train", "train_on_ec2"}
+    assert evaluate.trigger_rule == "none_failed_min_one_success"
 
 
 def test_the_evaluation_links_to_its_job_and_to_its_report(
@@ -176,6 +190,8 @@ def test_the_form_offers_typed_parameters_with_the_projects_defaults(dag_bag: Da
     params = dag_bag.dags["dog_breeds.train_and_deploy"].params
     assert params["dataset"].endswith("dogImages.zip")
     assert (params["instance_count"], params["retrain"], params["require_approval"]) == (1, False, False)
+    assert params["train_on"] == "sagemaker"
+    assert params.get_param("train_on").schema["enum"] == ["sagemaker", "ec2"]
     assert params.get_param("instance_count").schema["type"] == "integer"
 
 
@@ -231,6 +247,7 @@ RETURNED = {
         "bucket": "bucket",
         "sagemaker_role": "arn:aws:iam::123456789012:role/any",
         "function_role": "arn:aws:iam::123456789012:role/any",
+        "training_instance_profile": "arn:aws:iam::123456789012:instance-profile/any",
         "region": "us-east-1",
         "account": "123456789012",
         "images": {"tuning": "i:1", "training": "i:1", "processing": "i:1", "inference": "i:2"},
@@ -240,6 +257,12 @@ RETURNED = {
     "package_code": {"uri": "s3://bucket/fish/code/c/sourcedir.tar.gz"},
     "features": {"output": "s3://bucket/fish/features/fish-features-1"},
     "tune": {"hyperparameters": {"learning_rate": "0.01", "batch_size": "32"}},
+    "prepare_ec2": {
+        "image": "ami-1",
+        "image_parameter": "/aws/service/deeplearning/ami/x86_64/any",
+        "root_device": "/dev/sda1",
+        "security_group": "sg-1",
+    },
 }
 
 
@@ -269,8 +292,15 @@ def test_jobs_get_the_inputs_that_they_train_on(
         "ti": SimpleNamespace(xcom_pull=lambda task_ids: RETURNED[task_ids]),
         "params": {"retrain": False, "instance_count": 1},
     }
-    tune, train = (dag.get_task(task_id).config(context, None) for task_id in ("tune", "train"))
-    for job, expected in ((tune["TrainingJobDefinition"], tuning), (train, training)):
+    tune, train, on_ec2 = (
+        dag.get_task(task_id).config(context, None) for task_id in ("tune", "train", "train_on_ec2")
+    )
+    job_on_ec2 = json.loads(shlex.split(on_ec2["Commands"][-1])[-1])
+    for job, expected in (
+        (tune["TrainingJobDefinition"], tuning),
+        (train, training),
+        (job_on_ec2, training),
+    ):
         assert {channel["ChannelName"] for channel in job["InputDataConfig"]} == expected
 
 

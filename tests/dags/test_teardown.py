@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.serialization.serialized_objects import DagSerialization
-from airflow.utils.db import initdb
 
-from include.laptop.infrastructure import deploy
 from include.pipeline import inventory, teardown
 from include.pipeline.infrastructure import read_infrastructure
-from include.pipeline.settings import load_project
 from tests.include.pipeline.standing import Standing
 
 REPOSITORY = Path(__file__).parents[2]
 STEPS = [
+    "delete_workspace",
+    "delete_workspace_config",
     "stop_jobs",
+    "terminate_instances",
     "delete_function",
     "deregister_scaling",
     "delete_endpoint",
@@ -35,26 +35,6 @@ STEPS = [
     "delete_infrastructure",
     "verify",
 ]
-
-
-@pytest.fixture(scope="module")
-def standing(local_aws: Any, eventually: Callable[..., Any]) -> Iterator[Standing]:
-    """The project sample on local AWS, where Airflow's clients go by themselves."""
-    initdb()
-    environment = pytest.MonkeyPatch()
-    for name, value in {
-        "IMAGE_CLASSIFIER_TARGET": "local",
-        "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
-        "AWS_ENDPOINT_URL": local_aws.url,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-    }.items():
-        environment.setenv(name, value)
-    deploy(local_aws.url)
-    project = load_project(REPOSITORY / "include" / "projects" / "sample.yaml")
-    yield Standing(project, local_aws.client, eventually)
-    environment.undo()
 
 
 def run(**conf: Any) -> Any:
@@ -76,6 +56,7 @@ def names(standing: Standing) -> set[str]:
 
 def test_it_shows_first_refuses_without_the_name_and_then_leaves_nothing(standing: Standing) -> None:
     standing.build()
+    standing.make_workspace()
     before = names(standing)
 
     shown = run()
@@ -117,6 +98,28 @@ def test_a_step_that_fails_keeps_no_other_from_being_done_and_is_named_at_the_en
     assert verify.xcom_pull(task_ids="verify", key="failure") == (
         "LeftError: Step stop_jobs failed: RuntimeError: jobs can't be listed"
     )
+
+
+@pytest.mark.parametrize(
+    ("run_type", "wanted", "goes"),
+    [("manual", True, True), ("manual", False, False), ("scheduled", True, False)],
+)
+def test_only_a_person_deletes_a_workspace(
+    monkeypatch: pytest.MonkeyPatch, run_type: str, wanted: bool, goes: bool
+) -> None:
+    dag = DagBag(str(REPOSITORY / "dags" / "teardown.py")).dags["sample.teardown"]
+    context = {
+        "ti": SimpleNamespace(xcom_pull=lambda task_ids: True),
+        "params": {**dag.params, "delete_workspace": wanted},
+        "dag_run": SimpleNamespace(run_type=run_type),
+    }
+    for task_id in ("delete_workspace", "delete_workspace_config"):
+        before = dag.get_task(task_id)._pre_execute_hook
+        if goes:
+            before(context)
+        else:
+            with pytest.raises(AirflowSkipException, match="The workspace stays"):
+                before(context)
 
 
 @pytest.mark.parametrize(("ttl", "schedule"), [("", None), ("endpoint: {ttl_hours: 12}", "0 * * * *")])

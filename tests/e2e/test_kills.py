@@ -1,4 +1,4 @@
-"""Workers and triggerers killed while tasks wait for SageMaker: nothing is paid for twice, nothing runs on unwanted.
+"""Workers and triggerers killed while tasks wait for SageMaker or EC2: nothing is paid for twice or runs on unwanted.
 
 What the tasks wait for ends when its test opens its gate, so that every kill is in the middle.
 """
@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote as quoted
 
 import psutil
 import pytest
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 BUCKET = "kills"
-KINDS = ("training", "tuning", "endpoint")
+KINDS = ("training", "tuning", "endpoint", "ec2")
 TRIALS = 2
 # Airflow is to notice within seconds that a worker or a triggerer is dead, not within minutes.
 IMPATIENT = {
@@ -51,6 +52,18 @@ import os
 wait_for_the_gate()
 print("score=1.0", flush=True)
 pathlib.Path(os.environ["SM_MODEL_DIR"], "model.txt").write_text("trained")
+"""
+# What an EC2 instance does: its arguments are the training's name and the bucket.
+TRAIN_ON_EC2 = """
+import boto3, json, os, sys
+
+wait_for_the_gate()
+name, bucket = sys.argv[1:]
+s3 = boto3.client("s3")
+s3.put_object(Bucket=bucket, Key=f"{name}/output/model.tar.gz", Body=b"trained")
+model = {"S3ModelArtifacts": f"s3://{bucket}/{name}/output/model.tar.gz"}
+record = {"TrainingJobStatus": "Completed", "ModelArtifacts": model, "InstanceId": os.environ["INSTANCE_ID"]}
+s3.put_object(Bucket=bucket, Key=f"{name}/record.json", Body=json.dumps(record).encode())
 """
 SERVE = """
 def model_fn(model_dir):
@@ -121,6 +134,9 @@ class Kills:
         """The status of what the task waits for; None while there is none."""
         sagemaker = self.client("sagemaker")
         kind = run.dag_id.split("_")[0]
+        if kind == "ec2":
+            commands = self.client("ssm").list_commands()["Commands"]
+            return next((each["Status"] for each in commands if each["Comment"] == run.name), None)
         with suppress(sagemaker.exceptions.ClientError):
             if kind == "training":
                 return sagemaker.describe_training_job(TrainingJobName=run.name)["TrainingJobStatus"]
@@ -130,8 +146,17 @@ class Kills:
             return sagemaker.describe_endpoint(EndpointName=run.name)["EndpointStatus"]
         return None
 
+    def instances(self, run: Run) -> list[str]:
+        """The states of all EC2 instances that there are or were because of a run."""
+        found = self.client("ec2").describe_instances(Filters=[{"Name": "tag:Name", "Values": [run.name]}])
+        return [
+            instance["State"]["Name"]
+            for reservation in found["Reservations"]
+            for instance in reservation["Instances"]
+        ]
+
     def made(self, run: Run) -> list[str]:
-        """The names of all jobs, trials and endpoints that there are because of a run."""
+        """The names of all jobs, trials, endpoints and EC2 instances that there are because of a run."""
         sagemaker = self.client("sagemaker")
         found = [
             *sagemaker.list_training_jobs(NameContains=run.name)["TrainingJobSummaries"],
@@ -141,7 +166,8 @@ class Kills:
             *sagemaker.list_endpoints(NameContains=run.name)["Endpoints"],
         ]
         keys = ("TrainingJobName", "HyperParameterTuningJobName", "EndpointName")
-        return [next(item[key] for key in keys if key in item) for item in found]
+        jobs_and_endpoints = [next(item[key] for key in keys if key in item) for item in found]
+        return [*jobs_and_endpoints, *(run.name for _ in self.instances(run))]
 
     def end(self, run: Run) -> str:
         """Open the gate and return the state in which the run ends."""
@@ -177,7 +203,7 @@ class Kills:
         return self.eventually(answer)
 
     def _path(self, run: Run) -> str:
-        return f"dags/{run.dag_id}/dagRuns/{quote(run.run_id, safe='')}/taskInstances/wait"
+        return f"dags/{run.dag_id}/dagRuns/{quoted(run.run_id, safe='')}/taskInstances/wait"
 
     def _job(self, name: str, wait: str) -> dict[str, Any]:
         source = self.put(f"{name}/sourcedir.tar.gz", "train.py", wait + TRAIN)
@@ -214,6 +240,29 @@ class Kills:
                 },
             },
             "TrainingJobDefinition": definition,
+        }
+
+    def _ec2_config(self, name: str, wait: str) -> dict[str, Any]:
+        """A training on an instance with a profile of its own."""
+        iam = self.client("iam")
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
+        iam.create_instance_profile(InstanceProfileName=name)
+        iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+        images = self.client("ec2").describe_images(Owners=["amazon"])["Images"]
+        return {
+            "Name": name,
+            "Instance": {
+                "ImageId": images[0]["ImageId"],
+                "InstanceType": "g4dn.xlarge",
+                "MinCount": 1,
+                "MaxCount": 1,
+                "IamInstanceProfile": {"Name": name},
+                "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": name}]}],
+            },
+            "Commands": [f"python3 -c {quote(wait + TRAIN_ON_EC2)} {name} {BUCKET}"],
+            "ExecutionTimeout": 300,
+            "LogGroup": "/kills",
+            "Record": f"s3://{BUCKET}/{name}/record.json",
         }
 
     def _endpoint_config(self, name: str, wait: str) -> dict[str, Any]:
@@ -328,6 +377,8 @@ def check_made_once(kills: Kills, run: Run, kind: str) -> None:
         endpoint = kills.client("sagemaker").describe_endpoint(EndpointName=run.name)
         assert endpoint["EndpointStatus"] == "InService"
         assert endpoint["EndpointConfigName"] == f"{run.name}-two"
+    if kind == "ec2":
+        kills.eventually(lambda: kills.instances(run) == ["terminated"])
 
 
 @pytest.mark.parametrize("waiting_in", ["worker", "triggerer"])
@@ -337,4 +388,14 @@ def test_a_task_that_is_marked_failed_stops_its_job(kills: Kills, waiting_in: st
     kills.fail(run)
     kills.eventually(lambda: kills.status(run) == "Stopped")
     assert kills.made(run) == [run.name]
+    assert kills.task(run)["state"] == "failed"
+
+
+@pytest.mark.parametrize("waiting_in", ["worker", "triggerer"])
+def test_a_task_that_is_marked_failed_lets_its_instance_go(kills: Kills, waiting_in: str) -> None:
+    run = kills.start("ec2", waiting_in)
+    kills.wait_until_under_way(run)
+    assert kills.instances(run) == ["running"]
+    kills.fail(run)
+    kills.eventually(lambda: kills.instances(run) == ["terminated"])
     assert kills.task(run)["state"] == "failed"

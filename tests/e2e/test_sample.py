@@ -7,28 +7,29 @@ from __future__ import annotations
 
 import base64
 import functools
-import io
 import json
-import tarfile
-import threading
+import os
 import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 import requests
+from nbclient import NotebookClient
 
 from include.laptop.airflow_api import AirflowApi, AirflowApiError, _run
 from include.laptop.credentials import VIEWER
 from include.laptop.demo import browser_address
+from include.laptop.environment import aws_settings
 from include.laptop.stack import Stack
 from include.pipeline.drawings import DrawnMembers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-RELEASE, TEARDOWN = "sample.train_and_deploy", "sample.teardown"
+RELEASE, TEARDOWN, WORKSPACE = "sample.train_and_deploy", "sample.teardown", "sample.workspace"
 RUN_SECONDS = 600
 REMOVE = {"dry_run": False, "confirm": "sample", "delete_registry": True}
 Client = Callable[[str], Any]
@@ -92,7 +93,13 @@ def tagged(aws: Client) -> list[str]:
     found = aws("resourcegroupstaggingapi").get_resources(
         TagFilters=[{"Key": "project", "Values": ["sample"]}]
     )
-    return [resource["ResourceARN"] for resource in found["ResourceTagMappingList"]]
+    # An instance is listed for a while after its end.
+    gone = [instance for instance, state in instances(aws).items() if state == "terminated"]
+    return [
+        resource["ResourceARN"]
+        for resource in found["ResourceTagMappingList"]
+        if resource["ResourceARN"].rpartition("/")[2] not in gone
+    ]
 
 
 @functools.cache
@@ -125,7 +132,8 @@ def test_images_become_a_served_scaled_and_tested_model(
     airflow: AirflowApi, aws: Client, first_run: str
 ) -> None:
     found = states(airflow, RELEASE, first_run)
-    assert (found.pop("rollback"), found.pop("approve")) == ("skipped", "skipped")
+    not_needed = {task: found.pop(task) for task in ("prepare_ec2", "train_on_ec2", "rollback", "approve")}
+    assert set(not_needed.values()) == {"skipped"}
     assert set(found.values()) == {"success"}
     smoke_test = airflow.xcom(RELEASE, first_run, "smoke_test")
     assert len({request["truth"] for request in smoke_test["requests"]}) == 5
@@ -196,21 +204,50 @@ def test_word_of_new_images_starts_a_run_which_ends_early_if_they_are_the_same(
     assert ask(aws)["model"] == model
 
 
-def test_two_instances_train_together(airflow: AirflowApi, aws: Client) -> None:
-    known = jobs(aws)["training"]
-    run_id, state = run(airflow, RELEASE, instance_count=2)
-    assert state == "success", states(airflow, RELEASE, run_id)
-    (name,) = set(jobs(aws)["training"]) - set(known)
-    job = aws("sagemaker").describe_training_job(TrainingJobName=name)
-    assert (job["TrainingJobStatus"], job["ResourceConfig"]["InstanceCount"]) == ("Completed", 2)
-    streams = aws("logs").describe_log_streams(
-        logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{name}/"
-    )["logStreams"]
-    assert [stream["logStreamName"].split("/")[1].rpartition("-")[0] for stream in streams] == [
-        "algo-1",
-        "algo-2",
+def instances(aws: Client) -> dict[str, str]:
+    """The state of each EC2 instance that ever trained, by its id."""
+    found = aws("ec2").describe_instances(Filters=[{"Name": "tag:project", "Values": ["sample"]}])
+    return {
+        instance["InstanceId"]: instance["State"]["Name"]
+        for reservation in found["Reservations"]
+        for instance in reservation["Instances"]
+    }
+
+
+def test_an_ec2_instance_trains_the_same_model_and_goes(
+    airflow: AirflowApi, aws: Client, first_run: str
+) -> None:
+    before, model = jobs(aws), ask(aws)["model"]
+    run_id, state = run(airflow, RELEASE, train_on="ec2")
+    found = states(airflow, RELEASE, run_id)
+    assert state == "success", found
+    assert (found["train"], found["train_on_ec2"], found["smoke_test"]) == ("skipped", "success", "success")
+    assert jobs(aws) == before
+    trained, there = (
+        airflow.xcom(RELEASE, run, task) for run, task in ((run_id, "train_on_ec2"), (first_run, "train"))
+    )
+    assert trained["metrics"] == there["metrics"]
+    assert trained.keys() - {"instance_id"} == there.keys() - {"arn"}
+    assert "best:validation_accuracy" in log_of(airflow, RELEASE, run_id, "train_on_ec2")
+    assert instances(aws) == {trained["instance_id"]: "terminated"}
+    answer = ask(aws)
+    assert answer["predictions"][0]["label"] == "004.star"
+    assert answer["model"] != model
+    (billed,) = [
+        step
+        for step in airflow.xcom(RELEASE, run_id, "report")["cost"]["actual"]["steps"]
+        if step["step"] == "train"
     ]
-    assert {metric["MetricName"] for metric in job["FinalMetricDataList"]} >= {"best:validation_accuracy"}
+    assert billed["seconds"] == trained["billable_seconds"]
+    assert not billed["reused"]
+
+
+def test_several_ec2_instances_are_refused_before_anything_is_done(airflow: AirflowApi) -> None:
+    run_id, state = run(airflow, RELEASE, train_on="ec2", instance_count=2)
+    assert state == "failed"
+    (preflight,) = [task for task in airflow.task_instances(RELEASE, run_id) if task.task_id == "preflight"]
+    assert (preflight.state, preflight.try_number) == ("failed", 1)
+    assert "EC2 trains on one instance, not on 2" in log_of(airflow, RELEASE, run_id, "preflight")
 
 
 @pytest.mark.parametrize(
@@ -238,89 +275,12 @@ def test_a_bad_data_set_is_refused_at_once_and_what_is_live_stays(
     assert ask(aws)["predictions"][0]["label"] == "004.star"
 
 
-def _rubbish(_: bytes) -> bytes:
-    return b"rubbish"
-
-
-def _with_classes_mixed_up(artifact: bytes) -> bytes:
-    changed = io.BytesIO()
-    with tarfile.open(fileobj=io.BytesIO(artifact)) as old, tarfile.open(fileobj=changed, mode="w:gz") as new:
-        for member in old.getmembers():
-            file = old.extractfile(member)
-            content = file.read() if file else b""
-            if member.name.endswith("classes.json"):
-                first, *others = json.loads(content)
-                content = json.dumps([*others, first]).encode()
-                member.size = len(content)
-            new.addfile(member, io.BytesIO(content) if file else None)
-    return changed.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("spoil", "failing_step"),
-    [
-        pytest.param(_rubbish, "deploy_endpoint", id="that cannot start"),
-        pytest.param(_with_classes_mixed_up, "smoke_test", id="that answers wrongly"),
-    ],
-)
-def test_a_model_is_taken_back_and_costs_no_request(
-    airflow: AirflowApi, aws: Client, spoil: Callable[[bytes], bytes], failing_step: str
-) -> None:
-    before = ask(aws)["model"]
-    known = set(jobs(aws)["training"])
-    answers: list[str] = []
-    ended = threading.Event()
-
-    def ask_without_pause() -> None:
-        while not ended.is_set():
-            answers.append(ask(aws).get("model", "none"))
-            time.sleep(0.05)  # two cores are shared with the training
-
-    asking = threading.Thread(target=ask_without_pause)
-    run_id = start(airflow, RELEASE, retrain=True)
-    asking.start()
-    try:
-        _spoil_the_candidate(aws, known, spoil)
-        state = airflow.wait(RELEASE, run_id, RUN_SECONDS)
-        since_told = len(answers)
-        time.sleep(1)
-    finally:
-        ended.set()
-        asking.join()
-    found = states(airflow, RELEASE, run_id)
-    assert (state, found[failing_step], found["rollback"]) == ("failed", "failed", "success"), found
-    assert len(answers) > 50
-    assert "none" not in answers, "a request was lost"
-    if failing_step == "deploy_endpoint":
-        assert set(answers) == {before}, "a model that cannot start has answered"
-    assert set(answers[since_told:]) == {before}
-    package = aws("sagemaker").list_model_packages(ModelPackageGroupName="sample", SortOrder="Descending")
-    assert package["ModelPackageSummaryList"][0]["ModelApprovalStatus"] == "Rejected"
-
-
-def _spoil_the_candidate(aws: Client, known: set[str], spoil: Callable[[bytes], bytes]) -> None:
-    """Replace the new training job's model, once it has been evaluated and before it is deployed."""
-    sagemaker, s3 = aws("sagemaker"), aws("s3")
-    evaluations = len(sagemaker.list_processing_jobs(NameContains="evaluate")["ProcessingJobSummaries"])
-    deadline = time.monotonic() + RUN_SECONDS
-    while time.monotonic() < deadline:
-        found = sagemaker.list_processing_jobs(NameContains="evaluate")["ProcessingJobSummaries"]
-        if len(found) > evaluations and all(job["ProcessingJobStatus"] == "Completed" for job in found):
-            break
-        time.sleep(0.05)
-    name = next(name for name in jobs(aws)["training"] if name not in known and "-train-" in name)
-    artifact = sagemaker.describe_training_job(TrainingJobName=name)["ModelArtifacts"]["S3ModelArtifacts"]
-    bucket, _, key = artifact.removeprefix("s3://").partition("/")
-    spoilt = spoil(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-    s3.put_object(Bucket=bucket, Key=key, Body=spoilt)
-
-
 def test_a_person_decides_where_that_is_wanted(airflow: AirflowApi, stack: Stack, aws: Client) -> None:
-    """Whoever may only look is refused; a rejected model goes no further, an approved one goes live."""
-    before = ask(aws)["model"]
+    """Whoever may only look is refused; a rejected model goes no further, and once it is approved it goes live."""
+    before, known = ask(aws)["model"], jobs(aws)["training"]
     viewer = AirflowApi(airflow.url, VIEWER, json.loads(stack.places.passwords_file.read_text())[VIEWER])
     for choice in ("Reject", "Approve"):
-        run_id = start(airflow, RELEASE, retrain=True, require_approval=True)
+        run_id = start(airflow, RELEASE, instance_count=2, require_approval=True)
         answer = f"{_run(RELEASE, run_id)}/taskInstances/approve/-1/hitlDetails"
         deadline = time.monotonic() + RUN_SECONDS
         while states(airflow, RELEASE, run_id)["approve"] not in ("awaiting_input", "deferred"):
@@ -345,15 +305,75 @@ def test_a_person_decides_where_that_is_wanted(airflow: AirflowApi, stack: Stack
             assert (found["record_approval"], found["smoke_test"]) == ("success", "success")
             assert package["ModelApprovalStatus"] == "Approved"
             assert ask(aws)["model"] != before
+    (name,) = set(jobs(aws)["training"]) - set(known)
+    assert_two_have_trained_together(aws, name)
+
+
+def assert_two_have_trained_together(aws: Client, name: str) -> None:
+    job = aws("sagemaker").describe_training_job(TrainingJobName=name)
+    assert (job["TrainingJobStatus"], job["ResourceConfig"]["InstanceCount"]) == ("Completed", 2)
+    streams = aws("logs").describe_log_streams(
+        logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{name}/"
+    )["logStreams"]
+    assert [stream["logStreamName"].split("/")[1].rpartition("-")[0] for stream in streams] == [
+        "algo-1",
+        "algo-2",
+    ]
+    assert {metric["MetricName"] for metric in job["FinalMetricDataList"]} >= {"best:validation_accuracy"}
+
+
+def act_on_workspace(airflow: AirflowApi, aws: Client, action: str) -> str | None:
+    """Run the workspace's DAG, and return the status of the notebook instance; None where there is none."""
+    run_id, state = run(airflow, WORKSPACE, action=action)
+    assert state == "success", states(airflow, WORKSPACE, run_id)
+    instances = aws("sagemaker").list_notebook_instances()["NotebookInstances"]
+    return instances[0]["NotebookInstanceStatus"] if instances else None
+
+
+def execute_notebook(stack: Stack, checks: str) -> list[Any]:
+    """Execute the notebook as it lies on the notebook instance, then the checks; returns what all cells gave."""
+    (path,) = stack.places.aws_dir.glob("*/notebooks/sample-workspace/home/ec2-user/SageMaker/sample/*.ipynb")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(checks))
+    client = NotebookClient(
+        notebook, kernel_name="python3", timeout=300, resources={"metadata": {"path": str(path.parent)}}
+    )
+    client.execute(env={**os.environ, **aws_settings(stack.places)})
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+@pytest.mark.usefixtures("first_run")
+def test_a_workspace_has_a_notebook_that_works_and_lives_as_the_form_says(
+    airflow: AirflowApi, aws: Client, stack: Stack
+) -> None:
+    assert act_on_workspace(airflow, aws, "create") == "InService"
+    known = set(jobs(aws)["training"])
+    outputs = execute_notebook(
+        stack,
+        "assert list(counts.sum()) == [300, 75, 75], counts\n"
+        "assert len(trials) == 2\n"
+        "assert metrics['validation:accuracy'] > 0.5, metrics\n"
+        "assert list(predictions['answer']) == list(predictions['class']), predictions\n",
+    )
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
+    (name,) = set(jobs(aws)["training"]) - known
+    job = aws("sagemaker").describe_training_job(TrainingJobName=name)
+    assert (job["TrainingJobStatus"], job["HyperParameters"]["epochs"]) == ("Completed", "3")
+    assert job["TrainingJobArn"] in tagged(aws)
+    assert act_on_workspace(airflow, aws, "stop") == "Stopped"
+    assert act_on_workspace(airflow, aws, "start") == "InService"
+    assert act_on_workspace(airflow, aws, "delete") is None
 
 
 def test_a_teardown_leaves_nothing_tagged_and_can_be_repeated(airflow: AirflowApi, aws: Client) -> None:
+    assert act_on_workspace(airflow, aws, "create") == "InService"
     assert tagged(aws)
     for _ in range(2):
         run_id, state = run(airflow, TEARDOWN, **REMOVE)
         assert state == "success", states(airflow, TEARDOWN, run_id)
         assert tagged(aws) == []
     assert aws("sagemaker").list_endpoints()["Endpoints"] == []
+    assert aws("sagemaker").list_notebook_instances()["NotebookInstances"] == []
 
 
 def test_after_a_teardown_the_next_run_only_deploys(airflow: AirflowApi, aws: Client) -> None:

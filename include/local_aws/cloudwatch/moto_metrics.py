@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,16 +74,39 @@ def set_state(region: str, alarm: str, state: str, reason: str, data: dict[str, 
         _backend(region).set_alarm_state(alarm, reason, json.dumps(data), state)
 
 
-def samples(region: str, metrics: Collection[Metric], since: float) -> dict[Metric, list[Sample]]:
-    """Return what was put for metrics since a moment (epoch seconds)."""
-    found: dict[Metric, list[Sample]] = defaultdict(list)
-    names = {metric.name for metric in metrics}
-    for datum in list(_backend(region).metric_data):
-        if datum.name in names and (time := _epoch(datum.timestamp)) >= since:
-            metric = Metric(datum.namespace, datum.name, _pairs(datum.dimensions))
+class RecentSamples:
+    """What was put lately for the metrics of one region.
+
+    Alarms look several times a second, and moto keeps all that was ever put: each datum is read once, and let go
+    of when no alarm looks back so far any more.
+    """
+
+    def __init__(self, region: str) -> None:
+        self._region = region
+        self._since = math.inf
+        self._read = 0
+        self._known: list[tuple[Metric, Sample]] = []
+
+    def of(self, metrics: Collection[Metric], since: float) -> dict[Metric, list[Sample]]:
+        """Return what was put for metrics since a moment (epoch seconds)."""
+        data = _backend(self._region).metric_data
+        if since < self._since or len(data) < self._read:  # an alarm looks further back, or moto was reset
+            self._read, self._known = 0, []
+        new = data[self._read :]
+        self._read, self._since = self._read + len(new), since
+        known = [
+            *self._known,
+            *(
+                (Metric(d.namespace, d.name, _pairs(d.dimensions)), _sample(d, _epoch(d.timestamp)))
+                for d in new
+            ),
+        ]
+        self._known = [(metric, sample) for metric, sample in known if sample.time >= since]
+        found: dict[Metric, list[Sample]] = defaultdict(list)
+        for metric, sample in self._known:
             if metric in metrics:
-                found[metric].append(_sample(datum, time))
-    return found
+                found[metric].append(sample)
+        return found
 
 
 def begin_alarms_without_data() -> None:

@@ -30,6 +30,7 @@ class CloudWatch:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._samples = moto_metrics.RecentSamples(config.region)
         self._closing = threading.Event()
         moto_metrics.begin_alarms_without_data()
         moto_metrics.answer_percentiles()
@@ -58,7 +59,7 @@ class CloudWatch:
         now = time.time()
         metrics = {query.metric for alarm in alarms for query in alarm.queries if query.metric}
         longest = max(self._seconds(alarm) * alarm.rule.evaluation_range for alarm in alarms)
-        samples = moto_metrics.samples(self._config.region, metrics, now - longest)
+        samples = self._samples.of(metrics, now - longest)
         for alarm in alarms:
             self._check(alarm, samples, now)
 

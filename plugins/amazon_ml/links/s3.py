@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from airflow.providers.amazon.aws.links.base_aws import BASE_AWS_CONSOLE_LINK, BaseAwsLink
 from airflow.sdk import Context
+
+from amazon_ml.links.hosts import is_aws
 
 
 class S3PageLink(BaseAwsLink):
@@ -33,7 +35,6 @@ class S3PageLink(BaseAwsLink):
         if uri:
             bucket, _, key = uri.removeprefix("s3://").partition("/")
             endpoint = s3.meta.endpoint_url
-            host = urlsplit(endpoint).hostname or ""
             cls.persist(
                 context=context,
                 operator=context["task"],
@@ -41,7 +42,7 @@ class S3PageLink(BaseAwsLink):
                 aws_partition=s3.meta.partition,
                 bucket_name=bucket,
                 object_key=key,
-                endpoint_url=None if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else endpoint,
+                endpoint_url=None if is_aws(endpoint) else endpoint,
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.amazon.aws.hooks.logs import AwsLogsHook
 from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
@@ -30,7 +30,8 @@ def is_missing(error: ClientError) -> bool:
     """Whether SageMaker says that there is nothing of this name; it has no one code for that."""
     code = error.response["Error"]["Code"]
     return code in ("ResourceNotFound", "ResourceNotFoundException") or (
-        code == "ValidationException" and "Could not find" in str(error)
+        code == "ValidationException"
+        and any(sign in str(error) for sign in ("Could not find", "RecordNotFound", "Config does not exist"))
     )
 
 
@@ -220,3 +221,77 @@ class SageMakerBaseWaitingOperator(AwsBaseOperator[SageMakerHook]):
             if error.response["Error"]["Code"] not in ("ValidationException", "ResourceNotFound"):
                 raise
             self.log.info("%s need not be stopped: %s", name, error)
+
+
+class SageMakerBaseStepwiseOperator(SageMakerBaseWaitingOperator):
+    """
+    Bring something that lasts, such as an endpoint, where it should be, step by step.
+
+    Each step follows from what SageMaker says of it, so it makes no difference whether the step before it was this
+    task's, an earlier try's or somebody else's, nor in which process it was done.
+
+    :param config: The request; the member ``name_key`` names it (templated).
+    :param poll_interval: Seconds between two looks at the state.
+    :param max_wait: How long to wait at most, a timedelta or seconds; None for no limit of the task's own.
+    :param deferrable: Wait in the triggerer, so that no worker slot is held.
+    """
+
+    phrase: str
+
+    def execute(self, context: Context) -> Any:
+        """Take the first step."""
+        return self.advance(context)
+
+    def advance(self, context: Context) -> Any:
+        """Look at it, and take the step that follows."""
+        raise NotImplementedError
+
+    def execute_next(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on when a change that was under way, whoever asked for it, has come to its end."""
+        self.check_event(event)
+        return self.advance(context)
+
+    def wait_for_change(self, context: Context, then: str) -> Any:
+        """Wait until nothing changes it any more, and go on with the method of this name."""
+        return self.wait(
+            self.config[self.name_key], since=self._since(context), method_name=then, context=context
+        )
+
+    def pause(self, context: Context, deadline: float | None) -> None:
+        """Wait a moment: somebody else has begun to change it since it was looked at."""
+        if deadline is not None and time.time() >= deadline:
+            self.give_up(self.config[self.name_key])
+        time.sleep(self.poll_interval)
+
+    def check_event(self, event: dict[str, Any]) -> None:
+        """
+        Raise if the wait ended early; that it is gone is an end of the wait as well.
+
+        :raises AirflowException: if AWS could not be asked, or the time is over.
+        """
+        if event["status"] == "error" and self.describe(event["name"]) is None:
+            return
+        super().check_event(event)
+
+    def give_up(self, name: str) -> NoReturn:
+        """
+        Fail the task when the time is over; what was begun goes on.
+
+        :raises AirflowException: always.
+        """
+        description = self.describe(name)
+        status = description[self.status_key] if description else "gone"
+        raise AirflowException(
+            f"{self.phrase.capitalize()} {name} is still {status}, and the task's time is over."
+        )
+
+    @staticmethod
+    def _since(context: Context) -> datetime | None:
+        """When this try began: Airflow keeps that while the task is deferred, and the operator's own fields not."""
+        instance = context.get("ti")
+        return instance.start_date if instance else None
+
+
+def reason(description: dict[str, Any]) -> str:
+    """Why something has failed, as SageMaker says."""
+    return description.get("FailureReason") or "SageMaker gives no reason."

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
@@ -18,7 +16,7 @@ from botocore.exceptions import ClientError
 from amazon_ml.differences import differences
 from amazon_ml.hooks.sagemaker_runtime import SageMakerRuntimeHook
 from amazon_ml.links.sagemaker_endpoint import SageMakerEndpointLink
-from amazon_ml.operators.sagemaker_base import Config, SageMakerBaseWaitingOperator, is_missing
+from amazon_ml.operators.sagemaker_base import Config, SageMakerBaseStepwiseOperator, is_missing, reason
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -111,12 +109,9 @@ class SageMakerEndpointConfigIfAbsentOperator(SageMakerCreateIfAbsentOperator):
     phrase = "endpoint configuration"
 
 
-class SageMakerBaseEndpointOperator(SageMakerBaseWaitingOperator):
+class SageMakerBaseEndpointOperator(SageMakerBaseStepwiseOperator):
     """
     Bring an endpoint where it should be, step by step.
-
-    Each step follows from what SageMaker says of the endpoint, so it makes no difference whether the step before it
-    was this task's, an earlier try's or somebody else's, nor in which process it was done.
 
     :param config: The request; ``EndpointName`` names the endpoint (templated).
     :param poll_interval: Seconds between two looks at the state.
@@ -124,63 +119,13 @@ class SageMakerBaseEndpointOperator(SageMakerBaseWaitingOperator):
     :param deferrable: Wait in the triggerer, so that no worker slot is held.
     """
 
+    phrase = "endpoint"
     describe_method = "describe_endpoint"
     name_key, status_key = "EndpointName", "EndpointStatus"
     pending_states = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
     # Nothing is stopped when the task is killed: SageMaker has no way to stop a creation or an update, and to delete
     # the endpoint instead would take down what serves until the update is through. A retry finds it under way.
     stop_method = None
-
-    def execute(self, context: Context) -> Any:
-        """Take the first step."""
-        return self.advance(context)
-
-    def advance(self, context: Context) -> Any:
-        """Look at the endpoint, and take the step that follows."""
-        raise NotImplementedError
-
-    def execute_next(self, context: Context, event: dict[str, Any]) -> Any:
-        """Go on when a change that was under way, whoever asked for it, has come to its end."""
-        self.check_event(event)
-        return self.advance(context)
-
-    def wait_for_change(self, context: Context, then: str) -> Any:
-        """Wait until nothing changes the endpoint any more, and go on with the method of this name."""
-        return self.wait(
-            self.config["EndpointName"], since=self._since(context), method_name=then, context=context
-        )
-
-    def pause(self, context: Context, deadline: float | None) -> None:
-        """Wait a moment: somebody else has begun to change the endpoint since it was looked at."""
-        if deadline is not None and time.time() >= deadline:
-            self.give_up(self.config["EndpointName"])
-        time.sleep(self.poll_interval)
-
-    def check_event(self, event: dict[str, Any]) -> None:
-        """
-        Raise if the wait ended early; that the endpoint is gone is an end of the wait as well.
-
-        :raises AirflowException: if AWS could not be asked, or the time is over.
-        """
-        if event["status"] == "error" and self.describe(event["name"]) is None:
-            return
-        super().check_event(event)
-
-    def give_up(self, name: str) -> NoReturn:
-        """
-        Fail the task when the time is over; the endpoint goes on.
-
-        :raises AirflowException: always.
-        """
-        description = self.describe(name)
-        status = description["EndpointStatus"] if description else "gone"
-        raise AirflowException(f"Endpoint {name} is still {status}, and the task's time is over.")
-
-    @staticmethod
-    def _since(context: Context) -> datetime | None:
-        """When this try began: Airflow keeps that while the task is deferred, and the operator's own fields not."""
-        instance = context.get("ti")
-        return instance.start_date if instance else None
 
 
 class SageMakerDeployEndpointOperator(SageMakerBaseEndpointOperator):
@@ -275,7 +220,7 @@ class SageMakerDeployEndpointOperator(SageMakerBaseEndpointOperator):
         if description and description["EndpointStatus"] == "Failed":
             raise AirflowException(
                 f"Endpoint {self.config['EndpointName']} is Failed and can't be deleted to replace it: "
-                f"{_reason(description)}"
+                f"{reason(description)}"
             )
         return self.advance(context)
 
@@ -295,12 +240,12 @@ class SageMakerDeployEndpointOperator(SageMakerBaseEndpointOperator):
             return self.wait_for_change(context, "execute_complete")
         if status != "InService":
             raise AirflowException(
-                f"Endpoint {name} is {status} after it was to serve {wanted}: {_reason(description)}"
+                f"Endpoint {name} is {status} after it was to serve {wanted}: {reason(description)}"
             )
         if serving != wanted:
             raise AirflowException(
                 f"Endpoint {name} is {status} with configuration {serving}, not {wanted}; the update was rolled "
-                f"back: {_reason(description)}"
+                f"back: {reason(description)}"
             )
         return self._result(description)
 
@@ -364,7 +309,7 @@ class SageMakerDeleteEndpointOperator(SageMakerBaseEndpointOperator):
         name = self.config["EndpointName"]
         if description := self.describe(name):
             raise AirflowException(
-                f"Endpoint {name} is {description['EndpointStatus']} after it was deleted: {_reason(description)}"
+                f"Endpoint {name} is {description['EndpointStatus']} after it was deleted: {reason(description)}"
             )
         self.log.info("%s is gone.", name)
         return {"name": name}
@@ -528,7 +473,3 @@ def _is_changed_elsewhere(error: ClientError) -> bool:
     return error.response["Error"]["Code"] in ("ValidationException", "ResourceInUse") and any(
         sign in str(error) for sign in ("already existing", "in-progress")
     )
-
-
-def _reason(description: dict[str, Any]) -> str:
-    return description.get("FailureReason") or "SageMaker gives no reason."

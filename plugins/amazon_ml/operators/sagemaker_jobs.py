@@ -250,16 +250,7 @@ class SageMakerResumableTrainingOperator(SageMakerBaseJobOperator):
 
     def result(self, description: dict[str, Any]) -> dict[str, Any]:
         """Name the artifact and give the metrics."""
-        return {
-            "artifact": description.get("ModelArtifacts", {}).get("S3ModelArtifacts"),
-            "metrics": {
-                metric["MetricName"]: metric["Value"] for metric in description.get("FinalMetricDataList", [])
-            },
-            "training_seconds": description.get("TrainingTimeInSeconds"),
-            "billable_seconds": description.get("BillableTimeInSeconds"),
-            "started": _iso(description.get("TrainingStartTime")),
-            "ended": _iso(description.get("TrainingEndTime")),
-        }
+        return training_result(description)
 
 
 class SageMakerResumableProcessingOperator(SageMakerBaseJobOperator):
@@ -353,6 +344,20 @@ class SageMakerResumableTuningOperator(SageMakerBaseJobOperator):
             "started": _iso(description.get("CreationTime")),
             "ended": _iso(description.get("HyperParameterTuningEndTime")),
         }
+
+
+def training_result(description: dict[str, Any]) -> dict[str, Any]:
+    """What a training came to, from its description: the artifact, the metrics and the times."""
+    return {
+        "artifact": description.get("ModelArtifacts", {}).get("S3ModelArtifacts"),
+        "metrics": {
+            metric["MetricName"]: metric["Value"] for metric in description.get("FinalMetricDataList", [])
+        },
+        "training_seconds": description.get("TrainingTimeInSeconds"),
+        "billable_seconds": description.get("BillableTimeInSeconds"),
+        "started": _iso(description.get("TrainingStartTime")),
+        "ended": _iso(description.get("TrainingEndTime")),
+    }
 
 
 def _objective(trial: dict[str, Any]) -> float | None:

@@ -1,4 +1,4 @@
-"""DAGs whose one task waits for something in SageMaker, in the worker or in the triggerer: to be killed."""
+"""DAGs whose one task waits for something in SageMaker or EC2, in the worker or in the triggerer: to be killed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG
+from amazon_ml.operators.ec2_training import EC2TrainingOperator
 from amazon_ml.operators.sagemaker_endpoint import SageMakerDeployEndpointOperator
 from amazon_ml.operators.sagemaker_jobs import (
     SageMakerResumableTrainingOperator,
@@ -16,6 +17,7 @@ OPERATORS: dict[str, Any] = {
     "training": SageMakerResumableTrainingOperator,
     "tuning": SageMakerResumableTuningOperator,
     "endpoint": SageMakerDeployEndpointOperator,
+    "ec2": EC2TrainingOperator,
 }
 
 for kind, operator in OPERATORS.items():

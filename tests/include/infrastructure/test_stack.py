@@ -18,7 +18,8 @@ LONGEST_MANAGED_POLICY = 6_144
 ROOM_FOR_LONGER_NAMES = 400
 """What longer names of region, partition and stack than this test's can add."""
 
-POLICIES = ("AirflowPolicyArn", "AirflowServingPolicyArn")
+POLICIES = ("AirflowPolicyArn", "AirflowServingPolicyArn", "AirflowEc2PolicyArn")
+TAGGED = {"StringEquals": {"aws:ResourceTag/managed-by": "airflow"}}
 
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse AWS..S3..BucketPolicy")
 
@@ -67,7 +68,7 @@ def policy_statements(aws: boto3.Session, policy_arn: str) -> list[Statement]:
 
 
 def airflow_statements(aws: boto3.Session, outputs: dict[str, str]) -> list[Statement]:
-    """Those of both policies for Airflow."""
+    """Those of all policies for Airflow."""
     return [statement for output in POLICIES for statement in policy_statements(aws, outputs[output])]
 
 
@@ -88,6 +89,9 @@ def test_it_outputs_what_the_pipeline_and_the_administrator_need(aws: boto3.Sess
         "FunctionRoleArn",
         "AirflowPolicyArn",
         "AirflowServingPolicyArn",
+        "AirflowEc2PolicyArn",
+        "TrainingInstanceProfileArn",
+        "WorkspaceRoleArn",
         "TopicArn",
     }
 
@@ -130,7 +134,11 @@ def test_local_aws_can_do_without_tls(aws: boto3.Session) -> None:
 
 @pytest.mark.parametrize(
     ("output", "service"),
-    [("SageMakerRoleArn", "sagemaker.amazonaws.com"), ("FunctionRoleArn", "lambda.amazonaws.com")],
+    [
+        ("SageMakerRoleArn", "sagemaker.amazonaws.com"),
+        ("WorkspaceRoleArn", "sagemaker.amazonaws.com"),
+        ("FunctionRoleArn", "lambda.amazonaws.com"),
+    ],
 )
 def test_a_role_can_be_assumed_by_its_service_alone(aws: boto3.Session, output: str, service: str) -> None:
     role = aws.client("iam").get_role(RoleName=deploy(aws)[output].split("/")[-1])["Role"]
@@ -138,10 +146,36 @@ def test_a_role_can_be_assumed_by_its_service_alone(aws: boto3.Session, output: 
     assert statement["Principal"] == {"Service": service}
 
 
-def test_jobs_reach_this_bucket_and_no_other(aws: boto3.Session) -> None:
+def instance_role(aws: boto3.Session, outputs: dict[str, str]) -> str:
+    """The ARN of the one role of the instance profile."""
+    profile = outputs["TrainingInstanceProfileArn"].split("/")[-1]
+    [role] = aws.client("iam").get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]
+    assert role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {"Service": "ec2.amazonaws.com"}
+    return role["Arn"]
+
+
+def roles(aws: boto3.Session, outputs: dict[str, str]) -> list[str]:
+    """The ARNs of all roles."""
+    named = [outputs[f"{name}RoleArn"] for name in ("SageMaker", "Workspace", "Function")]
+    return [*named, instance_role(aws, outputs)]
+
+
+def test_an_instance_takes_commands_and_asks_systems_manager_for_nothing_else(aws: boto3.Session) -> None:
+    statements = role_statements(aws, instance_role(aws, deploy(aws)))
+    [commands] = [statement for statement in statements if statement["Resource"] == "*"]
+    assert {action for action in actions(commands) if action.startswith("ssm:")} == {
+        "ssm:UpdateInstanceInformation"
+    }
+    services = {action.split(":")[0] for statement in statements for action in actions(statement)}
+    assert services == {"ec2messages", "logs", "s3", "ssm", "ssmmessages"}
+
+
+@pytest.mark.parametrize("of", ["SageMakerRoleArn", "WorkspaceRoleArn", "TrainingInstanceProfileArn"])
+def test_jobs_reach_this_bucket_and_no_other(aws: boto3.Session, of: str) -> None:
     outputs = deploy(aws)
     bucket = f"arn:aws:s3:::{outputs['BucketName']}"
-    statements = role_statements(aws, outputs["SageMakerRoleArn"])
+    role = instance_role(aws, outputs) if of == "TrainingInstanceProfileArn" else outputs[of]
+    statements = role_statements(aws, role)
     on_s3 = [statement for statement in statements if actions(statement)[0].startswith("s3:")]
     assert {statement["Resource"] for statement in on_s3} == {bucket, f"{bucket}/*"}
 
@@ -155,23 +189,86 @@ def test_the_function_asks_only_endpoints_of_the_pipeline(aws: boto3.Session) ->
 def test_airflow_gives_each_role_only_to_its_service(aws: boto3.Session) -> None:
     outputs = deploy(aws)
     passes = {
-        statement["Resource"]: statement["Condition"]["StringEquals"]["iam:PassedToService"]
+        role: statement["Condition"]["StringEquals"]["iam:PassedToService"]
         for statement in airflow_statements(aws, outputs)
         if "iam:PassRole" in actions(statement)
+        for role in _listed(statement["Resource"])
     }
     assert passes == {
         outputs["SageMakerRoleArn"]: "sagemaker.amazonaws.com",
+        outputs["WorkspaceRoleArn"]: "sagemaker.amazonaws.com",
         outputs["FunctionRoleArn"]: "lambda.amazonaws.com",
+        instance_role(aws, outputs): "ec2.amazonaws.com",
     }
 
 
+def test_a_workspace_trains_and_changes_only_what_carries_the_tag(aws: boto3.Session) -> None:
+    outputs = deploy(aws)
+    statements = {
+        action: statement
+        for statement in role_statements(aws, outputs["WorkspaceRoleArn"])
+        for action in actions(statement)
+    }
+    changing = re.compile(r"\w+:(Create(?!Log)|Invoke|Stop|Update|Delete)")
+    assert {action: statements[action]["Condition"] for action in statements if changing.match(action)} == {
+        "sagemaker:CreateTrainingJob": {"StringEquals": {"aws:RequestTag/managed-by": "airflow"}},
+        **dict.fromkeys(
+            (
+                "lambda:InvokeFunction",
+                "sagemaker:InvokeEndpoint",
+                "sagemaker:StopNotebookInstance",
+                "sagemaker:StopTrainingJob",
+            ),
+            TAGGED,
+        ),
+    }
+    assert statements["iam:PassRole"]["Resource"] == outputs["SageMakerRoleArn"]
+
+
+def test_a_job_can_start_no_job_and_airflow_lets_nobody_into_a_notebook(aws: boto3.Session) -> None:
+    outputs = deploy(aws)
+    of_jobs = role_statements(aws, outputs["SageMakerRoleArn"])
+    of_airflow = airflow_statements(aws, outputs)
+    assert not [action for item in of_jobs for action in actions(item) if action.startswith("sagemaker:")]
+    assert not [action for item in of_airflow for action in actions(item) if "PresignedNotebook" in action]
+
+
 def test_airflow_changes_only_what_carries_its_tag(aws: boto3.Session) -> None:
-    changes = re.compile(r"(sagemaker|lambda):(Delete|Stop|Update)")
+    changes = re.compile(r"(sagemaker|lambda|ec2):(Delete|Stop|Terminate|Update)")
     statements = airflow_statements(aws, deploy(aws))
     changing = [statement for statement in statements if any(map(changes.match, actions(statement)))]
-    assert [statement["Condition"] for statement in changing] == [
-        {"StringEquals": {"aws:ResourceTag/managed-by": "airflow"}}
-    ] * len(POLICIES)
+    assert [statement["Condition"] for statement in changing] == [TAGGED] * 4
+
+
+def test_airflow_launches_tagged_instances_with_encrypted_volumes_and_its_own_security_groups_alone(
+    aws: boto3.Session,
+) -> None:
+    launching = {
+        statement["Resource"].rpartition(":")[2]: statement.get("Condition", {})
+        for statement in policy_statements(aws, deploy(aws)["AirflowEc2PolicyArn"])
+        if "ec2:RunInstances" in actions(statement) and isinstance(statement["Resource"], str)
+    }
+    tag = {"aws:RequestTag/managed-by": "airflow"}
+    assert launching == {
+        "instance/*": {"StringEquals": {**tag, "ec2:MetadataHttpTokens": "required"}},
+        "volume/*": {"StringEquals": tag, "Bool": {"ec2:Encrypted": "true"}},
+        "security-group/*": TAGGED,
+    }
+
+
+def test_airflow_opens_no_port_and_commands_no_instance_but_its_own(aws: boto3.Session) -> None:
+    statements = policy_statements(aws, deploy(aws)["AirflowEc2PolicyArn"])
+    allowed = {action for statement in statements for action in actions(statement)}
+    assert not [action for action in allowed if "SecurityGroupIngress" in action or "Authorize" in action]
+    commanding = {
+        statement["Resource"].rpartition(":")[2]: statement.get("Condition")
+        for statement in statements
+        if "ssm:SendCommand" in actions(statement)
+    }
+    assert commanding == {
+        "instance/*": {"StringEquals": {"ssm:resourceTag/managed-by": "airflow"}},
+        "document/AWS-RunShellScript": None,
+    }
 
 
 def test_airflow_tags_only_what_it_makes_and_jobs(aws: boto3.Session) -> None:
@@ -185,8 +282,8 @@ def test_airflow_tags_only_what_it_makes_and_jobs(aws: boto3.Session) -> None:
 def test_no_statement_allows_everything(aws: boto3.Session) -> None:
     outputs = deploy(aws)
     statements = airflow_statements(aws, outputs)
-    for role in ("SageMakerRoleArn", "FunctionRoleArn"):
-        statements += role_statements(aws, outputs[role])
+    for role in roles(aws, outputs):
+        statements += role_statements(aws, role)
     assert [action for statement in statements for action in actions(statement) if "*" in action] == []
 
 
@@ -194,6 +291,7 @@ def test_all_resources_means_reading_logging_in_or_limited_by_a_condition(aws: b
     outputs = deploy(aws)
     statements = airflow_statements(aws, outputs)
     statements += role_statements(aws, outputs["SageMakerRoleArn"])
+    statements += role_statements(aws, outputs["WorkspaceRoleArn"])
     unlimited = [item for item in statements if item["Resource"] == "*" and "Condition" not in item]
     verbs = {action.split(":")[1] for statement in unlimited for action in actions(statement)}
     assert {verb for verb in verbs if not verb.startswith(("Describe", "Get", "List"))} == set()
@@ -206,7 +304,7 @@ def test_each_policy_for_airflow_fits_into_a_managed_policy(aws: boto3.Session, 
     assert len(document) < LONGEST_MANAGED_POLICY - ROOM_FOR_LONGER_NAMES
 
 
-def test_airflow_may_tell_the_topic_and_delete_logs_of_lambda_and_sagemaker_alone(
+def test_airflow_may_tell_the_topic_and_delete_logs_of_lambda_sagemaker_and_its_own_alone(
     aws: boto3.Session,
 ) -> None:
     outputs = deploy(aws)
@@ -214,10 +312,18 @@ def test_airflow_may_tell_the_topic_and_delete_logs_of_lambda_and_sagemaker_alon
         action: statement for statement in airflow_statements(aws, outputs) for action in actions(statement)
     }
     assert statements["sns:Publish"]["Resource"] == outputs["TopicArn"]
-    groups = {
-        resource.partition(":log-group:")[2] for resource in statements["logs:DeleteLogGroup"]["Resource"]
-    }
-    assert groups == {"/aws/lambda/*", "/aws/sagemaker/*"}
+    deleting = [
+        statement
+        for statement in airflow_statements(aws, outputs)
+        if "logs:DeleteLogGroup" in actions(statement)
+    ]
+    resources = [resource for statement in deleting for resource in _listed(statement["Resource"])]
+    groups = {resource.partition(":log-group:")[2] for resource in resources}
+    assert groups == {"/aws/lambda/*", "/aws/sagemaker/*", "/image-classifier/*"}
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def test_airflow_may_not_take_its_own_stack_away(aws: boto3.Session) -> None:
@@ -233,6 +339,6 @@ def test_what_the_stack_makes_says_what_manages_it(aws: boto3.Session) -> None:
     assert wanted in aws.client("s3").get_bucket_tagging(Bucket=outputs["BucketName"])["TagSet"]
     # moto's CloudFormation makes topics without tags.
     assert wanted in template()["Resources"]["Topic"]["Properties"]["Tags"]
-    for role in ("SageMakerRoleArn", "FunctionRoleArn"):
-        name = outputs[role].split("/")[-1]
+    for role in roles(aws, outputs):
+        name = role.split("/")[-1]
         assert wanted in aws.client("iam").list_role_tags(RoleName=name)["Tags"]

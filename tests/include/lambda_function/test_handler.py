@@ -214,7 +214,6 @@ def test_a_refusal_without_a_sentence_gets_a_plain_one(
 @pytest.mark.parametrize(
     ("code", "members", "status"),
     [
-        pytest.param("ModelError", {"OriginalStatusCode": 500, "OriginalMessage": "Trace"}, 502, id="model"),
         pytest.param("ValidationError", {}, 502, id="no such endpoint"),
         pytest.param("AccessDeniedException", {}, 502, id="not allowed"),
         pytest.param("InternalFailure", {}, 502, id="SageMaker"),
@@ -230,6 +229,32 @@ def test_an_error_of_the_endpoint_tells_the_caller_nothing_of_aws(
     answer = function.handler(URL, CONTEXT)
     assert answer["status"] == status
     assert not any(word in answer["error"] for word in ("arn:", "dog-breeds", "Trace", code))
+
+
+def test_a_model_that_fails_is_asked_again(function: ModuleType, endpoint: Any) -> None:
+    for status in (500, 0):  # 0: it gave no answer
+        will_fail(endpoint, "ModelError", OriginalStatusCode=status, OriginalMessage="Trace")
+    will_answer(endpoint, URL)
+    assert function.handler(URL, CONTEXT) == ANSWER
+
+
+def test_a_model_that_always_fails_is_a_502(
+    function: ModuleType, endpoint: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in (*function.RETRY_PAUSES, 0):
+        will_fail(endpoint, "ModelError", OriginalStatusCode=500, OriginalMessage="Trace")
+    answer = function.handler(URL, CONTEXT)
+    assert answer == {"error": "The model could not answer this request.", "status": 502}
+    assert json.loads(capsys.readouterr().out)["cause"] == "ModelError 500"
+    endpoint.assert_no_pending_responses()
+
+
+def test_a_model_that_fails_late_is_not_asked_again(
+    function: ModuleType, endpoint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(function, "RETRY_SECONDS", -1)
+    will_fail(endpoint, "ModelError", OriginalStatusCode=500, OriginalMessage="Trace")
+    assert function.handler(URL, CONTEXT)["status"] == 502
 
 
 @pytest.mark.parametrize(
@@ -297,7 +322,8 @@ def test_a_missing_endpoint_name_stops_the_environment_from_starting(
 def test_the_client_gives_up_before_the_functions_timeout(function: ModuleType) -> None:
     config = function.runtime.meta.config
     attempts = config.retries["total_max_attempts"]
-    assert attempts * (config.connect_timeout + config.read_timeout) < 60
+    longest = function.RETRY_SECONDS + max(function.RETRY_PAUSES)
+    assert longest + attempts * (config.connect_timeout + config.read_timeout) < 60
 
 
 def test_the_function_needs_boto3_and_the_standard_library_alone() -> None:

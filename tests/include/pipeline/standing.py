@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import tarfile
@@ -10,7 +11,7 @@ import zipfile
 from collections.abc import Callable
 from typing import Any
 
-from include.pipeline import alarms, names
+from include.pipeline import alarms, ec2_launch, names
 from include.pipeline.settings import Project
 
 BUCKET = "standing"
@@ -141,6 +142,44 @@ class Standing:
             },
             Tags=self.tags,
         )
+        return name
+
+    def make_workspace(self, script: str = "exit 1") -> str:
+        """A notebook instance with its lifecycle configuration; it fails, which takes less time than to serve."""
+        name, sagemaker = names.workspace_name(self.project), self.client("sagemaker")
+        sagemaker.create_notebook_instance_lifecycle_config(
+            NotebookInstanceLifecycleConfigName=name,
+            OnStart=[{"Content": base64.b64encode(script.encode()).decode()}],
+            Tags=self.tags,
+        )
+        sagemaker.create_notebook_instance(
+            NotebookInstanceName=name,
+            InstanceType="ml.m5.xlarge",
+            RoleArn=self.role,
+            LifecycleConfigName=name,
+            Tags=self.tags,
+        )
+        self.eventually(
+            lambda: (
+                sagemaker.describe_notebook_instance(NotebookInstanceName=name)["NotebookInstanceStatus"]
+                != "Pending"
+            )
+        )
+        return name
+
+    def make_instance(self) -> str:
+        """An EC2 instance in a security group of the project's."""
+        ec2 = self.client("ec2")
+        vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
+        (instance,) = ec2.run_instances(
+            ImageId=ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"],
+            InstanceType="g4dn.xlarge",
+            MinCount=1,
+            MaxCount=1,
+            SecurityGroupIds=[ec2_launch.security_group(self.project, ec2, vpc)],
+            TagSpecifications=[{"ResourceType": "instance", "Tags": self.tags}],
+        )["Instances"]
+        name: str = instance["InstanceId"]
         return name
 
     def make_warm_pool(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Callable
@@ -14,12 +15,14 @@ import pytest
 import yaml
 from moto import mock_aws
 
-from include.pipeline import cost
+from include.pipeline import cost, names
 from include.pipeline.cost import CostError
+from include.pipeline.ec2_records import Ec2Records
 from include.pipeline.settings import (
     LAMBDA_PRICES,
     Classifier,
     Cost,
+    Ec2,
     Endpoint,
     Function,
     Processing,
@@ -91,6 +94,25 @@ def test_what_a_run_leaves_running_is_told_by_month(project: Project) -> None:
         pytest.approx(0.001 * 2 / 2 * 3600 * 730),
     ]
     assert estimated["thousand_calls_usd"] == pytest.approx(1000 * (0.0005 + 0.002 / 2))
+
+
+def test_a_workspace_counts_by_month_while_it_is_in_service(project: Project) -> None:
+    with mock_aws():
+        sagemaker, name = boto3.client("sagemaker"), names.workspace_name(project)
+        role = "arn:aws:iam::123456789012:role/any"
+        for instance in (name, f"{name}-of-somebody-else"):
+            sagemaker.create_notebook_instance(
+                NotebookInstanceName=instance, InstanceType="ml.m5.xlarge", RoleArn=role
+            )
+        told = estimate(project, sagemaker)
+        assert told["monthly"][2:] == [
+            {
+                "what": "1 x ml.m5.xlarge of the workspace, unless it is stopped",
+                "usd": pytest.approx(0.23 * 730),
+            }
+        ]
+        sagemaker.stop_notebook_instance(NotebookInstanceName=name)
+        assert len(estimate(project, sagemaker)["monthly"]) == 2
 
 
 def test_a_run_that_could_cost_too_much_is_refused_with_its_sum(project: Project) -> None:
@@ -194,6 +216,59 @@ def test_billable_seconds_count_for_each_instance_and_what_spot_saved_is_told(
     assert billed["spot_saved_usd"] == pytest.approx(trainings * 2 * 640 / 3600 * 10)
 
 
+class Records:
+    """What trainings on EC2 have left in S3."""
+
+    def __init__(self, project: Project, s3: Any) -> None:
+        s3.create_bucket(Bucket="records")
+        self.project, self.s3 = project, s3
+        self.read = Ec2Records(project, "records", s3)
+
+    def put(self, name: str, status: str, seconds: int) -> None:
+        record = {
+            "TrainingJobStatus": status,
+            "ResourceConfig": {"InstanceType": "g5.xlarge", "InstanceCount": 1},
+            "CreationTime": "2026-01-02T00:00:00+00:00",
+            "TrainingTimeInSeconds": seconds - 100,
+            "BillableTimeInSeconds": seconds,
+        }
+        key = f"{self.project.name}/training/{self.project.aws_name}-train-{name}/record.json"
+        self.s3.put_object(Bucket="records", Key=key, Body=json.dumps(record))
+
+
+@pytest.fixture
+def on_ec2(project: Project, local_aws: Any) -> Records:
+    """A project that trains on EC2 for at most an hour, at 36 dollars an hour."""
+    ec2 = Ec2(instance_type="g5.xlarge", max_runtime_minutes=HOUR, spot=True)
+    prices = Cost(prices={**project.cost.prices, "g5.xlarge": 36})
+    return Records(project.model_copy(update={"ec2": ec2, "cost": prices}), local_aws.client("s3"))
+
+
+def test_a_training_on_ec2_costs_at_most_what_its_instance_lives(on_ec2: Records) -> None:
+    with mock_aws():
+        estimated = cost.estimate(on_ec2.project, 1, "us-east-1", boto3.client("sagemaker"), on_ec2.read)
+    (train,) = [step for step in estimated["steps"] if step["step"] == "train"]
+    assert (train["instance_type"], train["at_most_usd"]) == ("g5.xlarge", pytest.approx(36 * 105 / 60))
+    assert any("EC2's spot instance" in note for note in estimated["notes"])
+
+
+def test_what_the_last_training_on_ec2_took_is_the_estimate_of_the_next_and_is_billed_once(
+    on_ec2: Records,
+) -> None:
+    assert cost._last(on_ec2.project, "train", None, on_ec2.read) is None
+    on_ec2.put("0123456789ab", "Completed", 200)
+    on_ec2.put("123456789abc", "Completed", 500)
+    on_ec2.put("23456789abcd", "Failed", 900)
+    last = cost._last(on_ec2.project, "train", None, on_ec2.read)
+    assert last is not None
+    assert last.seconds == 500
+    jobs = {"train": f"{on_ec2.project.aws_name}-train-0123456789ab"}
+    for began, usd, reused in ((datetime(2026, 1, 1, tzinfo=UTC), 2.0, False), (datetime.now(UTC), 0, True)):
+        billed = cost.actual(on_ec2.project, jobs, began, None, on_ec2.read)
+        assert (billed["usd"], billed["steps"][0]["reused"]) == (pytest.approx(usd), reused)
+        assert billed["spot_saved_usd"] == 0
+
+
 def test_rows_set_the_estimate_against_what_was_billed(project: Project) -> None:
     estimated = estimate(project)
     billed = {
@@ -240,8 +315,9 @@ def test_the_price_file_is_dated_names_its_source_and_knows_what_the_projects_us
     assert set(content["unconfirmed"]) <= content["usd"].keys()
     assert set(LAMBDA_PRICES) <= content["usd"].keys()
     for project in read_projects()[0]:
-        types = {part.instance_type for part in (project.processing, project.tuning, project.training)}
-        assert {*types, project.endpoint.instance_type} <= content["usd"].keys() - set(content["unconfirmed"])
+        parts = (project.processing, project.tuning, project.training, project.ec2)
+        types = {part.instance_type for part in (*parts, project.endpoint, project.workspace)}
+        assert types <= content["usd"].keys() - set(content["unconfirmed"])
 
 
 @pytest.mark.parametrize(

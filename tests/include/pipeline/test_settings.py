@@ -140,6 +140,29 @@ def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pyt
             ["endpoint.instance_type is 'm5.large'"],
             id="pattern",
         ),
+        pytest.param(
+            GOOD + "ec2:\n  instance_type: m5.large\n",
+            ["ec2.instance_type is 'm5.large'", "Deep Learning AMI", "g4dn, g5, g6, gr6, g6e, p4d"],
+            id="EC2 instance type without a GPU",
+        ),
+        pytest.param(
+            GOOD + "ec2:\n  instance_type: g4dn\n",
+            ["ec2.instance_type is 'g4dn'", "such as g4dn.xlarge"],
+            id="EC2 instance type without a size",
+        ),
+        pytest.param(
+            GOOD + "train_on: ec2\ntraining:\n  instance_count: 3\n",
+            [
+                "birds.yaml: EC2 trains on one instance, not on 3: set the number",
+                "(training.instance_count) to 1",
+            ],
+            id="several EC2 instances",
+        ),
+        pytest.param(
+            GOOD + "train_on: laptop\n",
+            ["train_on is 'laptop'", "'sagemaker' or 'ec2'"],
+            id="no place to train",
+        ),
         pytest.param("name: birds\n", ["description is missing"], id="missing key"),
         pytest.param("name: eagles\ndescription: x\n", ["'eagles'", "'birds'"], id="name of another file"),
         pytest.param("name: [birds\n", ["birds.yaml can't be read"], id="not YAML"),
@@ -182,6 +205,14 @@ def test_only_a_head_leaves_the_backbone_as_it_is(tmp_path: Path, layers: str, f
 def test_a_search_learns_and_stops_early_by_the_validation_loss_unless_told_otherwise(tmp_path: Path) -> None:
     tuning = load_project(write(tmp_path, GOOD)).tuning
     assert (tuning.strategy, tuning.early_stopping, tuning.objective) == ("Bayesian", True, "validation_loss")
+
+
+def test_the_form_of_a_run_may_not_ask_ec2_for_several_instances(tmp_path: Path) -> None:
+    project = load_project(write(tmp_path, GOOD))
+    for allowed in (("sagemaker", 5), ("ec2", 1)):
+        project.check_place(*allowed)
+    with pytest.raises(SettingsError, match="EC2 trains on one instance, not on 5"):
+        project.check_place("ec2", 5)
 
 
 def test_one_wrong_file_does_not_hide_the_others(tmp_path: Path) -> None:

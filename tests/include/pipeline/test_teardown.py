@@ -32,6 +32,7 @@ def remove(standing: Standing) -> None:
     """What the DAG does, in its order; the operators' part by plain requests."""
     project, client = standing.project, standing.client
     teardown.stop_jobs(project, client)
+    teardown.terminate_instances(project, client("ec2"))
     for row in inventory.look(project, client, BUCKET):
         if row["what"] == "function":
             client("lambda").delete_function(FunctionName=row["name"])
@@ -46,6 +47,8 @@ def remove(standing: Standing) -> None:
             standing.eventually(
                 lambda: not client("sagemaker").list_endpoints(NameContains=project.name)["Endpoints"]
             )
+        elif row["what"] == "workspace":
+            remove_workspace(row["name"], client("sagemaker"))
         elif row["what"] == "endpoint configuration":
             client("sagemaker").delete_endpoint_config(EndpointConfigName=row["name"])
         elif row["what"] == "model":
@@ -56,6 +59,18 @@ def remove(standing: Standing) -> None:
     teardown.delete_logs(project, client("logs"))
 
 
+def remove_workspace(row: str, sagemaker: Any) -> None:
+    if row.startswith("notebook instance "):
+        sagemaker.delete_notebook_instance(NotebookInstanceName=row.split()[2])
+        sagemaker.get_waiter("notebook_instance_deleted").wait(
+            NotebookInstanceName=row.split()[2], WaiterConfig={"Delay": 1}
+        )
+    else:
+        sagemaker.delete_notebook_instance_lifecycle_config(
+            NotebookInstanceLifecycleConfigName=row.split()[2]
+        )
+
+
 def found(standing: Standing) -> list[str]:
     return [row["what"] for row in inventory.look(standing.project, standing.client, BUCKET)]
 
@@ -64,8 +79,13 @@ def test_all_that_exists_is_found_and_nothing_is_left_after_it_was_removed_twice
     assert found(standing) == ["infrastructure"]
     standing.build()
     standing.make_job()
+    standing.make_workspace()
+    standing.make_instance()
     assert list(dict.fromkeys(found(standing))) == [
         "job",
+        "workspace",
+        "instance",
+        "security group",
         "function",
         "scaling",
         "endpoint",
@@ -80,9 +100,7 @@ def test_all_that_exists_is_found_and_nothing_is_left_after_it_was_removed_twice
     assert found(standing).count("alarm") == len(alarms.alarm_names(standing.project))
     for _ in range(2):
         remove(standing)
-        teardown.check_nothing_left(
-            standing.project, standing.client("resourcegroupstaggingapi"), ALL, failures={}
-        )
+        teardown.check_nothing_left(standing.project, standing.client, ALL, failures={})
         assert found(standing) == ["infrastructure"]
 
 
@@ -99,6 +117,16 @@ def test_a_running_job_is_stopped_and_keeps_its_record_without_tags(standing: St
     sagemaker = standing.client("sagemaker")
     assert sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"] == "Stopped"
     assert inventory.jobs(standing.project, standing.client) == []
+
+
+def test_an_instance_that_trains_is_terminated_and_its_security_group_deleted(standing: Standing) -> None:
+    name, ec2 = standing.make_instance(), standing.client("ec2")
+    with pytest.raises(LeftError, match=rf"2 resources are left: .*instance/{name}"):
+        teardown.check_nothing_left(standing.project, standing.client, ALL, {"terminate_instances": "x"})
+    assert teardown.terminate_instances(standing.project, ec2) == 1
+    assert inventory.instances(standing.project, ec2) in ({name: "terminated"}, {})
+    assert inventory.security_groups(standing.project, ec2) == []
+    assert teardown.terminate_instances(standing.project, ec2) == 0
 
 
 def test_instances_that_wait_for_the_next_training_are_given_back(standing: Standing) -> None:
@@ -129,19 +157,23 @@ def test_data_is_deleted_only_below_the_projects_prefix(standing: Standing) -> N
 
 def test_a_registry_that_shall_stay_is_not_told_as_left(standing: Standing) -> None:
     standing.make_registry()
-    tagging = standing.client("resourcegroupstaggingapi")
-    teardown.check_nothing_left(standing.project, tagging, Options(), failures={})
+    teardown.check_nothing_left(standing.project, standing.client, Options(), failures={})
     assert teardown.delete_registry(standing.project, standing.client("sagemaker")) == 2
     assert inventory.model_packages(standing.project, standing.client("sagemaker")) is None
+
+
+def test_a_workspace_that_shall_stay_is_not_told_as_left(standing: Standing) -> None:
+    standing.make_workspace()
+    kept = Options(delete_workspace=False)
+    teardown.check_nothing_left(standing.project, standing.client, kept, failures={})
+    assert teardown.fate("workspace", kept) == "stays, for delete_workspace is off"
 
 
 def test_all_failures_and_all_that_is_left_are_told_at_once(standing: Standing) -> None:
     name = standing.make_model()
     failures = {"delete_function": "it is busy", "delete_endpoint": "it is updating"}
     with pytest.raises(LeftError) as raised:
-        teardown.check_nothing_left(
-            standing.project, standing.client("resourcegroupstaggingapi"), ALL, failures
-        )
+        teardown.check_nothing_left(standing.project, standing.client, ALL, failures)
     assert str(raised.value).splitlines() == [
         "Step delete_function failed: it is busy",
         "Step delete_endpoint failed: it is updating",
@@ -155,7 +187,7 @@ def test_all_failures_and_all_that_is_left_are_told_at_once(standing: Standing) 
         pytest.param("", 0, "must hold 'birds', not ''", id="no name"),
         pytest.param("bird", 0, "must hold 'birds', not 'bird'", id="another name"),
         pytest.param(
-            "birds", 1, "1 runs of birds.train_and_deploy or birds.rollback go on", id="a release goes on"
+            "birds", 1, "1 runs of birds.train_and_deploy, rollback or workspace go on", id="a run goes on"
         ),
     ],
 )
@@ -171,6 +203,7 @@ def test_a_teardown_that_nobody_confirmed_or_that_would_race_is_refused(
     ("what", "expected"),
     [
         ("endpoint", "is deleted"),
+        ("workspace", "is deleted"),
         ("data", "stays, for delete_data is off"),
         ("logs", "is deleted"),
         ("infrastructure", "stays, for delete_infrastructure is off"),

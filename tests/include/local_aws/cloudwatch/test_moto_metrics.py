@@ -129,12 +129,33 @@ def test_samples_are_those_of_exactly_these_dimensions_since_a_moment(client: An
     put(DIMENSIONS, 5, StatisticValues={"SampleCount": 4, "Sum": 20, "Minimum": 1, "Maximum": 9})
     put(DIMENSIONS, 100, Value=4.0)
     put(DIMENSIONS[:1], 5, Value=5.0)
-    found = moto_metrics.samples(REGION, {METRIC}, now - 60)
+    found = moto_metrics.RecentSamples(REGION).of({METRIC}, now - 60)
     [single, several] = found[METRIC]
     assert (single.count, single.total) == (1, 3.0)
     assert (several.count, several.total, several.lowest, several.highest) == (4, 20, 1, 9)
     assert now - several.time == pytest.approx(5, abs=1.1)  # moto may cut off the fraction of a second
     assert list(found) == [METRIC]
+
+
+def test_samples_are_read_once_and_found_as_far_back_as_an_alarm_looks(client: Any) -> None:
+    now, samples = time.time(), moto_metrics.RecentSamples(REGION)
+
+    def put(value: float, seconds_ago: float) -> None:
+        moment = datetime.datetime.fromtimestamp(now - seconds_ago, datetime.UTC)
+        datum = {"MetricName": "Sales", "Dimensions": DIMENSIONS, "Timestamp": moment, "Value": value}
+        client.put_metric_data(Namespace="Shop", MetricData=[datum])
+
+    def totals(since: float) -> list[float]:
+        return [sample.total for sample in samples.of({METRIC}, since)[METRIC]]
+
+    put(1.0, 90)
+    put(2.0, 30)
+    assert totals(now - 60) == [2.0]
+    assert totals(now - 60) == [2.0]
+    put(3.0, 50)  # it comes late
+    assert totals(now - 59) == [2.0, 3.0]
+    assert totals(now - 40) == [2.0]
+    assert totals(now - 120) == [1.0, 2.0, 3.0]
 
 
 def test_get_metric_data_answers_a_percentile(client: Any) -> None:

@@ -234,8 +234,8 @@ def test_a_new_fleet_that_dies_while_it_bakes_rolls_the_update_back_and_no_reque
         EndpointName=endpoint, EndpointConfigName=config, DeploymentConfig=canary(50, 3600)
     )
     eventually(lambda: stage() == "Baking", 60)
-    invoke({"die": True}, TargetVariant="green")
-    time.sleep(0.3)
+    dead = invoke({"die": True}, TargetVariant="green")["pid"]
+    eventually(lambda: not psutil.pid_exists(dead), 20)
     assert {invoke()["answer"] for _ in range(20)} == {"blue"}
     assert "did not pass the ping health check" in settled()["FailureReason"]
 

@@ -1,0 +1,153 @@
+"""``<project>.workspace``: a SageMaker notebook instance with the project's scripts and a notebook to explore it by.
+
+The form says what to do with it. Each action can be repeated: what is there already is adopted, what is gone is gone.
+
+- `create` makes it, or brings the one that is there up to date, and waits until it is in service. For a change of
+  instance type, role or disk it is stopped and started again; its files stay.
+- `stop` ends the bill for the instance; the disk with the files stays, and is billed. `start` goes on with it. By
+  itself it stops once nothing was done in it for `workspace.idle_stop_minutes`.
+- `delete` removes it, with all files on it.
+
+The tasks `create_instance` and `start_instance` link to where it can be opened. Signing in is left to AWS: nothing that
+lets anybody in is kept in Airflow.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.sdk import (
+    DAG,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+    chain,
+    get_current_context,
+    task,
+)
+from amazon_ml.notifications.failures import keep_cause
+from amazon_ml.operators.sagemaker_notebook import (
+    SageMakerDeleteLifecycleConfigIfExistsOperator,
+    SageMakerDeleteNotebookIfExistsOperator,
+    SageMakerDeployLifecycleConfigOperator,
+    SageMakerDeployNotebookOperator,
+    SageMakerStartNotebookIfStoppedOperator,
+    SageMakerStopNotebookIfRunningOperator,
+)
+
+from include.pipeline import infrastructure, names, workspace
+from include.pipeline.settings import Project, read_projects
+
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[RetryRule(exception="include.pipeline.errors.PermanentError", action=RetryAction.FAIL)]
+)
+FIRST_TASKS = {
+    "create": "prepare",
+    "start": "start_instance",
+    "stop": "stop_instance",
+    "delete": "delete_instance",
+}
+"""By action: the task that it begins with."""
+
+
+def _client(service: str) -> Any:
+    return AwsBaseHook(client_type=service).get_conn()
+
+
+def build(project: Project) -> DAG:
+    """Wire the steps of one project."""
+    with DAG(
+        dag_id=f"{project.name}.workspace",
+        description=f"A notebook instance to explore {project.name} in.",
+        schedule=None,
+        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,  # it runs on request alone
+        tags=["image-classifier", project.name],
+        doc_md=__doc__,
+        params={
+            "action": Param(
+                "create",
+                type="string",
+                enum=list(FIRST_TASKS),
+                values_display={
+                    "create": "create: make it or bring it up to date, and start it",
+                    "start": "start: go on with a stopped one",
+                    "stop": "stop: keep its files, end the bill for the instance",
+                    "delete": "delete: remove it with all files on it; there is no undo",
+                },
+                title="Action",
+                description=f"{project.workspace.instance_type} is billed for as long as it is in service.",
+            ),
+        },
+        default_args={
+            "owner": project.owner,
+            "retries": 2,
+            "retry_delay": timedelta(seconds=10),
+            "retry_policy": RETRY_POLICY,
+            "on_failure_callback": keep_cause,
+        },
+    ) as dag:
+
+        @task.branch
+        def choose() -> str:
+            """Go on with what the form asks for."""
+            return FIRST_TASKS[get_current_context()["params"]["action"]]
+
+        @task
+        def prepare() -> dict[str, str]:
+            """Put scripts, settings and notebook to S3, and look up the role."""
+            s3 = _client("s3")
+            found, region = infrastructure.read_infrastructure(_client("cloudformation")), s3.meta.region_name
+            return {
+                "role": workspace.role(found),
+                "archive": workspace.upload(project, found, region, s3),
+                "region": region,
+            }
+
+        def prepared(context: Any) -> dict[str, str]:
+            return context["ti"].xcom_pull(task_ids="prepare")
+
+        name = names.workspace_name(project)
+        instance: dict[str, Any] = {"NotebookInstanceName": name}
+        waiting: dict[str, Any] = {
+            "poll_interval": project.poll_seconds,
+            "max_wait": timedelta(hours=1),
+            "deferrable": True,
+        }
+        put_lifecycle_config = SageMakerDeployLifecycleConfigOperator(
+            task_id="put_lifecycle_config",
+            config=lambda context, jinja_env: workspace.lifecycle_config(
+                project, prepared(context)["archive"], prepared(context)["region"]
+            ),
+        )
+        create_instance = SageMakerDeployNotebookOperator(
+            task_id="create_instance",
+            config=lambda context, jinja_env: workspace.notebook_instance(project, prepared(context)["role"]),
+            **waiting,
+        )
+        start_instance = SageMakerStartNotebookIfStoppedOperator(
+            task_id="start_instance", config=instance, **waiting
+        )
+        stop_instance = SageMakerStopNotebookIfRunningOperator(
+            task_id="stop_instance", config=instance, **waiting
+        )
+        delete_instance = SageMakerDeleteNotebookIfExistsOperator(
+            task_id="delete_instance", config=instance, **waiting
+        )
+        delete_lifecycle_config = SageMakerDeleteLifecycleConfigIfExistsOperator(
+            task_id="delete_lifecycle_config", config={"NotebookInstanceLifecycleConfigName": name}
+        )
+        ready = prepare()
+        choose() >> [ready, start_instance, stop_instance, delete_instance]
+        chain(ready, put_lifecycle_config, create_instance)
+        delete_instance >> delete_lifecycle_config
+    return dag
+
+
+for _project in read_projects()[0]:
+    globals()[f"{_project.name}_workspace"] = build(_project)

@@ -1,0 +1,390 @@
+"""Train on an EC2 instance that is there for the training alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from airflow.providers.amazon.aws.hooks.ec2 import EC2Hook
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.providers.amazon.aws.hooks.ssm import SsmHook
+from airflow.providers.amazon.aws.links.ec2 import EC2InstanceLink
+from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred, conf
+from botocore.exceptions import ClientError
+
+from amazon_ml.instance_look import ALIVE, ENDED
+from amazon_ml.links.ec2_training import CommandLogsLink
+from amazon_ml.operators.sagemaker_jobs import training_result
+from amazon_ml.triggers.ec2_training import EC2CommandTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+DOCUMENT = "AWS-RunShellScript"
+# Deep Learning AMIs take a few minutes to boot.
+START_SECONDS = 15 * 60
+# How long Systems Manager may take to hand a command over to an instance that has just said that it is there.
+DELIVERY_SECONDS = 10 * 60
+# Systems Manager ends a command itself; this is for the time it takes to say so.
+GRACE_SECONDS = 60
+# A retry meets the same: what is asked for has to be changed, or allowed.
+REFUSED = frozenset(
+    {
+        "InvalidKeyPair.NotFound",
+        "InvalidSubnetID.NotFound",
+        "MaxSpotInstanceCountExceeded",
+        "OptInRequired",
+        "UnauthorizedOperation",
+        "VcpuLimitExceeded",
+    }
+)
+# A client token that an instance of the past was launched with, perhaps from another AMI.
+PAST_TOKEN = frozenset({"IdempotentInstanceTerminated", "IdempotentParameterMismatch"})
+LAUNCH_TOKENS = 20
+TIMES = ("CreationTime", "TrainingStartTime", "TrainingEndTime")
+SHOWN_ERROR = 1000
+
+
+class EC2TrainingOperator(AwsBaseOperator[EC2Hook]):
+    """
+    Launch an EC2 instance, run commands on it that train, and terminate it, whatever comes of it.
+
+    The commands leave what they trained in S3, and at last a record: a JSON document in the shape of SageMaker's
+    DescribeTrainingJob, with the ``InstanceId`` besides. In the environment they find ``INSTANCE_ID`` and
+    ``INSTANCE_LAUNCH_TIME`` (ISO). A training whose record says that it is completed, and whose model still exists, is
+    not done again. A retry finds the instance by its tags and the command by its comment, and waits for them. A
+    training whose own script failed, or that took too long, fails the task without a retry; an instance that is not to
+    be had, or is lost, with one.
+
+    :param config: What to do (templated): ``Name`` of the training, at most 60 characters; ``Instance``, the request as
+        boto3's ``run_instances`` takes it, with tags for the instance that no other training has; ``Commands``, lines
+        of a shell script; ``ExecutionTimeout``, after how many seconds they are ended; ``LogGroup``, the CloudWatch log
+        group that gets their output; ``Record``, the S3 address of the record.
+    :param poll_interval: Seconds between two looks at the state.
+    :param deferrable: Wait in the triggerer, so that no worker slot is held.
+    :return: ``name``, ``status``, ``started`` and ``ended`` (ISO), ``training_seconds``, ``billable_seconds`` (from the
+        instance's launch), ``artifact`` (S3 address), ``metrics`` (the last value of each) and ``instance_id``.
+    """
+
+    aws_hook_class = EC2Hook
+    template_fields: Sequence[str] = aws_template_fields("config")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"config": "json"}
+    operator_extra_links = (EC2InstanceLink(), CommandLogsLink())
+    ui_color = "#ded7cf"
+
+    def __init__(
+        self,
+        *,
+        config: dict[str, Any] | Callable[..., dict[str, Any]],
+        poll_interval: float = 30,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.config: Any = config  # a dictionary, once it is rendered
+        self.poll_interval = poll_interval
+        self.deferrable = deferrable
+        self.instance_id: str | None = None
+
+    @property
+    def _hook_parameters(self) -> dict[str, Any]:
+        return {**super()._hook_parameters, "api_type": "client_type"}
+
+    @cached_property
+    def s3(self) -> Any:
+        """A client for S3, where the record is."""
+        return S3Hook(**self._other_hooks).get_conn()
+
+    @cached_property
+    def ssm(self) -> Any:
+        """A client for Systems Manager, which runs the commands."""
+        return SsmHook(**self._other_hooks).get_conn()
+
+    @property
+    def _other_hooks(self) -> dict[str, Any]:
+        return {
+            "aws_conn_id": self.aws_conn_id,
+            "region_name": self.region_name,
+            "verify": self.verify,
+            "config": self.botocore_config,
+        }
+
+    def execute(self, context: Context) -> Any:
+        """Use the training that has been done, or adopt instance and command, or launch an instance."""
+        record = self.read_record()
+        if record and self.is_done(record):
+            self.log.info("%s has been done already: its result is used.", self.config["Name"])
+            self.terminate()
+            return self.result(record)
+        with self.terminating():
+            instance = self.find() or self.launch()
+            self.instance_id = instance["InstanceId"]
+            EC2InstanceLink.persist(**self._where(context), instance_id=self.instance_id)
+            command = self.find_command(self.instance_id)
+            if command:
+                self.log.info("%s runs already: waiting for it.", self.config["Name"])
+                return self.wait_for_command(context, command)
+            return self.wait(
+                context, deadline=instance["LaunchTime"].timestamp() + START_SECONDS, then="execute_command"
+            )
+
+    def execute_command(self, context: Context, event: dict[str, Any]) -> Any:
+        """Send the commands to the instance that is ready for them."""
+        self.instance_id = event["instance_id"]
+        with self.terminating():
+            if event["status"] == "timeout":
+                raise AirflowException(
+                    f"{self.instance_id} took no commands within {START_SECONDS // 60} minutes ({event['message']}). "
+                    "It needs the instance profile, and a way to Systems Manager, S3 and CloudWatch Logs: a public "
+                    "address, a NAT gateway or VPC endpoints."
+                )
+            self.check_event(event)
+            return self.wait_for_command(context, self.send_command(event["instance_id"]))
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Evaluate the record when the command has ended, and let the instance go."""
+        self.instance_id = event["instance_id"]
+        try:
+            if event["status"] == "timeout":
+                self.give_up()
+            self.check_event(event)
+            return self.evaluate(event["instance_id"], event["command_id"])
+        finally:
+            self.terminate()
+
+    @contextmanager
+    def terminating(self) -> Iterator[None]:
+        """Let the instance go on any end but a wait."""
+        try:
+            yield
+        except TaskDeferred:
+            raise
+        except BaseException:
+            self.terminate()
+            raise
+
+    def read_record(self) -> dict[str, Any] | None:
+        """Read what the commands have left, or those of an earlier attempt; None if nothing."""
+        bucket, _, key = self.config["Record"].removeprefix("s3://").partition("/")
+        try:
+            record = json.load(self.s3.get_object(Bucket=bucket, Key=key)["Body"])
+        except self.s3.exceptions.NoSuchKey:
+            return None
+        return record | {key: datetime.fromisoformat(record[key]) for key in TIMES if key in record}
+
+    def is_done(self, record: dict[str, Any]) -> bool:
+        """Whether a training has completed, and its model is still there."""
+        if record["TrainingJobStatus"] != "Completed":
+            return False
+        bucket, _, key = record["ModelArtifacts"]["S3ModelArtifacts"].removeprefix("s3://").partition("/")
+        found = self.s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+        return bool(found.get("KeyCount"))
+
+    def result(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Return what goes to XCom."""
+        return {
+            "name": self.config["Name"],
+            "status": record["TrainingJobStatus"],
+            **training_result(record),
+            "instance_id": record["InstanceId"],
+        }
+
+    def find(self) -> dict[str, Any] | None:
+        """Describe the instance of this training that runs or is about to; None if there is none."""
+        instances = self._instances(ALIVE)
+        return max(instances, key=lambda instance: instance["LaunchTime"]) if instances else None
+
+    def launch(self) -> dict[str, Any]:
+        """
+        Launch the instance, once, even if the answer is lost.
+
+        :raises AirflowFailException: if EC2 refuses it for good.
+        :raises AirflowException: if there is none to be had now.
+        """
+        # A client token stands for one instance, also when that is long gone.
+        first = 1 + len(self._instances(ENDED))
+        for number in range(first, first + LAUNCH_TOKENS):
+            token = f"{self.config['Name']}-{number}"
+            try:
+                answer = self.hook.conn.run_instances(**self.config["Instance"], ClientToken=token)
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                if code in PAST_TOKEN:
+                    continue
+                kind = AirflowFailException if code in REFUSED else AirflowException
+                instance_type = self.config["Instance"].get("InstanceType")
+                raise kind(f"EC2 launches no {instance_type}: {error}") from error
+            (instance,) = answer["Instances"]
+            if instance["State"]["Name"] in ALIVE:
+                self.log.info("Launched %s.", instance["InstanceId"])
+                return instance
+        raise AirflowException(f"EC2 takes all client tokens of {self.config['Name']} for used.")
+
+    def find_command(self, instance_id: str) -> str | None:
+        """Return the id of the command that was sent to the instance; None if there is none."""
+        commands = self.ssm.list_commands(InstanceId=instance_id)["Commands"]
+        sent = [command for command in commands if command.get("Comment") == self.config["Name"]]
+        return max(sent, key=lambda command: command["RequestedDateTime"])["CommandId"] if sent else None
+
+    def send_command(self, instance_id: str) -> str:
+        """Send the commands; return the id that they have together."""
+        instance = self.find()
+        launched = (instance or {"LaunchTime": datetime.now().astimezone()})["LaunchTime"].isoformat()
+        environment = {"INSTANCE_ID": instance_id, "INSTANCE_LAUNCH_TIME": launched}
+        command = self.ssm.send_command(
+            InstanceIds=[instance_id],
+            DocumentName=DOCUMENT,
+            Comment=self.config["Name"],
+            TimeoutSeconds=DELIVERY_SECONDS,
+            Parameters={
+                "commands": [
+                    *(f"export {name}={shlex.quote(value)}" for name, value in environment.items()),
+                    *self.config["Commands"],
+                ],
+                "executionTimeout": [str(self.config["ExecutionTimeout"])],
+            },
+            CloudWatchOutputConfig={
+                "CloudWatchOutputEnabled": True,
+                "CloudWatchLogGroupName": self.config["LogGroup"],
+            },
+        )["Command"]
+        self.log.info("Sent command %s to %s.", command["CommandId"], instance_id)
+        return command["CommandId"]
+
+    def wait_for_command(self, context: Context, command_id: str) -> Any:
+        """Wait for the end of the command, as long as it may take from now on."""
+        CommandLogsLink.persist(
+            **self._where(context), log_group=self.config["LogGroup"], log_stream_prefix=f"{command_id}/"
+        )
+        limit = DELIVERY_SECONDS + self.config["ExecutionTimeout"] + GRACE_SECONDS
+        return self.wait(
+            context, deadline=time.time() + limit, then="execute_complete", command_id=command_id
+        )
+
+    def wait(self, context: Context, *, deadline: float, then: str, command_id: str | None = None) -> Any:
+        """Wait in the triggerer, or here in the same way, then go on with the event."""
+        if self.deferrable and self.execution_timeout is not None:
+            # While a task is deferred, Airflow does not watch it.
+            deadline = min(deadline, time.time() + self.execution_timeout.total_seconds())
+        trigger = EC2CommandTrigger(
+            instance_id=str(self.instance_id),
+            command_id=command_id,
+            poll_interval=self.poll_interval,
+            deadline=deadline,
+            log_group=self.config["LogGroup"],
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            botocore_config=self.botocore_config,
+        )
+        if self.deferrable:
+            self.defer(trigger=trigger, method_name=then)
+        return getattr(self, then)(context, asyncio.run(_first(trigger)))
+
+    def check_event(self, event: dict[str, Any]) -> None:
+        """
+        Raise if the wait ended without what was waited for.
+
+        :raises AirflowException: if AWS could not be asked, or the instance is lost.
+        """
+        if event["status"] == "error":
+            raise AirflowException(event["message"])
+        if event["status"] == "lost":
+            raise AirflowException(f"{event['instance_id']} is lost: {event['message']}.")
+
+    def evaluate(self, instance_id: str, command_id: str) -> dict[str, Any]:
+        """
+        Return a small result.
+
+        :raises AirflowFailException: if the training's own script failed, took too long, or somebody cancelled it.
+        :raises AirflowException: if it came to no end for any other reason.
+        """
+        record = self.read_record()
+        if record and record["InstanceId"] == instance_id:
+            if record["TrainingJobStatus"] == "Completed":
+                return self.result(record)
+            raise AirflowFailException(f"{self.config['Name']} is Failed: {record['FailureReason']}")
+        invocation = self.ssm.get_command_invocation(CommandId=command_id, InstanceId=instance_id)
+        details = invocation["StatusDetails"].replace(" ", "")
+        if details == "ExecutionTimedOut":
+            self.give_up()
+        if details == "Cancelled":
+            raise AirflowFailException(f"{self.config['Name']} was cancelled.")
+        error = invocation.get("StandardErrorContent", "").strip()[-SHOWN_ERROR:]
+        raise AirflowException(
+            f"{self.config['Name']} came to no end on {instance_id}: its command is {details}"
+            + (f". {error}" if error else ".")
+        )
+
+    def give_up(self) -> NoReturn:
+        """
+        Fail the task when the time is over.
+
+        :raises AirflowFailException: always; a retry would pay for the same again.
+        """
+        raise AirflowFailException(
+            f"{self.config['Name']} has not ended within {self.config['ExecutionTimeout']} seconds, its limit; it was "
+            "ended, and its instance is being terminated. Give it more time, or let it do less."
+        )
+
+    def terminate(self) -> None:
+        """Terminate every instance of this training that there is."""
+        found = {instance["InstanceId"] for instance in self._instances((*ALIVE, "stopping", "stopped"))}
+        if self.instance_id:  # AWS may not list it by its tags yet
+            found.add(self.instance_id)
+        if not found:
+            return
+        self.log.info("Terminating %s.", ", ".join(sorted(found)))
+        try:
+            self.hook.conn.terminate_instances(InstanceIds=sorted(found))
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "InvalidInstanceID.NotFound":
+                raise
+            self.log.info("There is none to terminate: %s", error)
+
+    def on_kill(self) -> None:
+        """Terminate the instance when the task is killed."""
+        if isinstance(self.config, dict):  # else nothing has been launched yet
+            self.terminate()
+
+    def _instances(self, states: Sequence[str]) -> list[dict[str, Any]]:
+        tags = [
+            tag
+            for specification in self.config["Instance"]["TagSpecifications"]
+            if specification["ResourceType"] == "instance"
+            for tag in specification["Tags"]
+        ]
+        filters = [{"Name": f"tag:{tag['Key']}", "Values": [tag["Value"]]} for tag in tags]
+        pages = self.hook.conn.get_paginator("describe_instances").paginate(
+            Filters=[*filters, {"Name": "instance-state-name", "Values": list(states)}]
+        )
+        return [
+            instance
+            for page in pages
+            for reservation in page["Reservations"]
+            for instance in reservation["Instances"]
+        ]
+
+    def _where(self, context: Context) -> dict[str, Any]:
+        return {
+            "context": context,
+            "operator": self,
+            "region_name": self.hook.conn_region_name,
+            "aws_partition": self.hook.conn_partition,
+        }
+
+
+async def _first(trigger: EC2CommandTrigger) -> dict[str, Any]:
+    async for event in trigger.run():
+        payload: dict[str, Any] = event.payload
+        return payload
+    raise RuntimeError("The trigger ended without an event.")

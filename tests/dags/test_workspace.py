@@ -1,0 +1,45 @@
+"""The workspace's form and its branches; tests/e2e runs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+
+REPOSITORY = Path(__file__).parents[2]
+TASKS = {
+    "create": {"prepare", "put_lifecycle_config", "create_instance"},
+    "start": {"start_instance"},
+    "stop": {"stop_instance"},
+    "delete": {"delete_instance", "delete_lifecycle_config"},
+}
+
+
+@pytest.fixture(scope="module")
+def dag() -> Any:
+    return DagBag(str(REPOSITORY / "dags" / "workspace.py")).dags["sample.workspace"]
+
+
+def test_the_form_offers_the_actions_and_nothing_else(dag: Any) -> None:
+    assert list(dag.params) == ["action"]
+    action = dag.params.get_param("action")
+    assert (action.value, action.schema["enum"]) == ("create", list(TASKS))
+    assert list(action.schema["values_display"]) == list(TASKS)
+
+
+@pytest.mark.parametrize("action", TASKS)
+def test_an_action_is_done_by_its_own_tasks(dag: Any, monkeypatch: pytest.MonkeyPatch, action: str) -> None:
+    choose = dag.get_task("choose")
+    context = {"params": {"action": action}, "ti": SimpleNamespace()}
+    monkeypatch.setitem(choose.python_callable.__globals__, "get_current_context", lambda: context)
+    first = dag.get_task(choose.python_callable())
+    assert {first.task_id} | first.get_flat_relative_ids(upstream=False) == TASKS[action]
+
+
+def test_waiting_holds_no_worker(dag: Any) -> None:
+    assert {task.task_id for task in dag.tasks if getattr(task, "deferrable", False)} == {
+        f"{action}_instance" for action in TASKS
+    }

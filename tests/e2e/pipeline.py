@@ -1,0 +1,203 @@
+"""One small project's DAGs, run by Airflow in this process against a local AWS of their own.
+
+No scheduler stands between two tasks, so a whole run takes seconds. Retries are left aside.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import random
+import tarfile
+import threading
+import time
+import zipfile
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import airflow.models.dagrun
+import botocore.loaders
+import pytest
+import yaml
+from airflow.dag_processing import dagbag
+from airflow.dag_processing.dagbag import BundleDagBag, DagBag
+from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+from airflow.sdk import DAG
+
+from include.pipeline.drawings import CLASSES, draw_picture
+from include.pipeline.settings import Project, load_project
+
+REPOSITORY = Path(__file__).parents[2]
+NAME = "shapes"
+IMAGES_PER_CLASS = {"train": 10, "valid": 4, "test": 6}
+SETTINGS: dict[str, Any] = {
+    "name": NAME,
+    "description": "Tells drawn shapes apart.",
+    "classifier": {"epochs": 6},
+    "tuning": {"max_jobs": 1, "batch_sizes": [16]},
+    "training": {"keep_alive_minutes": 60},
+    "smoke_test": {"images": 5},
+}
+PAUSE_SECONDS = 0.15
+Hook = Callable[[Any], Any]
+
+
+class Pipeline:
+    """The project's file, its DAGs, and what it has in AWS.
+
+    :param folder: where its file and its images are.
+    """
+
+    def __init__(self, folder: Path, aws_url: str, client: Callable[[str], Any]) -> None:
+        self.folder, self.aws_url = folder, aws_url
+        self.client = functools.cache(client)
+        self.file = folder / f"{NAME}.yaml"
+
+    @contextmanager
+    def leading_here(self) -> Iterator[None]:
+        """Have Airflow read this project alone, and its tasks ask this local AWS."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {
+                "IMAGE_CLASSIFIER_TARGET": "local",
+                "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
+                "AWS_ENDPOINT_URL": self.aws_url,
+                "AWS_DEFAULT_REGION": "us-east-1",
+                "AWS_ACCESS_KEY_ID": "testing",
+                "AWS_SECRET_ACCESS_KEY": "testing",
+            }.items():
+                patch.setenv(name, value)
+            patch.setattr("include.pipeline.settings.read_projects.__defaults__", (self.folder,))
+            # What takes longer than most calls: each client that a task makes reads its service's description, and
+            # looks in the stack, with its source, for who makes it.
+            patch.setattr(AwsGenericHook, "_get_caller", lambda *_: "Unknown")
+            read = functools.cache(botocore.loaders.JSONFileLoader().load_file)
+            patch.setattr(botocore.loaders.JSONFileLoader, "load_file", lambda _, path: read(path))
+            yield
+
+    def write(self, **changes: dict[str, Any]) -> None:
+        """Write the project's file anew, with these keys in its sections."""
+        images = self.folder / f"{NAME}.zip"
+        if not images.exists():
+            _draw(images)
+        settings = {**SETTINGS, "data": {"source": str(images)}}
+        for section, keys in changes.items():
+            settings[section] = {**settings.get(section, {}), **keys}
+        self.file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+
+    @property
+    def project(self) -> Project:
+        return load_project(self.file)
+
+    def dag(self, kind: str) -> DAG:
+        dag = DagBag(str(REPOSITORY / "dags" / f"{kind}.py")).dags[f"{NAME}.{kind}"]
+        for task in dag.tasks:
+            task.retries = 0
+        return dag
+
+    def run(
+        self, kind: str, *, before: Mapping[str, Hook] | None = None, run_type: str = "manual", **conf: Any
+    ) -> Any:
+        """Run a DAG to its end; returns the run.
+
+        :param before: what is called with the context before the task of that name does anything.
+        """
+        dag = self.dag(kind)
+        for task_id, hook in (before or {}).items():
+            dag.get_task(task_id).pre_execute = hook
+        create = airflow.models.dagrun.get_or_create_dagrun
+
+        def create_run(**arguments: Any) -> Any:
+            run, session = create(**arguments), arguments["session"]
+            run.run_type = run_type
+            session.commit()
+            return run
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(airflow.models.dagrun, "get_or_create_dagrun", create_run)
+            patch.setattr(time, "sleep", _briefly)
+            # Airflow would write all DAGs of the folder to its database.
+            one = functools.partial(BundleDagBag, REPOSITORY / "dags" / f"{kind}.py")
+            patch.setattr(dagbag, "BundleDagBag", lambda dag_folder, **options: one(**options))
+            return dag.test(run_conf=conf)
+
+    def ask(self) -> dict[str, Any]:
+        """What the function answers about a drawn picture."""
+        result = self.client("lambda").invoke(
+            FunctionName=NAME, Qualifier="live", Payload=json.dumps(event())
+        )
+        answer: dict[str, Any] = json.load(result["Payload"])
+        return answer
+
+    @contextmanager
+    def asked_without_pause(self, pause: float = PAUSE_SECONDS) -> Iterator[list[dict[str, Any]]]:
+        """Ask the function again and again until the end of the block; gives the answers so far."""
+        answers: list[dict[str, Any]] = []
+        ended = threading.Event()
+
+        def ask() -> None:
+            while not ended.is_set():
+                answers.append(self.ask())
+                time.sleep(pause)  # two cores are shared with all that is asked
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        try:
+            yield answers
+        finally:
+            ended.set()
+            asking.join()
+
+    def change_artifact(self, uri: str, change: Callable[[dict[str, bytes]], dict[str, bytes]]) -> None:
+        """Replace a ``model.tar.gz`` by one with changed files."""
+        s3 = self.client("s3")
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        body = io.BytesIO(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+        with tarfile.open(fileobj=body) as old:
+            files = {m.name: old.extractfile(m).read() for m in old.getmembers() if m.isfile()}  # type: ignore[union-attr]
+        changed = io.BytesIO()
+        with tarfile.open(fileobj=changed, mode="w:gz") as new:
+            for name, content in change(files).items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                new.addfile(member, io.BytesIO(content))
+        s3.put_object(Bucket=bucket, Key=key, Body=changed.getvalue())
+
+
+@functools.cache
+def event() -> dict[str, str]:
+    """A request about a picture that no model has seen."""
+    return {"image": b64encode(_picture("test", "004.star", 0)).decode()}
+
+
+def states(run: Any) -> dict[str, str]:
+    """The state of each task of a run."""
+    return {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
+
+
+def xcom(run: Any, task_id: str, key: str = "return_value") -> Any:
+    """What a task of a run has pushed."""
+    (ti,) = [ti for ti in run.get_task_instances() if ti.task_id == task_id]
+    return ti.xcom_pull(task_ids=task_id, key=key)
+
+
+def _briefly(seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Look often at what may take a moment: Airflow, and what it runs, would wait for a second and more."""
+    sleep(min(seconds, 0.1) if threading.current_thread() is threading.main_thread() else seconds)
+
+
+def _picture(split: str, label: str, number: int) -> bytes:
+    file = io.BytesIO()
+    draw_picture(label, random.Random(f"{split} {label} {number}")).save(file, "PNG")
+    return file.getvalue()
+
+
+def _draw(archive: Path) -> None:
+    with zipfile.ZipFile(archive, "w") as images:
+        for split, count in IMAGES_PER_CLASS.items():
+            for label in CLASSES:
+                for number in range(count):
+                    images.writestr(f"{split}/{label}/{number}.png", _picture(split, label, number))

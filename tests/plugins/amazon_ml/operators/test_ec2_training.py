@@ -1,0 +1,360 @@
+"""Training on EC2 against local AWS: the instance is used once, adopted, and always let go."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import uuid
+from collections.abc import Callable, Iterator
+from shlex import quote
+from typing import Any
+
+import botocore.loaders
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
+from amazon_ml.operators.ec2_training import EC2TrainingOperator
+from amazon_ml.triggers.ec2_training import EC2CommandTrigger
+from botocore.exceptions import ClientError
+
+IMAGE = "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.10-ubuntu-24.04/latest/ami-id"
+PROFILE = "training"
+BUCKET = "operators"
+FOREVER = "sleep 60"
+# What the commands of a training do at last, as a program of four arguments: bucket, name, status, reason.
+LEAVE = """
+import boto3, json, os, sys
+bucket, name, status, reason = sys.argv[1:]
+s3 = boto3.client("s3")
+model = f"{name}/output/model.tar.gz"
+if status == "Completed":
+    s3.put_object(Bucket=bucket, Key=model, Body=b"model")
+record = {
+    "TrainingJobStatus": status,
+    "FailureReason": reason,
+    "InstanceId": os.environ["INSTANCE_ID"],
+    "CreationTime": os.environ["INSTANCE_LAUNCH_TIME"],
+    "TrainingStartTime": "2026-01-01T00:00:00+00:00",
+    "TrainingEndTime": "2026-01-01T00:00:09+00:00",
+    "TrainingTimeInSeconds": 9,
+    "BillableTimeInSeconds": 60,
+    "ModelArtifacts": {"S3ModelArtifacts": f"s3://{bucket}/{model}"},
+    "FinalMetricDataList": [{"MetricName": "score", "Value": 0.5}],
+}
+s3.put_object(Bucket=bucket, Key=f"{name}/record.json", Body=json.dumps(record).encode())
+"""
+Eventually = Callable[..., Any]
+Config = dict[str, Any]
+
+
+def leave(name: str, status: str = "Completed", reason: str = "") -> str:
+    return f"python3 -c {quote(LEAVE)} {BUCKET} {name} {status} {quote(reason)}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def descriptions() -> Iterator[None]:
+    """Each client reads its service's description, and that of EC2 takes longer than most of what is tested here."""
+    with pytest.MonkeyPatch.context() as patch:
+        read = functools.cache(botocore.loaders.JSONFileLoader().load_file)
+        patch.setattr(botocore.loaders.JSONFileLoader, "load_file", lambda _, path: read(path))
+        yield
+
+
+@pytest.fixture
+def config(aws: Any) -> Callable[..., Config]:
+    """A training whose commands are given, or leave a model and a record at once."""
+    iam = aws.client("iam")
+    if PROFILE not in [
+        profile["InstanceProfileName"] for profile in iam.list_instance_profiles()["InstanceProfiles"]
+    ]:
+        iam.create_role(RoleName=PROFILE, AssumeRolePolicyDocument="{}")
+        iam.create_instance_profile(InstanceProfileName=PROFILE)
+        iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=PROFILE)
+    image = aws.client("ssm").get_parameter(Name=IMAGE)["Parameter"]["Value"]
+
+    def make(*commands: str, timeout: int = 60) -> Config:
+        name = f"birds-train-{uuid.uuid4().hex[:8]}"
+        tags = [{"Key": "project", "Value": "birds"}, {"Key": "Name", "Value": name}]
+        return {
+            "Name": name,
+            "Instance": {
+                "ImageId": image,
+                "InstanceType": "g4dn.xlarge",
+                "MinCount": 1,
+                "MaxCount": 1,
+                "IamInstanceProfile": {"Name": PROFILE},
+                "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}],
+            },
+            "Commands": list(commands) or ["echo learning", leave(name)],
+            "ExecutionTimeout": timeout,
+            "LogGroup": "/training/birds",
+            "Record": f"s3://{BUCKET}/{name}/record.json",
+        }
+
+    return make
+
+
+def operator(config: Config, **kwargs: Any) -> EC2TrainingOperator:
+    arguments: dict[str, Any] = {"deferrable": False, "poll_interval": 0.1}
+    return EC2TrainingOperator(task_id="train_on_ec2", config=config, **(arguments | kwargs))
+
+
+class Context:
+    """A task's context, as far as links need it."""
+
+    def __init__(self) -> None:
+        self.pushed: dict[str, Any] = {}
+
+    def __getitem__(self, key: str) -> Context:
+        assert key == "ti"
+        return self
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed[key] = value
+
+
+async def _first(trigger: Any) -> dict[str, Any]:
+    async for event in trigger.run():
+        return event.payload
+    raise AssertionError("the trigger ended without an event")
+
+
+def deferred(method: Callable[..., Any], **arguments: Any) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as wait:
+        method(Context(), **arguments)
+    return wait.value
+
+
+def run(task: EC2TrainingOperator, context: Any = None) -> Any:
+    """Run a task as Airflow does: each time it defers, the trigger runs, then the method it named."""
+    context = context or Context()
+    method, arguments = task.execute, {}
+    while True:
+        try:
+            return method(context, **arguments)
+        except TaskDeferred as wait:
+            arguments = {"event": asyncio.run(_first(wait.trigger))}
+            task.instance_id = None  # another process goes on
+            method = getattr(task, wait.method_name)
+
+
+def until_command(config: Config) -> TaskDeferred:
+    """Run a task up to the wait for its command."""
+    task = operator(config, deferrable=True)
+    wait = deferred(task.execute)
+    return deferred(task.execute_command, event=asyncio.run(_first(wait.trigger)))
+
+
+def instances(aws: Any, config: Config) -> list[dict[str, Any]]:
+    """All instances of a training, the gone ones too."""
+    found = aws.client("ec2").describe_instances(Filters=[{"Name": "tag:Name", "Values": [config["Name"]]}])
+    return [instance for reservation in found["Reservations"] for instance in reservation["Instances"]]
+
+
+def states(aws: Any, config: Config) -> set[str]:
+    return {instance["State"]["Name"] for instance in instances(aws, config)}
+
+
+def is_gone(aws: Any, config: Config) -> bool:
+    return states(aws, config) <= {"shutting-down", "terminated"}
+
+
+def commands(aws: Any, config: Config) -> list[dict[str, Any]]:
+    return [c for c in aws.client("ssm").list_commands()["Commands"] if c["Comment"] == config["Name"]]
+
+
+class TestEC2TrainingOperator:
+    def test_template_fields(self) -> None:
+        assert EC2TrainingOperator.template_fields == ("aws_conn_id", "config", "region_name", "verify")
+
+    @pytest.mark.parametrize("deferrable", [False, True], ids=["in the worker", "deferred"])
+    def test_it_trains_shows_the_output_gives_a_small_result_and_lets_the_instance_go(
+        self, aws: Any, config: Callable[..., Config], capsys: Any, deferrable: bool
+    ) -> None:
+        wanted, context = config(), Context()
+        result = run(operator(wanted, deferrable=deferrable), context)
+        (instance,) = instances(aws, wanted)
+        assert result == {
+            "name": wanted["Name"],
+            "status": "Completed",
+            "artifact": f"s3://{BUCKET}/{wanted['Name']}/output/model.tar.gz",
+            "metrics": {"score": 0.5},
+            "training_seconds": 9,
+            "billable_seconds": 60,
+            "started": "2026-01-01T00:00:00+00:00",
+            "ended": "2026-01-01T00:00:09+00:00",
+            "instance_id": instance["InstanceId"],
+        }
+        assert "stdout: learning" in capsys.readouterr().out
+        assert is_gone(aws, wanted)
+        assert operator(wanted).read_record()["CreationTime"] == instance["LaunchTime"]  # type: ignore[index]
+        assert context.pushed["_instance_id"]["instance_id"] == instance["InstanceId"]
+        assert context.pushed["command_logs"]["log_group"] == "/training/birds"
+
+    def test_what_was_trained_is_used_as_long_as_its_model_exists(
+        self, aws: Any, config: Callable[..., Config]
+    ) -> None:
+        wanted = config()
+        assert run(operator(wanted)) == run(task := operator(wanted))
+        assert len(instances(aws, wanted)) == 1
+        aws.client("s3").delete_object(Bucket=BUCKET, Key=f"{wanted['Name']}/output/model.tar.gz")
+        assert not task.is_done(task.read_record())  # type: ignore[arg-type]
+
+    def test_a_retry_adopts_the_instance_that_was_launched(
+        self, aws: Any, config: Callable[..., Config]
+    ) -> None:
+        wanted = config()
+        wait = deferred(operator(wanted, deferrable=True).execute)
+        assert wait.method_name == "execute_command"
+        run(operator(wanted))
+        assert (len(instances(aws, wanted)), len(commands(aws, wanted))) == (1, 1)
+
+    def test_a_retry_adopts_the_command_that_runs(self, aws: Any, config: Callable[..., Config]) -> None:
+        wanted = config()
+        wanted["Commands"].insert(0, "sleep 1")
+        assert until_command(wanted).method_name == "execute_complete"
+        assert run(operator(wanted, deferrable=True))["status"] == "Completed"
+        assert (len(instances(aws, wanted)), len(commands(aws, wanted))) == (1, 1)
+        assert is_gone(aws, wanted)
+
+    def test_a_script_that_failed_is_not_tried_again_by_itself_and_its_reason_is_named(
+        self, aws: Any, config: Callable[..., Config]
+    ) -> None:
+        wanted = config()
+        reason = "AlgorithmError: ValueError: There is no image., exit code: 1"
+        good, wanted["Commands"] = wanted["Commands"], [leave(wanted["Name"], "Failed", reason), "exit 1"]
+        with pytest.raises(AirflowFailException, match=f"{wanted['Name']} is Failed: {reason}"):
+            run(operator(wanted))
+        assert is_gone(aws, wanted)
+        wanted["Commands"] = good
+        assert run(operator(wanted))["status"] == "Completed"
+        assert len(instances(aws, wanted)) == 2
+
+    def test_commands_that_leave_no_record_may_be_tried_again(
+        self, aws: Any, config: Callable[..., Config]
+    ) -> None:
+        wanted = config("echo 'no way to S3' >&2; exit 7")
+        message = r"came to no end on i-\w+: its command is Failed. no way"
+        with pytest.raises(AirflowException, match=message) as error:
+            run(operator(wanted))
+        assert not isinstance(error.value, AirflowFailException)
+        assert is_gone(aws, wanted)
+
+    def test_commands_that_outlive_their_limit_are_ended_without_a_retry(
+        self, aws: Any, config: Callable[..., Config]
+    ) -> None:
+        wanted = config(FOREVER, timeout=1)
+        with pytest.raises(AirflowFailException, match="has not ended within 1 seconds, its limit"):
+            run(operator(wanted))
+        assert is_gone(aws, wanted)
+
+    def test_commands_that_systems_manager_does_not_end_are_not_waited_for_longer(
+        self, aws: Any, config: Callable[..., Config]
+    ) -> None:
+        wanted = config()
+        task, event = launched(wanted, command_id="command", deadline=0)
+        with pytest.raises(AirflowFailException, match="has not ended within 60 seconds, its limit"):
+            task.execute_complete(Context(), {**event, "status": "timeout"})  # type: ignore[arg-type]
+        assert is_gone(aws, wanted)
+
+    def test_an_instance_that_takes_no_commands_is_let_go(
+        self, aws: Any, config: Callable[..., Config]
+    ) -> None:
+        wanted = config()
+        task, event = launched(wanted, deadline=0)
+        assert event["status"] == "timeout"
+        with pytest.raises(AirflowException, match=r"took no commands .*needs the instance profile") as error:
+            task.execute_command(Context(), event)  # type: ignore[arg-type]
+        assert not isinstance(error.value, AirflowFailException)
+        assert is_gone(aws, wanted)
+
+    def test_an_instance_that_is_lost_leads_to_a_retry_on_another(
+        self, aws: Any, config: Callable[..., Config]
+    ) -> None:
+        wanted = config(FOREVER)
+        wait = until_command(wanted)
+        lost = wait.trigger.instance_id
+        aws.client("ec2").terminate_instances(InstanceIds=[lost])
+        event = asyncio.run(_first(wait.trigger))
+        task = operator(wanted)
+        with pytest.raises(
+            AirflowException, match=rf"{lost} is lost: (shutting-down|terminated) \("
+        ) as error:
+            task.execute_complete(Context(), event)  # type: ignore[arg-type]
+        assert not isinstance(error.value, AirflowFailException)
+        assert task.find() is None
+        task.instance_id = task.launch()["InstanceId"]
+        assert task.instance_id != lost
+        task.terminate()
+
+    def test_a_killed_task_lets_the_instance_go(self, aws: Any, config: Callable[..., Config]) -> None:
+        wanted = config()
+        operator(wanted).launch()
+        operator(wanted).on_kill()
+        assert is_gone(aws, wanted)
+
+    def test_a_deferred_task_that_is_killed_lets_the_instance_go(
+        self, aws: Any, config: Callable[..., Config]
+    ) -> None:
+        wanted = config()
+        wait = deferred(operator(wanted, deferrable=True).execute)
+        asyncio.run(wait.trigger.on_kill())
+        assert is_gone(aws, wanted)
+
+    def test_a_task_that_fails_in_the_middle_lets_the_instance_go(
+        self, aws: Any, config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wanted = config()
+        task = operator(wanted)
+        monkeypatch.setattr(task, "find_command", lambda instance_id: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(task)
+        assert is_gone(aws, wanted)
+
+    @pytest.mark.parametrize(
+        ("code", "is_final"),
+        [
+            pytest.param("InsufficientInstanceCapacity", False, id="no capacity"),
+            pytest.param("SpotMaxPriceTooLow", False, id="no spare instance"),
+            pytest.param("VcpuLimitExceeded", True, id="quota"),
+            pytest.param("UnauthorizedOperation", True, id="not allowed"),
+        ],
+    )
+    def test_a_launch_that_may_succeed_later_is_tried_again(
+        self, aws: Any, config: Callable[..., Config], code: str, is_final: bool
+    ) -> None:
+        task = operator(config())
+
+        def refuse(**_: Any) -> None:
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, "RunInstances")
+
+        task.hook.conn.run_instances = refuse
+        with pytest.raises(AirflowException, match=rf"EC2 launches no g4dn.xlarge: .*\({code}\)") as error:
+            task.launch()
+        assert isinstance(error.value, AirflowFailException) == is_final
+
+    def test_a_lost_answer_and_a_token_of_the_past_launch_no_second_instance(
+        self, aws: Any, config: Callable[..., Config]
+    ) -> None:
+        wanted = config()
+        task, ec2 = operator(wanted), aws.client("ec2")
+        first = task.launch()["InstanceId"]
+        assert task.launch()["InstanceId"] == first
+        ec2.terminate_instances(InstanceIds=[first])
+        ec2.delete_tags(Resources=[first], Tags=[{"Key": "Name"}])  # AWS lists it no longer
+        assert task.launch()["InstanceId"] != first
+        task.terminate()
+
+
+def launched(config: Config, **kwargs: Any) -> tuple[EC2TrainingOperator, dict[str, Any]]:
+    """A task with an instance, and the event of a trigger that waits for it."""
+    task = operator(config)
+    trigger = EC2CommandTrigger(
+        instance_id=task.launch()["InstanceId"], poll_interval=0.1, **({"deadline": 0.0} | kwargs)
+    )
+    event = {
+        "instance_id": trigger.instance_id,
+        "command_id": trigger.command_id,
+        "status": "timeout",
+        "message": "x",
+    }
+    return task, event if trigger.command_id else asyncio.run(_first(trigger))

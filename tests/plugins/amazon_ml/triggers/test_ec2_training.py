@@ -1,0 +1,66 @@
+"""Waiting for an EC2 instance in the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from airflow.models.trigger import Trigger
+from amazon_ml.triggers.ec2_training import EC2CommandTrigger
+from botocore.exceptions import ClientError, ConnectionClosedError
+
+
+async def _first(trigger: EC2CommandTrigger) -> dict[str, Any]:
+    async for event in trigger.run():
+        return event.payload
+    raise AssertionError("the trigger ended without an event")
+
+
+def waiting(**kwargs: Any) -> EC2CommandTrigger:
+    arguments = {"instance_id": "i-0123", "poll_interval": 0.1, "deadline": time.time() + 20}
+    return EC2CommandTrigger(**(arguments | kwargs))
+
+
+def test_it_is_the_same_after_it_was_stored() -> None:
+    trigger = waiting(command_id="c-1", log_group="/birds", region_name="eu-west-1")
+    path, arguments = trigger.serialize()
+    assert path == "amazon_ml.triggers.ec2_training.EC2CommandTrigger"
+    stored = Trigger(classpath=path, kwargs=arguments).kwargs
+    assert EC2CommandTrigger(**stored).serialize() == trigger.serialize()
+
+
+@pytest.mark.usefixtures("aws")
+def test_it_gives_up_at_the_deadline() -> None:
+    event = asyncio.run(_first(waiting(deadline=time.time() + 0.3)))
+    assert event == {"instance_id": "i-0123", "command_id": None, "status": "timeout", "message": "launched"}
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize(
+    ("trouble", "status"),
+    [
+        pytest.param(ConnectionClosedError(endpoint_url="http://aws"), "timeout", id="passing"),
+        pytest.param(
+            ClientError({"Error": {"Code": "UnauthorizedOperation", "Message": "no"}}, "DescribeInstances"),
+            "error",
+            id="lasting",
+        ),
+    ],
+)
+def test_trouble_that_passes_is_borne_and_other_is_told(
+    monkeypatch: pytest.MonkeyPatch, trouble: Exception, status: str
+) -> None:
+    trigger = waiting(deadline=time.time() + 1.5)
+    asked = []
+
+    async def look(clients: dict[str, Any]) -> Any:
+        asked.append(clients)
+        raise trouble
+
+    monkeypatch.setattr(trigger, "_look", look)
+    event = asyncio.run(_first(trigger))
+    assert event["status"] == status
+    assert (len(asked) > 1) == (status == "timeout")
+    assert ("UnauthorizedOperation" in event["message"]) == (status == "error")
