@@ -41,7 +41,7 @@ down:  ## stop all of it
 	@if [ -x .venv/bin/python ]; then $(LAPTOP) down; else echo "Nothing was running"; fi
 
 test: setup  ## run all tests
-	@.venv/bin/python -m pytest --numprocesses 2 --dist loadgroup
+	@.venv/bin/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 bench: setup  ## measure it against what you would do instead; ONLY=staging,sweep,train,serve,local chooses
 	@.venv/bin/python -m benchmarks --only "$$ONLY" --dataset "$$DATASET"
