@@ -10,6 +10,8 @@ from typing import Any
 
 # What a description does not show.
 NOT_DESCRIBED = frozenset({"Tags", "SessionChainingConfig"})
+# What is changed after a job has ended, as by a teardown that ends its warm pool, and is no part of what it does.
+CHANGED_LATER = frozenset({"KeepAlivePeriodInSeconds"})
 # Maps with keys of the caller's own, to which SageMaker adds nothing but keys of this prefix.
 CALLERS_MAPS = frozenset({"HyperParameters", "StaticHyperParameters", "Environment"})
 TUNING_PREFIX = "_tuning_"
@@ -52,8 +54,8 @@ def differences(request: dict[str, Any], description: dict[str, Any], *, name_ke
     """
     Return in which members a job, model or configuration that exists is not what a request asks for.
 
-    The name and the tags do not count, nor what SageMaker has added: its defaults, the state and the results. Numbers
-    and truth values may be given as text, and lists of named elements in any order.
+    The name and the tags do not count, nor how long a warm pool is kept, nor what SageMaker has added: its defaults,
+    the state and the results. Numbers and truth values may be given as text, and lists of named elements in any order.
 
     :param request: as boto3's create method takes it.
     :param description: as boto3's describe method gives it.
@@ -83,7 +85,7 @@ def _compare(wanted: Any, found: Any, where: str, key: str) -> Iterator[str]:
 
 
 def _compare_members(wanted: dict[str, Any], found: dict[str, Any], prefix: str) -> Iterator[str]:
-    for key in sorted(wanted.keys() | (found.keys() & NEVER_FILLED_IN)):
+    for key in sorted((wanted.keys() | (found.keys() & NEVER_FILLED_IN)) - CHANGED_LATER):
         yield from _compare(wanted.get(key), found.get(key), f"{prefix}{key}", key)
 
 

@@ -71,6 +71,10 @@ def test_defaults_state_name_and_tags_are_no_differences() -> None:
     [
         pytest.param({"Tags": [{"Key": "project", "Value": "cats"}]}, id="other tags"),
         pytest.param(
+            {"ResourceConfig": TRAINING["ResourceConfig"] | {"KeepAlivePeriodInSeconds": 600}},
+            id="a warm pool that was ended",
+        ),
+        pytest.param(
             {"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": "1", "VolumeSizeInGB": "30"}},
             id="numbers as text",
         ),
