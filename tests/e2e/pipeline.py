@@ -71,9 +71,8 @@ class Pipeline:
             }.items():
                 patch.setenv(name, value)
             patch.setattr("include.pipeline.settings.read_projects.__defaults__", (self.folder,))
-            # What takes longer than most calls: each client that a task makes reads its service's description, and
-            # looks in the stack, with its source, for who makes it.
-            patch.setattr(AwsGenericHook, "_get_caller", lambda *_: "Unknown")
+            # Each task makes clients of its own, which takes longer than most calls: here all alike are one.
+            patch.setattr(AwsGenericHook, "get_client_type", _making_each_client_once())
             read = functools.cache(botocore.loaders.JSONFileLoader().load_file)
             patch.setattr(botocore.loaders.JSONFileLoader, "load_file", lambda _, path: read(path))
             yield
@@ -108,6 +107,13 @@ class Pipeline:
         dag = self.dag(kind)
         for task_id, hook in (before or {}).items():
             dag.get_task(task_id).pre_execute = hook
+        return self.run_dag(dag, run_type, run_conf=conf)
+
+    def run_dag(self, dag: DAG, run_type: str = "manual", **options: Any) -> Any:
+        """Run a DAG to its end; returns the run.
+
+        :param options: those of Airflow's ``DAG.test``.
+        """
         create = airflow.models.dagrun.get_or_create_dagrun
 
         def create_run(**arguments: Any) -> Any:
@@ -116,13 +122,13 @@ class Pipeline:
             session.commit()
             return run
 
+        # Airflow would write all DAGs of the folder to its database.
+        one = functools.partial(BundleDagBag, Path(dag.fileloc))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(airflow.models.dagrun, "get_or_create_dagrun", create_run)
-            patch.setattr(time, "sleep", _briefly)
-            # Airflow would write all DAGs of the folder to its database.
-            one = functools.partial(BundleDagBag, REPOSITORY / "dags" / f"{kind}.py")
             patch.setattr(dagbag, "BundleDagBag", lambda dag_folder, **options: one(**options))
-            return dag.test(run_conf=conf)
+            patch.setattr(time, "sleep", _briefly)
+            return dag.test(**options)
 
     def ask(self) -> dict[str, Any]:
         """What the function answers about a drawn picture."""
@@ -182,6 +188,22 @@ def xcom(run: Any, task_id: str, key: str = "return_value") -> Any:
     """What a task of a run has pushed."""
     (ti,) = [ti for ti in run.get_task_instances() if ti.task_id == task_id]
     return ti.xcom_pull(task_ids=task_id, key=key)
+
+
+def _making_each_client_once() -> Callable[..., Any]:
+    make, made = AwsGenericHook.get_client_type, {}
+
+    def client(
+        hook: Any, region_name: str | None = None, config: Any = None, deferrable: bool = False
+    ) -> Any:
+        if deferrable:  # it belongs to the event loop, which ends with the task
+            return make(hook, region_name, config, deferrable)
+        key = hook.client_type, region_name, config, hook._config
+        if key not in made:
+            made[key] = make(hook, region_name, config)
+        return made[key]
+
+    return client
 
 
 def _briefly(seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:

@@ -28,14 +28,11 @@ ENDPOINT = {
     "deployment": {"wait_minutes": 1, "termination_wait_minutes": 0},
 }
 BROKEN = """
+{before}
 import os, time, sound
 from sound import *
 
-requests = 0
-
 def transform_fn(model, body, content_type, accept, context):
-    global requests
-    requests += 1
     {fault}
     return sound.transform_fn(model, body, content_type, accept, context)
 """
@@ -90,10 +87,15 @@ def mix_up_classes(files: dict[str, bytes]) -> dict[str, bytes]:
     return files | {"classes.json": json.dumps([*others, first]).encode()}
 
 
-def break_serving(fault: str) -> Change:
+def break_serving(fault: str, before: str = "") -> Change:
+    """A change after which each request, or first of all the start, does something else."""
+
     def change(files: dict[str, bytes]) -> dict[str, bytes]:
         sound = files.get("code/sound.py", files["code/inference.py"])
-        return files | {"code/sound.py": sound, "code/inference.py": BROKEN.format(fault=fault).encode()}
+        return files | {
+            "code/sound.py": sound,
+            "code/inference.py": BROKEN.format(fault=fault, before=before).encode(),
+        }
 
     return change
 
@@ -174,38 +176,52 @@ def test_a_worse_model_is_rejected_by_the_gate(shapes: Pipeline) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "settings", "failing_step", "cause"),
+    ("change", "settings", "failing_step", "cause"),
     [
         pytest.param(
-            "os._exit(1)",
+            break_serving("", before="1 / 0"),
+            {"endpoint": ENDPOINT},
+            "deploy_endpoint",
+            "did not pass the ping health check",
+            id="that cannot start",
+        ),
+        pytest.param(
+            break_serving("model.classes = sorted(model.classes, reverse=True)"),
+            {"endpoint": ENDPOINT},
+            "smoke_test",
+            "accuracy",
+            id="that answers wrongly",
+        ),
+        pytest.param(
+            break_serving("os._exit(1)"),
             {"endpoint": shifting("canary")},
             "deploy_endpoint",
             "did not pass the ping health check|server-errors",
             id="that dies in mid-shift",
         ),
         pytest.param(
-            "os._exit(1)",
+            break_serving("os._exit(1)"),
             {"endpoint": shifting("all_at_once")},
             "deploy_endpoint",
             "did not pass the ping health check|server-errors",
             id="that dies in service",
         ),
         pytest.param(
-            "1 / 0",
+            break_serving("1 / 0"),
             {"endpoint": shifting("linear", step_percent=10)},
             "deploy_endpoint",
             "shapes-server-errors",
             id="that raises the alarm for errors in mid-shift",
         ),
         pytest.param(
-            "time.sleep(0.5)",
+            break_serving("time.sleep(0.5)"),
             {"endpoint": shifting("canary"), "alarms": {"max_latency_ms": 400}},
             "deploy_endpoint",
             "shapes-latency",
             id="that raises the alarm for latency in mid-shift",
         ),
         pytest.param(
-            "time.sleep(1)",
+            break_serving("time.sleep(1)"),
             {"endpoint": ENDPOINT, "smoke_test": {"max_p95_ms": 1000}},
             "smoke_test",
             r"at most 1000 ms are allowed \(smoke_test.max_p95_ms\)",
@@ -214,12 +230,12 @@ def test_a_worse_model_is_rejected_by_the_gate(shapes: Pipeline) -> None:
     ],
 )
 def test_a_model_is_taken_back_and_costs_no_request(
-    shapes: Pipeline, fault: str, settings: dict[str, Any], failing_step: str, cause: str
+    shapes: Pipeline, change: Change, settings: dict[str, Any], failing_step: str, cause: str
 ) -> None:
     before = shapes.ask()["model"]
     shapes.write(training=BROKEN_ONE, **settings)
     with shapes.asked_without_pause() as answers:
-        run = shapes.run(RELEASE, before={"register": change_candidate(shapes, break_serving(fault))})
+        run = shapes.run(RELEASE, before={"register": change_candidate(shapes, change)})
         told = len(answers)
         time.sleep(1)
     found = states(run)
