@@ -10,14 +10,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk import (
     DAG,
     Context,
-    ExceptionRetryPolicy,
     Param,
-    RetryAction,
-    RetryRule,
     TriggerRule,
     chain,
     get_current_context,
@@ -25,7 +21,7 @@ from airflow.sdk import (
 )
 from airflow.sdk.exceptions import AirflowSkipException
 from amazon_ml.links.s3 import RunReportLink
-from amazon_ml.notifications.failures import failures, keep_cause
+from amazon_ml.notifications.failures import failures
 from amazon_ml.notifications.sns import RunFailureNotifier
 from amazon_ml.operators.application_autoscaling import ApplicationAutoScalingSuspendOperator
 from amazon_ml.operators.lambda_function import LambdaAliasOperator
@@ -34,6 +30,7 @@ from amazon_ml.operators.sagemaker_endpoint import (
     SageMakerEndpointConfigIfAbsentOperator,
     SageMakerModelIfAbsentOperator,
 )
+from dag_defaults import aws_client, default_args
 from human_input.operators import AskOperator
 
 from include.pipeline import (
@@ -49,14 +46,6 @@ from include.pipeline import (
     smoke_test,
 )
 from include.pipeline.settings import Project, read_projects
-
-RETRY_POLICY = ExceptionRetryPolicy(
-    rules=[RetryRule(exception="include.pipeline.errors.PermanentError", action=RetryAction.FAIL)]
-)
-
-
-def _client(service: str) -> Any:
-    return AwsBaseHook(client_type=service).get_conn()
 
 
 def _done(task_id: str, context: Context | None = None) -> Any:
@@ -86,17 +75,11 @@ def build(project: Project) -> DAG:
                 "versions that are known to be good and waits for a choice.",
             ),
         },
-        default_args={
-            "owner": project.owner,
-            "retries": 2,
-            "retry_delay": timedelta(seconds=10),
-            "retry_policy": RETRY_POLICY,
-            "on_failure_callback": keep_cause,
-        },
+        default_args=default_args(project.owner),
         on_failure_callback=RunFailureNotifier(
             subject=notify.failure_subject(project),
             compose=lambda run_id, failed: notify.failure_message(
-                project, f"{project.name}.rollback", run_id, failed, _client("sagemaker")
+                project, f"{project.name}.rollback", run_id, failed, aws_client("sagemaker")
             ),
             target_arn=project.notify.topic_arn,
             stack_name=infrastructure.stack_name(),
@@ -107,21 +90,21 @@ def build(project: Project) -> DAG:
         @task
         def preflight() -> dict[str, Any]:
             """See that the infrastructure is there."""
-            return infrastructure.read_infrastructure(_client("cloudformation")).model_dump()
+            return infrastructure.read_infrastructure(aws_client("cloudformation")).model_dump()
 
         @task
         def read_live() -> dict[str, Any]:
             """Find out what serves now, and how it scales."""
             return {
-                "serving": live.read_live(project, _client("sagemaker"), _client("lambda")),
-                "scaling": live.read_scaling(project, _client("application-autoscaling")),
+                "serving": live.read_live(project, aws_client("sagemaker"), aws_client("lambda")),
+                "scaling": live.read_scaling(project, aws_client("application-autoscaling")),
             }
 
         @task
         def list_versions() -> list[str]:
             """List the versions that have passed their smoke test, the newest first."""
             serving = _done("read_live")["serving"] or {}
-            found = registry.packages(project, _client("sagemaker"))
+            found = registry.packages(project, aws_client("sagemaker"))
             return [releases.label(package) for package in releases.versions(serving.get("model"), found)]
 
         @task(trigger_rule=TriggerRule.NONE_FAILED)
@@ -129,13 +112,13 @@ def build(project: Project) -> DAG:
             """Look up the version that the form or the answer names."""
             answer = _done("ask_for_version")
             wanted = answer["chosen_options"][0] if answer else get_current_context()["params"]["version"]
-            serving, sagemaker = _done("read_live")["serving"], _client("sagemaker")
+            serving, sagemaker = _done("read_live")["serving"], aws_client("sagemaker")
             package = releases.choose(wanted, serving["model"], registry.packages(project, sagemaker))
             function_version = releases.usable_function_version(
                 project,
                 package.properties.get("function_version"),
                 serving["function_version"],
-                _client("lambda"),
+                aws_client("lambda"),
             )
             return {
                 "arn": package.arn,
@@ -153,9 +136,9 @@ def build(project: Project) -> DAG:
         @task(task_id="smoke_test", retries=0)
         def run_smoke_test() -> dict[str, Any]:
             """Ask the function about images that the model has not seen, and check its answers."""
-            package = registry.describe(_done("choose_version")["arn"], _client("sagemaker"))
+            package = registry.describe(_done("choose_version")["arn"], aws_client("sagemaker"))
             return smoke_test.run_smoke_test(
-                project, releases.expected_of(package), _client("s3"), _client("lambda")
+                project, releases.expected_of(package), aws_client("s3"), aws_client("lambda")
             )
 
         @task(trigger_rule=TriggerRule.ONE_FAILED)
@@ -171,16 +154,16 @@ def build(project: Project) -> DAG:
                 project,
                 before["serving"],
                 before["scaling"],
-                _client("sagemaker"),
-                _client("lambda"),
-                _client("application-autoscaling"),
+                aws_client("sagemaker"),
+                aws_client("lambda"),
+                aws_client("application-autoscaling"),
             )
             return f"{rollback.cause(failures(context))} {state}"
 
         @task(task_id="report")
         def write_report() -> dict[str, Any]:
             """Reject the version that served before, and put the run's report to S3."""
-            context, sagemaker = get_current_context(), _client("sagemaker")
+            context, sagemaker = get_current_context(), aws_client("sagemaker")
             chosen, before = _done("choose_version"), _done("read_live")["serving"]
             outcome = f"Version {chosen['version']} serves again, in place of {before['model']}."
             left = registry.find(before["model"], registry.packages(project, sagemaker))
@@ -192,7 +175,7 @@ def build(project: Project) -> DAG:
                 "model": chosen["model"]["ModelName"],
                 "smoke_test": _done("smoke_test"),
             }
-            bucket, s3 = _done("preflight")["bucket"], _client("s3")
+            bucket, s3 = _done("preflight")["bucket"], aws_client("s3")
             page = report.publish(
                 project, summary, context["run_id"], bucket, s3, show=report.render_rollback
             )

@@ -14,24 +14,20 @@ endpoint for so long. It leaves the workspace alone, since that holds files of p
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk import (
     DAG,
     Context,
-    ExceptionRetryPolicy,
     Param,
-    RetryAction,
-    RetryRule,
     TriggerRule,
     chain,
     get_current_context,
     task,
 )
 from airflow.sdk.exceptions import AirflowSkipException
-from amazon_ml.notifications.failures import failures, keep_cause
+from amazon_ml.notifications.failures import failures
 from amazon_ml.operators.application_autoscaling import ApplicationAutoScalingDeregisterTargetOperator
 from amazon_ml.operators.lambda_function import LambdaDeleteFunctionOperator
 from amazon_ml.operators.sagemaker_endpoint import (
@@ -43,17 +39,10 @@ from amazon_ml.operators.sagemaker_notebook import (
     SageMakerDeleteLifecycleConfigIfExistsOperator,
     SageMakerDeleteNotebookIfExistsOperator,
 )
+from dag_defaults import aws_client, default_args
 
 from include.pipeline import infrastructure, inventory, names, teardown
 from include.pipeline.settings import Project, read_projects
-
-RETRY_POLICY = ExceptionRetryPolicy(
-    rules=[RetryRule(exception="include.pipeline.errors.PermanentError", action=RetryAction.FAIL)]
-)
-
-
-def _client(service: str) -> Any:
-    return AwsBaseHook(client_type=service).get_conn()
 
 
 def _option(name: str, title: str, description: str, *, default: bool = False) -> dict[str, Param]:
@@ -70,7 +59,7 @@ def _options(context: Context | None = None) -> teardown.Options:
 
 def _bucket() -> str | None:
     try:
-        return infrastructure.read_infrastructure(_client("cloudformation")).bucket
+        return infrastructure.read_infrastructure(aws_client("cloudformation")).bucket
     except infrastructure.MissingStackError:
         return None
 
@@ -145,13 +134,7 @@ def build(project: Project) -> DAG:
                 "policies do not allow it: docs/going-to-aws.md.",
             ),
         },
-        default_args={
-            "owner": project.owner,
-            "retries": 2,
-            "retry_delay": timedelta(seconds=10),
-            "retry_policy": RETRY_POLICY,
-            "on_failure_callback": keep_cause,
-        },
+        default_args=default_args(project.owner),
     ) as dag:
         step: dict[str, Any] = {"trigger_rule": TriggerRule.ALL_DONE, "pre_execute": _only_if_confirmed}
 
@@ -160,7 +143,7 @@ def build(project: Project) -> DAG:
             """Show what exists, and what becomes of it."""
             rows = [
                 {**row, "then": teardown.fate(row["what"], _options())}
-                for row in inventory.look(project, _client, _bucket())
+                for row in inventory.look(project, aws_client, _bucket())
             ]
             print(teardown.show(rows))
             return rows
@@ -176,7 +159,7 @@ def build(project: Project) -> DAG:
             )
             reason = None
             if context["dag_run"].run_type == "scheduled":
-                reason = teardown.reason_to_keep(project, releases, _client)
+                reason = teardown.reason_to_keep(project, releases, aws_client)
             elif params["dry_run"]:
                 reason = "A dry run: nothing is touched. Task find shows what would be."
             else:
@@ -188,34 +171,34 @@ def build(project: Project) -> DAG:
         @task(**step)
         def stop_jobs() -> int:
             """Stop running jobs, and give back instances that wait for the next one."""
-            return teardown.stop_jobs(project, _client)
+            return teardown.stop_jobs(project, aws_client)
 
         @task(**step)
         def terminate_instances() -> int:
             """Terminate EC2 instances that train, and delete their security group."""
-            return teardown.terminate_instances(project, _client("ec2"))
+            return teardown.terminate_instances(project, aws_client("ec2"))
 
         @task(**step)
         def find_endpoint_configs() -> list[dict[str, str]]:
             """List the endpoint configurations of all releases."""
-            found = inventory.models_or_configs(project, "endpoint-config", _client)
+            found = inventory.models_or_configs(project, "endpoint-config", aws_client)
             return [{"EndpointConfigName": name} for name in found]
 
         @task(**step)
         def find_models() -> list[dict[str, str]]:
             """List the models of all releases."""
-            return [{"ModelName": name} for name in inventory.models_or_configs(project, "model", _client)]
+            return [{"ModelName": name} for name in inventory.models_or_configs(project, "model", aws_client)]
 
         @task(**step)
         def delete_alarms() -> int:
             """Delete the alarms."""
-            return teardown.delete_alarms(project, _client)
+            return teardown.delete_alarms(project, aws_client)
 
         @task(**step)
         def delete_registry() -> int:
             """Delete the model packages, where the form asks for it."""
             _if_asked("delete_registry", "Model packages stay")
-            return teardown.delete_registry(project, _client("sagemaker"))
+            return teardown.delete_registry(project, aws_client("sagemaker"))
 
         @task(**step)
         def delete_data() -> int:
@@ -224,25 +207,25 @@ def build(project: Project) -> DAG:
             bucket = _bucket()
             if bucket is None:
                 raise AirflowSkipException("There is no stack any more to tell the bucket's name.")
-            return teardown.delete_data(project, bucket, _client("s3"))
+            return teardown.delete_data(project, bucket, aws_client("s3"))
 
         @task(**step)
         def delete_logs() -> int:
             """Delete what is in CloudWatch Logs, where the form asks for it."""
             _if_asked("delete_logs", "Logs stay")
-            return teardown.delete_logs(project, _client("logs"))
+            return teardown.delete_logs(project, aws_client("logs"))
 
         @task(**step)
         def delete_infrastructure() -> str:
             """Delete the CloudFormation stack, where the form asks for it and nobody else needs it."""
             _if_asked("delete_infrastructure", "The stack stays")
-            return teardown.delete_infrastructure(project, _client)
+            return teardown.delete_infrastructure(project, aws_client)
 
         @task(trigger_rule=TriggerRule.ALL_DONE)
         def verify() -> list[str]:
             """Name the steps that failed, and what still carries the project's tags: nothing."""
             context = get_current_context()
-            teardown.check_nothing_left(project, _client, _options(), failures(context))
+            teardown.check_nothing_left(project, aws_client, _options(), failures(context))
             return []
 
         # Before the jobs are stopped, since more of them can be started there.

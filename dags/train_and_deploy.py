@@ -15,10 +15,7 @@ from airflow.sdk import (
     AssetWatcher,
     Context,
     CronTriggerTimetable,
-    ExceptionRetryPolicy,
     Param,
-    RetryAction,
-    RetryRule,
     TaskGroup,
     TriggerRule,
     chain,
@@ -29,7 +26,7 @@ from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowSkipException
 from amazon_ml.links.s3 import DataReportLink, EvaluationReportLink, RunReportLink, S3PageLink
-from amazon_ml.notifications.failures import failures, keep_cause
+from amazon_ml.notifications.failures import failures
 from amazon_ml.notifications.sns import RunFailureNotifier, StackTopicNotifier
 from amazon_ml.operators.application_autoscaling import (
     ApplicationAutoScalingSuspendOperator,
@@ -55,6 +52,7 @@ from amazon_ml.operators.sagemaker_jobs import (
 )
 from amazon_ml.operators.sagemaker_registry import SageMakerRegisterModelPackageOperator
 from amazon_ml.triggers.s3 import S3ContentChangedTrigger
+from dag_defaults import aws_client, default_args
 from human_input.operators import AskOperator
 
 from include.pipeline import (
@@ -83,13 +81,6 @@ from include.pipeline.ec2_records import Ec2Records
 from include.pipeline.settings import Project, read_projects
 
 UNCHANGED = "Nothing has changed since the live model was made; it stays."
-RETRY_POLICY = ExceptionRetryPolicy(
-    rules=[RetryRule(exception="include.pipeline.errors.PermanentError", action=RetryAction.FAIL)]
-)
-
-
-def _client(service: str, config: Any = None) -> Any:
-    return AwsBaseHook(client_type=service, config=config).get_conn()
 
 
 class Done:
@@ -110,7 +101,7 @@ class Done:
         """Those of trainings on EC2, where this run trains there."""
         if self.context["params"]["train_on"] != "ec2":
             return None
-        return Ec2Records(project, self.environment.bucket, _client("s3"))
+        return Ec2Records(project, self.environment.bucket, aws_client("s3"))
 
     @property
     def environment(self) -> job_requests.Environment:
@@ -143,7 +134,7 @@ class Done:
 
     def read_live(self, project: Project) -> dict[str, Any] | None:
         """What serves at this moment."""
-        return live.read_live(project, _client("sagemaker"), _client("lambda"))
+        return live.read_live(project, aws_client("sagemaker"), aws_client("lambda"))
 
     def channels(self, project: Project, *, images: bool = False) -> dict[str, str]:
         """The input channels of tuning and training.
@@ -204,7 +195,7 @@ def _on_failure(project: Project) -> RunFailureNotifier:
     return RunFailureNotifier(
         subject=notify.failure_subject(project),
         compose=lambda run_id, failed: notify.failure_message(
-            project, f"{project.name}.train_and_deploy", run_id, failed, _client("sagemaker")
+            project, f"{project.name}.train_and_deploy", run_id, failed, aws_client("sagemaker")
         ),
         **_topic(project),
     )
@@ -279,13 +270,7 @@ def build(project: Project) -> DAG:
                 description="Ask a person before the new model goes live.",
             ),
         },
-        default_args={
-            "owner": project.owner,
-            "retries": 2,
-            "retry_delay": timedelta(seconds=10),
-            "retry_policy": RETRY_POLICY,
-            "on_failure_callback": keep_cause,
-        },
+        default_args=default_args(project.owner),
         on_failure_callback=_on_failure(project),
         deadline=_deadline(project),
     ) as dag:
@@ -297,9 +282,9 @@ def build(project: Project) -> DAG:
 
             params = get_current_context()["params"]
             project.check_place(params["train_on"], params["instance_count"])
-            sts = _client("sts")
+            sts = aws_client("sts")
             region = sts.meta.region_name
-            found = infrastructure.read_infrastructure(_client("cloudformation"))
+            found = infrastructure.read_infrastructure(aws_client("cloudformation"))
             environment = job_requests.Environment(
                 **found.model_dump(),
                 region=region,
@@ -318,7 +303,7 @@ def build(project: Project) -> DAG:
                 project,
                 done.context["params"]["instance_count"],
                 done.environment.region,
-                _client("sagemaker"),
+                aws_client("sagemaker"),
                 done.ec2_records(project),
             )
             print(cost.show(estimated))
@@ -348,14 +333,14 @@ def build(project: Project) -> DAG:
         @task
         def package_code() -> dict[str, str]:
             """Put the classifier's code to S3."""
-            return packages.upload_classifier(project, Done().environment.bucket, _client("s3"))
+            return packages.upload_classifier(project, Done().environment.bucket, aws_client("s3"))
 
         @task
         def read_live() -> dict[str, Any]:
             """Find out what serves now: the champion, and where a rollback goes."""
             return {
                 "serving": Done().read_live(project),
-                "scaling": live.read_scaling(project, _client("application-autoscaling")),
+                "scaling": live.read_scaling(project, aws_client("application-autoscaling")),
             }
 
         @task
@@ -374,7 +359,7 @@ def build(project: Project) -> DAG:
         @task
         def stage_weights() -> dict[str, Any]:
             """Put the pretrained weights to S3."""
-            return pretrained.stage_weights(project, Done().environment.bucket, _client("s3"))
+            return pretrained.stage_weights(project, Done().environment.bucket, aws_client("s3"))
 
         @task.branch
         def choose_place() -> str:
@@ -385,14 +370,14 @@ def build(project: Project) -> DAG:
         @task
         def prepare_ec2() -> dict[str, Any]:
             """Look up the newest Deep Learning AMI, and find or make the security group."""
-            return ec2_launch.find(project, _client("ec2"), _client("ssm")).model_dump()
+            return ec2_launch.find(project, aws_client("ec2"), aws_client("ssm")).model_dump()
 
         @task
         def compare() -> dict[str, Any]:
             """Let the candidate pass only if it keeps to every rule of the project's gate."""
-            done, sagemaker = Done(), _client("sagemaker")
+            done, sagemaker = Done(), aws_client("sagemaker")
             package, run_type = done["register"], done.context["dag_run"].run_type
-            evaluation = gate.read_evaluation(done["evaluate"]["output"], _client("s3"))
+            evaluation = gate.read_evaluation(done["evaluate"]["output"], aws_client("s3"))
             decision, evaluation = gate.decide(evaluation, project.gate), gate.without_details(evaluation)
             if stays_rejected := registry.rejected_before(run_type, package):
                 decision = gate.Decision(False, stays_rejected)
@@ -417,7 +402,7 @@ def build(project: Project) -> DAG:
             decision = done.context["ti"].xcom_pull(task_ids="gate", key="decision")
             status = "Approved" if answer.approved else "Rejected"
             registry.decide(
-                done["register"]["arn"], status, f"{answer.sentence} {decision}", _client("sagemaker")
+                done["register"]["arn"], status, f"{answer.sentence} {decision}", aws_client("sagemaker")
             )
             done.context["ti"].xcom_push(key="answer", value=answer.sentence)
             if not answer.approved:
@@ -426,12 +411,12 @@ def build(project: Project) -> DAG:
 
         def link_evaluation(context: Context, result: Any) -> None:
             """Link the task to the page that its job wrote."""
-            EvaluationReportLink.persist_page(context, report.evaluation_page(result), _client("s3"))
+            EvaluationReportLink.persist_page(context, report.evaluation_page(result), aws_client("s3"))
 
         @task
         def put_alarms() -> list[str]:
             """Watch the endpoint for errors and slowness."""
-            return alarms.put_alarms(project, _client("cloudwatch"), Done().environment.topic)
+            return alarms.put_alarms(project, aws_client("cloudwatch"), Done().environment.topic)
 
         @task(task_id="smoke_test", retries=0)
         def run_smoke_test() -> dict[str, Any]:
@@ -442,12 +427,12 @@ def build(project: Project) -> DAG:
                 model=done["create_model"],
                 accuracy_interval=done["gate"]["candidate"]["accuracy_interval"],
             )
-            return smoke_test.run_smoke_test(project, expected, _client("s3"), _client("lambda"))
+            return smoke_test.run_smoke_test(project, expected, aws_client("s3"), aws_client("lambda"))
 
         @task(task_id="rollback", trigger_rule=TriggerRule.ONE_FAILED)
         def roll_back() -> str:
             """Go back to what served before, if any step of the release failed, and prove that it serves."""
-            done, sagemaker, functions = Done(), _client("sagemaker"), _client("lambda")
+            done, sagemaker, functions = Done(), aws_client("sagemaker"), aws_client("lambda")
             if done["record_approval"] is None:
                 raise AirflowSkipException(
                     "The run failed before anything was released; what is live was not touched."
@@ -464,13 +449,13 @@ def build(project: Project) -> DAG:
                 done["read_live"]["scaling"],
                 sagemaker,
                 functions,
-                _client("application-autoscaling"),
+                aws_client("application-autoscaling"),
             )
             if before is not None:
                 expected = releases.expected_before(
                     before, registry.packages(project, sagemaker), done["stage_data"]["uri"], done["gate"]
                 )
-                smoke_test.run_smoke_test(project, expected, _client("s3"), functions)
+                smoke_test.run_smoke_test(project, expected, aws_client("s3"), functions)
                 state += " It has passed the smoke test."
             return f"{cause} {state}"
 
@@ -478,7 +463,7 @@ def build(project: Project) -> DAG:
         @task(trigger_rule=TriggerRule.NONE_FAILED)
         def clean_up() -> dict[str, Any]:
             """Note that the release is good, and delete what neither serves nor is needed for a rollback."""
-            done, sagemaker = Done(), _client("sagemaker")
+            done, sagemaker = Done(), aws_client("sagemaker")
             serving, deleted = done.read_live(project), []
             if done["smoke_test"] and serving:
                 registry.mark_released(done["register"]["arn"], serving["function_version"], sagemaker)
@@ -495,7 +480,7 @@ def build(project: Project) -> DAG:
         @task(task_id="report", trigger_rule=TriggerRule.NONE_FAILED)
         def write_report() -> dict[str, Any]:
             """Put the run's report to S3."""
-            done, s3 = Done(), _client("s3")
+            done, s3 = Done(), aws_client("s3")
             judged = {
                 key: done.context["ti"].xcom_pull(task_ids="gate", key=key)
                 for key in ("decision", "evaluation")
@@ -522,7 +507,7 @@ def build(project: Project) -> DAG:
                         project,
                         jobs,
                         done.context["dag_run"].run_after,
-                        _client("sagemaker"),
+                        aws_client("sagemaker"),
                         done.ec2_records(project),
                     ),
                 },
@@ -635,7 +620,7 @@ def build(project: Project) -> DAG:
                 model_metrics_uri="{{ ti.xcom_pull(task_ids='evaluate')['output'] }}/evaluation.json",
                 customer_metadata=_config(
                     lambda done: registry.candidate(
-                        gate.read_evaluation(done["evaluate"]["output"], _client("s3")),
+                        gate.read_evaluation(done["evaluate"]["output"], aws_client("s3")),
                         data=done["stage_data"],
                         code=done["package_code"]["sha256"],
                         inputs=done["check_for_changes"],

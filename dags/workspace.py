@@ -17,18 +17,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk import (
     DAG,
-    ExceptionRetryPolicy,
     Param,
-    RetryAction,
-    RetryRule,
     chain,
     get_current_context,
     task,
 )
-from amazon_ml.notifications.failures import keep_cause
 from amazon_ml.operators.sagemaker_notebook import (
     SageMakerDeleteLifecycleConfigIfExistsOperator,
     SageMakerDeleteNotebookIfExistsOperator,
@@ -37,13 +32,11 @@ from amazon_ml.operators.sagemaker_notebook import (
     SageMakerStartNotebookIfStoppedOperator,
     SageMakerStopNotebookIfRunningOperator,
 )
+from dag_defaults import aws_client, default_args
 
 from include.pipeline import infrastructure, names, workspace
 from include.pipeline.settings import Project, read_projects
 
-RETRY_POLICY = ExceptionRetryPolicy(
-    rules=[RetryRule(exception="include.pipeline.errors.PermanentError", action=RetryAction.FAIL)]
-)
 FIRST_TASKS = {
     "create": "prepare",
     "start": "start_instance",
@@ -51,10 +44,6 @@ FIRST_TASKS = {
     "delete": "delete_instance",
 }
 """By action: the task that it begins with."""
-
-
-def _client(service: str) -> Any:
-    return AwsBaseHook(client_type=service).get_conn()
 
 
 def build(project: Project) -> DAG:
@@ -84,13 +73,7 @@ def build(project: Project) -> DAG:
                 description=f"{project.workspace.instance_type} is billed for as long as it is in service.",
             ),
         },
-        default_args={
-            "owner": project.owner,
-            "retries": 2,
-            "retry_delay": timedelta(seconds=10),
-            "retry_policy": RETRY_POLICY,
-            "on_failure_callback": keep_cause,
-        },
+        default_args=default_args(project.owner),
     ) as dag:
 
         @task.branch
@@ -101,8 +84,11 @@ def build(project: Project) -> DAG:
         @task
         def prepare() -> dict[str, str]:
             """Put scripts, settings and notebook to S3, and look up the role."""
-            s3 = _client("s3")
-            found, region = infrastructure.read_infrastructure(_client("cloudformation")), s3.meta.region_name
+            s3 = aws_client("s3")
+            found, region = (
+                infrastructure.read_infrastructure(aws_client("cloudformation")),
+                s3.meta.region_name,
+            )
             return {
                 "role": workspace.role(found),
                 "archive": workspace.upload(project, found, region, s3),

@@ -38,6 +38,7 @@ os.environ.update(
 
 
 START_SECONDS = 60.0
+STACKS = ("stack", "impatient_stack")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -45,12 +46,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares a costly fixture, when pytest-xdist spreads the tests over processes.
 
     A file's tests share models, servers and stacks, so a file is run by one process; the files that use the
-    one stack of tests/e2e are run by the same one. That stack's tests take longest and so come first.
+    same stack of tests/e2e are run by the same one. The stacks' tests take longest and so come first.
     """
+
+    def stack(item: pytest.Item) -> str | None:
+        return next((name for name in STACKS if name in item.fixturenames), None)  # type: ignore[attr-defined]
+
     for item in items:
-        group = "stack" if "stack" in item.fixturenames else item.path.name  # type: ignore[attr-defined]
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: "stack" not in item.fixturenames)  # type: ignore[attr-defined]
+        item.add_marker(pytest.mark.xdist_group(stack(item) or item.path.name))
+    items.sort(key=lambda item: stack(item) is None)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def deadline_message(project: Project) -> str:
     return (
         f"Project: {project.name}\n"
         "Run: {{ dag_run.dag_run_id }} of {{ dag_run.dag_id }}\n"
-        f"It has not ended {project.deadline_minutes} minutes after it was queued. It goes on; look at it in Airflow."
+        f"It has not ended {project.deadline_minutes:g} minutes after it was queued. It goes on; look at it in Airflow."
     )
 
 

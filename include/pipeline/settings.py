@@ -493,7 +493,7 @@ class Project(Section):
     owner: str = "machine-learning"
     schedule: str | None = None
     """A cron expression or preset such as ``@weekly``; None runs on request alone."""
-    deadline_minutes: int | None = Field(None, ge=1)
+    deadline_minutes: float | None = Field(None, gt=0)
     """A run that has not ended so long after it was queued is told of; it goes on. None: never."""
     data: Data = Data()
     classifier: Classifier = Classifier()

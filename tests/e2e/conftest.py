@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -13,6 +14,15 @@ from botocore.config import Config
 
 from include.laptop.airflow_api import AirflowApi
 from include.laptop.stack import Stack
+
+# Airflow is to notice within seconds that a worker or a triggerer is dead, not within minutes.
+IMPATIENT = {
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "12",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
+}
 
 
 def _free_ports(count: int) -> list[int]:
@@ -60,6 +70,14 @@ def client_of() -> Callable[[Stack, str], Any]:
 @pytest.fixture(scope="session")
 def stack(running_stack: Callable[..., Any]) -> Iterator[Stack]:
     with running_stack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def impatient_stack(running_stack: Callable[..., Any]) -> Iterator[Stack]:
+    """A stack with the DAGs of tests/e2e/dags, whose processes may be killed."""
+    dags_folder = Path(__file__).parent / "dags"
+    with running_stack(dags_folder=dags_folder, extra_environment=IMPATIENT) as stack:
         yield stack
 
 

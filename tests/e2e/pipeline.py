@@ -81,7 +81,7 @@ class Pipeline:
         """Write the project's file anew, with these keys in its sections."""
         images = self.folder / f"{NAME}.zip"
         if not images.exists():
-            _draw(images)
+            draw_images(images)
         settings = {**SETTINGS, "data": {"source": str(images)}}
         for section, keys in changes.items():
             settings[section] = {**settings.get(section, {}), **keys}
@@ -217,7 +217,8 @@ def _picture(split: str, label: str, number: int) -> bytes:
     return file.getvalue()
 
 
-def _draw(archive: Path) -> None:
+def draw_images(archive: Path) -> None:
+    """Write a zip with a few pictures of each kind, in train, valid and test."""
     with zipfile.ZipFile(archive, "w") as images:
         for split, count in IMAGES_PER_CLASS.items():
             for label in CLASSES:

@@ -10,7 +10,7 @@ import json
 import re
 import tarfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,14 +30,6 @@ ROLE = "arn:aws:iam::123456789012:role/any"
 BUCKET = "kills"
 KINDS = ("training", "tuning", "endpoint", "ec2")
 TRIALS = 2
-# Airflow is to notice within seconds that a worker or a triggerer is dead, not within minutes.
-IMPATIENT = {
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "12",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
-    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
-    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
-    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
-}
 WAIT = """
 import pathlib, time
 
@@ -290,21 +282,18 @@ class Kills:
 @pytest.fixture(scope="module")
 def kills(
     tmp_path_factory: pytest.TempPathFactory,
-    running_stack: Callable[..., Any],
+    impatient_stack: Stack,
     client_of: Callable[[Stack, str], Any],
     eventually: Callable[..., Any],
-) -> Iterator[Kills]:
-    """A stack of its own, since its triggerer is killed, with the DAGs of kill_dags."""
-    dags_folder = Path(__file__).parent / "kill_dags"
-    with running_stack(dags_folder=dags_folder, extra_environment=IMPATIENT) as stack:
-        client_of(stack, "s3").create_bucket(Bucket=BUCKET)
-        yield Kills(
-            stack,
-            stack.api(),
-            lambda service: client_of(stack, service),
-            eventually,
-            tmp_path_factory.mktemp("gates"),
-        )
+) -> Kills:
+    client_of(impatient_stack, "s3").create_bucket(Bucket=BUCKET)
+    return Kills(
+        impatient_stack,
+        impatient_stack.api(),
+        lambda service: client_of(impatient_stack, service),
+        eventually,
+        tmp_path_factory.mktemp("gates"),
+    )
 
 
 def kill(stack: Stack, processes: list[psutil.Process]) -> None:

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,6 +53,13 @@ def transform_fn(model, body, content_type, accept):
     if accept == "text/plain":
         return f"you said {body}", "text/plain"
     return json.dumps({"body": body, "content_type": content_type}), "application/json"
+"""
+# Put before another model's code: it does not start before a file exists.
+GATED = """
+import pathlib, time
+
+while not pathlib.Path({gate!r}).exists():
+    time.sleep(0.1)
 """
 BROKEN = "raise RuntimeError('this model does not start')"
 
@@ -112,7 +120,9 @@ def delete_endpoint(sagemaker: Any, name: str) -> None:
     raise AssertionError(f"{name} can't be deleted")
 
 
-def finish(make: Callable[[], Any], context: Any = None) -> tuple[Any, list[str]]:
+def finish(
+    make: Callable[[], Any], context: Any = None, before_waiting: Callable[[], Any] = lambda: None
+) -> tuple[Any, list[str]]:
     """
     Run a task to its end, as worker and triggerer would: with a new operator, and a new trigger, at each step.
 
@@ -124,6 +134,7 @@ def finish(make: Callable[[], Any], context: Any = None) -> tuple[Any, list[str]
         try:
             return getattr(make(), method)(context, **arguments), resumed
         except TaskDeferred as deferred:
+            before_waiting()
             _, trigger_arguments = deferred.trigger.serialize()
             trigger = type(deferred.trigger)(**trigger_arguments)
             method, arguments = deferred.method_name, {**(deferred.kwargs or {}), "event": fired(trigger)}
@@ -394,12 +405,15 @@ class TestSageMakerDeployEndpointOperator:
         assert self.deploy(endpoint, good, deferrable=deferrable)["configuration"] == good
 
     def test_somebody_else_s_update_is_waited_for_without_a_worker_and_then_updated(
-        self, aws: Any, endpoint: str, artifact: str
+        self, aws: Any, endpoint: str, tmp_path: Path
     ) -> None:
-        sagemaker = aws.client("sagemaker")
+        sagemaker, gate = aws.client("sagemaker"), tmp_path / "gate"
+        artifact = upload_model(aws.client("s3"), GATED.format(gate=str(gate)) + ECHO)
         other, wanted = (create_configuration(sagemaker, artifact) for _ in range(2))
         sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=other)
-        result, resumed = finish(lambda: self.operator(endpoint, wanted, deferrable=True))
+        result, resumed = finish(
+            lambda: self.operator(endpoint, wanted, deferrable=True), before_waiting=gate.touch
+        )
         assert result["configuration"] == wanted
         assert resumed == ["execute_next", "execute_complete"]
 

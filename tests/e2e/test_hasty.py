@@ -1,0 +1,62 @@
+"""What begins and ends by itself in a live Airflow: a run that new images start, its deadline, and an approval's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.laptop.airflow_api import _run
+from include.laptop.stack import Stack
+from tests.e2e.pipeline import draw_images
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+RELEASE = "hasty.train_and_deploy"
+BUCKET = "hasty"
+
+
+def test_new_images_start_a_run_that_is_late_and_waits_for_no_person(
+    impatient_stack: Stack,
+    client_of: Callable[[Stack, str], Any],
+    eventually: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    airflow = impatient_stack.api()
+    s3, sns, sqs, sagemaker, cloudformation = (
+        client_of(impatient_stack, name) for name in ("s3", "sns", "sqs", "sagemaker", "cloudformation")
+    )
+    draw_images(tmp_path / "images.zip")
+    s3.create_bucket(Bucket=BUCKET)
+    (stack,) = cloudformation.describe_stacks()["Stacks"]
+    topic = next(each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == "TopicArn")
+    mailbox = sqs.create_queue(QueueName="mailbox")["QueueUrl"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint="arn:aws:sqs:us-east-1:123456789012:mailbox")
+
+    eventually(lambda: airflow.is_parsed(RELEASE))
+    airflow.unpause(RELEASE)
+    # What is there when the watcher looks for the first time is not new to it.
+    (asset,) = airflow._ask("GET", "assets", params={"name_pattern": "hasty.data"})["assets"]
+    eventually(lambda: airflow._ask("GET", f"assets/{asset['id']}/state-store")["asset_state_store"])
+    s3.upload_file(str(tmp_path / "images.zip"), BUCKET, "images.zip")
+    (run,) = eventually(lambda: airflow.unfinished_runs(RELEASE))
+
+    (message,) = eventually(lambda: sqs.receive_message(QueueUrl=mailbox).get("Messages"))
+    message = json.loads(message["Body"])
+    assert message["Subject"] == "hasty: a run takes too long"
+    assert run.run_id in message["Message"]
+
+    assert airflow.wait(RELEASE, run.run_id, 200) == "success"
+    question = airflow._ask("GET", f"{_run(RELEASE, run.run_id)}/taskInstances/approve/-1/hitlDetails")
+    assert (question["chosen_options"], question["responded_by_user"]) == (["Reject"], None)
+    states = {task.task_id: task.state for task in airflow.task_instances(RELEASE, run.run_id)}
+    assert (states["approve"], states["record_approval"]) == ("success", "skipped")
+    assert (states["deploy_endpoint"], states["report"]) == ("skipped", "success")
+    (package,) = sagemaker.list_model_packages(ModelPackageGroupName="hasty")["ModelPackageSummaryList"]
+    assert package["ModelApprovalStatus"] == "Rejected"
+    described = sagemaker.describe_model_package(ModelPackageName=package["ModelPackageArn"])
+    assert "nobody answered" in described["ApprovalDescription"]
+    assert not sagemaker.list_endpoints(NameContains="hasty")["Endpoints"]
