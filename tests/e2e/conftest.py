@@ -68,7 +68,8 @@ def client_of() -> Callable[[Stack, str], Any]:
 
 
 @pytest.fixture(scope="session")
-def stack(running_stack: Callable[..., Any]) -> Iterator[Stack]:
+def whole_stack(running_stack: Callable[..., Any]) -> Iterator[Stack]:
+    """A stack as a user has it."""
     with running_stack() as stack:
         yield stack
 
@@ -82,11 +83,11 @@ def impatient_stack(running_stack: Callable[..., Any]) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def airflow(stack: Stack) -> AirflowApi:
-    return stack.api()
+def airflow(whole_stack: Stack) -> AirflowApi:
+    return whole_stack.api()
 
 
 @pytest.fixture(scope="session")
-def aws(stack: Stack, client_of: Callable[[Stack, str], Any]) -> Callable[[str], Any]:
+def aws(whole_stack: Stack, client_of: Callable[[Stack, str], Any]) -> Callable[[str], Any]:
     """Makes boto3 clients of the stack's local AWS."""
-    return lambda service: client_of(stack, service)
+    return lambda service: client_of(whole_stack, service)

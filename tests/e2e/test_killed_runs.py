@@ -26,10 +26,20 @@ from tests.e2e.pipeline import NAME, REPOSITORY, Pipeline, xcom
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-# With a job, an instance or an update under way, or half of the release made. Any other task's name can stand here too.
-STEPS = ["tune", "train", "train_on_ec2", "deploy_endpoint", "provision_concurrency", "smoke_test"]
+STEPS = [
+    *("preflight", "estimate_cost", "stage_data", "package_code", "read_live", "check_for_changes"),
+    *("stage_weights", "features", "tune", "choose_place", "prepare_ec2", "train_on_ec2", "train"),
+    *("evaluate", "register", "gate", "approve", "record_approval", "create_model"),
+    *("create_endpoint_config", "put_alarms", "suspend_scaling", "deploy_endpoint", "scale_endpoint"),
+    *("resume_scaling", "deploy_function", "reserve_concurrency", "move_alias", "provision_concurrency"),
+    *("function_url", "smoke_test", "rollback", "clean_up", "report"),
+]
 # What the form has to say so that a step is not left out.
-CONF = {"train_on_ec2": {"train_on": "ec2"}}
+CONF = {
+    "prepare_ec2": {"train_on": "ec2"},
+    "train_on_ec2": {"train_on": "ec2"},
+    "approve": {"require_approval": True},
+}
 STAYS = {"data", "registry", "logs", "infrastructure"}
 
 
@@ -70,7 +80,10 @@ def shapes(
     with running_local_aws(tmp_path_factory.mktemp("killed"), LOCAL_AWS_STOP_GRACE="2") as server:
         deploy(server.url)
         pipeline = Pipeline(tmp_path_factory.mktemp("project"), server.url, server.client)
-        pipeline.write(function={"provisioned_concurrency": 1, "url": True})
+        pipeline.write(
+            function={"provisioned_concurrency": 1, "reserved_concurrency": 2, "url": True},
+            approval={"timeout_hours": 0.0001},
+        )
         with pipeline.leading_here():
             yield pipeline
 
@@ -90,6 +103,10 @@ def test_after_a_run_that_was_killed_in_a_step_a_teardown_leaves_nothing(
     run = shapes.run("teardown", dry_run=False, confirm=NAME)
     assert str(run.state) == "success", xcom(run, "verify", "failure")
     assert exists(shapes) <= STAYS
+
+
+def test_every_step_is_among_them(shapes: Pipeline) -> None:
+    assert set(shapes.dag("train_and_deploy").task_ids) == set(STEPS)
 
 
 def exists(shapes: Pipeline) -> set[str]:

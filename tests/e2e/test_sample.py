@@ -168,9 +168,9 @@ def test_the_function_reads_from_the_projects_own_prefix_in_s3_and_fetches_nothi
         assert invoke(aws, refused)["status"] == 400
 
 
-def test_the_report_opens_in_a_browser(stack: Stack, airflow: AirflowApi, first_run: str) -> None:
+def test_the_report_opens_in_a_browser(whole_stack: Stack, airflow: AirflowApi, first_run: str) -> None:
     address = airflow.xcom(RELEASE, first_run, "report")["report"]
-    answer = requests.get(browser_address(address, stack.places.aws_url), timeout=30)
+    answer = requests.get(browser_address(address, whole_stack.places.aws_url), timeout=30)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith("text/html")
     assert "Test accuracy" in answer.text
@@ -275,10 +275,12 @@ def test_a_bad_data_set_is_refused_at_once_and_what_is_live_stays(
     assert ask(aws)["predictions"][0]["label"] == "004.star"
 
 
-def test_a_person_decides_where_that_is_wanted(airflow: AirflowApi, stack: Stack, aws: Client) -> None:
+def test_a_person_decides_where_that_is_wanted(airflow: AirflowApi, whole_stack: Stack, aws: Client) -> None:
     """Whoever may only look is refused; a rejected model goes no further, and once it is approved it goes live."""
     before, known = ask(aws)["model"], jobs(aws)["training"]
-    viewer = AirflowApi(airflow.url, VIEWER, json.loads(stack.places.passwords_file.read_text())[VIEWER])
+    viewer = AirflowApi(
+        airflow.url, VIEWER, json.loads(whole_stack.places.passwords_file.read_text())[VIEWER]
+    )
     for choice in ("Reject", "Approve"):
         run_id = start(airflow, RELEASE, instance_count=2, require_approval=True)
         answer = f"{_run(RELEASE, run_id)}/taskInstances/approve/-1/hitlDetails"
@@ -344,12 +346,12 @@ def execute_notebook(stack: Stack, checks: str) -> list[Any]:
 
 @pytest.mark.usefixtures("first_run")
 def test_a_workspace_has_a_notebook_that_works_and_lives_as_the_form_says(
-    airflow: AirflowApi, aws: Client, stack: Stack
+    airflow: AirflowApi, aws: Client, whole_stack: Stack
 ) -> None:
     assert act_on_workspace(airflow, aws, "create") == "InService"
     known = set(jobs(aws)["training"])
     outputs = execute_notebook(
-        stack,
+        whole_stack,
         "assert list(counts.sum()) == [300, 75, 75], counts\n"
         "assert len(trials) == 2\n"
         "assert metrics['validation:accuracy'] > 0.5, metrics\n"

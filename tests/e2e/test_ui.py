@@ -26,12 +26,14 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def page(stack: Stack) -> Iterator[Any]:
+def page(whole_stack: Stack) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        page = browser.new_page(viewport={"width": 1500, "height": 900}, base_url=stack.places.airflow_url)
+        page = browser.new_page(
+            viewport={"width": 1500, "height": 900}, base_url=whole_stack.places.airflow_url
+        )
         page.set_default_timeout(60_000)
         yield page
         browser.close()
@@ -43,9 +45,9 @@ def test_a_stranger_sees_the_login_alone(page: Any) -> None:
     assert page.get_by_text("smoke_test").count() == 0
 
 
-def test_the_administrator_sees_the_steps(page: Any, stack: Stack) -> None:
+def test_the_administrator_sees_the_steps(page: Any, whole_stack: Stack) -> None:
     page.fill("input[name=username]", ADMIN)
-    page.fill("input[name=password]", passwords(stack.places.passwords_file)[ADMIN])
+    page.fill("input[name=password]", passwords(whole_stack.places.passwords_file)[ADMIN])
     page.keyboard.press("Enter")
     page.wait_for_url("**/dags/sample.train_and_deploy")
     page.get_by_label("Show Graph").first.click()

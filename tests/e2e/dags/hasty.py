@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from airflow.sdk import DAG
+
 from include.pipeline.settings import load_project
 
 FOLDER = Path(__file__).parent
@@ -14,5 +16,5 @@ assert spec.loader is not None
 release = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(release)
 
-dag = release.build(load_project(FOLDER / "hasty.yaml"))
+dag: DAG = release.build(load_project(FOLDER / "hasty.yaml"))
 dag.fileloc = __file__
