@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -22,7 +23,9 @@ from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk import TriggerRule
 from airflow.sdk.execution_time import supervisor
 from botocore.client import BaseClient
+from human_input.operators import AskOperator
 from pipeline import Pipeline
+from sqlalchemy.orm import configure_mappers
 
 from include.pipeline import smoke_test
 from include.pipeline.images import container_images
@@ -30,7 +33,8 @@ from include.pipeline.images import container_images
 READS = ("Describe", "Get", "Head", "List")
 STARTED = datetime(2026, 1, 2, tzinfo=UTC)
 """When each run began: it is always the same run, so that a child adopts what jobs the one before has ended."""
-
+WAIT_SECONDS = 2.0
+"""How long a person is waited for, before the end."""
 
 SERVICES = ("application-autoscaling", "cloudformation", "cloudwatch", "lambda", "s3", "sagemaker", "sts")
 
@@ -51,6 +55,7 @@ def main(folder: Path, aws_url: str, channel: Connection) -> None:
 
 def warm_up(pipeline: Pipeline) -> InProcessExecutionAPI:
     """Do what takes seconds the first time; returns the API that tasks talk to."""
+    configure_mappers()
     pipeline.dag("train_and_deploy")
     container_images(pipeline.project, "us-east-1")
     for service in SERVICES:
@@ -63,7 +68,7 @@ def warm_up(pipeline: Pipeline) -> InProcessExecutionAPI:
 
 
 def run_until(pipeline: Pipeline, api: InProcessExecutionAPI, step: str, conf: dict[str, Any]) -> None:
-    """Run the release and die in a step: when it has changed something in AWS, or else at its end."""
+    """Run the release and die in a step: when it has changed something in AWS, while it waits, or else at its end."""
     # The thread that the API answers from is not in this process.
     mine = InProcessExecutionAPI(app=api.app)
     supervisor.in_process_api_server = lambda: mine
@@ -79,7 +84,13 @@ def run_until(pipeline: Pipeline, api: InProcessExecutionAPI, step: str, conf: d
     task = dag.get_task(step)
     if task.trigger_rule == TriggerRule.ONE_FAILED:
         smoke_test.run_smoke_test = fail
-    task.pre_execute = lambda _: setattr(BaseClient, "_make_api_call", call_and_die)
+
+    def begin(_: Any) -> None:
+        BaseClient._make_api_call = call_and_die
+        if isinstance(task, AskOperator):
+            threading.Timer(WAIT_SECONDS, die).start()
+
+    task.pre_execute = begin
     task.on_success_callback = task.on_skipped_callback = task.on_failure_callback = [die]
     pipeline.run_dag(dag, logical_date=STARTED, run_after=STARTED, run_conf={"retrain": True, **conf})
 

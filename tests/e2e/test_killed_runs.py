@@ -82,7 +82,6 @@ def shapes(
         pipeline = Pipeline(tmp_path_factory.mktemp("project"), server.url, server.client)
         pipeline.write(
             function={"provisioned_concurrency": 1, "reserved_concurrency": 2, "url": True},
-            approval={"timeout_hours": 0.0001},
         )
         with pipeline.leading_here():
             yield pipeline
