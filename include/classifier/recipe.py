@@ -70,10 +70,16 @@ class Recipe:
         return torch.autocast(device.type, self.precision) if self.precision else nullcontext()
 
 
-def for_head(head: nn.Module, learning_rate: float) -> Recipe:
-    """Train a head on features: Adam, and one learning rate throughout."""
+def for_head(head: nn.Module, learning_rate: float, steps: int) -> Recipe:
+    """Train a head on features: Adam, whose learning rate falls in half a cosine.
+
+    :param learning_rate: that of the first step.
+    :param steps: of the whole training.
+    """
     optimizer = Adam(head.parameters(), lr=learning_rate)
-    return Recipe(optimizer, LambdaLR(optimizer, lambda step: 1.0), _scaler(None))
+    return Recipe(
+        optimizer, LambdaLR(optimizer, lambda step: warm_up_then_cosine(step, steps, 0)), _scaler(None)
+    )
 
 
 def for_fine_tuning(

@@ -234,10 +234,10 @@ def _trained_part(
     classes: list[str],
     processes: Processes,
 ) -> tuple[nn.Module, Recipe]:
-    if hyperparameters.train_layers == "head":
-        return classifier.head, for_head(classifier.head, hyperparameters.learning_rate)
-    layers.freeze(classifier, hyperparameters.train_layers)
     steps = hyperparameters.epochs * data.steps
+    if hyperparameters.train_layers == "head":
+        return classifier.head, for_head(classifier.head, hyperparameters.learning_rate, steps)
+    layers.freeze(classifier, hyperparameters.train_layers)
     # All images have the same size, so it pays to try which of cuDNN's algorithms is the fastest for it.
     torch.backends.cudnn.benchmark = True
     return classifier, for_fine_tuning(

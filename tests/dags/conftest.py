@@ -11,6 +11,7 @@ from airflow.utils.db import initdb
 
 from include.laptop.infrastructure import deploy
 from include.pipeline.settings import load_project
+from tests.e2e.pipeline import tasks_asking
 from tests.include.pipeline.standing import Standing
 
 REPOSITORY = Path(__file__).parents[2]
@@ -20,17 +21,7 @@ REPOSITORY = Path(__file__).parents[2]
 def standing(local_aws: Any, eventually: Callable[..., Any]) -> Iterator[Standing]:
     """The project sample on local AWS, where Airflow's clients go by themselves."""
     initdb()
-    environment = pytest.MonkeyPatch()
-    for name, value in {
-        "IMAGE_CLASSIFIER_TARGET": "local",
-        "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
-        "AWS_ENDPOINT_URL": local_aws.url,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-    }.items():
-        environment.setenv(name, value)
-    deploy(local_aws.url)
     project = load_project(REPOSITORY / "include" / "projects" / "sample.yaml")
-    yield Standing(project, local_aws.client, eventually)
-    environment.undo()
+    deploy(local_aws.url)
+    with tasks_asking(local_aws.url):
+        yield Standing(project, local_aws.client, eventually)

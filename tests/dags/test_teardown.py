@@ -13,6 +13,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from include.pipeline import inventory, teardown
 from include.pipeline.infrastructure import read_infrastructure
+from tests.e2e.pipeline import run_dag
 from tests.include.pipeline.standing import Standing
 
 REPOSITORY = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ def run(**conf: Any) -> Any:
     dag = DagBag(str(REPOSITORY / "dags" / "teardown.py")).dags["sample.teardown"]
     for task in dag.tasks:
         task.retries = 0
-    return dag.test(run_conf=conf)
+    return run_dag(dag, run_conf=conf)
 
 
 def states(dag_run: Any) -> dict[str, str]:

@@ -24,7 +24,7 @@ from airflow.sdk import TriggerRule
 from airflow.sdk.execution_time import supervisor
 from botocore.client import BaseClient
 from human_input.operators import AskOperator
-from pipeline import Pipeline
+from pipeline import Pipeline, run_dag
 from sqlalchemy.orm import configure_mappers
 
 from include.pipeline import smoke_test
@@ -92,7 +92,7 @@ def run_until(pipeline: Pipeline, api: InProcessExecutionAPI, step: str, conf: d
 
     task.pre_execute = begin
     task.on_success_callback = task.on_skipped_callback = task.on_failure_callback = [die]
-    pipeline.run_dag(dag, logical_date=STARTED, run_after=STARTED, run_conf={"retrain": True, **conf})
+    run_dag(dag, logical_date=STARTED, run_after=STARTED, run_conf={"retrain": True, **conf})
 
 
 def fail(*_: Any) -> None:

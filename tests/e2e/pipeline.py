@@ -1,4 +1,4 @@
-"""One small project's DAGs, run by Airflow in this process against a local AWS of their own.
+"""DAGs run by Airflow in this process against local AWS, and one small project with such DAGs.
 
 No scheduler stands between two tasks, so a whole run takes seconds. Retries are left aside.
 """
@@ -60,21 +60,8 @@ class Pipeline:
     @contextmanager
     def leading_here(self) -> Iterator[None]:
         """Have Airflow read this project alone, and its tasks ask this local AWS."""
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in {
-                "IMAGE_CLASSIFIER_TARGET": "local",
-                "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
-                "AWS_ENDPOINT_URL": self.aws_url,
-                "AWS_DEFAULT_REGION": "us-east-1",
-                "AWS_ACCESS_KEY_ID": "testing",
-                "AWS_SECRET_ACCESS_KEY": "testing",
-            }.items():
-                patch.setenv(name, value)
+        with tasks_asking(self.aws_url), pytest.MonkeyPatch.context() as patch:
             patch.setattr("include.pipeline.settings.read_projects.__defaults__", (self.folder,))
-            # Each task makes clients of its own, which takes longer than most calls: here all alike are one.
-            patch.setattr(AwsGenericHook, "get_client_type", _making_each_client_once())
-            read = functools.cache(botocore.loaders.JSONFileLoader().load_file)
-            patch.setattr(botocore.loaders.JSONFileLoader, "load_file", lambda _, path: read(path))
             yield
 
     def write(self, **changes: dict[str, Any]) -> None:
@@ -107,28 +94,7 @@ class Pipeline:
         dag = self.dag(kind)
         for task_id, hook in (before or {}).items():
             dag.get_task(task_id).pre_execute = hook
-        return self.run_dag(dag, run_type, run_conf=conf)
-
-    def run_dag(self, dag: DAG, run_type: str = "manual", **options: Any) -> Any:
-        """Run a DAG to its end; returns the run.
-
-        :param options: those of Airflow's ``DAG.test``.
-        """
-        create = airflow.models.dagrun.get_or_create_dagrun
-
-        def create_run(**arguments: Any) -> Any:
-            run, session = create(**arguments), arguments["session"]
-            run.run_type = run_type
-            session.commit()
-            return run
-
-        # Airflow would write all DAGs of the folder to its database.
-        one = functools.partial(BundleDagBag, Path(dag.fileloc))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(airflow.models.dagrun, "get_or_create_dagrun", create_run)
-            patch.setattr(dagbag, "BundleDagBag", lambda dag_folder, **options: one(**options))
-            patch.setattr(time, "sleep", _briefly)
-            return dag.test(**options)
+        return run_dag(dag, run_type, run_conf=conf)
 
     def ask(self) -> dict[str, Any]:
         """What the function answers about a drawn picture."""
@@ -171,6 +137,48 @@ class Pipeline:
                 member.size = len(content)
                 new.addfile(member, io.BytesIO(content))
         s3.put_object(Bucket=bucket, Key=key, Body=changed.getvalue())
+
+
+@contextmanager
+def tasks_asking(aws_url: str) -> Iterator[None]:
+    """Have the tasks that Airflow runs in this process ask this local AWS."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "IMAGE_CLASSIFIER_TARGET": "local",
+            "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
+            "AWS_ENDPOINT_URL": aws_url,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+        }.items():
+            patch.setenv(name, value)
+        # Each task makes clients of its own, which takes longer than most calls: here all alike are one.
+        patch.setattr(AwsGenericHook, "get_client_type", _making_each_client_once())
+        read = functools.cache(botocore.loaders.JSONFileLoader().load_file)
+        patch.setattr(botocore.loaders.JSONFileLoader, "load_file", lambda _, path: read(path))
+        yield
+
+
+def run_dag(dag: DAG, run_type: str = "manual", **options: Any) -> Any:
+    """Run a DAG to its end in this process; returns the run.
+
+    :param options: those of Airflow's ``DAG.test``.
+    """
+    create = airflow.models.dagrun.get_or_create_dagrun
+
+    def create_run(**arguments: Any) -> Any:
+        run, session = create(**arguments), arguments["session"]
+        run.run_type = run_type
+        session.commit()
+        return run
+
+    # Airflow would write all DAGs of the folder to its database.
+    one = functools.partial(BundleDagBag, Path(dag.fileloc))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(airflow.models.dagrun, "get_or_create_dagrun", create_run)
+        patch.setattr(dagbag, "BundleDagBag", lambda dag_folder, **options: one(**options))
+        patch.setattr(time, "sleep", _briefly)
+        return dag.test(**options)
 
 
 @functools.cache

@@ -40,12 +40,13 @@ def test_every_step_has_its_own_learning_rate(network: nn.Module) -> None:
     assert rates == pytest.approx([0.1 * warm_up_then_cosine(step, 10, 4) for step in range(10)])
 
 
-def test_a_head_has_one_learning_rate_throughout(network: nn.Module) -> None:
-    recipe = for_head(network, 0.01)
-    for _ in range(3):
+def test_the_learning_rate_of_a_head_falls_from_the_first_step_on(network: nn.Module) -> None:
+    recipe, rates = for_head(network, 0.01, 4), []
+    for _ in range(4):
+        rates.append(recipe.learning_rate)
         recipe.backward(recipe.forward(network, IMAGES, LABELS)[0])
 
-    assert recipe.learning_rate == 0.01
+    assert rates == pytest.approx([0.01 * (1 + math.cos(math.pi * step / 4)) / 2 for step in range(4)])
 
 
 def test_labels_are_smoothed(network: nn.Module) -> None:

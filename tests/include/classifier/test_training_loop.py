@@ -47,7 +47,7 @@ def run(
 ) -> tuple[nn.Module, Progress, Diagnosis]:
     torch.manual_seed(0)
     network = nn.Linear(1, 2)
-    recipe = for_head(network, learning_rate)
+    recipe = for_head(network, learning_rate, epochs * data.steps)
     return network, *fit(network, recipe, data, ALONE, epochs=epochs, patience=patience)
 
 
