@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torchvision.transforms import v2
 
@@ -71,12 +71,15 @@ class Recipe:
 
 
 def for_head(head: nn.Module, learning_rate: float, steps: int) -> Recipe:
-    """Train a head on features: Adam, whose learning rate falls in half a cosine.
+    """Train a head on features: AdamW, whose learning rate falls in half a cosine.
 
     :param learning_rate: that of the first step.
     :param steps: of the whole training.
     """
-    optimizer = Adam(head.parameters(), lr=learning_rate)
+    # Decoupled decay (Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization"), so it is a share of the
+    # learning rate. Of 0, 0.1, 0.3 and 1, this gave the lowest validation loss with 1,300 photos of 10 breeds of dogs:
+    # the mean over learning rates from 0.001 to 0.03, batches of 32 and 128, and two seeds.
+    optimizer = AdamW(head.parameters(), lr=learning_rate, weight_decay=1.0)
     return Recipe(
         optimizer, LambdaLR(optimizer, lambda step: warm_up_then_cosine(step, steps, 0)), _scaler(None)
     )
