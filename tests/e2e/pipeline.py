@@ -37,7 +37,7 @@ IMAGES_PER_CLASS = {"train": 10, "valid": 4, "test": 6}
 SETTINGS: dict[str, Any] = {
     "name": NAME,
     "description": "Tells drawn shapes apart.",
-    "classifier": {"epochs": 6},
+    "classifier": {"epochs": 15},
     "tuning": {"max_jobs": 1, "batch_sizes": [16]},
     "training": {"keep_alive_minutes": 60},
     "smoke_test": {"images": 5},

@@ -107,8 +107,9 @@ class Kills:
     def wait_until_under_way(self, run: Run) -> None:
         """Wait until the task waits, and what it waits for has begun."""
         deferred = run.dag_id.endswith("triggerer")
-        self.eventually(lambda: self.task(run)["state"] == ("deferred" if deferred else "running"))
         self.eventually(lambda: self.status(run) in ("InProgress", "Updating"))
+        # In this order: between two waits, a task that defers is in a worker again.
+        self.eventually(lambda: self.task(run)["state"] == ("deferred" if deferred else "running"))
         if deferred:
             self.eventually(lambda: self.triggerer_of(run))
 

@@ -9,6 +9,7 @@ import base64
 import functools
 import json
 import os
+import re
 import time
 import zipfile
 from collections.abc import Callable
@@ -29,7 +30,8 @@ from include.pipeline.drawings import DrawnMembers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-RELEASE, TEARDOWN, WORKSPACE = "sample.train_and_deploy", "sample.teardown", "sample.workspace"
+RELEASE, ROLLBACK = "sample.train_and_deploy", "sample.rollback"
+TEARDOWN, WORKSPACE = "sample.teardown", "sample.workspace"
 RUN_SECONDS = 600
 REMOVE = {"dry_run": False, "confirm": "sample", "delete_registry": True}
 Client = Callable[[str], Any]
@@ -63,6 +65,15 @@ def announce_images(airflow: AirflowApi) -> str:
 
 def states(airflow: AirflowApi, dag_id: str, run_id: str) -> dict[str, str | None]:
     return {task.task_id: task.state for task in airflow.task_instances(dag_id, run_id)}
+
+
+def await_question(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> str:
+    """Wait until a task waits for a person; returns where its question is read and answered."""
+    deadline = time.monotonic() + RUN_SECONDS
+    while states(airflow, dag_id, run_id)[task_id] not in ("awaiting_input", "deferred"):
+        assert time.monotonic() < deadline, states(airflow, dag_id, run_id)
+        time.sleep(0.5)
+    return f"{_run(dag_id, run_id)}/taskInstances/{task_id}/-1/hitlDetails"
 
 
 def log_of(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> str:
@@ -283,11 +294,7 @@ def test_a_person_decides_where_that_is_wanted(airflow: AirflowApi, whole_stack:
     )
     for choice in ("Reject", "Approve"):
         run_id = start(airflow, RELEASE, instance_count=2, require_approval=True)
-        answer = f"{_run(RELEASE, run_id)}/taskInstances/approve/-1/hitlDetails"
-        deadline = time.monotonic() + RUN_SECONDS
-        while states(airflow, RELEASE, run_id)["approve"] not in ("awaiting_input", "deferred"):
-            assert time.monotonic() < deadline, states(airflow, RELEASE, run_id)
-            time.sleep(0.5)
+        answer = await_question(airflow, RELEASE, run_id, "approve")
         chosen = {"chosen_options": [choice], "params_input": {}}
         with pytest.raises(AirflowApiError, match="403"):
             viewer._ask("PATCH", answer, json=chosen)
@@ -365,6 +372,21 @@ def test_a_workspace_has_a_notebook_that_works_and_lives_as_the_form_says(
     assert act_on_workspace(airflow, aws, "stop") == "Stopped"
     assert act_on_workspace(airflow, aws, "start") == "InService"
     assert act_on_workspace(airflow, aws, "delete") is None
+
+
+def test_a_person_chooses_among_the_versions_that_are_known_to_be_good(
+    airflow: AirflowApi, aws: Client
+) -> None:
+    before = ask(aws)["model"]
+    run_id = start(airflow, ROLLBACK)
+    question = await_question(airflow, ROLLBACK, run_id, "ask_for_version")
+    version = airflow._ask("GET", question)["options"][0]
+    assert re.fullmatch(r"\d+: accuracy \S+, released \S+", version)
+    airflow._ask("PATCH", question, json={"chosen_options": [version], "params_input": {}})
+    assert airflow.wait(ROLLBACK, run_id, RUN_SECONDS) == "success", states(airflow, ROLLBACK, run_id)
+    answer = ask(aws)
+    assert answer["predictions"][0]["label"] == "004.star"
+    assert answer["model"] != before
 
 
 def test_a_teardown_leaves_nothing_tagged_and_can_be_repeated(airflow: AirflowApi, aws: Client) -> None:

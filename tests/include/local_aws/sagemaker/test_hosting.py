@@ -76,14 +76,15 @@ def test_a_model_that_cannot_be_loaded_fails_the_endpoint(
     endpoint_config: Callable[..., str],
     settled: Callable[[], dict[str, Any]],
     log_lines: Callable[[str, str], list[str]],
+    eventually: Callable[..., Any],
 ) -> None:
     config = endpoint_config("broken", script=BROKEN, blue=1.0)
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
     description = settled()
     assert description["EndpointStatus"] == "Failed"
     assert "did not pass the ping health check" in description["FailureReason"]
-    lines = log_lines(f"/aws/sagemaker/Endpoints/{name}", "blue/")
-    assert any("this model cannot be loaded" in line for line in lines)
+    group = f"/aws/sagemaker/Endpoints/{name}"
+    eventually(lambda: any("this model cannot be loaded" in line for line in log_lines(group, "blue/")))
     with pytest.raises(ClientError, match=r"ValidationException.*in status Failed"):
         sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
     sagemaker.delete_endpoint(EndpointName=name)
