@@ -289,11 +289,14 @@ def test_a_person_lets_an_earlier_version_serve_again(shapes: Pipeline) -> None:
     assert models(answers[told:]) == {back}
 
 
-def test_the_clock_tears_down_an_endpoint_that_nobody_asks_and_no_other(shapes: Pipeline) -> None:
+def test_the_clock_tears_down_an_endpoint_that_nobody_asks_and_no_other(
+    shapes: Pipeline, eventually: Callable[..., Any]
+) -> None:
     hours = 0.002
     shapes.write(endpoint={**ENDPOINT, "ttl_hours": hours})
     time.sleep(3600 * hours)
-    with shapes.asked_without_pause():
+    with shapes.asked_without_pause() as answers:
+        eventually(lambda: len(answers) > 5)  # the metrics know of the first by then
         kept = shapes.run("teardown", run_type="scheduled")
     assert re.fullmatch(
         r"Endpoint shapes was asked \d+ times in the last .* h\.", xcom(kept, "confirm", "reason")
