@@ -382,7 +382,7 @@ class TestTaskLog:
     def test_the_jobs_lines_and_states_are_shown(
         self, aws: Any, processing_config: ProcessingConfig, deferrable: bool, capsys: Any
     ) -> None:
-        config = processing_config(name := unique("lines"), f"echo 12 birds; sleep 1; {WRITE}; echo 13 cats")
+        config = processing_config(name := unique("lines"), f"echo 12 birds; sleep 5; {WRITE}; echo 13 cats")
         run(processing(config, deferrable=deferrable))
         shown = capsys.readouterr().out
         assert shown.count("12 birds") == shown.count("13 cats") == 1
