@@ -22,7 +22,6 @@ from airflow.sdk import (
 from airflow.sdk.exceptions import AirflowSkipException
 from amazon_ml.links.s3 import RunReportLink
 from amazon_ml.notifications.failures import failures
-from amazon_ml.notifications.sns import RunFailureNotifier
 from amazon_ml.operators.application_autoscaling import ApplicationAutoScalingSuspendOperator
 from amazon_ml.operators.lambda_function import LambdaAliasOperator
 from amazon_ml.operators.sagemaker_endpoint import (
@@ -32,13 +31,13 @@ from amazon_ml.operators.sagemaker_endpoint import (
 )
 from dag_defaults import aws_client, default_args
 from human_input.operators import AskOperator
+from pipeline_steps import alerts
 
 from include.pipeline import (
     infrastructure,
     job_requests,
     live,
     names,
-    notify,
     registry,
     releases,
     report,
@@ -55,8 +54,9 @@ def _done(task_id: str, context: Context | None = None) -> Any:
 
 def build(project: Project) -> DAG:
     """Wire the steps of one project."""
+    dag_id = f"{project.name}.rollback"
     with DAG(
-        dag_id=f"{project.name}.rollback",
+        dag_id=dag_id,
         description=f"Lets an earlier version of {project.name} serve again.",
         schedule=None,
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
@@ -76,15 +76,7 @@ def build(project: Project) -> DAG:
             ),
         },
         default_args=default_args(project.owner),
-        on_failure_callback=RunFailureNotifier(
-            subject=notify.failure_subject(project),
-            compose=lambda run_id, failed: notify.failure_message(
-                project, f"{project.name}.rollback", run_id, failed, aws_client("sagemaker")
-            ),
-            target_arn=project.notify.topic_arn,
-            stack_name=infrastructure.stack_name(),
-            output_key=infrastructure.TOPIC_OUTPUT,
-        ),
+        on_failure_callback=alerts.on_failure(project, dag_id),
     ) as dag:
 
         @task
@@ -236,9 +228,7 @@ def build(project: Project) -> DAG:
             move_alias,
             run_smoke_test(),
         ]
-        reported: Any = write_report()
-        reported.operator.operator_extra_links = (RunReportLink(),)
-        chain(preflight(), read_live(), versions, ask, chosen, *release, reported)
+        chain(preflight(), read_live(), versions, ask, chosen, *release, RunReportLink.add_to(write_report()))
         release >> undo()
     return dag
 

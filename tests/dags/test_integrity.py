@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -12,10 +12,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import train_and_deploy
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.assets import AssetOrTimeSchedule
+from pipeline_steps.done import Done
 
 from include.pipeline.settings import Project, read_projects
 
@@ -213,7 +215,7 @@ def test_parsing_imports_nothing_heavy_and_reaches_for_no_network() -> None:
     done = subprocess.run(
         [sys.executable, "-c", script, *files],
         cwd=REPOSITORY,
-        env={**__import__("os").environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'plugins'}"},
+        env=os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'plugins'}:{REPOSITORY / 'dags'}"},
         capture_output=True,
         text=True,
         check=True,
@@ -321,12 +323,11 @@ def test_a_broken_project_file_shows_as_an_import_error_and_hides_no_other_dag(
     ("cron", "watched"), [(None, False), ("@weekly", False), (None, True), ("0 5 * * 1", True)]
 )
 def test_new_images_start_a_run_and_what_starts_by_itself_waits_for_a_person(
-    cron: str | None, watched: bool, monkeypatch: pytest.MonkeyPatch
+    cron: str | None, watched: bool
 ) -> None:
-    monkeypatch.syspath_prepend(str(REPOSITORY / "dags"))
     data = {"source": "s3://photos/birds.zip", "watch_seconds": 300 if watched else None}
     project = Project.model_validate({"name": "birds", "description": "d", "schedule": cron, "data": data})
-    dag = importlib.import_module("train_and_deploy").build(project)
+    dag = train_and_deploy.build(project)
     timetable = DagSerialization.from_dict(DagSerialization.to_dict(dag)).timetable
     (asset,) = [asset for _, asset in timetable.asset_condition.iter_assets()]
     assert asset.name == "birds.data"
@@ -345,17 +346,15 @@ def test_new_images_start_a_run_and_what_starts_by_itself_waits_for_a_person(
     ],
 )
 def test_a_person_is_asked_about_a_new_model_where_that_is_wanted(
-    monkeypatch: pytest.MonkeyPatch, wanted: bool, live: str | None, reason: str | None
+    wanted: bool, live: str | None, reason: str | None
 ) -> None:
-    monkeypatch.syspath_prepend(str(REPOSITORY / "dags"))
-    module = importlib.import_module("train_and_deploy")
     project = Project(name="birds", description="d")
     returned = RETURNED | {"train": {"artifact": "s3://bucket/model.tar.gz"}, "check_for_changes": "i"}
     context = {
         "ti": SimpleNamespace(xcom_pull=lambda task_ids: returned[task_ids]),
         "params": {"require_approval": wanted},
     }
-    done = module.Done(context)
+    done = Done(context)
     name = done.model(project)["ModelName"] if live == "the same" else live
     returned["read_live"] = {"serving": live and {"model": name}}
     found = done.reason_not_to_ask(project)

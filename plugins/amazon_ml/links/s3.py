@@ -26,6 +26,13 @@ class S3PageLink(BaseAwsLink):
         return super().format_link(**kwargs)
 
     @classmethod
+    def add_to(cls, step: Any) -> Any:
+        """Give an operator or a decorated task this link, besides those it has; return it."""
+        operator = getattr(step, "operator", step)
+        operator.operator_extra_links = (*operator.operator_extra_links, cls())
+        return step
+
+    @classmethod
     def persist_page(cls, context: Context, uri: str | None, s3: Any) -> None:
         """Keep the address, from inside a decorated task; without one, do nothing.
 

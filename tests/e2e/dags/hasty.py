@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 from pathlib import Path
 
 from airflow.sdk import DAG
@@ -10,11 +10,8 @@ from airflow.sdk import DAG
 from include.pipeline.settings import load_project
 
 FOLDER = Path(__file__).parent
-spec = importlib.util.spec_from_file_location("release", FOLDER.parents[2] / "dags" / "train_and_deploy.py")
-assert spec is not None
-assert spec.loader is not None
-release = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(release)
+sys.path.append(str(FOLDER.parents[2] / "dags"))
+from train_and_deploy import build  # noqa: E402
 
-dag: DAG = release.build(load_project(FOLDER / "hasty.yaml"))
+dag: DAG = build(load_project(FOLDER / "hasty.yaml"))
 dag.fileloc = __file__

@@ -1,0 +1,1 @@
+"""The steps of ``<project>.train_and_deploy``, group by group."""

@@ -1,0 +1,128 @@
+"""The release is proved to be good, or taken back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import TriggerRule, chain, task
+from airflow.sdk.exceptions import AirflowSkipException
+from amazon_ml.links.s3 import RunReportLink
+from amazon_ml.notifications.failures import failures
+from dag_defaults import aws_client
+
+from include.pipeline import cost, registry, releases, report, rollback, smoke_test
+from include.pipeline.settings import Project
+from pipeline_steps.done import Done
+
+UNCHANGED = "Nothing has changed since the live model was made; it stays."
+
+
+def conclude(project: Project, release: list[Any]) -> Any:
+    """
+    Prove by requests that the release is good, or go back; clean up and report.
+
+    :param release: the steps before, whose failure leads back to what served before.
+    :return: the step that follows them.
+    """
+
+    @task(task_id="smoke_test", retries=0)
+    def run_smoke_test() -> dict[str, Any]:
+        """Ask the function about images that the model has not seen, and check its answers."""
+        done = Done()
+        expected = smoke_test.Expected(
+            data=done["stage_data"]["uri"],
+            model=done["create_model"],
+            accuracy_interval=done["gate"]["candidate"]["accuracy_interval"],
+        )
+        return smoke_test.run_smoke_test(project, expected, aws_client("s3"), aws_client("lambda"))
+
+    @task(task_id="rollback", trigger_rule=TriggerRule.ONE_FAILED)
+    def roll_back() -> str:
+        """Go back to what served before, if any step of the release failed, and prove that it serves."""
+        done, sagemaker, functions = Done(), aws_client("sagemaker"), aws_client("lambda")
+        if done["record_approval"] is None:
+            raise AirflowSkipException(
+                "The run failed before anything was released; what is live was not touched."
+            )
+        before, package = done["read_live"]["serving"], done["register"]
+        cause = rollback.cause(failures(done.context))
+        print(cause)
+        # First, so that it counts even if the way back fails.
+        if before is None or before["model"] != done.model(project)["ModelName"]:
+            registry.decide(package["arn"], "Rejected", cause, sagemaker)
+        state = rollback.roll_back(
+            project,
+            before,
+            done["read_live"]["scaling"],
+            sagemaker,
+            functions,
+            aws_client("application-autoscaling"),
+        )
+        if before is not None:
+            expected = releases.expected_before(
+                before, registry.packages(project, sagemaker), done["stage_data"]["uri"], done["gate"]
+            )
+            smoke_test.run_smoke_test(project, expected, aws_client("s3"), functions)
+            state += " It has passed the smoke test."
+        return f"{cause} {state}"
+
+    # Also after a run that released nothing: each one registers a candidate.
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    def clean_up() -> dict[str, Any]:
+        """Note that the release is good, and delete what neither serves nor is needed for a rollback."""
+        done, sagemaker = Done(), aws_client("sagemaker")
+        serving, deleted = done.read_live(project), []
+        if done["smoke_test"] and serving:
+            registry.mark_released(done["register"]["arn"], serving["function_version"], sagemaker)
+            deleted = releases.delete_superseded(
+                project,
+                serving,
+                done["read_live"]["serving"],
+                registry.packages(project, sagemaker),
+                sagemaker,
+            )
+        model = serving["model"] if serving else None
+        return {"deleted": deleted, "pruned_versions": registry.prune(project, model, sagemaker)}
+
+    @task(task_id="report", trigger_rule=TriggerRule.NONE_FAILED)
+    def write_report() -> dict[str, Any]:
+        """Put the run's report to S3."""
+        done, s3 = Done(), aws_client("s3")
+        judged = {
+            key: done.context["ti"].xcom_pull(task_ids="gate", key=key) for key in ("decision", "evaluation")
+        }
+        answer = done.context["ti"].xcom_pull(task_ids="record_approval", key="answer")
+        steps = (step for step in cost.KINDS if step in done.context["dag"].task_ids)
+        jobs = {step: (done[step] or {}).get("name") for step in steps}
+        jobs["train"] = (done.trained or {}).get("name")
+        summary = report.summarise(
+            project,
+            data=done["stage_data"],
+            training=done.trained,
+            tuning=done["tune"],
+            evaluation=judged["evaluation"],
+            evaluation_page=report.evaluation_page(done["evaluate"]),
+            warnings=report.read_warnings(done.trained, s3),
+            smoke_test=done["smoke_test"],
+            package=done["register"],
+            outcome=" ".join(filter(None, [judged["decision"], answer])) or UNCHANGED,
+            cost={
+                "estimate": done["estimate_cost"],
+                # not the run's start, which is another after the run was cleared
+                "actual": cost.actual(
+                    project,
+                    jobs,
+                    done.context["dag_run"].run_after,
+                    aws_client("sagemaker"),
+                    done.ec2_records(project),
+                ),
+            },
+        )
+        page = report.publish(project, summary, done.context["run_id"], done.environment.bucket, s3)
+        RunReportLink.persist_page(done.context, page, s3)
+        return {**summary, "report": page}
+
+    tested = run_smoke_test()
+    chain(tested, clean_up(), RunReportLink.add_to(write_report()))
+    [*release, tested] >> roll_back()
+    return tested

@@ -1,0 +1,124 @@
+"""A model is found, trained and judged."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Context, TaskGroup, TriggerRule, chain, get_current_context, task
+from amazon_ml.links.s3 import EvaluationReportLink
+from amazon_ml.operators.ec2_training import EC2TrainingOperator
+from amazon_ml.operators.sagemaker_jobs import (
+    SageMakerResumableProcessingOperator,
+    SageMakerResumableTrainingOperator,
+    SageMakerResumableTuningOperator,
+)
+from dag_defaults import aws_client
+
+from include.pipeline import ec2_launch, ec2_requests, job_requests, report
+from include.pipeline.settings import Project
+from pipeline_steps.done import when_run
+
+
+def learn(project: Project) -> TaskGroup:
+    """Find hyperparameters, train on SageMaker or EC2, and judge the model on test images."""
+
+    @task.branch
+    def choose_place() -> str:
+        """Train on SageMaker, or on EC2, as the form says."""
+        on_ec2 = get_current_context()["params"]["train_on"] == "ec2"
+        return "prepare_ec2" if on_ec2 else "train"
+
+    @task
+    def prepare_ec2() -> dict[str, Any]:
+        """Look up the newest Deep Learning AMI, and find or make the security group."""
+        return ec2_launch.find(project, aws_client("ec2"), aws_client("ssm")).model_dump()
+
+    def link_evaluation(context: Context, result: Any) -> None:
+        """Link the task to the page that its job wrote."""
+        EvaluationReportLink.persist_page(context, report.evaluation_page(result), aws_client("s3"))
+
+    job_arguments: dict[str, Any] = {"poll_interval": project.poll_seconds, "deferrable": True}
+    with TaskGroup("learn", prefix_group_id=False, tooltip="Find hyperparameters, train, judge") as group:
+        features = []
+        if project.classifier.frozen:  # only then can its features be computed once
+            features.append(
+                SageMakerResumableProcessingOperator(
+                    task_id="features",
+                    config=when_run(
+                        lambda done: job_requests.features_job(
+                            project,
+                            done.environment,
+                            data=done["stage_data"]["uri"],
+                            code=done["package_code"]["uri"],
+                            weights=done["stage_weights"]["uri"],
+                            salt=done.salt,
+                        )
+                    ),
+                    **job_arguments,
+                )
+            )
+        tune = SageMakerResumableTuningOperator(
+            task_id="tune",
+            config=when_run(
+                lambda done: job_requests.tuning_job(
+                    project,
+                    done.environment,
+                    channels=done.channels(project),
+                    code=done["package_code"]["uri"],
+                    salt=done.salt,
+                )
+            ),
+            **job_arguments,
+        )
+        train = SageMakerResumableTrainingOperator(
+            task_id="train",
+            config=when_run(
+                lambda done: job_requests.training_job(
+                    project,
+                    done.environment,
+                    instance_count=done.context["params"]["instance_count"],
+                    **done.training(project),
+                )
+            ),
+            **job_arguments,
+        )
+        place, prepared = choose_place(), prepare_ec2()
+        train_on_ec2 = EC2TrainingOperator(
+            task_id="train_on_ec2",
+            config=when_run(
+                lambda done: ec2_requests.training(
+                    project,
+                    done.environment,
+                    ec2_launch.Launch.model_validate(done["prepare_ec2"]),
+                    **done.training(project),
+                )
+            ),
+            # Where there is no instance to be had now, there may be one in some minutes.
+            retry_delay=timedelta(seconds=10 * project.poll_seconds),
+            **job_arguments,
+        )
+        evaluate = EvaluationReportLink.add_to(
+            SageMakerResumableProcessingOperator(
+                task_id="evaluate",
+                config=when_run(
+                    lambda done: job_requests.evaluation_job(
+                        project,
+                        done.environment,
+                        data=done["stage_data"]["uri"],
+                        code=done["package_code"]["uri"],
+                        candidate=done.trained["artifact"],
+                        live=(done["read_live"]["serving"] or {}).get("artifact"),
+                        salt=done.salt,
+                    )
+                ),
+                post_execute=link_evaluation,
+                # One of the two trainings is skipped.
+                trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+                **job_arguments,
+            ),
+        )
+        chain(*features, tune, place, [train, prepared])
+        prepared >> train_on_ec2
+        [train, train_on_ec2] >> evaluate
+    return group

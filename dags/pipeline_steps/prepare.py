@@ -1,0 +1,76 @@
+"""Images, code and weights come to S3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.sdk import TaskGroup, chain, task
+from airflow.sdk.exceptions import AirflowSkipException
+from amazon_ml.links.s3 import DataReportLink
+from dag_defaults import aws_client
+
+from include.pipeline import job_requests, live, packages, pretrained, staging
+from include.pipeline.dataset import DatasetError
+from include.pipeline.settings import Project
+from pipeline_steps.done import Done
+
+
+def prepare(project: Project) -> TaskGroup:
+    """Bring images, code and weights to S3, unless nothing has changed."""
+
+    @task
+    def stage_data() -> dict[str, Any]:
+        """Check the images and put them to S3."""
+        done = Done()
+        hook = AwsBaseHook(client_type="s3", config=staging.CLIENT_CONFIG)
+        s3, credentials = hook.get_conn(), hook.get_session().get_credentials()
+        try:
+            staged = staging.stage(
+                project,
+                done.context["params"]["dataset"],
+                done.environment.bucket,
+                s3,
+                credentials=credentials,
+            )
+        except DatasetError as error:
+            DataReportLink.persist_page(done.context, error.report, s3)
+            raise
+        DataReportLink.persist_page(done.context, staged["report"], s3)
+        return staged
+
+    @task
+    def package_code() -> dict[str, str]:
+        """Put the classifier's code to S3."""
+        return packages.upload_classifier(project, Done().environment.bucket, aws_client("s3"))
+
+    @task
+    def read_live() -> dict[str, Any]:
+        """Find out what serves now: the champion, and where a rollback goes."""
+        return {
+            "serving": Done().read_live(project),
+            "scaling": live.read_scaling(project, aws_client("application-autoscaling")),
+        }
+
+    @task
+    def check_for_changes() -> str:
+        """End a scheduled run here if the live model was made from the same images, code and settings."""
+        done = Done()
+        inputs = job_requests.inputs_digest(
+            project, done["stage_data"]["fingerprint"], done["package_code"]["sha256"]
+        )
+        run_type = done.context["dag_run"].run_type
+        reason = live.reason_to_stop(run_type, done["read_live"]["serving"], inputs)
+        if reason:
+            raise AirflowSkipException(reason)
+        return inputs
+
+    @task
+    def stage_weights() -> dict[str, Any]:
+        """Put the pretrained weights to S3."""
+        return pretrained.stage_weights(project, Done().environment.bucket, aws_client("s3"))
+
+    with TaskGroup("prepare", prefix_group_id=False, tooltip="Bring images, code and weights to S3") as group:
+        staged = [DataReportLink.add_to(stage_data()), package_code(), read_live()]
+        chain(staged, check_for_changes(), stage_weights())
+    return group

@@ -1,0 +1,53 @@
+"""Whether the run can be done, and what it costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import get_current_context, task
+from dag_defaults import aws_client
+
+from include.pipeline import cost, ec2_requests, infrastructure, job_requests
+from include.pipeline.settings import Project
+from pipeline_steps.done import Done
+
+
+def start(project: Project) -> list[Any]:
+    """Look before anything is done that costs; returns the steps in their order."""
+
+    @task
+    def preflight() -> dict[str, Any]:
+        """See that AWS answers and the infrastructure is there, and look up the container images."""
+        from include.pipeline.images import container_images
+
+        params = get_current_context()["params"]
+        project.check_place(params["train_on"], params["instance_count"])
+        sts = aws_client("sts")
+        region = sts.meta.region_name
+        found = infrastructure.read_infrastructure(aws_client("cloudformation"))
+        environment = job_requests.Environment(
+            **found.model_dump(),
+            region=region,
+            account=sts.get_caller_identity()["Account"],
+            images=container_images(project, region),
+        )
+        if params["train_on"] == "ec2":
+            ec2_requests.check_profile(environment)
+        return environment.model_dump()
+
+    @task
+    def estimate_cost() -> dict[str, Any]:
+        """Tell what the run may cost, and what it leaves running; end it where that is too much."""
+        done = Done()
+        estimated = cost.estimate(
+            project,
+            done.context["params"]["instance_count"],
+            done.environment.region,
+            aws_client("sagemaker"),
+            done.ec2_records(project),
+        )
+        print(cost.show(estimated))
+        cost.check_limit(project, estimated)
+        return estimated
+
+    return [preflight(), estimate_cost()]
