@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import mimetypes
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,31 +10,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from include.pipeline.errors import PermanentError
 from include.pipeline.s3_members import CopySource
+from include.pipeline.upload import Put, UploadError, put_by_boto3, refused
 
 THREADS = 16
 MAX_OBJECTS = 256
 MAX_BYTES = 64 << 20
-PERMANENT = {
-    "AccessDenied",
-    "NoSuchBucket",
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "AllAccessDisabled",
-}
-
-
-Put = Callable[[str, bytes, str], None]
-"""Puts one object: its key, its content, and the content's SHA-256 in hexadecimal digits."""
-
-
-class UploadError(Exception):
-    """S3 did not take an object."""
-
-
-class UploadRefusedError(UploadError, PermanentError):
-    """S3 did not take an object, and won't at the next try either."""
 
 
 @contextmanager
@@ -48,7 +27,7 @@ def open_sender(s3: Any, bucket: str, credentials: Any = None) -> Iterator[Sende
     :raises UploadError: from the sender's methods or at the end, if S3 did not take an object.
     """
     flight = Flight()
-    put = _put_by_obstore(s3, bucket, credentials) or _put_by_boto3(s3, bucket)
+    put = _put_by_obstore(s3, bucket, credentials) or put_by_boto3(s3, bucket)
     with ThreadPoolExecutor(THREADS) as pool:
         try:
             yield Sender(flight, pool, put, s3, bucket)
@@ -58,16 +37,6 @@ def open_sender(s3: Any, bucket: str, credentials: Any = None) -> Iterator[Sende
         finally:
             flight.wait()
         flight.check()
-
-
-def content_type(key: str) -> str:
-    return mimetypes.guess_type(key)[0] or "application/octet-stream"
-
-
-def refused(key: str, code: str, message: str) -> UploadError:
-    """The error for an answer of S3."""
-    kind = UploadRefusedError if code in PERMANENT else UploadError
-    return kind(f"S3 did not take {key}: {code}: {message}")
 
 
 class Flight:
@@ -162,20 +131,7 @@ def _put_by_obstore(s3: Any, bucket: str, credentials: Any) -> Put | None:
     if credentials is None:
         return None
     try:
-        from include.pipeline.uploads_obstore import put_by_obstore
+        from include.pipeline.upload_by_obstore import put_by_obstore
     except ImportError:
         return None
     return put_by_obstore(s3, bucket, credentials)
-
-
-def _put_by_boto3(s3: Any, bucket: str) -> Put:
-    def put(key: str, body: bytes, sha256: str) -> None:
-        s3.put_object(
-            Bucket=bucket,
-            Key=key,
-            Body=body,
-            ContentType=content_type(key),
-            ChecksumSHA256=base64.b64encode(bytes.fromhex(sha256)).decode(),
-        )
-
-    return put
