@@ -24,7 +24,7 @@ import pytest
 from include.laptop.airflow_api import AirflowApi, AirflowApiError
 from include.laptop.stack import Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 BUCKET = "kills"
@@ -34,7 +34,7 @@ WAIT = """
 import pathlib, time
 
 def wait_for_the_gate():
-    until = time.monotonic() + 120
+    until = time.monotonic() + 400
     while not pathlib.Path({gate!r}).exists() and time.monotonic() < until:
         time.sleep(0.1)
 """
@@ -107,11 +107,19 @@ class Kills:
     def wait_until_under_way(self, run: Run) -> None:
         """Wait until the task waits, and what it waits for has begun."""
         deferred = run.dag_id.endswith("triggerer")
-        self.eventually(lambda: self.status(run) in ("InProgress", "Updating"))
-        # In this order: between two waits, a task that defers is in a worker again.
-        self.eventually(lambda: self.task(run)["state"] == ("deferred" if deferred else "running"))
-        if deferred:
-            self.eventually(lambda: self.triggerer_of(run))
+
+        def is_under_way() -> bool:
+            # In this order: between two waits, a task that defers is in a worker again.
+            return (
+                self.status(run) in ("InProgress", "Updating")
+                and self.task(run)["state"] == ("deferred" if deferred else "running")
+                and (not deferred or self.triggerer_of(run) is not None)
+            )
+
+        try:
+            self.eventually(is_under_way, 120)
+        except AssertionError as error:
+            raise AssertionError(f"{run}: {self.status(run)}, {self.task(run)}, {self.log(run)}") from error
 
     def triggerer_of(self, run: Run) -> int | None:
         """Which triggerer the task's trigger runs in."""
@@ -210,7 +218,7 @@ class Kills:
             },
             "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/{name}"},
             "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
-            "StoppingCondition": {"MaxRuntimeInSeconds": 300},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 900},
             "HyperParameters": {
                 "sagemaker_program": json.dumps("train.py"),
                 "sagemaker_submit_directory": json.dumps(source),
@@ -254,7 +262,7 @@ class Kills:
                 "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": name}]}],
             },
             "Commands": [f"python3 -c {quote(wait + TRAIN_ON_EC2)} {name} {BUCKET}"],
-            "ExecutionTimeout": 300,
+            "ExecutionTimeout": 900,
             "LogGroup": "/kills",
             "Record": f"s3://{BUCKET}/{name}/record.json",
         }

@@ -265,12 +265,14 @@ class SageMakerBaseStepwiseOperator(SageMakerBaseWaitingOperator):
 
     def check_event(self, event: dict[str, Any]) -> None:
         """
-        Raise if the wait ended early; that it is gone is an end of the wait as well.
+        Raise if the wait ended early, unless the change has come to its end since; to be gone is an end as well.
 
         :raises AirflowException: if AWS could not be asked, or the time is over.
         """
-        if event["status"] == "error" and self.describe(event["name"]) is None:
-            return
+        if event["status"] in ("error", "timeout"):
+            description = self.describe(event["name"])
+            if description is None or description[self.status_key] not in self.pending_states:
+                return
         super().check_event(event)
 
     def give_up(self, name: str) -> NoReturn:

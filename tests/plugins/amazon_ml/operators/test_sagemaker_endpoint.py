@@ -442,11 +442,14 @@ class TestSageMakerDeployEndpointOperator:
 
     @pytest.mark.parametrize("deferrable", DEFERRED)
     def test_it_gives_up_when_the_time_is_over_and_says_how_the_endpoint_is(
-        self, aws: Any, endpoint: str, artifact: str, deferrable: bool
+        self, aws: Any, endpoint: str, tmp_path: Path, deferrable: bool
     ) -> None:
+        gate = tmp_path / "gate"
+        artifact = upload_model(aws.client("s3"), GATED.format(gate=str(gate)) + ECHO)
         configuration = create_configuration(aws.client("sagemaker"), artifact)
         with pytest.raises(AirflowException, match=f"Endpoint {endpoint} is still Creating"):
             self.deploy(endpoint, configuration, deferrable=deferrable, max_wait=timedelta(seconds=0.1))
+        gate.touch()
 
     def test_the_link_leads_to_the_endpoint(self, aws: Any, echo_endpoint: str) -> None:
         context = FakeContext()
@@ -513,14 +516,17 @@ class TestSageMakerDeployEndpointOperatorInStatesOfAwsAlone:
 
         return use
 
-    def deploy(self, **kwargs: Any) -> dict[str, Any]:
+    def operator(self, **kwargs: Any) -> SageMakerDeployEndpointOperator:
         return SageMakerDeployEndpointOperator(
             task_id="deploy",
             config={"EndpointName": "birds", "EndpointConfigName": "new", "Tags": []},
             deferrable=False,
             poll_interval=0.01,
             **kwargs,
-        ).execute({})
+        )
+
+    def deploy(self, **kwargs: Any) -> dict[str, Any]:
+        return self.operator(**kwargs).execute({})
 
     def test_a_rollback_is_waited_for_and_then_a_failure(self, script: Any) -> None:
         script(("InService", "old"), ("Updating", "old"), ("RollingBack", "old"), ("InService", "old"))
@@ -607,6 +613,11 @@ class TestSageMakerDeployEndpointOperatorInStatesOfAwsAlone:
         [(called, arguments)] = client.calls
         assert called == operation
         assert arguments["DeploymentConfig"] == {"RollingUpdatePolicy": {"WaitIntervalInSeconds": 60}}
+
+    def test_an_end_that_comes_just_after_the_last_look_counts(self, script: Any) -> None:
+        script(("InService", "new"))
+        event = {"status": "timeout", "name": "birds"}
+        assert self.operator().execute_complete({}, event)["configuration"] == "new"
 
     def test_time_runs_from_the_start_of_the_try_not_of_each_wait(self, script: Any) -> None:
         script(("Updating", "old"))
