@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shlex
@@ -12,7 +13,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import train_and_deploy
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
@@ -215,7 +215,7 @@ def test_parsing_imports_nothing_heavy_and_reaches_for_no_network() -> None:
     done = subprocess.run(
         [sys.executable, "-c", script, *files],
         cwd=REPOSITORY,
-        env=os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'plugins'}:{REPOSITORY / 'dags'}"},
+        env=os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'plugins'}"},
         capture_output=True,
         text=True,
         check=True,
@@ -323,11 +323,12 @@ def test_a_broken_project_file_shows_as_an_import_error_and_hides_no_other_dag(
     ("cron", "watched"), [(None, False), ("@weekly", False), (None, True), ("0 5 * * 1", True)]
 )
 def test_new_images_start_a_run_and_what_starts_by_itself_waits_for_a_person(
-    cron: str | None, watched: bool
+    cron: str | None, watched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.syspath_prepend(str(REPOSITORY / "dags"))
     data = {"source": "s3://photos/birds.zip", "watch_seconds": 300 if watched else None}
     project = Project.model_validate({"name": "birds", "description": "d", "schedule": cron, "data": data})
-    dag = train_and_deploy.build(project)
+    dag = importlib.import_module("train_and_deploy").build(project)
     timetable = DagSerialization.from_dict(DagSerialization.to_dict(dag)).timetable
     (asset,) = [asset for _, asset in timetable.asset_condition.iter_assets()]
     assert asset.name == "birds.data"
