@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """End a stack after the last of its tests: one that does nothing still takes a third of a core."""
     stack = _stack_of(item)
-    if stack and (nextitem is None or _stack_of(nextitem) != stack):
+    if stack in item.funcargs and (nextitem is None or _stack_of(nextitem) != stack):
         item.funcargs[stack].down()  # type: ignore[attr-defined]
 
 
