@@ -115,7 +115,7 @@ def test_a_server_that_trickles_is_given_up(site: str, monkeypatch: pytest.Monke
     with pytest.raises(RequestError, match="did not answer within"):
         fetch.from_url(f"{site}/slow")
 
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
 
 
 def test_a_host_that_does_not_listen_is_told(site: str) -> None:
@@ -192,13 +192,13 @@ def test_the_certificate_must_be_that_of_the_host_in_the_address(
 
 def test_a_name_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "TOTAL_SECONDS", 0.2)
-    monkeypatch.setattr(fetch.socket, "getaddrinfo", lambda *_, **__: time.sleep(1) or [])
+    monkeypatch.setattr(fetch.socket, "getaddrinfo", lambda *_, **__: time.sleep(6) or [])
     started = time.monotonic()
 
     with pytest.raises(RequestError, match="is unknown"):
         fetch.from_url("http://slow.invalid/")
 
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 4
 
 
 def test_every_hop_counts_against_one_time_limit(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +208,7 @@ def test_every_hop_counts_against_one_time_limit(site: str, monkeypatch: pytest.
     with pytest.raises(RequestError, match="did not answer within"):
         fetch.from_url(f"{site}/to/{site}/slow")
 
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
 
 
 def test_a_name_that_turns_private_between_two_hops_is_refused(

@@ -90,7 +90,7 @@ def in_state(
             found = described(instance_id)
             return found if found["State"]["Name"] == state else None
 
-        return eventually(description, 30)
+        return eventually(description)
 
     return wait
 
@@ -104,7 +104,7 @@ def console(ec2: Any, eventually: Callable[..., Any]) -> Callable[[str, str], li
             found = ec2.get_console_output(InstanceId=instance_id)["Output"]
             return found if text in found else None
 
-        return eventually(output, 30).splitlines()
+        return eventually(output).splitlines()
 
     return wait
 
@@ -121,5 +121,5 @@ def node(ssm: Any, launch: Callable[..., str], profile: str, eventually: Callabl
     """The id of an instance that takes commands."""
     instance_id = launch(profile)
     filters = [{"Key": "InstanceIds", "Values": [instance_id]}]
-    eventually(lambda: ssm.describe_instance_information(Filters=filters)["InstanceInformationList"], 30)
+    eventually(lambda: ssm.describe_instance_information(Filters=filters)["InstanceInformationList"])
     return instance_id

@@ -72,7 +72,7 @@ def test_an_idle_environment_is_used_again_and_ends_after_a_while(
     function = create("function")
     environment = use(fleet, function)
     assert use(fleet, function) is environment
-    eventually(lambda: not environment.alive, 5)
+    eventually(lambda: not environment.alive)
     assert use(fleet, function) is not environment
 
 

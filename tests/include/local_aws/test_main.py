@@ -33,7 +33,7 @@ def _start_stubborn_job(server: Any, eventually: Callable[..., Any]) -> list[psu
         sleeping = [child for child in children if child.name() == "sleep"]
         return children if len(sleeping) == 2 else []
 
-    return eventually(processes, 20)
+    return eventually(processes)
 
 
 def test_it_says_where_it_listens_once_it_does(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_the_users_own_aws_settings_are_not_used(
             job = sagemaker.describe_processing_job(ProcessingJobName="speaks-to-s3")
             return job["ProcessingJobStatus"] == "Completed"
 
-        eventually(ended, 30)
+        eventually(ended)
         buckets = server.client("s3").list_buckets()["Buckets"]
     assert [bucket["Name"] for bucket in buckets] == ["made-by-a-job"]
 

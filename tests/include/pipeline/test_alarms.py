@@ -71,5 +71,5 @@ def test_an_alarm_is_raised_by_what_it_watches(
         measure(cloudwatch, watched, **measured)  # in each period anew
         return states(cloudwatch, watched)[raised] == "ALARM"
 
-    eventually(is_raised, 15)
+    eventually(is_raised)
     assert [name for name, state in states(cloudwatch, watched).items() if state == "ALARM"] == [raised]

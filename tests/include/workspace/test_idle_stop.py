@@ -123,7 +123,7 @@ def test_an_unused_one_is_stopped_and_a_refusal_is_not_the_end(
 def test_one_that_can_no_longer_be_asked_counts_as_unused(jupyter: Jupyter, sagemaker: SageMaker) -> None:
     jupyter.resources["kernels"] = [{"execution_state": "busy"}]
     watching = watch(minutes=0.5 / 60)
-    time.sleep(0.3)
+    time.sleep(1)
     jupyter.end()
     watching.join(10)
     assert sagemaker.asked == ["w", "w"]

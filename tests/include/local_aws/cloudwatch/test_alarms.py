@@ -58,11 +58,11 @@ def test_an_alarm_is_raised_by_its_metric_and_over_when_the_metric_is_silent(
     name = alarm(
         Namespace="Shop", MetricName="Queue", Statistic="Maximum", Period=60, TreatMissingData="notBreaching"
     )
-    eventually(lambda: described(name)["StateValue"] == "OK", 5)
+    eventually(lambda: described(name)["StateValue"] == "OK")
     put(Queue=9.0)
-    eventually(lambda: described(name)["StateValue"] == "ALARM", 5)
+    eventually(lambda: described(name)["StateValue"] == "ALARM")
     assert "[9] are greater than the threshold (5)" in described(name)["StateReason"]
-    eventually(lambda: described(name)["StateValue"] == "OK", 10)
+    eventually(lambda: described(name)["StateValue"] == "OK")
 
 
 def test_an_alarm_without_data_has_insufficient_data(
@@ -90,9 +90,9 @@ def test_an_alarm_can_watch_a_share(
         ]
     )
     put(Returns=5.0, Sales=100.0)
-    eventually(lambda: described(name)["StateValue"] == "OK", 5)
+    eventually(lambda: described(name)["StateValue"] == "OK")
     put(Returns=1.0, Sales=0.0)
-    eventually(lambda: described(name)["StateValue"] == "ALARM", 5)
+    eventually(lambda: described(name)["StateValue"] == "ALARM")
 
 
 def test_an_expression_that_is_not_understood_is_the_reason_for_having_no_data(
@@ -109,7 +109,7 @@ def test_an_expression_that_is_not_understood_is_the_reason_for_having_no_data(
         ]
     )
     cloudwatch.set_alarm_state(AlarmName=name, StateValue="OK", StateReason="by hand")
-    eventually(lambda: described(name)["StateValue"] == "INSUFFICIENT_DATA", 5)
+    eventually(lambda: described(name)["StateValue"] == "INSUFFICIENT_DATA")
     assert "'RUNNING_SUM(sales)' is not understood" in described(name)["StateReason"]
 
 
@@ -125,7 +125,7 @@ def test_a_topic_is_told_of_an_alarm(
     name = alarm(**members, AlarmActions=[topic])
     alarm(**members, AlarmActions=[topic], ActionsEnabled=False)
     put(Complaints=9.0)
-    [message] = eventually(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"), 10)
+    [message] = eventually(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"))
     told = json.loads(json.loads(message["Body"])["Message"])
     assert (told["AlarmName"], told["NewStateValue"]) == (name, "ALARM")
     assert "[9] are greater than" in told["NewStateReason"]

@@ -79,7 +79,7 @@ def test_traffic_scales_out_to_the_maximum_and_silence_in_after_the_cooldown(
     scale((1, 2), ScaleOutCooldown=0, ScaleInCooldown=100)
     for _ in range(30):  # 600 a minute, which would be ten instances
         invoke()
-    eventually(lambda: instances() == 2, 30)
+    eventually(lambda: instances() == 2)
     assert len({invoke()["pid"] for _ in range(4)}) == 2
     eventually(lambda: [each["StatusCode"] for each in activities()] == ["Successful"] * 2, 60)
     scaled_in, scaled_out = activities()
@@ -104,7 +104,7 @@ def test_a_variant_grows_to_its_minimum_unless_scaling_out_is_suspended(
     assert instances() == 1
     assert activities() == []
     scale((2, 3), suspended=False)
-    eventually(lambda: instances() == 2, 20)
+    eventually(lambda: instances() == 2)
 
 
 @pytest.mark.parametrize(

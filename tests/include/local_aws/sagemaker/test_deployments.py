@@ -127,7 +127,7 @@ def test_a_canary_takes_its_share_then_all_and_the_old_fleet_stays_for_the_termi
         assert pending["PendingDeploymentSummary"]["EndpointConfigName"] == config
         assert pending["EndpointConfigName"] != config
         # Twenty times green in turn are no canary's share any more.
-        eventually(lambda: all(invoke()["answer"] == "green" for _ in range(20)), 30)
+        eventually(lambda: all(invoke()["answer"] == "green" for _ in range(20)))
         assert sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "Updating"
         assert psutil.pid_exists(old)
         description = settled()
@@ -136,7 +136,7 @@ def test_a_canary_takes_its_share_then_all_and_the_old_fleet_stays_for_the_termi
     assert description["EndpointConfigName"] == config
     assert description["LastDeploymentConfig"] == canary(25, 240, 180)
     assert "PendingDeploymentSummary" not in description
-    eventually(lambda: not psutil.pid_exists(old), 20)
+    eventually(lambda: not psutil.pid_exists(old))
     for heard in answers:
         last_blue = len(heard) - heard[::-1].index("blue")
         mixed = heard[heard.index("green") : last_blue]
@@ -163,7 +163,7 @@ def test_an_alarm_that_is_raised_by_the_new_fleet_rolls_the_update_back(
         VariantName="green",
         EndpointConfigName=config,
     )
-    eventually(lambda: state(errors) == "OK", 10)
+    eventually(lambda: state(errors) == "OK")
     sagemaker.update_endpoint(
         EndpointName=endpoint, EndpointConfigName=config, DeploymentConfig=canary(10, 3600, 0, (errors,))
     )
@@ -177,7 +177,7 @@ def test_an_alarm_that_is_raised_by_the_new_fleet_rolls_the_update_back(
         def is_rolling_back() -> bool:
             return sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "RollingBack"
 
-        eventually(is_rolling_back, 10)
+        eventually(is_rolling_back)
         with pytest.raises(ClientError, match="Cannot update in-progress endpoint"):
             sagemaker.delete_endpoint(EndpointName=endpoint)
         assert slow.result()["answer"] == "green", "what is being answered is not cut off"
@@ -198,7 +198,7 @@ def test_an_alarm_that_is_raised_already_rolls_the_update_back_before_traffic_sh
     invoke: Callable[..., Any],
 ) -> None:
     raised = alarm("Silence", "breaching")
-    eventually(lambda: state(raised) == "ALARM", 10)
+    eventually(lambda: state(raised) == "ALARM")
     updated = threading.Event()
 
     def ask() -> set[str]:
@@ -235,7 +235,7 @@ def test_a_new_fleet_that_dies_while_it_bakes_rolls_the_update_back_and_no_reque
     )
     eventually(lambda: stage() == "Baking", 60)
     dead = invoke({"die": True}, TargetVariant="green")["pid"]
-    eventually(lambda: not psutil.pid_exists(dead), 20)
+    eventually(lambda: not psutil.pid_exists(dead))
     assert {invoke()["answer"] for _ in range(20)} == {"blue"}
     assert "did not pass the ping health check" in settled()["FailureReason"]
 

@@ -54,8 +54,8 @@ def test_a_deleted_endpoint_is_deleting_then_gone(
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=endpoint_config("first", blue=1.0))
     settled()
     with ThreadPoolExecutor(1) as pool:
-        in_flight = pool.submit(invoke, {"seconds": 1})
-        time.sleep(0.3)
+        in_flight = pool.submit(invoke, {"seconds": 3})
+        time.sleep(1)
         sagemaker.delete_endpoint(EndpointName=name)
         assert sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Deleting"
         assert in_flight.result()["answer"] == "blue"

@@ -115,7 +115,7 @@ def test_invocations_latency_and_errors_are_in_cloudwatch(
         )["MetricDataResults"]
         return sum(result["Values"])
 
-    eventually(lambda: value("Invocation5XXErrors", "Sum", variant) >= 1, 10)
+    eventually(lambda: value("Invocation5XXErrors", "Sum", variant) >= 1)
     for dimensions in (variant, fleet):
         assert value("Invocation4XXErrors", "Sum", dimensions) >= 1
         assert value("Invocations", "Sum", dimensions) >= 3
@@ -129,7 +129,7 @@ def test_invocations_latency_and_errors_are_in_cloudwatch(
             }
             return len(counts) == 1
 
-        eventually(each_counts_once, 10)
+        eventually(each_counts_once)
         slowest = value("ModelLatency", "Maximum", dimensions)
         assert 100 < value("ModelLatency", "p99", dimensions) <= slowest < 60e6, "in microseconds"
         assert 0 < value("OverheadLatency", "Average", dimensions) < 1e6
@@ -155,7 +155,7 @@ def test_a_metric_s_statistics_can_be_read(
             Statistics=["Sum"],
         )["Datapoints"]
 
-    [point] = eventually(points, 10)
+    [point] = eventually(points)
     assert point["Sum"] >= 1
 
 

@@ -22,7 +22,7 @@ def test_a_command_of_a_machine_that_is_gone_ends_when_it_expires(
         config, "id", machine, Script(["true"], "", 60), log_group=None, expires=time.time() + seconds
     )
     invocation.start()
-    eventually(lambda: invocation.status == status, 5)
+    eventually(lambda: invocation.status == status)
     details = {"TimedOut": "DeliveryTimedOut", "InProgress": "InProgress"}[status]
     assert (invocation.details, invocation.is_open) == (details, status == "InProgress")
     assert invocation.described()["ExecutionEndDateTime"] == ""

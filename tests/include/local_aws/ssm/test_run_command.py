@@ -18,7 +18,7 @@ def shared(
     """The id of an instance that takes commands, for all tests that leave it alive."""
     instance_id = ec2.run_instances(**instance_request(local_aws, profile))["Instances"][0]["InstanceId"]
     filters = [{"Key": "InstanceIds", "Values": [instance_id]}]
-    eventually(lambda: ssm.describe_instance_information(Filters=filters)["InstanceInformationList"], 30)
+    eventually(lambda: ssm.describe_instance_information(Filters=filters)["InstanceInformationList"])
     yield instance_id
     ec2.terminate_instances(InstanceIds=[instance_id])
 
@@ -56,7 +56,7 @@ def ended(invocation: Any, eventually: Callable[..., Any]) -> Callable[[str, str
             answer = invocation(command_id, instance_id)
             return answer if answer["Status"] not in OPEN else None
 
-        return eventually(found, 30)
+        return eventually(found)
 
     return wait
 
@@ -117,7 +117,7 @@ class TestOutcome:
 
     def test_what_it_leaves_behind_goes_on(self, run: Any, eventually: Any, tmp_path: Any) -> None:
         run(f"(sleep 1; touch {tmp_path}/made) >/dev/null 2>&1 &")
-        eventually((tmp_path / "made").exists, 10)
+        eventually((tmp_path / "made").exists)
 
 
 class TestCancellation:
@@ -126,7 +126,7 @@ class TestCancellation:
     ) -> None:
         beat = f"while :; do date +%s%N > {tmp_path}/beat; sleep 0.05; done"
         command_id = send(shared, "trap '' TERM", f"setsid sh -c '{beat}' &", "wait")
-        eventually((tmp_path / "beat").exists, 10)
+        eventually((tmp_path / "beat").exists)
         ssm.cancel_command(CommandId=command_id)
         answer = ended(command_id, shared)
         assert (answer["Status"], answer["StatusDetails"], answer["ResponseCode"]) == (
@@ -280,7 +280,7 @@ class TestManagedNodes:
         tmp_path: Any,
     ) -> None:
         command_id = send(node, f"touch {tmp_path}/begun", "sleep 60")
-        eventually((tmp_path / "begun").exists, 10)
+        eventually((tmp_path / "begun").exists)
         ec2.terminate_instances(InstanceIds=[node])
         in_state(node, "terminated")
         assert invocation(command_id, node)["Status"] == "InProgress"

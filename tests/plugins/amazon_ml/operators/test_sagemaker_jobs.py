@@ -288,7 +288,7 @@ class TestStoppedJobs:
         name = unique("cleared")
         aws.client("sagemaker").create_processing_job(**processing_config(name, FOREVER))
         stop(aws, name)
-        eventually(lambda: processing_status(aws, name) == "Stopped", 20)
+        eventually(lambda: processing_status(aws, name) == "Stopped")
         assert run(processing(processing_config(name, WRITE)))["name"] == f"{name}-2"
 
     @both_ways
@@ -323,7 +323,7 @@ class TestKilling:
             threading.Timer(1, operator.on_kill).start()
             with pytest.raises(AirflowFailException, match="was stopped"):
                 run(operator)
-        eventually(lambda: processing_status(aws, name) == "Stopped", 20)
+        eventually(lambda: processing_status(aws, name) == "Stopped")
 
     def test_a_job_that_has_ended_is_left_alone(self, aws: Any, processing_config: ProcessingConfig) -> None:
         operator = processing(processing_config(name := unique("late"), WRITE))
@@ -349,7 +349,7 @@ class TestMaxWait:
         config = processing_config(name := unique("slow"), FOREVER)
         with pytest.raises(AirflowFailException, match=f"{name} has not ended within the time"):
             run(processing(config, max_wait=limit, deferrable=deferrable, poll_interval=30))
-        eventually(lambda: processing_status(aws, name) == "Stopped", 20)
+        eventually(lambda: processing_status(aws, name) == "Stopped")
 
     def test_it_begins_with_the_job_and_not_with_the_retry(
         self, aws: Any, processing_config: ProcessingConfig
@@ -369,7 +369,7 @@ class TestMaxWait:
         operator = processing(config, deferrable=True, execution_timeout=timedelta(seconds=1))
         with pytest.raises(AirflowFailException, match="has not ended within the time"):
             run(operator)
-        eventually(lambda: processing_status(aws, name) == "Stopped", 20)
+        eventually(lambda: processing_status(aws, name) == "Stopped")
 
     def test_a_job_that_is_in_time_is_not_stopped(
         self, aws: Any, processing_config: ProcessingConfig

@@ -95,7 +95,7 @@ class TestSageMakerStatusTrigger:
     ) -> None:
         name = start("sleep 60")
         asyncio.run(waiting_for(name).on_kill())
-        eventually(lambda: status(name) == "Stopped", 20)
+        eventually(lambda: status(name) == "Stopped")
 
     def test_killing_a_task_whose_job_has_ended_does_nothing(
         self, start: Callable[[str], str], status: Callable[[str], str]
@@ -114,7 +114,7 @@ class TestSageMakerStatusTrigger:
         name = start("sleep 60")
         event = first_event(waiting_for(name, deadline=time.time() + 0.3, poll_interval=30))
         assert event == {"status": "timeout", "name": name}
-        eventually(lambda: status(name) == "Stopped", 20)
+        eventually(lambda: status(name) == "Stopped")
 
     def test_an_error_of_aws_reaches_the_task(self, aws: Any) -> None:
         event = first_event(waiting_for("no-such-job"))
