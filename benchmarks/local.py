@@ -34,7 +34,19 @@ HANDLER_ALONE = "the handler alone"
 
 
 def run(options: Options) -> list[Result]:
-    """Send photos one after the other to the handler, through the endpoint, and through the function as well."""
+    """What the endpoint adds, and what the function and the endpoint add together."""
+    alone, by_endpoint, by_function = measure(options)
+    return [
+        added("the endpoint", by_endpoint, alone),
+        added("function and endpoint", by_function, alone),
+    ]
+
+
+def measure(options: Options) -> tuple[list[float], list[float], list[float]]:
+    """Send photos one after the other to the handler, through the endpoint, and through the function as well.
+
+    Returns the seconds of each way, photo by photo.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         scratch = Path(folder)
         photos = serve.write_photos(
@@ -57,15 +69,14 @@ def run(options: Options) -> list[Result]:
             first = [way(bodies[:1]) for way in (through_endpoint, through_function)]
             if first[0] != first[1]:
                 raise RuntimeError(f"Endpoint and function do not answer the same: {first}")
-            alone, by_endpoint, by_function = [], [], []
+            alone: list[float] = []
+            by_endpoint: list[float] = []
+            by_function: list[float] = []
             for number in list(range(len(bodies))) * options.rounds:
                 alone += handler(number).single
                 by_endpoint.append(timed(through_endpoint, [bodies[number]]))
                 by_function.append(timed(through_function, [bodies[number]]))
-    return [
-        added("the endpoint", by_endpoint, alone),
-        added("function and endpoint", by_function, alone),
-    ]
+    return alone, by_endpoint, by_function
 
 
 def added(what: str, through: Sequence[float], alone: Sequence[float]) -> Result:

@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,9 +86,14 @@ class LocalAws:
             ),
         )
 
-    def children(self) -> list[psutil.Process]:
-        """Return every process that the server started, directly or not."""
-        return psutil.Process(self.process.pid).children(recursive=True)
+    def children(self, word: str = "") -> list[psutil.Process]:
+        """Return the processes that the server started, directly or not, with a word in their command."""
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it may end at any moment
+                if word in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
 
 @contextmanager

@@ -69,7 +69,7 @@ class KilledRuns:
 
     def end(self) -> None:
         self.channel.close()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 @pytest.fixture(scope="module")

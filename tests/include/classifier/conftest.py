@@ -105,4 +105,4 @@ def endpoint(trained: Trained) -> Iterator[str]:
         yield server.stdout.readline().strip()
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)

@@ -29,7 +29,7 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
         output, _ = job.communicate(timeout=200)
     finally:
         job.terminate()  # upon which torchrun ends its processes too; killed, it would leave them behind
-        job.wait(30)
+        job.wait(60)
     return job.returncode, output
 
 

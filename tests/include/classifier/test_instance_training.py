@@ -204,7 +204,7 @@ def test_an_interrupted_training_leaves_its_checkpoint_and_the_next_one_goes_on_
     while "ready" not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    printed, _ = process.communicate(timeout=30)
+    printed, _ = process.communicate(timeout=60)
     assert process.returncode == 143, printed
     assert instance.keys(f"training/{instance.name}") == []
     assert instance.keys("checkpoints") == ["checkpoint.pt"]

@@ -46,7 +46,7 @@ def test_it_says_where_it_listens_once_it_does(tmp_path: Path) -> None:
         socket.create_connection(("127.0.0.1", port), 1).close()
         process.send_signal(signal.SIGINT)
         try:
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()  # else leaving the block would wait for a server that does not end
 

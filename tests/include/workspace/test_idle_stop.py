@@ -116,7 +116,7 @@ def test_an_unused_one_is_stopped_and_a_refusal_is_not_the_end(
     time.sleep(1)
     assert sagemaker.asked == [], "it was stopped while it computed"
     jupyter.resources["kernels"] = [used(60, "idle")]
-    watching.join(10)
+    watching.join(60)
     assert (watching.is_alive(), sagemaker.asked) == (False, ["w", "w"])
 
 
@@ -125,7 +125,7 @@ def test_one_that_can_no_longer_be_asked_counts_as_unused(jupyter: Jupyter, sage
     watching = watch(minutes=0.5 / 60)
     time.sleep(1)
     jupyter.end()
-    watching.join(10)
+    watching.join(60)
     assert sagemaker.asked == ["w", "w"]
 
 
@@ -138,5 +138,5 @@ def test_where_no_server_was_ever_seen_nothing_is_stopped(
     time.sleep(1)
     assert (watching.is_alive(), sagemaker.asked) == (True, [])
     (tmp_path / "jpserver-1.json").write_text(json.dumps(jupyter.note))
-    watching.join(10)
+    watching.join(60)
     assert sagemaker.asked == ["w", "w"]

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -233,11 +234,9 @@ def _is_waiting(printed: Callable[[dict[str, Any], str], str], name: str) -> boo
 
 def _kept(local_aws: Any) -> list[psutil.Process]:
     """Return the kept processes of this file's jobs; those of other files have other variables."""
-    return [child for child in local_aws.children() if _is_kept(child)]
-
-
-def _is_kept(process: psutil.Process) -> bool:
-    return (
-        any("warm_process" in word for word in process.cmdline())
-        and process.environ().get("COLOUR") == "green"
-    )
+    found = []
+    for child in local_aws.children("warm_process"):
+        with suppress(psutil.NoSuchProcess):  # it may end at any moment
+            if child.environ().get("COLOUR") == "green":
+                found.append(child)
+    return found

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ def processing_status(aws: Any, name: str) -> str:
 
 def stop(aws: Any, name: str) -> None:
     """Stop a job, once it is there: beside the stop, an operator may be about to create it."""
-    sagemaker, deadline = aws.client("sagemaker"), time.monotonic() + 30
+    sagemaker, deadline = aws.client("sagemaker"), time.monotonic() + 60
     while not sagemaker.list_processing_jobs(NameContains=name)["ProcessingJobSummaries"]:
         assert time.monotonic() < deadline, f"there is no {name}"
         time.sleep(0.1)
@@ -293,13 +294,18 @@ class TestStoppedJobs:
 
     @both_ways
     def test_a_task_that_is_cleared_while_its_job_is_stopping_waits_for_the_end_of_that(
-        self, aws: Any, processing_config: ProcessingConfig, deferrable: bool
+        self,
+        aws: Any,
+        processing_config: ProcessingConfig,
+        deferrable: bool,
+        tmp_path: Path,
+        eventually: Eventually,
     ) -> None:
         name, sagemaker = unique("stopping"), aws.client("sagemaker")
         sagemaker.create_processing_job(
-            **processing_config(name, f"trap '' TERM; {FOREVER} & wait; {FOREVER}")
+            **processing_config(name, f"trap '' TERM; touch {tmp_path}/begun; {FOREVER} & wait; {FOREVER}")
         )
-        time.sleep(0.5)
+        eventually((tmp_path / "begun").exists)
         stop(aws, name)
         assert processing_status(aws, name) == "Stopping"
         result = run(processing(processing_config(name, WRITE), deferrable=deferrable))
