@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import boto3
 
-from include.pipeline.dataset import Assembled, Layout, assemble, find_layout
-from include.pipeline.image_check import check_image
+from include.pipeline.data.dataset import Assembled, Layout, assemble, find_layout
+from include.pipeline.data.image_check import check_image
+from include.pipeline.data.sources import open_source
+from include.pipeline.data.staging import CLIENT_CONFIG, stage
+from include.pipeline.data.transfer import send_images
 from include.pipeline.settings import Data, Project
-from include.pipeline.sources import open_source
-from include.pipeline.staging import CLIENT_CONFIG, stage
-from include.pipeline.transfer import send_images
 
 PROJECT = Project(name="bench", description="Is measured.")
 KEYS = {

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from include.pipeline.dataset import DatasetError, find_layout
-from include.pipeline.sources import open_source
+from include.pipeline.data.dataset import DatasetError, find_layout
+from include.pipeline.data.sources import open_source
 
 GENERATED = "generated"
 

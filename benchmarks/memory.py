@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.clients import PROJECT, client
-from include.pipeline.staging import stage
+from include.pipeline.data.staging import stage
 
 
 def main() -> None:

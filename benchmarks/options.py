@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from include.pipeline.dataset import SPLITS
+from include.pipeline.data.dataset import SPLITS
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,8 @@ class NotInstalled:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, NotInstalled())
-from include.pipeline import packages, pretrained, rollback, smoke_test, staging, teardown
+from include.pipeline import packages, pretrained, rollback, smoke_test, teardown
+from include.pipeline.data import staging
 from include.pipeline.images import container_images
 from include.pipeline.settings import PROJECTS_FOLDER, load_project
 

@@ -11,10 +11,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+from include.pipeline.data.staging import read_manifest
 from include.pipeline.errors import PermanentError
 from include.pipeline.names import ALIAS, function_name, split_s3_uri
 from include.pipeline.settings import Project
-from include.pipeline.staging import read_manifest
 
 MAX_EVENT_IMAGE_BYTES = 4_000_000
 """A function's event may have 6 MB, and base64 makes four bytes of three."""

@@ -10,8 +10,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 from amazon_ml.links.s3 import DataReportLink
 from dag_defaults import aws_client
 
-from include.pipeline import job_requests, live, packages, pretrained, staging
-from include.pipeline.dataset import DatasetError
+from include.pipeline import job_requests, live, packages, pretrained
+from include.pipeline.data import staging
+from include.pipeline.data.dataset import DatasetError
 from include.pipeline.settings import Project
 from pipeline_steps.done import Done
 

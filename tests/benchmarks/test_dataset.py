@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.dataset import GENERATED, jpegs, unpack
-from include.pipeline.dataset import DatasetError
+from include.pipeline.data.dataset import DatasetError
 
 
 def picture(kind: str) -> bytes:

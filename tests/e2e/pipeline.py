@@ -28,7 +28,7 @@ from airflow.dag_processing.dagbag import BundleDagBag, DagBag
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.sdk import DAG
 
-from include.pipeline.drawings import CLASSES, draw_picture
+from include.pipeline.data.drawings import CLASSES, draw_picture
 from include.pipeline.settings import Project, load_project
 
 REPOSITORY = Path(__file__).parents[2]

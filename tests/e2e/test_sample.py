@@ -26,7 +26,7 @@ from include.laptop.credentials import VIEWER
 from include.laptop.demo import browser_address
 from include.laptop.environment import aws_settings
 from include.laptop.stack import Stack
-from include.pipeline.drawings import DrawnMembers
+from include.pipeline.data.drawings import DrawnMembers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

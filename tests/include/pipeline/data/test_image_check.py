@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from include.pipeline.dataset import IMAGE_SUFFIXES
-from include.pipeline.image_check import FORMATS, ImageRefused, check_image
+from include.pipeline.data.dataset import IMAGE_SUFFIXES
+from include.pipeline.data.image_check import FORMATS, ImageRefused, check_image
 from include.pipeline.settings import Data
 
 from .conftest import jpeg
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_a_decompression_bomb_costs_little_memory(tmp_path: Path) -> None:
     assert path.stat().st_size < 1_000_000
     script = f"""
 import re
-from include.pipeline.image_check import ImageRefused, check_image
+from include.pipeline.data.image_check import ImageRefused, check_image
 from include.pipeline.settings import Data
 content = open({str(path)!r}, "rb").read()
 peak = lambda: int(re.findall(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[0])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from include.pipeline.image_check import LOOK_SIDE, CheckedImage
+from include.pipeline.data.image_check import LOOK_SIDE, CheckedImage
 
 # See near_pairs for what was measured with these.
 MAX_DISTANCE = 10

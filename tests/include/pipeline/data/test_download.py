@@ -11,9 +11,9 @@ import pytest
 from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
-from include.pipeline import download as module
-from include.pipeline.dataset import DatasetError
-from include.pipeline.download import download, public_address
+from include.pipeline.data import download as module
+from include.pipeline.data.dataset import DatasetError
+from include.pipeline.data.download import download, public_address
 
 CONTENT = os.urandom(3_000_000)
 Answer = Callable[[Request], Response]

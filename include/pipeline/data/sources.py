@@ -15,13 +15,20 @@ from typing import Any, Protocol
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
-from include.pipeline import drawings
-from include.pipeline.archives import FolderMembers, Limits, ReadAhead, TarMembers, ZipMembers, check_paths
-from include.pipeline.dataset import DatasetError
-from include.pipeline.download import CutError, answer_of, check_space, download, public_address
+from include.pipeline.data import drawings
+from include.pipeline.data.archives import (
+    FolderMembers,
+    Limits,
+    ReadAhead,
+    TarMembers,
+    ZipMembers,
+    check_paths,
+)
+from include.pipeline.data.dataset import DatasetError
+from include.pipeline.data.download import CutError, answer_of, check_space, download, public_address
+from include.pipeline.data.progress import Progress
+from include.pipeline.data.s3_members import CopySource, S3Members, list_objects
 from include.pipeline.names import split_s3_uri
-from include.pipeline.progress import Progress
-from include.pipeline.s3_members import CopySource, S3Members, list_objects
 
 __all__ = ["CopySource", "Limits", "Members", "identify", "open_source", "public_address"]
 

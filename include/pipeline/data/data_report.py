@@ -12,8 +12,8 @@ from typing import Any
 
 from PIL import Image
 
-from include.pipeline.dataset import SPLITS, Assembled, Finding
-from include.pipeline.image_check import LOOK_SIDE, CheckedImage
+from include.pipeline.data.dataset import SPLITS, Assembled, Finding
+from include.pipeline.data.image_check import LOOK_SIDE, CheckedImage
 from include.pipeline.page import page, put_page, table
 from include.pipeline.settings import Project
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from include.pipeline.s3_members import CopySource
-from include.pipeline.upload import Put, UploadError, put_by_boto3, refused
+from include.pipeline.data.s3_members import CopySource
+from include.pipeline.data.upload import Put, UploadError, put_by_boto3, refused
 
 THREADS = 16
 MAX_OBJECTS = 256
@@ -131,7 +131,7 @@ def _put_by_obstore(s3: Any, bucket: str, credentials: Any) -> Put | None:
     if credentials is None:
         return None
     try:
-        from include.pipeline.upload_by_obstore import put_by_obstore
+        from include.pipeline.data.upload_by_obstore import put_by_obstore
     except ImportError:
         return None
     return put_by_obstore(s3, bucket, credentials)

@@ -17,7 +17,7 @@ Colour = tuple[int, int, int]
 
 
 class DrawnMembers:
-    """The pictures as files ``<split>/<class>/<number>.png``; see :class:`include.pipeline.sources.Members`."""
+    """The pictures as files ``<split>/<class>/<number>.png``; see :class:`include.pipeline.data.sources.Members`."""
 
     def __init__(self) -> None:
         self._pictures = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from include.pipeline import progress
-from include.pipeline.progress import Progress
+from include.pipeline.data import progress
+from include.pipeline.data.progress import Progress
 
 
 @pytest.fixture

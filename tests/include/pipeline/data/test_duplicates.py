@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from include.pipeline.drawings import DrawnMembers
-from include.pipeline.duplicates import equal_groups, near_pairs
-from include.pipeline.image_check import check_image
+from include.pipeline.data.drawings import DrawnMembers
+from include.pipeline.data.duplicates import equal_groups, near_pairs
+from include.pipeline.data.image_check import check_image
 from include.pipeline.settings import Data
 
 from .conftest import jpeg

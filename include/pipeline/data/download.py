@@ -15,8 +15,8 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
 
-from include.pipeline.dataset import DatasetError
-from include.pipeline.progress import Progress
+from include.pipeline.data.dataset import DatasetError
+from include.pipeline.data.progress import Progress
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 MAX_REDIRECTS = 5

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from include.pipeline.dataset import DatasetError
-from include.pipeline.s3_members import CopySource
+from include.pipeline.data.dataset import DatasetError
+from include.pipeline.data.s3_members import CopySource
 
 ZIP_COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 READ_AHEAD_BYTES = 1 << 20
@@ -33,7 +33,7 @@ class Limits:
 
 
 class FolderMembers:
-    """A folder on this machine; see :class:`include.pipeline.sources.Members`."""
+    """A folder on this machine; see :class:`include.pipeline.data.sources.Members`."""
 
     def __init__(self, root: Path, limits: Limits) -> None:
         self._root = root

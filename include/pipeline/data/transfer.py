@@ -7,12 +7,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from include.pipeline.dataset import Assembled, DatasetError, Layout
-from include.pipeline.image_check import CheckedImage
+from include.pipeline.data.dataset import Assembled, DatasetError, Layout
+from include.pipeline.data.image_check import CheckedImage
+from include.pipeline.data.progress import Progress
+from include.pipeline.data.sources import CopySource, Members
+from include.pipeline.data.uploads import Sender, open_sender
 from include.pipeline.names import split_s3_uri
-from include.pipeline.progress import Progress
-from include.pipeline.sources import CopySource, Members
-from include.pipeline.uploads import Sender, open_sender
 
 
 def send_images(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from include.pipeline.image_check import CheckedImage
+from include.pipeline.data.image_check import CheckedImage
 from include.pipeline.settings import Shares
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from include.pipeline import data_report
-from include.pipeline.dataset import Layout, assemble
-from include.pipeline.image_check import SetAside, check_image
+from include.pipeline.data import data_report
+from include.pipeline.data.dataset import Layout, assemble
+from include.pipeline.data.image_check import SetAside, check_image
 from include.pipeline.settings import Data, Project
 
 from .conftest import jpeg

@@ -44,7 +44,7 @@ class CheckedImage:
     width: int
     height: int
     look: bytes = field(default=b"", repr=False)
-    """Its luminance, upright, on a grid of 32 x 32 pixels: what :mod:`include.pipeline.duplicates` compares."""
+    """Its luminance, upright, on a grid of 32 x 32 pixels: what :mod:`include.pipeline.data.duplicates` compares."""
     thumbnail: bytes | None = field(default=None, repr=False)
     """A small JPEG for the data report."""
 

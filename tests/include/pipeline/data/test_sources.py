@@ -13,9 +13,9 @@ import pytest
 from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
-from include.pipeline import download
-from include.pipeline.dataset import DatasetError
-from include.pipeline.sources import CopySource, identify, open_source
+from include.pipeline.data import download
+from include.pipeline.data.dataset import DatasetError
+from include.pipeline.data.sources import CopySource, identify, open_source
 
 FILES = {"train/a/1.jpg": b"one", "train/b/2.jpg": b"two"}
 Zipped = Callable[[dict[str, bytes]], str]

@@ -12,7 +12,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from include.pipeline.upload import Put, UploadError, content_type, refused
+from include.pipeline.data.upload import Put, UploadError, content_type, refused
 
 # botocore fetches new temporary credentials ten minutes before they expire, so what it gives is good for that long.
 CREDENTIALS_LIFETIME = timedelta(minutes=10)

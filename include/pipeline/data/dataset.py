@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
-from include.pipeline.duplicates import equal_groups, near_pairs
+from include.pipeline.data.duplicates import equal_groups, near_pairs
+from include.pipeline.data.image_check import CheckedImage, SetAside
+from include.pipeline.data.sharing import share_out
 from include.pipeline.errors import PermanentError
-from include.pipeline.image_check import CheckedImage, SetAside
 from include.pipeline.settings import Data
-from include.pipeline.sharing import share_out
 
 SPLITS = ("train", "valid", "test")
 SPLIT_NAMES = {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from include.pipeline.archives import (
+from include.pipeline.data.archives import (
     READ_AHEAD_BYTES,
     FolderMembers,
     Limits,
@@ -21,7 +21,7 @@ from include.pipeline.archives import (
     TarMembers,
     ZipMembers,
 )
-from include.pipeline.dataset import DatasetError
+from include.pipeline.data.dataset import DatasetError
 
 FILES = {"train/a/1.jpg": b"one", "train/a/2.jpg": b"two", "train/b/3.jpg": b"three"}
 

@@ -7,7 +7,7 @@ import statistics
 
 from PIL import Image, ImageStat
 
-from include.pipeline.drawings import CLASSES, DrawnMembers
+from include.pipeline.data.drawings import CLASSES, DrawnMembers
 
 
 def test_each_picture_is_the_same_each_time_and_no_two_are_alike() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from include.pipeline.dataset import DatasetError
+from include.pipeline.data.dataset import DatasetError
 
 THREADS = 16
 WAITING_BYTES = 64 << 20
@@ -22,7 +22,7 @@ class CopySource(NamedTuple):
 
 
 class S3Members:
-    """The objects below a prefix; see :class:`include.pipeline.sources.Members`."""
+    """The objects below a prefix; see :class:`include.pipeline.data.sources.Members`."""
 
     def __init__(self, s3: Any, bucket: str, prefix: str) -> None:
         self._s3, self._bucket, self._prefix = s3, bucket, prefix

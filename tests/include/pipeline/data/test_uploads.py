@@ -16,11 +16,11 @@ from botocore.config import Config
 from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
-from include.pipeline import uploads
+from include.pipeline.data import uploads
+from include.pipeline.data.s3_members import CopySource
+from include.pipeline.data.upload import UploadError, UploadRefusedError
+from include.pipeline.data.uploads import open_sender
 from include.pipeline.errors import PermanentError
-from include.pipeline.s3_members import CopySource
-from include.pipeline.upload import UploadError, UploadRefusedError
-from include.pipeline.uploads import open_sender
 
 ERROR = "<?xml version='1.0'?><Error><Code>{}</Code><Message>because</Message></Error>"
 
@@ -103,7 +103,7 @@ def test_obstore_sends_where_there_are_credentials(fake: FakeS3) -> None:
 
 
 def test_without_obstore_boto3_sends(fake: FakeS3, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "include.pipeline.upload_by_obstore", None)
+    monkeypatch.setitem(sys.modules, "include.pipeline.data.upload_by_obstore", None)
     with open_sender(fake.client, "bucket", boto3.Session().get_credentials()) as sender:
         put(sender, "a.jpg", b"1")
     assert "Boto3" in fake.headers["a.jpg"]["User-Agent"]

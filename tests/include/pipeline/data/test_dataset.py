@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from include.pipeline.dataset import (
+from include.pipeline.data.dataset import (
     Assembled,
     DatasetError,
     Layout,
@@ -17,7 +17,7 @@ from include.pipeline.dataset import (
     fingerprint,
     is_ignored,
 )
-from include.pipeline.image_check import CheckedImage, SetAside, check_image
+from include.pipeline.data.image_check import CheckedImage, SetAside, check_image
 from include.pipeline.settings import Checks, Data
 
 from .conftest import jpeg

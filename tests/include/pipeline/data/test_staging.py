@@ -20,13 +20,13 @@ import requests
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from include.pipeline.dataset import DatasetError
+from include.pipeline.data.dataset import DatasetError
+from include.pipeline.data.staging import read_manifest, stage
 from include.pipeline.settings import Checks, Data, Project
-from include.pipeline.staging import read_manifest, stage
 
 from .conftest import jpeg
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[4]
 DOG_PHOTOS = REPOSITORY.parent / "shared" / "data" / "dogs.zip"
 Zipped = Callable[[dict[str, bytes]], str]
 
@@ -67,7 +67,7 @@ def test_a_source_that_has_not_changed_is_not_even_read(
     first = stage(project, path, "bucket", s3)
     told: list[str] = []
     with monkeypatch.context() as patched:
-        patched.setattr("include.pipeline.staging.open_source", None)  # whoever reads fails
+        patched.setattr("include.pipeline.data.staging.open_source", None)  # whoever reads fails
         second = stage(project, path, "bucket", s3, told.append)
     assert second == {**first, "sent": 0}
     assert told == [f"{path} has not changed since it was staged: nothing was read, nothing sent."]
@@ -274,7 +274,7 @@ STAGE = """
 import sys
 import boto3
 from include.pipeline.settings import Data, Project
-from include.pipeline.staging import CLIENT_CONFIG, stage
+from include.pipeline.data.staging import CLIENT_CONFIG, stage
 source, url, client = sys.argv[1:]
 session = boto3.Session()
 s3 = session.client("s3", endpoint_url=url, config=CLIENT_CONFIG)
