@@ -349,7 +349,7 @@ class LambdaProvisionedConcurrencyOperator(LambdaBaseOperator):
                 trigger=LambdaProvisionedConcurrencyTrigger(
                     function_name=self.function_name,
                     qualifier=self.qualifier,
-                    end_time=time.time() + min(seconds(limit) for limit in limits),
+                    deadline=time.time() + min(seconds(limit) for limit in limits),
                     poll_interval=self.poll_interval,
                     aws_conn_id=self.aws_conn_id,
                     region_name=self.region_name,

@@ -3,99 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.lambda_function import LambdaHook
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from amazon_ml.outage import Outage
+from amazon_ml.triggers.base import AwsPollingTrigger
 
 
-class LambdaProvisionedConcurrencyTrigger(BaseTrigger):
+class LambdaProvisionedConcurrencyTrigger(AwsPollingTrigger):
     """
     Fire when provisioned concurrency is ready, has failed or is gone.
 
-    Throttling, faults of Lambda's own and broken connections are waited out for a while, at most to ``end_time``.
+    Throttling, faults of Lambda's own and broken connections are waited out for a while, at most to the deadline.
+    Further arguments are those of AwsPollingTrigger.
 
     :param function_name: The name of the function.
     :param qualifier: The alias or version.
-    :param end_time: When to give up, in seconds since 1970: a restarted triggerer keeps to it.
-    :param poll_interval: Seconds between two looks at the state.
-    :param aws_conn_id: The Airflow connection used for AWS credentials.
-    :param region_name: AWS region_name.
-    :param verify: Whether to verify SSL certificates.
-    :param botocore_config: Configuration dictionary (key-values) for botocore client.
+    :param deadline: When to give up, in seconds since the epoch.
     """
 
-    def __init__(
-        self,
-        *,
-        function_name: str,
-        qualifier: str,
-        end_time: float,
-        poll_interval: float = 10,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__()
+    def __init__(self, *, function_name: str, qualifier: str, deadline: float, **kwargs: Any) -> None:
+        super().__init__(
+            serialized_fields={
+                "function_name": function_name,
+                "qualifier": qualifier,
+                "deadline": deadline,
+            },
+            **kwargs,
+        )
         self.function_name = function_name
         self.qualifier = qualifier
-        self.end_time = end_time
-        self.poll_interval = poll_interval
-        self.aws_conn_id = aws_conn_id
-        self.region_name = region_name
-        self.verify = verify
-        self.botocore_config = botocore_config
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Serialize the trigger's class path and arguments."""
-        names = (
-            "function_name",
-            "qualifier",
-            "end_time",
-            "poll_interval",
-            "aws_conn_id",
-            "region_name",
-            "verify",
-            "botocore_config",
-        )
-        return (
-            f"{self.__class__.__module__}.{self.__class__.__qualname__}",
-            {name: getattr(self, name) for name in names},
-        )
+        self.deadline = deadline
 
     def hook(self) -> LambdaHook:
         """Build the hook this trigger waits with."""
-        return LambdaHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        )
+        return LambdaHook(**self.hook_parameters)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until the state is a final one, or time is up."""
-        outage = Outage(self.poll_interval)
-        event = {"status": "IN_PROGRESS", "reason": ""}
-        while event["status"] == "IN_PROGRESS" and time.time() < self.end_time:
-            # With a new client after any trouble: it has new connections and, where need be, credentials.
-            try:
-                event = await self._wait(outage)
-            except Exception as error:
-                try:
-                    pause = outage.pause(error)
-                except Exception as lasting:
-                    event = {"status": "error", "reason": str(lasting)}
-                else:
-                    self.log.warning(
-                        "Lambda can't be asked for %s:%s now: %s", self.function_name, self.qualifier, error
-                    )
-                    await asyncio.sleep(self._until_end(pause))
-        yield TriggerEvent(event)
+        try:
+            event = await self.ask_patiently(f"{self.function_name}:{self.qualifier}", self._wait)
+        except Exception as lasting:
+            event = {"status": "error", "reason": str(lasting)}
+        yield TriggerEvent(event or {"status": "IN_PROGRESS", "reason": ""})
 
     async def _wait(self, outage: Outage) -> dict[str, str]:
         """Return the event for the final state, or the one at the end of time."""
@@ -106,9 +59,6 @@ class LambdaProvisionedConcurrencyTrigger(BaseTrigger):
                 )
                 outage.over()
                 self.log.info("%s:%s: %s", self.function_name, self.qualifier, answer["Status"])
-                if answer["Status"] != "IN_PROGRESS" or time.time() >= self.end_time:
+                if answer["Status"] != "IN_PROGRESS" or self.time_is_over():
                     return {"status": answer["Status"], "reason": answer.get("StatusReason", "")}
-                await asyncio.sleep(self._until_end(self.poll_interval))
-
-    def _until_end(self, pause: float) -> float:
-        return max(0.0, min(pause, self.end_time - time.time()))
+                await asyncio.sleep(self.until_deadline(self.poll_interval))

@@ -12,72 +12,35 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from botocore.exceptions import ClientError
 
 from amazon_ml.outage import LONGEST_PAUSE_SECONDS, Outage
+from amazon_ml.triggers.base import AwsPollingTrigger
 
 STATE_KEY = "amazon_ml.s3_content"
 ABSENT = "absent"
 
 
-class S3ContentChangedTrigger(BaseEventTrigger):
+class S3ContentChangedTrigger(AwsPollingTrigger, BaseEventTrigger):
     """
     Fire whenever an object, or what lies below a prefix, has become another.
 
     For the watcher of an asset: it never ends. What was seen last is kept in the asset's state store, so that a change
     while no triggerer ran is noticed too. What is there when it looks for the first time is no change, and neither is
     a deletion. An upload that still goes on is waited for: the content must be the same in two looks.
+    Further arguments are those of AwsPollingTrigger.
 
     :param bucket_name: Name of the bucket.
     :param key: Key of the object; where there is none of that key, or it ends with a slash, all objects below it.
-    :param poll_interval: Seconds between two looks.
-    :param aws_conn_id: The Airflow connection used for AWS credentials.
-    :param region_name: AWS region_name.
-    :param verify: Whether to verify SSL certificates.
-    :param botocore_config: Configuration dictionary (key-values) for botocore client.
+    :param poll_interval: seconds between two looks.
     """
 
-    def __init__(
-        self,
-        *,
-        bucket_name: str,
-        key: str,
-        poll_interval: float = 300,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__()
+    def __init__(self, *, bucket_name: str, key: str, poll_interval: float = 300, **kwargs: Any) -> None:
+        fields = {"bucket_name": bucket_name, "key": key}
+        super().__init__(serialized_fields=fields, poll_interval=poll_interval, **kwargs)
         self.bucket_name = bucket_name
         self.key = key
-        self.poll_interval = poll_interval
-        self.aws_conn_id = aws_conn_id
-        self.region_name = region_name
-        self.verify = verify
-        self.botocore_config = botocore_config
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Serialize the trigger's class path and arguments."""
-        names = (
-            "bucket_name",
-            "key",
-            "poll_interval",
-            "aws_conn_id",
-            "region_name",
-            "verify",
-            "botocore_config",
-        )
-        return (
-            f"{self.__class__.__module__}.{self.__class__.__qualname__}",
-            {name: getattr(self, name) for name in names},
-        )
 
     def hook(self) -> S3Hook:
         """Build the hook this trigger looks with."""
-        return S3Hook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        )
+        return S3Hook(**self.hook_parameters)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look for ever."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.logs import AwsLogsHook
 from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 from botocore.exceptions import ClientError
 
 from amazon_ml.job_logs import JobLogReader
 from amazon_ml.outage import Outage
+from amazon_ml.triggers.base import AwsPollingTrigger
 
 
 def progress(description: dict[str, Any], status_key: str) -> str:
@@ -30,12 +30,13 @@ def progress(description: dict[str, Any], status_key: str) -> str:
     return " - ".join(part for part in parts if part)
 
 
-class SageMakerStatusTrigger(BaseTrigger):
+class SageMakerStatusTrigger(AwsPollingTrigger):
     """
     Fire when a SageMaker resource leaves the given states.
 
     The event has ``name`` and ``status``: the resource's own, ``timeout`` if the deadline is over, or ``error`` with
-    a ``message``. A triggerer that takes the trigger over reads the log from its beginning.
+    a ``message``. A triggerer that takes the trigger over reads the log from its beginning. Further arguments are
+    those of AwsPollingTrigger.
 
     :param describe: name of the boto3 method that describes the resource, such as ``describe_training_job``.
     :param describe_args: its arguments.
@@ -43,14 +44,9 @@ class SageMakerStatusTrigger(BaseTrigger):
     :param pending_states: the states in which to go on waiting.
     :param stop: name of the boto3 method that stops the resource when a user kills the task or the deadline is
         over; None for none.
-    :param poll_interval: seconds between two looks.
     :param deadline: when to give up, in seconds since the epoch; None for never.
     :param log_group: the CloudWatch log group whose new lines are passed on; None for none.
     :param log_stream_prefix: what the names of the log streams to read begin with.
-    :param aws_conn_id: The Airflow connection used for AWS credentials.
-    :param region_name: AWS region_name.
-    :param verify: Whether to verify SSL certificates.
-    :param botocore_config: Configuration dictionary (key-values) for botocore client.
     """
 
     def __init__(
@@ -61,90 +57,50 @@ class SageMakerStatusTrigger(BaseTrigger):
         status_key: str,
         pending_states: list[str],
         stop: str | None = None,
-        poll_interval: float = 30,
         deadline: float | None = None,
         log_group: str | None = None,
         log_stream_prefix: str = "",
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: dict | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            serialized_fields={
+                "describe": describe,
+                "describe_args": describe_args,
+                "status_key": status_key,
+                "pending_states": pending_states,
+                "stop": stop,
+                "deadline": deadline,
+                "log_group": log_group,
+                "log_stream_prefix": log_stream_prefix,
+            },
+            **kwargs,
+        )
         self.describe = describe
         self.describe_args = describe_args
         self.status_key = status_key
         self.pending_states = pending_states
         self.stop = stop
-        self.poll_interval = poll_interval
         self.deadline = deadline
         self.log_group = log_group
         self.log_stream_prefix = log_stream_prefix
-        self.aws_conn_id = aws_conn_id
-        self.region_name = region_name
-        self.verify = verify
-        self.botocore_config = botocore_config
         self.name = next(iter(describe_args.values()))
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Serialize the trigger's class path and arguments."""
-        names = (
-            "describe",
-            "describe_args",
-            "status_key",
-            "pending_states",
-            "stop",
-            "poll_interval",
-            "deadline",
-            "log_group",
-            "log_stream_prefix",
-            "aws_conn_id",
-            "region_name",
-            "verify",
-            "botocore_config",
-        )
-        return (
-            f"{self.__class__.__module__}.{self.__class__.__qualname__}",
-            {name: getattr(self, name) for name in names},
-        )
 
     def hook(self) -> SageMakerHook:
         """Build the hook this trigger waits with."""
-        return SageMakerHook(**self._hook_parameters)
-
-    @property
-    def _hook_parameters(self) -> dict[str, Any]:
-        return {
-            "aws_conn_id": self.aws_conn_id,
-            "region_name": self.region_name,
-            "verify": self.verify,
-            "config": self.botocore_config,
-        }
+        return SageMakerHook(**self.hook_parameters)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until the state is a final one."""
-        outage = Outage(self.poll_interval)
         logs = (
             JobLogReader(self.log, log_group=self.log_group, log_stream_prefix=self.log_stream_prefix)
             if self.log_group
             else None
         )
-        while True:
-            # With new clients after any trouble: they have new connections and, where need be, credentials.
-            try:
-                event = {"status": await self._wait(outage, logs)}
-                break
-            except Exception as error:
-                try:
-                    pause = outage.pause(error)
-                except Exception as lasting:
-                    event = {"status": "error", "message": str(lasting)}
-                    break
-                self.log.warning("AWS can't be asked for %s now: %s", self.name, error)
-            if self._time_is_over():
-                event = {"status": "timeout"}
-                break
-            await asyncio.sleep(self._until_deadline(pause))
+        try:
+            status = await self.ask_patiently(self.name, lambda outage: self._wait(outage, logs))
+            event = {"status": status or "timeout"}
+        except Exception as lasting:
+            event = {"status": "error", "message": str(lasting)}
         yield TriggerEvent({"name": self.name, **event})
 
     async def _wait(self, outage: Outage, logs: JobLogReader | None) -> str:
@@ -153,7 +109,7 @@ class SageMakerStatusTrigger(BaseTrigger):
         async with AsyncExitStack() as clients:
             client = await clients.enter_async_context(await self.hook().get_async_conn())
             if logs:
-                logs_hook = AwsLogsHook(**self._hook_parameters)
+                logs_hook = AwsLogsHook(**self.hook_parameters)
                 logs_client = await clients.enter_async_context(await logs_hook.get_async_conn())
             while True:
                 description = await getattr(client, self.describe)(**self.describe_args)
@@ -166,16 +122,10 @@ class SageMakerStatusTrigger(BaseTrigger):
                     await logs.read_async(logs_client, rest=status not in self.pending_states)
                 if status not in self.pending_states:
                     return status
-                if self._time_is_over():
+                if self.time_is_over():
                     await self._stop(client)
                     return "timeout"
-                await asyncio.sleep(self._until_deadline(self.poll_interval))
-
-    def _time_is_over(self) -> bool:
-        return self.deadline is not None and time.time() >= self.deadline
-
-    def _until_deadline(self, pause: float) -> float:
-        return pause if self.deadline is None else max(0.0, min(pause, self.deadline - time.time()))
+                await asyncio.sleep(self.until_deadline(self.poll_interval))
 
     async def _stop(self, client: Any) -> None:
         """Stop the resource, if that is possible at all and it has not ended in the meantime."""

@@ -348,7 +348,7 @@ class TestLambdaProvisionedConcurrencyOperator:
         limits = {"max_wait": timedelta(hours=2), "execution_timeout": timedelta(hours=1)}
         with pytest.raises(TaskDeferred) as deferred:
             self.operator("birds", 1, deferrable=True, **limits).execute({})
-        assert deferred.value.trigger.end_time == pytest.approx(time.time() + 3600, abs=60)
+        assert deferred.value.trigger.deadline == pytest.approx(time.time() + 3600, abs=60)
 
     def test_what_somebody_removed_meanwhile_is_an_error(self, stub: Stubber) -> None:
         stub.add_response("put_provisioned_concurrency_config", {})

@@ -41,7 +41,7 @@ def event_after(monkeypatch: pytest.MonkeyPatch, answers: list[Any], seconds: fl
 
     monkeypatch.setattr(LambdaHook, "get_async_conn", get_async_conn)
     trigger = LambdaProvisionedConcurrencyTrigger(
-        function_name="birds", qualifier="live", end_time=time.time() + seconds, poll_interval=0.01
+        function_name="birds", qualifier="live", deadline=time.time() + seconds, poll_interval=0.01
     )
     payload: dict[str, Any] = asyncio.run(anext(trigger.run())).payload
     return payload
@@ -52,7 +52,7 @@ class TestLambdaProvisionedConcurrencyTrigger:
         arguments = {
             "function_name": "birds",
             "qualifier": "live",
-            "end_time": 1_800_000_000.0,
+            "deadline": 1_800_000_000.0,
             "poll_interval": 5,
             "aws_conn_id": "mine",
             "region_name": "eu-west-1",

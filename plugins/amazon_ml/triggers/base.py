@@ -1,0 +1,101 @@
+"""What the triggers that ask AWS again and again have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from airflow.triggers.base import BaseTrigger
+
+from amazon_ml.outage import Outage
+
+T = TypeVar("T")
+
+
+class AwsPollingTrigger(BaseTrigger):
+    """
+    Ask AWS again and again, and bear that it can't be asked for a while.
+
+    :param serialized_fields: the arguments of the subclass's own, by name.
+    :param poll_interval: seconds between two looks.
+    :param aws_conn_id: The Airflow connection used for AWS credentials.
+    :param region_name: AWS region_name.
+    :param verify: Whether to verify SSL certificates.
+    :param botocore_config: Configuration dictionary (key-values) for botocore client.
+    """
+
+    # When to give up, in seconds since the epoch, which a restarted triggerer keeps to; None for never.
+    deadline: float | None = None
+
+    def __init__(
+        self,
+        *,
+        serialized_fields: dict[str, Any],
+        poll_interval: float = 30,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.serialized_fields = serialized_fields
+        self.poll_interval = poll_interval
+        self.aws_conn_id = aws_conn_id
+        self.region_name = region_name
+        self.verify = verify
+        self.botocore_config = botocore_config
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Serialize the trigger's class path and arguments."""
+        return (
+            f"{self.__class__.__module__}.{self.__class__.__qualname__}",
+            {
+                **self.serialized_fields,
+                "poll_interval": self.poll_interval,
+                "aws_conn_id": self.aws_conn_id,
+                "region_name": self.region_name,
+                "verify": self.verify,
+                "botocore_config": self.botocore_config,
+            },
+        )
+
+    @property
+    def hook_parameters(self) -> dict[str, Any]:
+        """What every hook of the provider's takes."""
+        return {
+            "aws_conn_id": self.aws_conn_id,
+            "region_name": self.region_name,
+            "verify": self.verify,
+            "config": self.botocore_config,
+        }
+
+    async def ask_patiently(self, what: str, ask: Callable[[Outage], Awaitable[T]]) -> T | None:
+        """
+        Return what ``ask`` returns; None if the deadline comes while AWS can't be asked.
+
+        After any trouble it is called again, to make new clients: they have new connections and, where need be,
+        credentials. It tells the outage when AWS has answered.
+
+        :param what: what AWS is asked for, to be named in the log.
+        :raises Exception: trouble that does not pass by itself, or has lasted too long.
+        """
+        outage = Outage(self.poll_interval)
+        while True:
+            try:
+                return await ask(outage)
+            except Exception as error:
+                pause = outage.pause(error)
+                self.log.warning("AWS can't be asked for %s now: %s", what, error)
+            if self.time_is_over():
+                return None
+            await asyncio.sleep(self.until_deadline(pause))
+
+    def time_is_over(self) -> bool:
+        """Whether the deadline has come."""
+        return self.deadline is not None and time.time() >= self.deadline
+
+    def until_deadline(self, pause: float) -> float:
+        """Return the seconds to pause, fewer if the deadline comes before."""
+        return pause if self.deadline is None else max(0.0, min(pause, self.deadline - time.time()))
