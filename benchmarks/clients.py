@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import subprocess
@@ -46,6 +47,7 @@ def client(url: str) -> tuple[Any, Any]:
 
 
 def measure(work: Callable[[], object]) -> Cost:
+    gc.collect()  # what one client left behind is not the next one's work
     begun, before = time.perf_counter(), _cpu()
     work()
     return Cost(time.perf_counter() - begun, _cpu() - before)

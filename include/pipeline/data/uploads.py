@@ -16,6 +16,9 @@ from include.pipeline.data.upload import Put, UploadError, put_by_boto3, refused
 THREADS = 16
 MAX_OBJECTS = 256
 MAX_BYTES = 64 << 20
+# What a thread gets at a time: to wake one for each small object costs more than to send it.
+BATCH_OBJECTS = 16
+BATCH_BYTES = 1 << 20
 
 
 @contextmanager
@@ -29,8 +32,10 @@ def open_sender(s3: Any, bucket: str, credentials: Any = None) -> Iterator[Sende
     flight = Flight()
     put = _put_by_obstore(s3, bucket, credentials) or put_by_boto3(s3, bucket)
     with ThreadPoolExecutor(THREADS) as pool:
+        sender = Sender(flight, pool, put, s3, bucket)
         try:
-            yield Sender(flight, pool, put, s3, bucket)
+            yield sender
+            sender.hand_over()
         except BaseException:
             flight.fail(UploadError("Sending was given up."))
             raise
@@ -47,22 +52,22 @@ class Flight:
         self._objects = self._bytes = 0
         self._error: Exception | None = None
 
-    def begin(self, size: int) -> None:
-        """Wait until there is room for an object.
+    def begin(self, objects: int, size: int) -> None:
+        """Wait until there is room for so many objects of so many bytes in all.
 
         :raises UploadError: if another one failed.
         """
         with self._changed:
-            if self._objects >= MAX_OBJECTS or (self._objects and self._bytes + size > MAX_BYTES):
-                # Till half has landed: to be woken by each object costs more than to send it.
+            if self._objects and (self._objects + objects > MAX_OBJECTS or self._bytes + size > MAX_BYTES):
+                # Till half has landed, so as not to be woken by each batch.
                 self._changed.wait_for(self._is_half_empty)
             self.check()
-            self._objects += 1
+            self._objects += objects
             self._bytes += size
 
-    def end(self, size: int, error: Exception | None = None) -> None:
+    def end(self, objects: int, size: int, error: Exception | None = None) -> None:
         with self._changed:
-            self._objects -= 1
+            self._objects -= objects
             self._bytes -= size
             self._error = self._error or error
             if self._is_half_empty():
@@ -90,14 +95,16 @@ class Sender:
 
     def __init__(self, flight: Flight, pool: ThreadPoolExecutor, put: Put, s3: Any, bucket: str) -> None:
         self._flight, self._pool, self._put, self._s3, self._bucket = flight, pool, put, s3, bucket
+        self._batch: list[tuple[str, Callable[[], Any]]] = []
+        self._batch_bytes = 0
 
     def put(self, key: str, body: bytes, sha256: str) -> None:
         """Send an object; S3 compares it with its SHA-256, given in hexadecimal digits."""
-        self._submit(key, len(body), lambda: self._put(key, body, sha256))
+        self._add(key, len(body), lambda: self._put(key, body, sha256))
 
     def copy(self, key: str, source: CopySource) -> None:
         """Have S3 copy an object, if it is still the one with that ETag."""
-        self._submit(
+        self._add(
             key,
             0,
             lambda: self._s3.copy_object(
@@ -108,9 +115,26 @@ class Sender:
             ),
         )
 
-    def _submit(self, key: str, size: int, send: Callable[[], Any]) -> None:
-        def work() -> None:
-            error: Exception | None = None
+    def hand_over(self) -> None:
+        """Give the pool what has been gathered.
+
+        :raises UploadError: if an object before it failed.
+        """
+        batch, size = self._batch, self._batch_bytes
+        self._batch, self._batch_bytes = [], 0
+        if batch:
+            self._flight.begin(len(batch), size)
+            self._pool.submit(self._send, batch, size)
+
+    def _add(self, key: str, size: int, send: Callable[[], Any]) -> None:
+        self._batch.append((key, send))
+        self._batch_bytes += size
+        if len(self._batch) >= BATCH_OBJECTS or self._batch_bytes >= BATCH_BYTES:
+            self.hand_over()
+
+    def _send(self, batch: list[tuple[str, Callable[[], Any]]], size: int) -> None:
+        error: Exception | None = None
+        for key, send in batch:
             try:
                 self._flight.check()
                 send()
@@ -121,10 +145,9 @@ class Sender:
                 error = UploadError(f"S3 did not take {key}: {fault}")
             except Exception as fault:  # whatever it is, it must not be lost in a thread
                 error = fault
-            self._flight.end(size, error)
-
-        self._flight.begin(size)
-        self._pool.submit(work)
+            if error:
+                break
+        self._flight.end(len(batch), size, error)
 
 
 def _put_by_obstore(s3: Any, bucket: str, credentials: Any) -> Put | None:

@@ -166,6 +166,7 @@ def test_a_throttled_request_is_sent_again(fake: FakeS3, credentials: Any) -> No
 
 def test_only_so_much_is_on_its_way(fake: FakeS3, credentials: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "MAX_OBJECTS", 4)
+    monkeypatch.setattr(uploads, "BATCH_OBJECTS", 2)
 
     def slow(request: Request) -> None:
         time.sleep(0.01)
