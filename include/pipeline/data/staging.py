@@ -14,7 +14,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from include.pipeline.data import data_report, dataset, duplicates, image_check
+from include.pipeline.data import data_report, dataset, duplicates, image_check, uploads
 from include.pipeline.data.dataset import Assembled, DatasetError, Layout, assemble, find_layout
 from include.pipeline.data.image_check import CheckedImage, ImageRefused, SetAside, check_image
 from include.pipeline.data.progress import Progress
@@ -23,7 +23,7 @@ from include.pipeline.data.transfer import send_images
 from include.pipeline.names import digest, project_uri, split_s3_uri
 from include.pipeline.settings import Data, Project
 
-CLIENT_CONFIG = Config(max_pool_connections=16, retries={"mode": "standard", "max_attempts": 5})
+CLIENT_CONFIG = Config(max_pool_connections=uploads.THREADS, retries={"mode": "standard", "max_attempts": 5})
 """For the S3 client that is passed in, so that each thread has a connection."""
 CHECK_THREADS = min(
     8, os.cpu_count() or 1

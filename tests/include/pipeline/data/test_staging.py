@@ -265,7 +265,7 @@ class CountingS3:
 
 @pytest.fixture
 def counting_s3() -> Iterator[CountingS3]:
-    server = CountingS3(seconds_per_object=0.02)
+    server = CountingS3(seconds_per_object=0.1)
     yield server
     server.close()
 

@@ -40,7 +40,9 @@ class FakeS3:
         self.client = boto3.client(
             "s3",
             endpoint_url=f"http://127.0.0.1:{self._server.port}",
-            config=Config(retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=16),
+            config=Config(
+                retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=uploads.THREADS
+            ),
         )
 
     def _answer(self, request: Request) -> Response:
