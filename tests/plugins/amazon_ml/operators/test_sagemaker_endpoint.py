@@ -635,13 +635,12 @@ class TestSageMakerDeployEndpointOperatorInStatesOfAwsAlone:
 
 
 class TestSageMakerDeleteEndpointOperator:
-    def delete(self, endpoint: str, **kwargs: Any) -> tuple[Any, list[str]]:
+    def operator(self, endpoint: str, **kwargs: Any) -> SageMakerDeleteEndpointOperator:
         kwargs = {"deferrable": False, "poll_interval": 0.1, **kwargs}
-        return finish(
-            lambda: SageMakerDeleteEndpointOperator(
-                task_id="delete", config={"EndpointName": endpoint}, **kwargs
-            )
-        )
+        return SageMakerDeleteEndpointOperator(task_id="delete", config={"EndpointName": endpoint}, **kwargs)
+
+    def delete(self, endpoint: str) -> Any:
+        return finish(lambda: self.operator(endpoint))[0]
 
     def exists(self, aws: Any, endpoint: str) -> bool:
         found = aws.client("sagemaker").list_endpoints(NameContains=endpoint)["Endpoints"]
@@ -652,19 +651,24 @@ class TestSageMakerDeleteEndpointOperator:
 
     @pytest.mark.parametrize("deferrable", DEFERRED)
     def test_one_that_is_being_created_is_waited_for_and_deleted(
-        self, aws: Any, endpoint: str, artifact: str, deferrable: bool
+        self, aws: Any, endpoint: str, tmp_path: Path, deferrable: bool
     ) -> None:
-        sagemaker = aws.client("sagemaker")
+        sagemaker, gate = aws.client("sagemaker"), tmp_path / "gate"
+        artifact = upload_model(aws.client("s3"), GATED.format(gate=str(gate)) + ECHO)
         sagemaker.create_endpoint(
             EndpointName=endpoint, EndpointConfigName=create_configuration(sagemaker, artifact)
         )
-        result, resumed = self.delete(endpoint, deferrable=deferrable)
+        if not deferrable:  # then there is nothing between two waits
+            threading.Timer(1, gate.touch).start()
+        result, resumed = finish(
+            lambda: self.operator(endpoint, deferrable=deferrable), before_waiting=gate.touch
+        )
         assert result == {"name": endpoint}
         assert resumed == (["execute_next", "execute_complete"] if deferrable else [])
         assert not self.exists(aws, endpoint)
 
     def test_one_that_is_gone_already_is_fine(self, aws: Any) -> None:
-        assert self.delete("no-such-endpoint")[0] == {"name": "no-such-endpoint"}
+        assert self.delete("no-such-endpoint") == {"name": "no-such-endpoint"}
 
     def test_one_that_stays_is_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(SageMakerHook, "conn", ScriptedSageMaker(("InService", "a"), ("Failed", "a")))
@@ -683,13 +687,13 @@ class TestSageMakerDeleteEndpointOperator:
             errors=("Cannot update in-progress endpoint.",),
         )
         monkeypatch.setattr(SageMakerHook, "conn", client)
-        assert self.delete("birds")[0] == {"name": "birds"}
+        assert self.delete("birds") == {"name": "birds"}
         assert len(client.calls) == 2
 
     def test_one_that_somebody_else_deletes_in_between_is_fine(self, monkeypatch: pytest.MonkeyPatch) -> None:
         client = ScriptedSageMaker(("InService", "a"), None, errors=("Could not find endpoint.",))
         monkeypatch.setattr(SageMakerHook, "conn", client)
-        assert self.delete("birds")[0] == {"name": "birds"}
+        assert self.delete("birds") == {"name": "birds"}
 
     def test_a_refusal_of_another_kind_is_not_hidden(self, monkeypatch: pytest.MonkeyPatch) -> None:
         client = ScriptedSageMaker(("InService", "a"), errors=("You may not.",))
