@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -326,9 +327,10 @@ class TestKilling:
                 operator.execute(Context())
             asyncio.run(deferred.value.trigger.on_kill())
         else:
-            threading.Timer(1, operator.on_kill).start()
-            with pytest.raises(AirflowFailException, match="was stopped"):
-                run(operator)
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(lambda: eventually(lambda: operator.name) and operator.on_kill())
+                with pytest.raises(AirflowFailException, match="was stopped"):
+                    run(operator)
         eventually(lambda: processing_status(aws, name) == "Stopped")
 
     def test_a_job_that_has_ended_is_left_alone(self, aws: Any, processing_config: ProcessingConfig) -> None:
