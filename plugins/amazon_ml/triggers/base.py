@@ -18,6 +18,9 @@ class AwsPollingTrigger(BaseTrigger):
     """
     Ask AWS again and again, and bear that it can't be asked for a while.
 
+    The provider's ``AwsBaseWaiterTrigger`` ends with the first call that fails, and counts attempts. This one makes
+    new clients after any trouble that passes, and keeps to a deadline.
+
     :param serialized_fields: the arguments of the subclass's own, by name.
     :param poll_interval: seconds between two looks.
     :param aws_conn_id: The Airflow connection used for AWS credentials.

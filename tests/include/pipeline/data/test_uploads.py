@@ -181,6 +181,17 @@ def test_only_so_much_is_on_its_way(fake: FakeS3, credentials: Any, monkeypatch:
     assert fake.most_active <= 4
 
 
+def test_a_large_object_does_not_wait_for_others(
+    fake: FakeS3, credentials: Any, eventually: Callable[..., Any]
+) -> None:
+    with open_sender(fake.client, "bucket", credentials) as sender:
+        put(sender, "small.jpg", b"1")
+        put(sender, "large.jpg", bytes(uploads.BATCH_BYTES))
+        put(sender, "later.jpg", b"2")
+        eventually(lambda: set(fake.objects) == {"small.jpg", "large.jpg"})
+    assert set(fake.objects) == {"small.jpg", "large.jpg", "later.jpg"}
+
+
 def test_an_error_between_the_puts_is_not_hidden(fake: FakeS3, credentials: Any) -> None:
     def put_and_fail() -> None:
         with open_sender(fake.client, "bucket", credentials) as sender:
