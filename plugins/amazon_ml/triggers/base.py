@@ -18,8 +18,8 @@ class AwsPollingTrigger(BaseTrigger):
     """
     Ask AWS again and again, and bear that it can't be asked for a while.
 
-    The provider's ``AwsBaseWaiterTrigger`` ends with the first call that fails, and counts attempts. This one makes
-    new clients after any trouble that passes, and keeps to a deadline.
+    The provider's ``AwsBaseWaiterTrigger`` counts attempts and keeps the client that it began with. This one keeps to
+    a deadline, and makes new clients after any trouble that passes.
 
     :param serialized_fields: the arguments of the subclass's own, by name.
     :param poll_interval: seconds between two looks.
