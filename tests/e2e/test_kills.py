@@ -129,8 +129,13 @@ class Kills:
     def log(self, run: Run) -> str:
         """What the task has logged, in each of its tries."""
         (task,) = self.airflow.task_instances(run.dag_id, run.run_id)
-        tries = [replace(task, try_number=number + 1) for number in range(task.try_number)]
-        return "\n".join(line for each in tries for line in self.airflow.log(run.dag_id, run.run_id, each))
+        lines = []
+        for number in range(1, task.try_number + 1):
+            try:
+                lines += self.airflow.log(run.dag_id, run.run_id, replace(task, try_number=number))
+            except AirflowApiError as error:
+                lines.append(str(error))
+        return "\n".join(lines)
 
     def status(self, run: Run) -> str | None:
         """The status of what the task waits for; None while there is none."""
@@ -333,20 +338,24 @@ def after_killed_workers(kills: Kills) -> dict[str, tuple[Run, str]]:
 
 
 @pytest.fixture(scope="module")
-def after_a_killed_triggerer(kills: Kills) -> dict[str, tuple[Run, str, int]]:
-    """For each kind a run whose triggerer was killed in the middle, its last state, and the try that was killed."""
+def after_a_killed_triggerer(kills: Kills) -> dict[str, tuple[Run, str, int, int]]:
+    """
+    For each kind a run whose triggerer was killed in the middle, and the state in which it ended; then
+    how often, before that, the task had been tried, and what it waits for begun.
+    """
     runs = {kind: kills.start(kind, "triggerer") for kind in KINDS}
     for run in runs.values():
         kills.wait_until_under_way(run)
     killed = {run.run_id: kills.triggerer_of(run) for run in runs.values()}
-    # Airflow may take a short first wait for a lost task (https://github.com/apache/airflow/issues/72716).
+    # Once, unless the machine is so busy that Airflow took the task for a lost one before that, see docs/operating.md.
     tries = {kind: kills.task(run)["try_number"] for kind, run in runs.items()}
+    begun = {kind: kills.made(run).count(run.name) for kind, run in runs.items()}
     log = kills.stack.supervision.log.read_text(encoding="utf-8")
     triggerer = psutil.Process(int(re.findall(r"spawned: 'triggerer' with pid (\d+)", log)[-1]))
     kill(kills.stack, [triggerer, *triggerer.children(recursive=True)])
     for run in runs.values():
         kills.eventually(lambda run=run: kills.triggerer_of(run) not in (None, killed[run.run_id]))
-    return {kind: (run, kills.end(run), tries[kind]) for kind, run in runs.items()}
+    return {kind: (run, kills.end(run), tries[kind], begun[kind]) for kind, run in runs.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -356,30 +365,30 @@ def test_after_its_worker_was_killed_a_task_adopts_what_it_had_begun(
     run, state = after_killed_workers[kind]
     assert state == "success", kills.log(run)
     assert kills.task(run)["try_number"] == 2
-    check_made_once(kills, run, kind)
+    check_made(kills, run, kind, 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_after_its_triggerer_was_killed_a_task_waits_in_the_next(
-    kills: Kills, after_a_killed_triggerer: dict[str, tuple[Run, str, int]], kind: str
+    kills: Kills, after_a_killed_triggerer: dict[str, tuple[Run, str, int, int]], kind: str
 ) -> None:
-    run, state, tries = after_a_killed_triggerer[kind]
+    run, state, tries, begun = after_a_killed_triggerer[kind]
     assert state == "success", kills.log(run)
     assert kills.task(run)["try_number"] == tries, kills.log(run)
-    check_made_once(kills, run, kind)
+    check_made(kills, run, kind, begun)
 
 
-def check_made_once(kills: Kills, run: Run, kind: str) -> None:
-    """A second job, another trial or an update that was asked for twice would show here."""
+def check_made(kills: Kills, run: Run, kind: str, begun: int) -> None:
+    """One job, trial, instance or update more than what had begun would show here."""
     made = kills.made(run)
-    assert made.count(run.name) == 1
-    assert len(made) == (1 + TRIALS if kind == "tuning" else 1), made
+    assert made.count(run.name) == begun
+    assert len(made) == (begun + TRIALS if kind == "tuning" else begun), made
     if kind == "endpoint":
         endpoint = kills.client("sagemaker").describe_endpoint(EndpointName=run.name)
         assert endpoint["EndpointStatus"] == "InService"
         assert endpoint["EndpointConfigName"] == f"{run.name}-two"
     if kind == "ec2":
-        kills.eventually(lambda: kills.instances(run) == ["terminated"])
+        kills.eventually(lambda: set(kills.instances(run)) == {"terminated"})
 
 
 @pytest.mark.parametrize("waiting_in", ["worker", "triggerer"])
@@ -396,7 +405,7 @@ def test_a_task_that_is_marked_failed_stops_its_job(kills: Kills, waiting_in: st
 def test_a_task_that_is_marked_failed_lets_its_instance_go(kills: Kills, waiting_in: str) -> None:
     run = kills.start("ec2", waiting_in)
     kills.wait_until_under_way(run)
-    assert kills.instances(run) == ["running"]
+    assert kills.instances(run).count("running") == 1
     kills.fail(run)
-    kills.eventually(lambda: kills.instances(run) == ["terminated"])
+    kills.eventually(lambda: set(kills.instances(run)) == {"terminated"})
     assert kills.task(run)["state"] == "failed"

@@ -288,7 +288,7 @@ class EC2TrainingOperator(AwsBaseOperator[EC2Hook]):
         )
         if self.deferrable:
             self.defer(trigger=trigger, method_name=then)
-        return getattr(self, then)(context, asyncio.run(_first(trigger)))
+        return getattr(self, then)(context, asyncio.run(trigger.wait()))
 
     def check_event(self, event: dict[str, Any]) -> None:
         """
@@ -381,10 +381,3 @@ class EC2TrainingOperator(AwsBaseOperator[EC2Hook]):
             "region_name": self.hook.conn_region_name,
             "aws_partition": self.hook.conn_partition,
         }
-
-
-async def _first(trigger: EC2CommandTrigger) -> dict[str, Any]:
-    async for event in trigger.run():
-        payload: dict[str, Any] = event.payload
-        return payload
-    raise RuntimeError("The trigger ended without an event.")

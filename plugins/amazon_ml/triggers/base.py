@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
-from airflow.triggers.base import BaseTrigger
+from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from amazon_ml.outage import Outage
 
 T = TypeVar("T")
+
+# A task that is resumed before the executor has told the scheduler of its deferral is taken for a lost one, and killed
+# (https://github.com/apache/airflow/issues/72716).
+SHORTEST_DEFERRAL_SECONDS = 5
 
 
 class AwsPollingTrigger(BaseTrigger):
@@ -19,7 +23,8 @@ class AwsPollingTrigger(BaseTrigger):
     Ask AWS again and again, and bear that it can't be asked for a while.
 
     The provider's ``AwsBaseWaiterTrigger`` counts attempts and keeps the client that it began with. This one keeps to
-    a deadline, and makes new clients after any trouble that passes.
+    a deadline, and makes new clients after any trouble that passes. It never fires at once, which Airflow does not
+    bear.
 
     :param serialized_fields: the arguments of the subclass's own, by name.
     :param poll_interval: seconds between two looks.
@@ -63,6 +68,17 @@ class AwsPollingTrigger(BaseTrigger):
                 "botocore_config": self.botocore_config,
             },
         )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Fire once, with what was waited for."""
+        earliest = time.monotonic() + SHORTEST_DEFERRAL_SECONDS
+        payload = await self.wait()
+        await asyncio.sleep(max(0.0, earliest - time.monotonic()))
+        yield TriggerEvent(payload)
+
+    async def wait(self) -> dict[str, Any]:
+        """Return the event's payload when there is an end."""
+        raise NotImplementedError
 
     @property
     def hook_parameters(self) -> dict[str, Any]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.ec2 import EC2Hook
 from airflow.providers.amazon.aws.hooks.logs import AwsLogsHook
 from airflow.providers.amazon.aws.hooks.ssm import SsmHook
-from airflow.triggers.base import TriggerEvent
 
 from amazon_ml.instance_look import Look, look
 from amazon_ml.job_logs import JobLogReader
@@ -60,27 +58,25 @@ class EC2CommandTrigger(AwsPollingTrigger):
         """Build the hook that instances are terminated with."""
         return EC2Hook(api_type="client_type", **self.hook_parameters)
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
+    async def wait(self) -> dict[str, Any]:
         """Look until there is an end."""
         logs = None
         if self.log_group and self.command_id:
             prefix = f"{self.command_id}/{self.instance_id}/aws-runShellScript/"
             logs = JobLogReader(self.log, log_group=self.log_group, log_stream_prefix=prefix)
         try:
-            seen = await self.ask_patiently(self.instance_id, lambda outage: self._wait(outage, logs))
+            seen = await self.ask_patiently(self.instance_id, lambda outage: self._watch(outage, logs))
             status, message = seen or ("timeout", "AWS did not answer")
         except Exception as lasting:
             status, message = "error", str(lasting)
-        yield TriggerEvent(
-            {
-                "instance_id": self.instance_id,
-                "command_id": self.command_id,
-                "status": status,
-                "message": message,
-            }
-        )
+        return {
+            "instance_id": self.instance_id,
+            "command_id": self.command_id,
+            "status": status,
+            "message": message,
+        }
 
-    async def _wait(self, outage: Outage, logs: JobLogReader | None) -> tuple[str, str]:
+    async def _watch(self, outage: Outage, logs: JobLogReader | None) -> tuple[str, str]:
         last = ""
         async with AsyncExitStack() as stack:
             hooks = {"ec2": self.hook(), "ssm": SsmHook(**self.hook_parameters)}

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.lambda_function import LambdaHook
-from airflow.triggers.base import TriggerEvent
 
 from amazon_ml.outage import Outage
 from amazon_ml.triggers.base import AwsPollingTrigger
@@ -42,15 +40,15 @@ class LambdaProvisionedConcurrencyTrigger(AwsPollingTrigger):
         """Build the hook this trigger waits with."""
         return LambdaHook(**self.hook_parameters)
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
+    async def wait(self) -> dict[str, Any]:
         """Look until the state is a final one, or time is up."""
         try:
-            event = await self.ask_patiently(f"{self.function_name}:{self.qualifier}", self._wait)
+            event = await self.ask_patiently(f"{self.function_name}:{self.qualifier}", self._watch)
         except Exception as lasting:
             event = {"status": "error", "reason": str(lasting)}
-        yield TriggerEvent(event or {"status": "IN_PROGRESS", "reason": ""})
+        return event or {"status": "IN_PROGRESS", "reason": ""}
 
-    async def _wait(self, outage: Outage) -> dict[str, str]:
+    async def _watch(self, outage: Outage) -> dict[str, str]:
         """Return the event for the final state, or the one at the end of time."""
         async with await self.hook().get_async_conn() as client:
             while True:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.logs import AwsLogsHook
 from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
-from airflow.triggers.base import TriggerEvent
 from botocore.exceptions import ClientError
 
 from amazon_ml.job_logs import JobLogReader
@@ -89,7 +87,7 @@ class SageMakerStatusTrigger(AwsPollingTrigger):
         """Build the hook this trigger waits with."""
         return SageMakerHook(**self.hook_parameters)
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
+    async def wait(self) -> dict[str, Any]:
         """Look until the state is a final one."""
         logs = (
             JobLogReader(self.log, log_group=self.log_group, log_stream_prefix=self.log_stream_prefix)
@@ -97,13 +95,13 @@ class SageMakerStatusTrigger(AwsPollingTrigger):
             else None
         )
         try:
-            status = await self.ask_patiently(self.name, lambda outage: self._wait(outage, logs))
+            status = await self.ask_patiently(self.name, lambda outage: self._watch(outage, logs))
             event = {"status": status or "timeout"}
         except Exception as lasting:
             event = {"status": "error", "message": str(lasting)}
-        yield TriggerEvent({"name": self.name, **event})
+        return {"name": self.name, **event}
 
-    async def _wait(self, outage: Outage, logs: JobLogReader | None) -> str:
+    async def _watch(self, outage: Outage, logs: JobLogReader | None) -> str:
         """Return the final status, or ``timeout``; then the job is being stopped."""
         last = ""
         async with AsyncExitStack() as clients:

@@ -33,7 +33,7 @@ for kind, operator in OPERATORS.items():
                 config=lambda context, jinja_env: context["params"]["config"],
                 poll_interval=0.5,
                 deferrable=waiting_in == "triggerer",
-                retries=1,
-                retry_delay=timedelta(seconds=1),
+                retries=2,
+                retry_delay=timedelta(seconds=5),
             )
         globals()[dag.dag_id] = dag

@@ -112,12 +112,6 @@ class Context:
         self.pushed[key] = value
 
 
-async def _first(trigger: Any) -> dict[str, Any]:
-    async for event in trigger.run():
-        return event.payload
-    raise AssertionError("the trigger ended without an event")
-
-
 def deferred(method: Callable[..., Any], **arguments: Any) -> TaskDeferred:
     with pytest.raises(TaskDeferred) as wait:
         method(Context(), **arguments)
@@ -132,7 +126,7 @@ def run(task: EC2TrainingOperator, context: Any = None) -> Any:
         try:
             return method(context, **arguments)
         except TaskDeferred as wait:
-            arguments = {"event": asyncio.run(_first(wait.trigger))}
+            arguments = {"event": asyncio.run(wait.trigger.wait())}
             task.instance_id = None  # another process goes on
             method = getattr(task, wait.method_name)
 
@@ -141,7 +135,7 @@ def until_command(config: Config) -> TaskDeferred:
     """Run a task up to the wait for its command."""
     task = operator(config, deferrable=True)
     wait = deferred(task.execute)
-    return deferred(task.execute_command, event=asyncio.run(_first(wait.trigger)))
+    return deferred(task.execute_command, event=asyncio.run(wait.trigger.wait()))
 
 
 def instances(aws: Any, config: Config) -> list[dict[str, Any]]:
@@ -274,7 +268,7 @@ class TestEC2TrainingOperator:
         wait = until_command(wanted)
         lost = wait.trigger.instance_id
         aws.client("ec2").terminate_instances(InstanceIds=[lost])
-        event = asyncio.run(_first(wait.trigger))
+        event = asyncio.run(wait.trigger.wait())
         task = operator(wanted)
         with pytest.raises(
             AirflowException, match=rf"{lost} is lost: (shutting-down|terminated) \("
@@ -357,4 +351,4 @@ def launched(config: Config, **kwargs: Any) -> tuple[EC2TrainingOperator, dict[s
         "status": "timeout",
         "message": "x",
     }
-    return task, event if trigger.command_id else asyncio.run(_first(trigger))
+    return task, event if trigger.command_id else asyncio.run(trigger.wait())

@@ -288,7 +288,7 @@ def run(operator: LambdaProvisionedConcurrencyOperator) -> dict[str, Any]:
     try:
         return operator.execute({})
     except TaskDeferred as deferred:
-        return operator.execute_complete({}, asyncio.run(anext(deferred.trigger.run())).payload)
+        return operator.execute_complete({}, asyncio.run(deferred.trigger.wait()))
 
 
 class TestLambdaProvisionedConcurrencyOperator:

@@ -137,17 +137,11 @@ def finish(
             before_waiting()
             _, trigger_arguments = deferred.trigger.serialize()
             trigger = type(deferred.trigger)(**trigger_arguments)
-            method, arguments = deferred.method_name, {**(deferred.kwargs or {}), "event": fired(trigger)}
+            method, arguments = (
+                deferred.method_name,
+                {**(deferred.kwargs or {}), "event": asyncio.run(trigger.wait())},
+            )
             resumed.append(method)
-
-
-def fired(trigger: Any) -> dict[str, Any]:
-    async def first() -> dict[str, Any]:
-        async for event in trigger.run():
-            return event.payload
-        raise AssertionError("the trigger ended without an event")
-
-    return asyncio.run(first())
 
 
 class FakeContext(dict):

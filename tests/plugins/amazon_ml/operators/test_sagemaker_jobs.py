@@ -66,12 +66,6 @@ class Context:
         self.pushed[key] = value
 
 
-async def _first(trigger: Any) -> dict[str, Any]:
-    async for event in trigger.run():
-        return event.payload
-    raise AssertionError("the trigger ended without an event")
-
-
 def run(operator: Any, context: Any = None) -> Any:
     """Run a task as Airflow does: each time it defers, the trigger runs, then the method it named."""
     context = context or Context()
@@ -80,7 +74,7 @@ def run(operator: Any, context: Any = None) -> Any:
         try:
             return method(context, **arguments)
         except TaskDeferred as deferred:
-            arguments = {"event": asyncio.run(_first(deferred.trigger))}
+            arguments = {"event": asyncio.run(deferred.trigger.wait())}
             operator.name = None  # another process goes on
             method = getattr(operator, deferred.method_name)
 

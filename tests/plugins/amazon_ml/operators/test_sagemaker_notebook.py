@@ -52,16 +52,7 @@ def finish(operator: type, config: dict[str, Any], *, deferrable: bool = True, c
         except TaskDeferred as deferred:
             _, trigger_arguments = deferred.trigger.serialize()
             trigger = type(deferred.trigger)(**trigger_arguments)
-            method, arguments = deferred.method_name, {"event": fired(trigger)}
-
-
-def fired(trigger: Any) -> dict[str, Any]:
-    async def first() -> dict[str, Any]:
-        async for event in trigger.run():
-            return event.payload
-        raise AssertionError("the trigger ended without an event")
-
-    return asyncio.run(first())
+            method, arguments = deferred.method_name, {"event": asyncio.run(trigger.wait())}
 
 
 def scripts(text: str) -> list[dict[str, str]]:

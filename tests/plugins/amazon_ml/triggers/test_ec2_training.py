@@ -12,12 +12,6 @@ from amazon_ml.triggers.ec2_training import EC2CommandTrigger
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 
-async def _first(trigger: EC2CommandTrigger) -> dict[str, Any]:
-    async for event in trigger.run():
-        return event.payload
-    raise AssertionError("the trigger ended without an event")
-
-
 def waiting(**kwargs: Any) -> EC2CommandTrigger:
     arguments = {"instance_id": "i-0123", "poll_interval": 0.1, "deadline": time.time() + 20}
     return EC2CommandTrigger(**(arguments | kwargs))
@@ -33,7 +27,7 @@ def test_it_is_the_same_after_it_was_stored() -> None:
 
 @pytest.mark.usefixtures("aws")
 def test_it_gives_up_at_the_deadline() -> None:
-    event = asyncio.run(_first(waiting(deadline=time.time() + 0.3)))
+    event = asyncio.run(waiting(deadline=time.time() + 0.3).wait())
     assert event == {"instance_id": "i-0123", "command_id": None, "status": "timeout", "message": "launched"}
 
 
@@ -60,7 +54,7 @@ def test_trouble_that_passes_is_borne_and_other_is_told(
         raise trouble
 
     monkeypatch.setattr(trigger, "_look", look)
-    event = asyncio.run(_first(trigger))
+    event = asyncio.run(trigger.wait())
     assert event["status"] == status
     assert (len(asked) > 1) == (status == "timeout")
     assert ("UnauthorizedOperation" in event["message"]) == (status == "error")

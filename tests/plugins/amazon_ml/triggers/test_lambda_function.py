@@ -43,7 +43,7 @@ def event_after(monkeypatch: pytest.MonkeyPatch, answers: list[Any], seconds: fl
     trigger = LambdaProvisionedConcurrencyTrigger(
         function_name="birds", qualifier="live", deadline=time.time() + seconds, poll_interval=0.01
     )
-    payload: dict[str, Any] = asyncio.run(anext(trigger.run())).payload
+    payload: dict[str, Any] = asyncio.run(trigger.wait())
     return payload
 
 

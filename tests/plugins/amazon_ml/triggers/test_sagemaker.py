@@ -22,16 +22,6 @@ def unique(name: str) -> str:
     return f"{name}-{uuid.uuid4().hex[:8]}"
 
 
-async def _first(trigger: SageMakerStatusTrigger) -> dict[str, Any]:
-    async for event in trigger.run():
-        return event.payload
-    raise AssertionError("the trigger ended without an event")
-
-
-def first_event(trigger: SageMakerStatusTrigger) -> dict[str, Any]:
-    return asyncio.run(_first(trigger))
-
-
 def waiting_for(name: str, **kwargs: Any) -> SageMakerStatusTrigger:
     arguments: dict[str, Any] = {
         "describe": "describe_processing_job",
@@ -68,7 +58,7 @@ def status(aws: Any) -> Callable[[str], str]:
 class TestSageMakerStatusTrigger:
     def test_it_fires_with_the_final_state(self, start: Callable[[str], str]) -> None:
         name = start(WRITE)
-        assert first_event(waiting_for(name)) == {"status": "Completed", "name": name}
+        assert asyncio.run(waiting_for(name).wait()) == {"status": "Completed", "name": name}
 
     def test_it_survives_being_moved_to_another_triggerer(self, start: Callable[[str], str]) -> None:
         trigger = waiting_for(
@@ -78,14 +68,14 @@ class TestSageMakerStatusTrigger:
         assert stored.classpath == "amazon_ml.triggers.sagemaker.SageMakerStatusTrigger"
         again = SageMakerStatusTrigger(**stored.kwargs)
         assert again.serialize() == trigger.serialize()
-        assert first_event(again)["status"] == "Completed"
+        assert asyncio.run(again.wait())["status"] == "Completed"
 
     def test_the_jobs_lines_and_states_are_logged(
         self, start: Callable[[str], str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         name = start(f"echo 12 birds; {WRITE}")
         where = {"log_group": "/aws/sagemaker/ProcessingJobs", "log_stream_prefix": f"{name}/"}
-        first_event(waiting_for(name, **where))
+        asyncio.run(waiting_for(name, **where).wait())
         shown = capsys.readouterr().out
         assert shown.count("12 birds") == 1
         assert f"{name}: Completed" in shown
@@ -101,7 +91,7 @@ class TestSageMakerStatusTrigger:
         self, start: Callable[[str], str], status: Callable[[str], str]
     ) -> None:
         name = start(WRITE)
-        first_event(waiting_for(name))
+        asyncio.run(waiting_for(name).wait())
         asyncio.run(waiting_for(name).on_kill())
         assert status(name) == "Completed"
 
@@ -112,12 +102,12 @@ class TestSageMakerStatusTrigger:
         self, start: Callable[[str], str], status: Callable[[str], str], eventually: Callable[..., Any]
     ) -> None:
         name = start("sleep 60")
-        event = first_event(waiting_for(name, deadline=time.time() + 0.3, poll_interval=30))
+        event = asyncio.run(waiting_for(name, deadline=time.time() + 0.3, poll_interval=30).wait())
         assert event == {"status": "timeout", "name": name}
         eventually(lambda: status(name) == "Stopped")
 
     def test_an_error_of_aws_reaches_the_task(self, aws: Any) -> None:
-        event = first_event(waiting_for("no-such-job"))
+        event = asyncio.run(waiting_for("no-such-job").wait())
         assert event["status"] == "error"
         assert "Could not find" in event["message"]
 
@@ -174,17 +164,17 @@ class TestTroubleWithAws:
     )
     def test_passing_trouble_is_survived_with_a_new_client(self, trouble: Exception) -> None:
         trigger = Scripted("Updating", trouble, trouble, "Updating", trouble, "InService")
-        assert first_event(trigger) == {"status": "InService", "name": "birds"}
+        assert asyncio.run(trigger.wait()) == {"status": "InService", "name": "birds"}
         assert trigger.clients == 4
 
     def test_lasting_trouble_reaches_the_task(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("amazon_ml.outage.LIMIT_SECONDS", 0.05)
-        event = first_event(Scripted("Updating", throttled()))
+        event = asyncio.run(Scripted("Updating", throttled()).wait())
         assert event["status"] == "error"
         assert "Rate exceeded" in event["message"]
 
     def test_the_deadline_ends_a_wait_for_an_aws_that_does_not_answer(self) -> None:
-        event = first_event(Scripted(throttled(), deadline=time.time() + 0.05))
+        event = asyncio.run(Scripted(throttled(), deadline=time.time() + 0.05).wait())
         assert event == {"status": "timeout", "name": "birds"}
 
 
