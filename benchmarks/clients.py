@@ -77,13 +77,13 @@ def ours_whole(archive: Path, url: str) -> None:
 
 
 def aws_cli(archive: Path, url: str, programs: Path) -> None:
-    _from_disk(
-        archive, [programs / "aws", "--endpoint-url", url, "s3", "cp", "--recursive", "--only-show-errors"]
-    )
+    # Its launcher names Python by a path that may have no space in it.
+    command = [programs / "python", "-m", "awscli", "--endpoint-url", url]
+    _from_disk(archive, "aws", [*command, "s3", "cp", "--recursive", "--only-show-errors"])
 
 
 def s5cmd(archive: Path, url: str, programs: Path) -> None:
-    _from_disk(archive, [programs / "s5cmd", "--endpoint-url", url, "--log", "error", "cp"])
+    _from_disk(archive, "s5cmd", [programs / "s5cmd", "--endpoint-url", url, "--log", "error", "cp"])
 
 
 def boto3_threads(archive: Path, url: str) -> None:
@@ -101,10 +101,10 @@ def boto3_threads(archive: Path, url: str) -> None:
             list(pool.map(put, files))
 
 
-def _from_disk(archive: Path, command: list[object]) -> None:
+def _from_disk(archive: Path, name: str, command: list[object]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         _unzip(archive, folder)
-        target = f"s3://bucket/bench/data/{Path(str(command[0])).name}/"
+        target = f"s3://bucket/bench/data/{name}/"
         environment = {
             **os.environ,
             **KEYS,
