@@ -13,7 +13,7 @@ from include.laptop.airflow_api import _run
 from include.laptop.stack import Stack
 from tests.e2e.pipeline import draw_images
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 RELEASE = "hasty.train_and_deploy"
 BUCKET = "hasty"
@@ -49,7 +49,7 @@ def test_new_images_start_a_run_that_is_late_and_waits_for_no_person(
     assert message["Subject"] == "hasty: a run takes too long"
     assert run.run_id in message["Message"]
 
-    assert airflow.wait(RELEASE, run.run_id, 200) == "success"
+    assert airflow.wait(RELEASE, run.run_id, 600) == "success"
     question = airflow._ask("GET", f"{_run(RELEASE, run.run_id)}/taskInstances/approve/-1/hitlDetails")
     assert (question["chosen_options"], question["responded_by_user"]) == (["Reject"], None)
     states = {task.task_id: task.state for task in airflow.task_instances(RELEASE, run.run_id)}

@@ -24,7 +24,7 @@ from include.pipeline import inventory
 from include.pipeline.infrastructure import read_infrastructure
 from tests.e2e.pipeline import NAME, REPOSITORY, Pipeline, xcom
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 STEPS = [
     *("preflight", "estimate_cost", "stage_data", "package_code", "read_live", "check_for_changes"),

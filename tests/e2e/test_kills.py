@@ -24,7 +24,7 @@ import pytest
 from include.laptop.airflow_api import AirflowApi, AirflowApiError
 from include.laptop.stack import Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 BUCKET = "kills"
@@ -34,7 +34,7 @@ WAIT = """
 import pathlib, time
 
 def wait_for_the_gate():
-    until = time.monotonic() + 400
+    until = time.monotonic() + 900
     while not pathlib.Path({gate!r}).exists() and time.monotonic() < until:
         time.sleep(0.1)
 """
@@ -117,7 +117,7 @@ class Kills:
             )
 
         try:
-            self.eventually(is_under_way, 120)
+            self.eventually(is_under_way, 300)
         except AssertionError as error:
             raise AssertionError(f"{run}: {self.status(run)}, {self.task(run)}, {self.log(run)}") from error
 
@@ -179,7 +179,7 @@ class Kills:
     def end(self, run: Run) -> str:
         """Open the gate and return the state in which the run ends."""
         run.gate.touch()
-        return self.airflow.wait(run.dag_id, run.run_id, 180)
+        return self.airflow.wait(run.dag_id, run.run_id, 600)
 
     def put(self, key: str, path: str, script: str) -> str:
         """Put an archive of one script to S3; returns its address."""
@@ -223,7 +223,7 @@ class Kills:
             },
             "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/{name}"},
             "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
-            "StoppingCondition": {"MaxRuntimeInSeconds": 900},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 1800},
             "HyperParameters": {
                 "sagemaker_program": json.dumps("train.py"),
                 "sagemaker_submit_directory": json.dumps(source),
@@ -267,7 +267,7 @@ class Kills:
                 "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": name}]}],
             },
             "Commands": [f"python3 -c {quote(wait + TRAIN_ON_EC2)} {name} {BUCKET}"],
-            "ExecutionTimeout": 900,
+            "ExecutionTimeout": 1800,
             "LogGroup": "/kills",
             "Record": f"s3://{BUCKET}/{name}/record.json",
         }

@@ -18,7 +18,7 @@ from airflow.utils.db import initdb
 from include.laptop.infrastructure import deploy
 from tests.e2e.pipeline import NAME, Hook, Pipeline, event, states, xcom
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 RELEASE = "train_and_deploy"
 WINDOW_SECONDS = 3
