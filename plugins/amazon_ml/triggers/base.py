@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -23,8 +24,7 @@ class AwsPollingTrigger(BaseTrigger):
     Ask AWS again and again, and bear that it can't be asked for a while.
 
     The provider's ``AwsBaseWaiterTrigger`` counts attempts and keeps the client that it began with. This one keeps to
-    a deadline, and makes new clients after any trouble that passes. It never fires at once, which Airflow does not
-    bear.
+    a deadline, and makes new clients after any trouble that passes.
 
     :param serialized_fields: the arguments of the subclass's own, by name.
     :param poll_interval: seconds between two looks.
@@ -69,17 +69,6 @@ class AwsPollingTrigger(BaseTrigger):
             },
         )
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Fire once, with what was waited for."""
-        earliest = time.monotonic() + SHORTEST_DEFERRAL_SECONDS
-        payload = await self.wait()
-        await asyncio.sleep(max(0.0, earliest - time.monotonic()))
-        yield TriggerEvent(payload)
-
-    async def wait(self) -> dict[str, Any]:
-        """Return the event's payload when there is an end."""
-        raise NotImplementedError
-
     @property
     def hook_parameters(self) -> dict[str, Any]:
         """What every hook of the provider's takes."""
@@ -118,3 +107,18 @@ class AwsPollingTrigger(BaseTrigger):
     def until_deadline(self, pause: float) -> float:
         """Return the seconds to pause, fewer if the deadline comes before."""
         return pause if self.deadline is None else max(0.0, min(pause, self.deadline - time.time()))
+
+
+class AwsWaitTrigger(AwsPollingTrigger):
+    """Fire once, with what was waited for, and never at once, which Airflow does not bear."""
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and at least as long as Airflow takes to know that the task is deferred."""
+        earliest = time.monotonic() + SHORTEST_DEFERRAL_SECONDS
+        payload = await self.wait()
+        await asyncio.sleep(max(0.0, earliest - time.monotonic()))
+        yield TriggerEvent(payload)
+
+    @abstractmethod
+    async def wait(self) -> dict[str, Any]:
+        """Return the event's payload when there is an end."""

@@ -13,10 +13,10 @@ from airflow.providers.amazon.aws.hooks.ssm import SsmHook
 from amazon_ml.instance_look import Look, look
 from amazon_ml.job_logs import JobLogReader
 from amazon_ml.outage import Outage
-from amazon_ml.triggers.base import AwsPollingTrigger
+from amazon_ml.triggers.base import AwsWaitTrigger
 
 
-class EC2CommandTrigger(AwsPollingTrigger):
+class EC2CommandTrigger(AwsWaitTrigger):
     """
     Fire when a command on an instance has ended or, without a command, when the instance takes commands.
 

@@ -8,10 +8,10 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.lambda_function import LambdaHook
 
 from amazon_ml.outage import Outage
-from amazon_ml.triggers.base import AwsPollingTrigger
+from amazon_ml.triggers.base import AwsWaitTrigger
 
 
-class LambdaProvisionedConcurrencyTrigger(AwsPollingTrigger):
+class LambdaProvisionedConcurrencyTrigger(AwsWaitTrigger):
     """
     Fire when provisioned concurrency is ready, has failed or is gone.
 

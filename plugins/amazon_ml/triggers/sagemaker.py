@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from amazon_ml.job_logs import JobLogReader
 from amazon_ml.outage import Outage
-from amazon_ml.triggers.base import AwsPollingTrigger
+from amazon_ml.triggers.base import AwsWaitTrigger
 
 
 def progress(description: dict[str, Any], status_key: str) -> str:
@@ -28,7 +28,7 @@ def progress(description: dict[str, Any], status_key: str) -> str:
     return " - ".join(part for part in parts if part)
 
 
-class SageMakerStatusTrigger(AwsPollingTrigger):
+class SageMakerStatusTrigger(AwsWaitTrigger):
     """
     Fire when a SageMaker resource leaves the given states.
 

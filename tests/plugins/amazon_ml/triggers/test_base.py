@@ -10,7 +10,7 @@ import pytest
 from amazon_ml.triggers import base
 
 
-class Waiting(base.AwsPollingTrigger):
+class Waiting(base.AwsWaitTrigger):
     """Waits for some seconds."""
 
     def __init__(self, seconds: float) -> None:
@@ -22,7 +22,7 @@ class Waiting(base.AwsPollingTrigger):
         return {"waited": self.seconds}
 
 
-async def events(trigger: base.AwsPollingTrigger) -> list[dict[str, Any]]:
+async def events(trigger: base.AwsWaitTrigger) -> list[dict[str, Any]]:
     return [event.payload async for event in trigger.run()]
 
 
