@@ -152,8 +152,6 @@ def tasks_asking(aws_url: str) -> Iterator[None]:
             "AWS_SECRET_ACCESS_KEY": "testing",
         }.items():
             patch.setenv(name, value)
-        # No executor and no scheduler know of these tasks.
-        patch.setattr("amazon_ml.triggers.base.SHORTEST_DEFERRAL_SECONDS", 0)
         # Each task makes clients of its own, which takes longer than most calls: here all alike are one.
         patch.setattr(AwsGenericHook, "get_client_type", _making_each_client_once())
         read = functools.cache(botocore.loaders.JSONFileLoader().load_file)

@@ -14,10 +14,6 @@ from amazon_ml.outage import Outage
 
 T = TypeVar("T")
 
-# A task that is resumed before the executor has told the scheduler of its deferral is taken for a lost one, and killed
-# (https://github.com/apache/airflow/issues/72716).
-SHORTEST_DEFERRAL_SECONDS = 5
-
 
 class AwsPollingTrigger(BaseTrigger):
     """
@@ -110,15 +106,12 @@ class AwsPollingTrigger(BaseTrigger):
 
 
 class AwsWaitTrigger(AwsPollingTrigger):
-    """Fire once, with what was waited for, and never at once, which Airflow does not bear."""
+    """Fire once, with the result of a wait."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and at least as long as Airflow takes to know that the task is deferred."""
-        earliest = time.monotonic() + SHORTEST_DEFERRAL_SECONDS
-        payload = await self.wait()
-        await asyncio.sleep(max(0.0, earliest - time.monotonic()))
-        yield TriggerEvent(payload)
+        """Wait, then fire."""
+        yield TriggerEvent(await self.wait())
 
     @abstractmethod
     async def wait(self) -> dict[str, Any]:
-        """Return the event's payload when there is an end."""
+        """Return the event's payload when the wait is over."""

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
-from airflow.providers.standard.operators import hitl
-from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
 from human_input.operators import AskOperator
 
-CONTEXT: Any = {"task_instance": SimpleNamespace(id="ti-1"), "versions": ["2: old", "1: older"]}
 ANSWERED = datetime(2026, 11, 24, 20, 0, tzinfo=UTC)
+CONTEXT: Any = {
+    "ti": SimpleNamespace(id=UUID(int=1), start_date=ANSWERED - timedelta(minutes=5)),
+    "versions": ["2: old", "1: older"],
+}
+Asked = list[CreateHITLDetailPayload]
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The questions that would go to Airflow's API, which is not there in this test."""
-    questions: list[dict[str, Any]] = []
-    monkeypatch.setattr(hitl, "upsert_hitl_detail", lambda **question: questions.append(question))
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """The questions that would go to Airflow's API, which stores them as they are."""
+    questions: Asked = []
+
+    def send(question: CreateHITLDetailPayload) -> CreateHITLDetailPayload:
+        questions.append(question)
+        return question
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=send), raising=False)
     return questions
 
 
@@ -42,39 +53,60 @@ class TestAskOperator:
     def test_template_fields(self) -> None:
         assert set(AskOperator.template_fields) == {"subject", "body"}
 
-    def test_it_asks_and_waits_without_a_worker(self, asked: list[dict[str, Any]]) -> None:
+    def test_it_asks_and_waits_without_a_worker(self, asked: Asked) -> None:
         with pytest.raises(TaskAwaitingInput) as waiting:
             operator().execute(CONTEXT)
         assert waiting.value.method_name == "execute_complete"
         [question] = asked
-        assert (question["options"], question["defaults"]) == (["Approve", "Reject"], ["Reject"])
-        assert question["body"] == "Good figures."
+        assert (question.options, question.defaults) == (["Approve", "Reject"], ["Reject"])
+        assert question.body == "Good figures."
 
-    def test_nobody_is_asked_where_there_is_a_reason_not_to(self, asked: list[dict[str, Any]]) -> None:
+    def test_nobody_is_asked_where_there_is_a_reason_not_to(self, asked: Asked) -> None:
         with pytest.raises(AirflowSkipException, match="Not wanted"):
             operator(skip=lambda context: "Not wanted.").execute(CONTEXT)
         assert asked == []
 
-    def test_without_such_a_reason_it_asks(self, asked: list[dict[str, Any]]) -> None:
+    def test_without_such_a_reason_it_asks(self, asked: Asked) -> None:
         with pytest.raises(TaskAwaitingInput):
             operator(skip=lambda context: None).execute(CONTEXT)
         assert len(asked) == 1
 
-    def test_options_may_be_found_when_the_task_runs(self, asked: list[dict[str, Any]]) -> None:
+    def test_options_may_be_found_when_the_task_runs(self, asked: Asked) -> None:
         def choice() -> AskOperator:  # another process goes on than the one that asked
             return operator(options=lambda context: context["versions"], defaults=None)
 
         with pytest.raises(TaskAwaitingInput):
             choice().execute(CONTEXT)
-        assert asked[0]["options"] == ["2: old", "1: older"]
+        assert asked[0].options == ["2: old", "1: older"]
         assert choice().execute_complete(CONTEXT, answer("1: older"))["chosen_options"] == ["1: older"]
         with pytest.raises(ValueError, match="3: new"):
             choice().execute_complete(CONTEXT, answer("3: new"))
 
-    def test_a_question_without_options_is_refused(self, asked: list[dict[str, Any]]) -> None:
+    def test_a_question_without_options_is_refused(self, asked: Asked) -> None:
         with pytest.raises(ValueError, match="cannot be empty"):
             operator(options=lambda context: [], defaults=None).execute(CONTEXT)
         assert asked == []
+
+    def test_it_fails_for_good_where_airflow_still_shows_another_question(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def keep_the_old_one(question: CreateHITLDetailPayload) -> CreateHITLDetailPayload:
+            return question.model_copy(update={"body": "Bad figures."})
+
+        comms = SimpleNamespace(send=keep_the_old_one)
+        monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
+        with pytest.raises(AirflowFailException, match="still shows the body of an earlier try's question"):
+            operator().execute(CONTEXT)
+
+    def test_it_says_so_where_the_answer_was_given_to_an_earlier_try(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        retry = {**CONTEXT, "ti": SimpleNamespace(start_date=ANSWERED + timedelta(minutes=5))}
+        operator().execute_complete(CONTEXT, answer("Approve"))
+        assert "earlier try" not in capsys.readouterr().out
+        operator().execute_complete(retry, answer("Approve"))
+        log = capsys.readouterr().out
+        assert "An earlier try asked the same question, which anna answered with ['Approve']" in log
 
     @pytest.mark.parametrize(
         ("event", "option", "user"),

@@ -1,0 +1,144 @@
+"""Show the person the question that the task asks now, and keep the answer that was given to it.
+
+The question of an ``HITLOperator`` stays with its task instance. When a retry or a cleared task asks again, Airflow
+3.3.2 keeps the first try's text and options, and erases the answer, even one that no try has acted on
+(https://github.com/apache/airflow/pull/73235, open; no release has a fix).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# The route of Airflow's Execution API with which a task asks a person.
+ASKING = re.compile(r"/execution/hitlDetails/(?P<instance>[0-9a-f-]{36})/?")
+
+log = logging.getLogger(__name__)
+
+
+class QuestionMiddleware:
+    """
+    Handle a task that asks a question which its task instance has asked before.
+
+    ============================================  ====================================================
+    The question                                  What happens
+    ============================================  ====================================================
+    has changed                                   the old question and its answer are deleted
+    is the same, and has an answer                the answer is kept; Airflow resumes the task with it
+    is the same, but the task was cleared since   the answer is erased, as Airflow does
+    ============================================  ====================================================
+
+    :param app: The application that answers all other requests.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        asking = (
+            ASKING.search(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        )
+        if asking is None:
+            await self.app(scope, receive, send)
+            return
+        body = await _read(receive)
+        if await self._is_authorized(scope):
+            from anyio import to_thread
+
+            stored = await to_thread.run_sync(partial(settle, UUID(asking["instance"]), body))
+            if stored is not None:
+                await _answer(send, stored)
+                return
+        await self.app(scope, _replay(body, receive), send)
+
+    async def _is_authorized(self, scope: Scope) -> bool:
+        """Return whether the route itself lets this task read its question; False also where there is none."""
+        import httpx
+
+        names = (b"authorization", b"airflow-api-version")
+        headers = [(name, value) for name, value in scope["headers"] if name.lower() in names]
+        transport = httpx.ASGITransport(self.app, root_path=scope.get("root_path", ""))
+        async with httpx.AsyncClient(transport=transport, base_url="http://api-server.invalid") as client:
+            return (await client.get(scope["path"], headers=headers)).status_code == 200
+
+
+def settle(instance_id: UUID, body: bytes) -> bytes | None:
+    """
+    Compare the question that a task asks with the one that its task instance has asked before.
+
+    :return: The stored question, as the route returns it, if its answer is to be kept. Otherwise None: the route then
+        stores the new question.
+    """
+    from airflow.api_fastapi.execution_api.datamodels.hitl import HITLDetailRequest
+    from airflow.models.hitl import HITLDetail
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from pydantic import ValidationError
+
+    try:
+        asked = HITLDetailRequest.model_validate_json(body)
+    except ValidationError:  # the route says what is wrong
+        return None
+    with create_session() as session:
+        detail = session.get(HITLDetail, instance_id)
+        instance = session.get(TaskInstance, instance_id)
+        if detail is None or instance is None:
+            return None
+        stored = HITLDetailRequest.model_validate(detail)
+        if stored.model_dump() != asked.model_dump():
+            log.info("The question of %s has changed: the person sees the new one", instance)
+            session.delete(detail)
+            return None
+        if detail.responded_at is None or detail.responded_at < _last_cleared(instance, session):
+            return None
+        log.info("The question of %s has an answer, which is kept", instance)
+        return stored.model_dump_json().encode()
+
+
+def _last_cleared(instance: Any, session: Any) -> Any:
+    """Return when the first try after the last Clear began, or the first of all."""
+    from airflow.models.taskinstancehistory import TaskInstanceHistory as History
+    from sqlalchemy import select
+
+    started = select(History.start_date).where(
+        History.dag_id == instance.dag_id,
+        History.run_id == instance.run_id,
+        History.task_id == instance.task_id,
+        History.map_index == instance.map_index,
+        # A retry keeps it, and Clear raises it.
+        History.max_tries == instance.max_tries,
+        History.start_date.is_not(None),
+    )
+    return min([instance.start_date, *session.scalars(started)])
+
+
+async def _read(receive: Receive) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message["type"] == "http.request" and message.get("more_body", False)
+    return body
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a function that gives the body that was read, then whatever comes."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def next_message() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return next_message
+
+
+async def _answer(send: Send, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 201, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,226 @@
+"""A task instance in Airflow's database, and the scheduler and the APIs that act on it, one step at a time."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
+from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
+from airflow.api_fastapi.execution_api.app import _jwt_generator, create_task_execution_api_app
+from airflow.executors.base_executor import BaseExecutor
+from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+from airflow.models.dag import DagModel
+from airflow.models.dagbag import DBDagBag
+from airflow.models.dagbundle import DagBundleModel
+from airflow.models.dagcode import DagCode
+from airflow.models.log import Log
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.models.taskinstance import TaskInstance, clear_task_instances
+from airflow.models.taskinstancekey import TaskInstanceKey
+from airflow.sdk import DAG
+from airflow.sdk.timezone import utcnow
+from airflow.serialization.serialized_objects import LazyDeserializedDAG
+from airflow.utils.db import initdb
+from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState, TaskInstanceState
+from airflow.utils.types import DagRunTriggeredByType, DagRunType
+from fastapi import FastAPI
+from human_input.operators import AskOperator
+from sqlalchemy import select
+from starlette.testclient import TestClient
+from upstream_guards import executor_events
+from upstream_guards.questions import QuestionMiddleware
+
+SCHEDULER_JOB = 7
+
+
+class Executor(BaseExecutor):
+    """An executor that runs nothing: the test says what it reports."""
+
+
+class Instance:
+    """One try after another of the task `ask`, in a DAG run of its own."""
+
+    def __init__(self, dag_id: str, run_id: str, api: TestClient) -> None:
+        self.dag_id, self.run_id, self.api = dag_id, run_id, api
+        self.executor = Executor()
+
+    def read(self, what: Callable[[TaskInstance], Any] = lambda row: str(row.state)) -> Any:
+        """Return the task instance's state, or what else of it is asked for."""
+        with create_session() as session:
+            return what(self._row(session))
+
+    def set(self, **columns: Any) -> None:
+        with create_session() as session:
+            row = self._row(session)
+            for name, value in columns.items():
+                setattr(row, name, value)
+
+    def start(self) -> None:
+        """Queue the task and let a worker run it; a resumed task keeps the start of its try."""
+        self.queue()
+        resumed, started = self.read(lambda row: (row.next_method, row.start_date))
+        self.set(state=TaskInstanceState.RUNNING, start_date=started if resumed else utcnow())
+
+    def queue(self) -> None:
+        self.set(state=TaskInstanceState.QUEUED, queued_by_job_id=SCHEDULER_JOB)
+
+    def ask(self, body: str = "Accuracy 0.91", token: str | None = None) -> Any:
+        """Post the question as the task does; returns the response."""
+        question = {"options": ["Approve", "Reject"], "subject": "Deploy it?", "body": body, "params": {}}
+        return self._call("POST", "hitlDetails/{}", {"ti_id": self.id, **question}, token)
+
+    def pause(self) -> None:
+        """Wait for the answer without a worker, whose end the executor reports later."""
+        body = {"state": "awaiting_input", "next_method": "execute_complete", "next_kwargs": {}}
+        answer = self._call("PATCH", "task-instances/{}/state", {**body, "timeout": None})
+        assert answer.status_code == 204, answer.text
+
+    def defer(self) -> None:
+        """Wait for a trigger without a worker, whose end the executor reports later."""
+        self.set(state=TaskInstanceState.DEFERRED, next_method="execute_complete", next_kwargs={})
+
+    def answer(self, choice: str) -> None:
+        """Answer as a person does, over Airflow's public API."""
+        user = SimpleNamespace(get_id=lambda: "1", get_name=lambda: "anna")
+        with create_session() as session:
+            update_hitl_detail(
+                self.dag_id,
+                self.run_id,
+                "ask",
+                UpdateHITLDetailPayload(chosen_options=[choice], params_input={}),
+                user,
+                session,
+            )
+
+    def resume(self) -> None:
+        """Do what the trigger's event does."""
+        self.set(state=TaskInstanceState.SCHEDULED)
+
+    def report_success(self) -> None:
+        """Let the scheduler read the executor's report that the first process has ended."""
+        key: TaskInstanceKey = self.read(lambda row: row.key)
+        self.executor.event_buffer[key] = (TaskInstanceState.SUCCESS, None)
+        with create_session() as session:
+            SchedulerJobRunner.process_executor_events(
+                executor=self.executor,
+                job_id=SCHEDULER_JOB,
+                scheduler_dag_bag=DBDagBag(),
+                session=session,
+            )
+
+    def mismatches(self) -> int:
+        """Return how often the scheduler took the task for lost."""
+        with create_session() as session:
+            logged = select(Log).where(Log.run_id == self.run_id, Log.event == "state mismatch")
+            return len(list(session.scalars(logged)))
+
+    def retry(self) -> None:
+        """Begin the next try of a task that is up for retry."""
+        assert self.read() == "up_for_retry"
+        self.set(try_number=self.read(lambda row: row.try_number) + 1)
+        self.start()
+
+    def clear(self) -> None:
+        """Clear the task as a person does, and begin its next try."""
+        with create_session() as session:
+            clear_task_instances([self._row(session)], session=session)
+        self.set(try_number=self.read(lambda row: row.try_number) + 1)
+        self.start()
+
+    def question(self) -> tuple[str, list[str] | None]:
+        """Return what a person sees: the question's body, and the answer that was given."""
+        with create_session() as session:
+            detail = self._row(session, hitl=True).hitl_detail
+            return detail.body, detail.chosen_options
+
+    @property
+    def id(self) -> str:
+        return str(self.read(lambda row: row.id))
+
+    def _row(self, session: Any, hitl: bool = False) -> TaskInstance:
+        query = select(TaskInstance).where(TaskInstance.run_id == self.run_id)
+        if hitl:
+            from sqlalchemy.orm import joinedload
+
+            query = query.options(joinedload(TaskInstance.hitl_detail))
+        return session.scalars(query).one()
+
+    def _call(self, method: str, path: str, body: dict[str, Any], token: str | None = None) -> Any:
+        token = token or _jwt_generator().generate(extras={"sub": self.id, "scope": "execution"})
+        return self.api.request(
+            method,
+            f"/execution/{path.format(self.id)}",
+            json=body,
+            headers={"Authorization": f"Bearer {token}"},
+        )
+
+
+@pytest.fixture(scope="module")
+def dag() -> DAG:
+    """A DAG with one task that asks, known to Airflow's database."""
+    initdb()
+    with DAG(f"asks_{uuid.uuid4().hex}", schedule=None) as dag:
+        AskOperator(task_id="ask", subject="Deploy it?", options=["Approve", "Reject"], retries=2)
+    with create_session() as session, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DagCode, "get_code_from_file", lambda *_: Path(__file__).read_text())
+        session.merge(DagBundleModel(name="asks"))
+        session.flush()
+        session.add(DagModel(dag_id=dag.dag_id, bundle_name="asks", fileloc=__file__, is_paused=False))
+        session.flush()
+        SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(dag), bundle_name="asks", session=session)
+    return dag
+
+
+@pytest.fixture(scope="module")
+def apis() -> Iterator[dict[bool, TestClient]]:
+    """Clients of Airflow's Execution API, with and without the guard of questions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", uuid.uuid4().hex * 2)
+        execution = create_task_execution_api_app()
+        execution.state.dag_bag = DBDagBag()
+        root = FastAPI(lifespan=lambda _: execution.router.lifespan_context(execution))
+        root.mount("/execution", execution)
+        with TestClient(root):
+            yield {True: TestClient(QuestionMiddleware(root)), False: TestClient(root)}
+
+
+@pytest.fixture
+def guarded() -> bool:
+    """Whether the guards are there; a test of the fault itself overrides it."""
+    return True
+
+
+@pytest.fixture
+def instance(
+    dag: DAG, apis: dict[bool, TestClient], guarded: bool, monkeypatch: pytest.MonkeyPatch
+) -> Instance:
+    """The first try of a task that runs."""
+    process_events = SchedulerJobRunner.__dict__["process_executor_events"]
+    original = getattr(process_events.__func__, "__wrapped__", None)
+    monkeypatch.setattr(SchedulerJobRunner, "process_executor_events", original or process_events)
+    if guarded:
+        executor_events.on_starting(None)
+    run_id, now = uuid.uuid4().hex, utcnow()
+    with create_session() as session:
+        run = SerializedDagModel.get(dag.dag_id, session=session).dag.create_dagrun(
+            run_id=run_id,
+            logical_date=None,
+            data_interval=None,
+            run_after=now,
+            run_type=DagRunType.MANUAL,
+            triggered_by=DagRunTriggeredByType.UI,
+            state=DagRunState.RUNNING,
+            session=session,
+        )
+        run.start_date = now - timedelta(seconds=1)
+    instance = Instance(dag.dag_id, run_id, apis[guarded])
+    instance.set(try_number=1)
+    instance.start()
+    return instance
