@@ -29,7 +29,7 @@ from amazon_ml.operators.sagemaker_endpoint import (
     SageMakerEndpointConfigIfAbsentOperator,
     SageMakerModelIfAbsentOperator,
 )
-from dag_defaults import aws_client, default_args
+from dag_defaults import aws_client, default_args, wanted_projects
 from human_input.operators import AskOperator
 from pipeline_steps import alerts
 
@@ -44,7 +44,7 @@ from include.pipeline import (
     rollback,
     smoke_test,
 )
-from include.pipeline.settings import Project, read_projects
+from include.pipeline.settings import Project
 
 
 def _done(task_id: str, context: Context | None = None) -> Any:
@@ -233,5 +233,5 @@ def build(project: Project) -> DAG:
     return dag
 
 
-for _project in read_projects()[0]:
+for _project in wanted_projects("rollback"):
     globals()[f"{_project.name}_rollback"] = build(_project)

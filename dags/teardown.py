@@ -39,10 +39,10 @@ from amazon_ml.operators.sagemaker_notebook import (
     SageMakerDeleteLifecycleConfigIfExistsOperator,
     SageMakerDeleteNotebookIfExistsOperator,
 )
-from dag_defaults import aws_client, default_args
+from dag_defaults import aws_client, default_args, wanted_projects
 
 from include.pipeline import infrastructure, inventory, names, teardown
-from include.pipeline.settings import Project, read_projects
+from include.pipeline.settings import Project
 
 
 def _option(name: str, title: str, description: str, *, default: bool = False) -> dict[str, Param]:
@@ -290,5 +290,5 @@ def build(project: Project) -> DAG:
     return dag
 
 
-for _project in read_projects()[0]:
+for _project in wanted_projects("teardown"):
     globals()[f"{_project.name}_teardown"] = build(_project)

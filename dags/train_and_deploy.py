@@ -14,7 +14,7 @@ from airflow.sdk import (
     chain,
 )
 from amazon_ml.triggers.s3 import S3ContentChangedTrigger
-from dag_defaults import default_args
+from dag_defaults import default_args, wanted_projects
 from pipeline_steps import alerts
 from pipeline_steps.conclude import conclude
 from pipeline_steps.decide import decide
@@ -25,7 +25,7 @@ from pipeline_steps.prepare import prepare
 from pipeline_steps.start import start
 
 from include.pipeline import names
-from include.pipeline.settings import Project, read_projects
+from include.pipeline.settings import Project
 
 
 def _schedule(project: Project) -> list[Asset] | AssetOrTimeSchedule:
@@ -112,5 +112,5 @@ def build(project: Project) -> DAG:
     return dag
 
 
-for _project in read_projects()[0]:
+for _project in wanted_projects("train_and_deploy"):
     globals()[f"{_project.name}_train_and_deploy"] = build(_project)

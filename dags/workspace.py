@@ -32,10 +32,10 @@ from amazon_ml.operators.sagemaker_notebook import (
     SageMakerStartNotebookIfStoppedOperator,
     SageMakerStopNotebookIfRunningOperator,
 )
-from dag_defaults import aws_client, default_args
+from dag_defaults import aws_client, default_args, wanted_projects
 
 from include.pipeline import infrastructure, names, workspace
-from include.pipeline.settings import Project, read_projects
+from include.pipeline.settings import Project
 
 FIRST_TASKS = {
     "create": "prepare",
@@ -135,5 +135,5 @@ def build(project: Project) -> DAG:
     return dag
 
 
-for _project in read_projects()[0]:
+for _project in wanted_projects("workspace"):
     globals()[f"{_project.name}_workspace"] = build(_project)

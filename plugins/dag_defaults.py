@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, get_parsing_context
 from amazon_ml.notifications.failures import keep_cause
+
+from include.pipeline.settings import Project, read_projects
 
 
 def default_args(owner: str) -> dict[str, Any]:
@@ -26,3 +28,9 @@ def default_args(owner: str) -> dict[str, Any]:
 def aws_client(service: str) -> Any:
     """A boto3 client with the credentials of Airflow's connection."""
     return AwsBaseHook(client_type=service).get_conn()
+
+
+def wanted_projects(kind: str) -> list[Project]:
+    """Return the projects to build a DAG of this kind for: all of them, or in a worker only that of its task."""
+    wanted = get_parsing_context().dag_id
+    return [project for project in read_projects()[0] if wanted in (None, f"{project.name}.{kind}")]

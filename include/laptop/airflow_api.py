@@ -143,6 +143,29 @@ class AirflowApi:
         answer = self._ask("GET", path, params={"map_index": task.map_index, "full_content": True})
         return [line if isinstance(line, str) else _log_line(line) for line in answer["content"]]
 
+    def open_questions(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the questions of a run that wait for an answer, up to 100; each names its ``task_instance``."""
+        path = f"{_run(dag_id, run_id)}/hitlDetails"
+        answer = self._ask("GET", path, params={"response_received": False, "limit": 100})
+        return list(answer["hitl_details"])
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, choice: str, map_index: int = -1) -> None:
+        """Answer the question of a task."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{quote(task_id)}/{map_index}/hitlDetails"
+        self._ask("PATCH", path, json={"chosen_options": [choice], "params_input": {}})
+
+    def events(self, dag_id: str, run_id: str) -> set[str]:
+        """Return the kinds of entries that a run has in Airflow's audit log."""
+        found: set[str] = set()
+        offset = 0
+        while True:
+            parameters = {"dag_id": dag_id, "run_id": run_id, "limit": 100, "offset": offset}
+            answer = self._ask("GET", "eventLogs", params=parameters)
+            found |= {entry["event"] for entry in answer["event_logs"]}
+            offset += len(answer["event_logs"])
+            if offset >= answer["total_entries"] or not answer["event_logs"]:
+                return found
+
     def run_page(self, dag_id: str, run_id: str) -> str:
         """Return the address of a run in the UI."""
         return f"{self.url}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}"

@@ -1,0 +1,39 @@
+"""Answers that are given as soon as the question can be read, in a live Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from include.laptop.stack import Stack
+from tests.e2e.dags.questions import QUESTIONS
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+
+def test_no_answer_that_is_given_at_once_is_lost(
+    impatient_stack: Stack, eventually: Callable[..., Any]
+) -> None:
+    """Each task acts on its answer in its first try, whether it was waiting for it already or not."""
+    airflow = impatient_stack.api()
+    eventually(lambda: airflow.is_parsed("questions"))
+    run_id = airflow.trigger("questions", {})
+    answers: dict[int, str] = {}
+
+    def answer_all() -> bool:
+        for question in airflow.open_questions("questions", run_id):
+            index = question["task_instance"]["map_index"]
+            assert index not in answers, "An answer was lost: the question is asked again."
+            answers[index] = ("Approve", "Reject")[index % 2]
+            airflow.answer("questions", run_id, "ask", answers[index], map_index=index)
+        return airflow.run_state("questions", run_id) in ("success", "failed")
+
+    eventually(answer_all, 600)
+    assert airflow.run_state("questions", run_id) == "success"
+    assert len(answers) == QUESTIONS
+    for task in airflow.task_instances("questions", run_id):
+        acted_on = airflow.xcom("questions", run_id, "ask", task.map_index)
+        assert (acted_on["chosen_options"], task.try_number) == ([answers[task.map_index]], 1), task.map_index
+    assert "state mismatch" not in airflow.events("questions", run_id)
