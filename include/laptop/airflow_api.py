@@ -3,51 +3,24 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 import requests
 
+from include.laptop.dag_runs import DagRun, ProgressCheck, TaskInstance, states_of
+
 ANSWER_SECONDS = 30
 POLL_SECONDS = 0.5
+# To read the tasks of a run costs Airflow more than to read its state, so not every poll does it.
+POLLS_PER_LOOK = 4
 RUN_ENDED = frozenset({"success", "failed"})
 
 
 class AirflowApiError(RuntimeError):
     """Airflow refused, or could not be reached; the message says which, and why."""
-
-
-@dataclass(frozen=True)
-class TaskInstance:
-    """The state of one task in a run; `map_index` is -1 unless the task is mapped."""
-
-    task_id: str
-    map_index: int
-    state: str | None
-    try_number: int
-    start: datetime | None
-    end: datetime | None
-
-    @property
-    def name(self) -> str:
-        """The task's id, with its index when it is mapped."""
-        return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
-
-    @property
-    def seconds(self) -> float | None:
-        """How long it took, deferred time included; None while it has not ended."""
-        return None if self.start is None or self.end is None else (self.end - self.start).total_seconds()
-
-
-@dataclass(frozen=True)
-class DagRun:
-    """A run of a DAG, and when it was created."""
-
-    dag_id: str
-    run_id: str
-    queued_at: datetime | None
 
 
 class AirflowApi:
@@ -82,14 +55,20 @@ class AirflowApi:
 
     def unfinished_runs(self, dag_id: str = "~") -> list[DagRun]:
         """Return the runs of a DAG, or of all of them, that are queued or running; the latest comes first."""
+        return self.runs(dag_id, ["queued", "running"])
+
+    def runs(self, dag_id: str, states: Sequence[str], limit: int = 100) -> list[DagRun]:
+        """Return the latest runs of a DAG, or of all of them for "~", that are in one of these states."""
         answer = self._ask(
             "GET",
             f"dags/{quote(dag_id)}/dagRuns",
-            params={"state": ["queued", "running"], "order_by": "-run_after", "limit": 100},
+            params={"state": list(states), "order_by": "-run_after", "limit": limit},
         )
-        return [
-            DagRun(run["dag_id"], run["dag_run_id"], _time(run["queued_at"])) for run in answer["dag_runs"]
-        ]
+        return [_dag_run(run) for run in answer["dag_runs"]]
+
+    def run(self, dag_id: str, run_id: str) -> DagRun:
+        """Return a run as it is now."""
+        return _dag_run(self._ask("GET", _run(dag_id, run_id)))
 
     def fail_run(self, run: DagRun, note: str) -> None:
         """End a run as failed, with a note that the UI shows."""
@@ -97,16 +76,35 @@ class AirflowApi:
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return a run's state: queued, running, success or failed."""
-        return str(self._ask("GET", _run(dag_id, run_id))["state"])
+        return self.run(dag_id, run_id).state
 
-    def wait(self, dag_id: str, run_id: str, timeout: float) -> str:
-        """Return the state in which a run ended; raise TimeoutError after `timeout` seconds."""
+    def wait(self, dag_id: str, run_id: str, timeout: float, *, awaits_input: bool = False) -> str:
+        """Return the state in which a run ended.
+
+        :param timeout: how many seconds the run may take.
+        :param awaits_input: whether a task may wait for a person, because it is answered or times out.
+        :raises RunBlockedError: if the run waits for a person, or is queued behind a run that does.
+        :raises TimeoutError: if the run has not ended in time.
+        """
         until = time.monotonic() + timeout
-        while (state := self.run_state(dag_id, run_id)) not in RUN_ENDED:
+        progress = ProgressCheck(awaits_input)
+        polls = 0
+        while (run := self.run(dag_id, run_id)).state not in RUN_ENDED:
             if time.monotonic() > until:
-                raise TimeoutError(f"Run {run_id} of {dag_id} is still {state} after {timeout:.0f} s.")
+                raise TimeoutError(
+                    f"Run {run_id} of {dag_id} is still {run.state} after {timeout:.0f} s. "
+                    f"Its tasks: {states_of(self.task_instances(dag_id, run_id))}."
+                )
+            if polls % POLLS_PER_LOOK == 0:
+                progress.look(run, self._ahead_of(run))
+            polls += 1
             time.sleep(POLL_SECONDS)
-        return state
+        return run.state
+
+    def _ahead_of(self, run: DagRun) -> dict[DagRun, list[TaskInstance]]:
+        """Return the runs that have to end before a queued run starts, or else the run, each with its tasks."""
+        ahead = self.runs(run.dag_id, ["running"]) if run.state == "queued" else []
+        return {each: self.task_instances(each.dag_id, each.run_id) for each in ahead or [run]}
 
     def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
         """Return every task of a run, in the order in which they started."""
@@ -211,6 +209,17 @@ class AirflowApi:
 
 def _run(dag_id: str, run_id: str) -> str:
     return f"dags/{quote(dag_id)}/dagRuns/{quote(run_id, safe='')}"
+
+
+def _dag_run(answer: dict[str, Any]) -> DagRun:
+    return DagRun(
+        dag_id=answer["dag_id"],
+        run_id=answer["dag_run_id"],
+        state=answer["state"],
+        queued_at=_time(answer["queued_at"]),
+        decided_at=_time(answer["last_scheduling_decision"]),
+        note=answer["note"],
+    )
 
 
 def _time(text: str | None) -> datetime | None:

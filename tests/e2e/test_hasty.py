@@ -49,7 +49,7 @@ def test_new_images_start_a_run_that_is_late_and_waits_for_no_person(
     assert message["Subject"] == "hasty: a run takes too long"
     assert run.run_id in message["Message"]
 
-    assert airflow.wait(RELEASE, run.run_id, 600) == "success"
+    assert airflow.wait(RELEASE, run.run_id, 600, awaits_input=True) == "success"
     question = airflow._ask("GET", f"{_run(RELEASE, run.run_id)}/taskInstances/approve/-1/hitlDetails")
     assert (question["chosen_options"], question["responded_by_user"]) == (["Reject"], None)
     states = {task.task_id: task.state for task in airflow.task_instances(RELEASE, run.run_id)}

@@ -1,0 +1,84 @@
+"""How the client waits for the end of a run, with answers of Airflow's REST API that the test prepares."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from include.laptop.airflow_api import AirflowApi
+from include.laptop.dag_runs import RunBlockedError
+
+DAG = "sample.rollback"
+Look = tuple[str, dict[str, str | None]]
+
+
+class PreparedAirflow(AirflowApi):
+    """Answers about runs of one DAG: each run has a list of states, of which the last one lasts."""
+
+    def __init__(self, **runs: list[Look]) -> None:
+        super().__init__("http://127.0.0.1:1", "admin", "password")
+        self.looks = runs
+        self.seconds = itertools.count()
+
+    def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        run_id, _, what = path.removeprefix(f"dags/{DAG}/dagRuns").removeprefix("/").partition("/")
+        if not run_id:
+            runs = [self._run(run_id) for run_id in self.looks]
+            return {"dag_runs": [run for run in runs if run["state"] in options["params"]["state"]]}
+        if not what:
+            run = self._run(run_id)
+            del self.looks[run_id][: len(self.looks[run_id]) > 1]
+            return run
+        tasks = [
+            {"task_id": name, "map_index": -1, "state": state, "try_number": 1}
+            | {"start_date": None, "end_date": None}
+            for name, state in self.looks[run_id][0][1].items()
+        ]
+        return {"task_instances": tasks, "total_entries": len(tasks)}
+
+    def _run(self, run_id: str) -> dict[str, Any]:
+        decided = f"2026-01-01T00:00:00.{next(self.seconds):06}Z"
+        return {
+            "dag_id": DAG,
+            "dag_run_id": run_id,
+            "state": self.looks[run_id][0][0],
+            "queued_at": None,
+            "last_scheduling_decision": decided,
+            "note": None,
+        }
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("include.laptop.airflow_api.POLL_SECONDS", 0)
+
+
+ASKS: Look = ("running", {"ask_for_version": "awaiting_input", "deploy": None})
+QUEUED: Look = ("queued", {"ask_for_version": None, "deploy": None})
+
+
+def test_the_state_in_which_a_run_ends_is_returned() -> None:
+    airflow = PreparedAirflow(mine=[QUEUED, ("running", {"ask_for_version": "running"}), ("success", {})])
+    assert airflow.wait(DAG, "mine", 60) == "success"
+
+
+def test_a_run_that_waits_for_a_person_is_an_error() -> None:
+    with pytest.raises(RunBlockedError, match=r"mine of .* ask_for_version waits for a person"):
+        PreparedAirflow(mine=[ASKS]).wait(DAG, "mine", 60)
+
+
+def test_a_run_that_is_queued_behind_one_that_waits_for_a_person_is_an_error() -> None:
+    with pytest.raises(RunBlockedError, match=r"mine of .* is queued behind other, where ask_for_version"):
+        PreparedAirflow(mine=[QUEUED], other=[ASKS]).wait(DAG, "mine", 60)
+
+
+def test_a_person_may_be_waited_for() -> None:
+    airflow = PreparedAirflow(mine=[*[ASKS] * 50, ("success", {})])
+    assert airflow.wait(DAG, "mine", 60, awaits_input=True) == "success"
+
+
+def test_a_run_that_takes_too_long_is_an_error_with_the_states_of_its_tasks() -> None:
+    with pytest.raises(TimeoutError, match=r"still running after 0 s\. Its tasks: deferred: train\."):
+        PreparedAirflow(mine=[("running", {"train": "deferred"})]).wait(DAG, "mine", 0)
