@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from botocore.config import Config
 
 from include.laptop.airflow_api import AirflowApi
 from include.laptop.stack import Stack
+from tests.e2e.after_failure import describe, end_runs
 
 # Airflow is to notice within seconds that a worker or a triggerer is dead, not within minutes.
 IMPATIENT = {
@@ -91,3 +92,32 @@ def airflow(whole_stack: Stack) -> AirflowApi:
 def aws(whole_stack: Stack, client_of: Callable[[Stack, str], Any]) -> Callable[[str], Any]:
     """Makes boto3 clients of the stack's local AWS."""
     return lambda service: client_of(whole_stack, service)
+
+
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to the report of a failed test what the runs of its stack were doing."""
+    report = yield
+    if report.failed and report.when != "teardown":
+        item.stash[_FAILED] = True
+        for stack in _stacks_of(item):
+            report.sections.append((f"Runs of the stack in {stack.places.state_dir}", describe(stack)))
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """End the runs that a failed test leaves, so that they do not delay or fail the next test."""
+    if item.stash.get(_FAILED, False):
+        for stack in _stacks_of(item):
+            try:
+                end_runs(stack)
+            except Exception as error:  # the stack may be down
+                item.warn(pytest.PytestWarning(f"The runs of {stack.places.state_dir} go on: {error}"))
+
+
+def _stacks_of(item: pytest.Item) -> list[Stack]:
+    return [value for value in item.funcargs.values() if isinstance(value, Stack)]  # type: ignore[attr-defined]
