@@ -18,12 +18,14 @@ export CALLER_FOLDER := $(PWD)
 LAPTOP = .venv/bin/python -m include.laptop
 PORTS  = --airflow-port "$$AIRFLOW_PORT" --aws-port "$$AWS_PORT"
 
+PYTEST = .venv/bin/python -m pytest --run-times --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test bench lint env
+.PHONY: help setup demo up down test test-fast bench lint env
 
 help:  ## list the commands
 	@echo "make <command>"
-	@sed -n 's/^\([a-z]*\):[a-z ]*## /  \1|/p' Makefile | while IFS='|' read -r name does; do printf '  %-8s%s\n' $$name "$$does"; done
+	@sed -n 's/^\([a-z-]*\):[a-z ]*## /  \1|/p' Makefile | while IFS='|' read -r name does; do printf '  %-11s%s\n' $$name "$$does"; done
 	@echo
 	@echo "variables: PROJECT=$(PROJECT) DATASET=<zip, folder, http(s) or s3 address> PYTHON=$(PYTHON)"
 	@echo "           AIRFLOW_PORT=$(AIRFLOW_PORT) AWS_PORT=$(AWS_PORT)"
@@ -41,7 +43,10 @@ down:  ## stop all of it
 	@if [ -x .venv/bin/python ]; then $(LAPTOP) down; else echo "Nothing was running"; fi
 
 test: setup  ## run all tests
-	@.venv/bin/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	@$(PYTEST)
+
+test-fast: setup  ## run the tests that take less than 4 minutes together
+	@$(PYTEST) -m "not e2e and not browser and not slow"
 
 bench: setup  ## measure it against what you would do instead; ONLY=staging,sweep,train,serve,local chooses
 	@.venv/bin/python -m benchmarks --only "$$ONLY" --dataset "$$DATASET"

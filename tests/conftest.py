@@ -25,6 +25,8 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 
+pytest_plugins = ["tests.run_times"]
+
 # Airflow reads its configuration when it is first imported, so this is set before any test module is.
 _home = tempfile.mkdtemp(prefix="airflow-tests-")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)

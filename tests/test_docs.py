@@ -28,7 +28,7 @@ DECISIONS = REPOSITORY / "docs" / "decisions"
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-MAKE = re.compile(r"\bmake ((?:[A-Za-z_]+(?:=\S+)?[ \t]*)+)")
+MAKE = re.compile(r"\bmake ((?:[A-Za-z_][\w-]*(?:=\S+)?[ \t]*)+)")
 SOURCES = ("dags", "plugins", "include", "requirements")
 # What commands make, and what git does not know.
 GENERATED = (".venv", ".local", ".env", "benchmarks/latest.json")
