@@ -38,22 +38,44 @@ os.environ.update(
     AIRFLOW__CORE__UNIT_TEST_MODE="False",
 )
 
-
 START_SECONDS = 60.0
 STACKS = ("whole_stack", "impatient_stack")
+# Folders and files of tests that start processes.
+PROCESSES = ("e2e/", "include/laptop/", "include/local_aws/")
+# Folders and files whose tests take more than half a minute, in the order in which they are run.
+SLOW = (
+    "e2e/",
+    "include/laptop/test_stack.py",
+)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares a costly fixture, when pytest-xdist spreads the tests over processes.
+    """Mark the tests by their path, and arrange them in groups for pytest-xdist.
 
-    A file's tests share models, servers and stacks, so a file is run by one process; the files that use the
-    same stack of tests/e2e are run by the same one. The stacks' tests take longest and so come first.
+    A file's tests share models, servers and stacks, so one worker runs a file. One worker also runs all files that
+    use the same stack of tests/e2e. The groups that take longest come first, so that the workers end together.
     """
-
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_stack_of(item) or item.path.name))
-    items.sort(key=lambda item: _stack_of(item) is None)
+        path = _path(item)
+        item.add_marker(pytest.mark.xdist_group(_stack_of(item) or path))
+        if path.startswith(PROCESSES):
+            item.add_marker("processes")
+        if path.startswith(SLOW):
+            item.add_marker("slow")
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    stack, path = _stack_of(item), _path(item)
+    if stack:
+        return STACKS.index(stack)
+    slow = (number for number, start in enumerate(SLOW) if path.startswith(start))
+    return len(STACKS) + next(slow, len(SLOW) + (not path.startswith(PROCESSES)))
+
+
+def _path(item: pytest.Item) -> str:
+    return os.path.relpath(item.path, Path(__file__).parent)
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:

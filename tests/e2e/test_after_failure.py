@@ -14,7 +14,7 @@ import pytest
 from include.laptop.stack import Stack
 from tests.e2e.after_failure import NOTE, describe, end_runs, stop_jobs
 
-FAILING, PAUSED = "training_in_worker", "hasty.train_and_deploy"
+FAILING, PAUSED = "training_in_worker", "tuning_in_worker"
 SLEEP = b"import time\ntime.sleep(600)\n"
 
 
@@ -71,6 +71,7 @@ def test_the_runs_of_a_stack_are_described_and_ended(
 ) -> None:
     airflow = impatient_stack.api()
     eventually(lambda: airflow.is_parsed(FAILING) and airflow.is_parsed(PAUSED))
+    airflow._ask("PATCH", f"dags/{PAUSED}", json={"is_paused": True})
     failed, queued = airflow.trigger(FAILING, {}), airflow.trigger(PAUSED, {})
     assert airflow.wait(FAILING, failed, 120) == "failed"
     text = describe(impatient_stack)
@@ -83,3 +84,4 @@ def test_the_runs_of_a_stack_are_described_and_ended(
     assert (ended.state, ended.note) == ("failed", NOTE)
     assert failed in describe(impatient_stack)
     assert queued not in describe(impatient_stack)
+    airflow.unpause(PAUSED)
