@@ -40,8 +40,15 @@ os.environ.update(
 
 START_SECONDS = 60.0
 STACKS = ("whole_stack", "impatient_stack")
-# Folders and files of tests that start processes.
-PROCESSES = ("e2e/", "include/laptop/", "include/local_aws/")
+# Tests that start processes: those of these folders and files, and those that use one of these fixtures.
+PROCESSES = (
+    "e2e/",
+    "include/classifier/test_distributed.py",
+    "include/classifier/test_instance_training.py",
+    "include/laptop/",
+    "include/local_aws/",
+)
+SERVERS = {"local_aws", "start_local_aws", "running_local_aws"}
 # Folders and files whose tests take more than half a minute, in the order in which they are run.
 SLOW = (
     "e2e/",
@@ -59,7 +66,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         path = _path(item)
         item.add_marker(pytest.mark.xdist_group(_stack_of(item) or path))
-        if path.startswith(PROCESSES):
+        if path.startswith(PROCESSES) or not SERVERS.isdisjoint(item.fixturenames):  # type: ignore[attr-defined]
             item.add_marker("processes")
         if path.startswith(SLOW):
             item.add_marker("slow")
@@ -71,7 +78,8 @@ def _rank(item: pytest.Item) -> int:
     if stack:
         return STACKS.index(stack)
     slow = (number for number, start in enumerate(SLOW) if path.startswith(start))
-    return len(STACKS) + next(slow, len(SLOW) + (not path.startswith(PROCESSES)))
+    quick = len(SLOW) + (item.get_closest_marker("processes") is None)
+    return len(STACKS) + next(slow, quick)
 
 
 def _path(item: pytest.Item) -> str:
