@@ -1,7 +1,7 @@
-"""Runs the project's release for test_killed_runs.py, in children that kill themselves in the middle of a step.
+"""Runs the project's release for test_killed_runs.py, in children that may kill themselves in the middle of a step.
 
-A process of its own, which has made ready all that takes long and run nothing, so that a child of it begins at once.
-It is sent the step and the run's conf for each child, and answers with the child's exit code.
+It is a process of its own that has loaded what takes seconds to load, so that a child of it begins at once. For each
+child it receives a `Wanted`. It answers with what the child has sent, and with the child's exit code.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from contextlib import suppress
 from datetime import UTC, datetime
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -20,22 +20,17 @@ import boto3
 import httpx
 from airflow.api_fastapi.execution_api.app import InProcessExecutionAPI
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-from airflow.sdk import TriggerRule
 from airflow.sdk.execution_time import supervisor
-from botocore.client import BaseClient
-from human_input.operators import AskOperator
 from pipeline import Pipeline, run_dag
+from release_record import ReleaseRecord, Wanted
 from sqlalchemy.orm import configure_mappers
 
-from include.pipeline import smoke_test
+from include.pipeline import approval, inventory, smoke_test
 from include.pipeline.images import container_images
+from include.pipeline.infrastructure import read_infrastructure
 
-READS = ("Describe", "Get", "Head", "List")
 STARTED = datetime(2026, 1, 2, tzinfo=UTC)
-"""When each run began: it is always the same run, so that a child adopts what jobs the one before has ended."""
-WAIT_SECONDS = 2.0
-"""How long a person is waited for, before the end."""
-
+"""When each run began: it is always the same run, which is marked failed or has ended before the next one."""
 SERVICES = ("application-autoscaling", "cloudformation", "cloudwatch", "lambda", "s3", "sagemaker", "sts")
 
 
@@ -44,13 +39,18 @@ def main(folder: Path, aws_url: str, channel: Connection) -> None:
     with pipeline.leading_here(), suppress(EOFError):
         api = warm_up(pipeline)
         while True:
-            step, conf = channel.recv()
+            wanted = Wanted(*channel.recv())
+            receiver, sender = Pipe(duplex=False)
             child = os.fork()
             if child == 0:
-                run_until(pipeline, api, step, conf)
+                run(pipeline, api, wanted, sender)
                 os._exit(0)
+            sender.close()
+            noted: list[Any] = []
+            with suppress(EOFError):
+                noted = receiver.recv()
             _, status = os.waitpid(child, 0)
-            channel.send(os.waitstatus_to_exitcode(status))
+            channel.send((os.waitstatus_to_exitcode(status), *noted))
 
 
 def warm_up(pipeline: Pipeline) -> InProcessExecutionAPI:
@@ -67,40 +67,38 @@ def warm_up(pipeline: Pipeline) -> InProcessExecutionAPI:
     return api
 
 
-def run_until(pipeline: Pipeline, api: InProcessExecutionAPI, step: str, conf: dict[str, Any]) -> None:
-    """Run the release and die in a step: when it has changed something in AWS, while it waits, or else at its end."""
+def run(pipeline: Pipeline, api: InProcessExecutionAPI, wanted: Wanted, sender: Connection) -> None:
+    """Run the release until it ends, or until the call after which it is to be killed."""
     # The thread that the API answers from is not in this process.
     mine = InProcessExecutionAPI(app=api.app)
     supervisor.in_process_api_server = lambda: mine
-    call = BaseClient._make_api_call
-
-    def call_and_die(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
-        answer = call(client, operation, arguments)
-        if not operation.startswith(READS):
-            die()
-        return answer
-
-    dag = pipeline.dag("train_and_deploy")
-    task = dag.get_task(step)
-    if task.trigger_rule == TriggerRule.ONE_FAILED:
+    if wanted.fails:
         smoke_test.run_smoke_test = fail
+    project = pipeline.project
+    bucket = read_infrastructure(pipeline.client("cloudformation")).bucket
 
-    def begin(_: Any) -> None:
-        BaseClient._make_api_call = call_and_die
-        if isinstance(task, AskOperator):
-            threading.Timer(WAIT_SECONDS, die).start()
+    def kill(step: str, operation: str) -> None:
+        if (step, operation) == wanted.kill:
+            record.compare()
+            sender.send((record.compared, record.jobs, record.missed))
+            os.kill(os.getpid(), signal.SIGKILL)
 
-    task.pre_execute = begin
-    task.on_success_callback = task.on_skipped_callback = task.on_failure_callback = [die]
-    run_dag(dag, logical_date=STARTED, run_after=STARTED, run_conf={"retrain": True, **conf})
+    record = ReleaseRecord(lambda: inventory.look(project, pipeline.client, bucket), wanted.steps, kill)
+    dag = pipeline.dag("train_and_deploy")
+    record.watch(dag)
+    run_dag(
+        dag,
+        answers={"approve": lambda options: approval.APPROVE},
+        logical_date=STARTED,
+        run_after=STARTED,
+        run_conf=wanted.conf,
+    )
+    sender.send((record.compared, record.jobs, record.missed))
+    sender.close()
 
 
 def fail(*_: Any) -> None:
     raise smoke_test.SmokeTestError("It was asked to fail.")
-
-
-def die(*_: Any) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,18 @@ import airflow.models.dagrun
 import botocore.loaders
 import pytest
 import yaml
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
+from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
 from airflow.dag_processing import dagbag
 from airflow.dag_processing.dagbag import BundleDagBag, DagBag
+from airflow.models.hitl import HITLDetail
+from airflow.models.taskinstance import TaskInstance
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.sdk import DAG
+from airflow.utils.session import create_session
+from airflow.utils.state import TaskInstanceState
+from sqlalchemy import select
 
 from include.pipeline.data.drawings import CLASSES, draw_picture
 from include.pipeline.settings import Project, load_project
@@ -43,7 +51,55 @@ SETTINGS: dict[str, Any] = {
     "smoke_test": {"images": 5},
 }
 PAUSE_SECONDS = 0.15
+PERSON = "anna"
+"""Who answers the questions that a run asks."""
 Hook = Callable[[Any], Any]
+Choice = Callable[[list[str]], str]
+"""Chooses one of the options of a question."""
+
+
+class Asking:
+    """Requests that are sent to the function one after the other, in a thread of their own."""
+
+    def __init__(self, ask: Callable[[], dict[str, Any]]) -> None:
+        self._ask = ask
+        self._answered = threading.Condition()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._error: BaseException | None = None
+        self.answers: list[dict[str, Any]] = []
+        """All answers so far."""
+
+    def next(self, count: int = 5) -> list[dict[str, Any]]:
+        """Wait for the answers to this many requests that are sent after this call, and return them."""
+        with self._answered:
+            # One request is under way.
+            sent = len(self.answers) + 1
+            self._answered.wait_for(lambda: self._error or len(self.answers) >= sent + count)
+            if self._error:
+                raise self._error
+            return self.answers[sent : sent + count]
+
+    def _run(self) -> None:
+        try:
+            while not self._ended.is_set():
+                answer = self._ask()
+                with self._answered:
+                    self.answers.append(answer)
+                    self._answered.notify_all()
+                self._ended.wait(PAUSE_SECONDS)  # two cores are shared with all that is asked
+        except BaseException as error:
+            with self._answered:
+                self._error = error
+                self._answered.notify_all()
+
+    def __enter__(self) -> Asking:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
 
 
 class Pipeline:
@@ -85,16 +141,23 @@ class Pipeline:
         return dag
 
     def run(
-        self, kind: str, *, before: Mapping[str, Hook] | None = None, run_type: str = "manual", **conf: Any
+        self,
+        kind: str,
+        *,
+        before: Mapping[str, Hook] | None = None,
+        answers: Mapping[str, Choice] | None = None,
+        run_type: str = "manual",
+        **conf: Any,
     ) -> Any:
         """Run a DAG to its end; returns the run.
 
         :param before: what is called with the context before the task of that name does anything.
+        :param answers: what a person answers to the question that the task of that name asks.
         """
         dag = self.dag(kind)
         for task_id, hook in (before or {}).items():
             dag.get_task(task_id).pre_execute = hook
-        return run_dag(dag, run_type, run_conf=conf)
+        return run_dag(dag, run_type, answers, run_conf=conf)
 
     def ask(self) -> dict[str, Any]:
         """What the function answers about a drawn picture."""
@@ -104,24 +167,9 @@ class Pipeline:
         answer: dict[str, Any] = json.load(result["Payload"])
         return answer
 
-    @contextmanager
-    def asked_without_pause(self, pause: float = PAUSE_SECONDS) -> Iterator[list[dict[str, Any]]]:
-        """Ask the function again and again until the end of the block; gives the answers so far."""
-        answers: list[dict[str, Any]] = []
-        ended = threading.Event()
-
-        def ask() -> None:
-            while not ended.is_set():
-                answers.append(self.ask())
-                time.sleep(pause)  # two cores are shared with all that is asked
-
-        asking = threading.Thread(target=ask)
-        asking.start()
-        try:
-            yield answers
-        finally:
-            ended.set()
-            asking.join()
+    def asked(self) -> Asking:
+        """Ask the function again and again until the end of the block."""
+        return Asking(self.ask)
 
     def change_artifact(self, uri: str, change: Callable[[dict[str, bytes]], dict[str, bytes]]) -> None:
         """Replace a ``model.tar.gz`` by one with changed files."""
@@ -159,12 +207,16 @@ def tasks_asking(aws_url: str) -> Iterator[None]:
         yield
 
 
-def run_dag(dag: DAG, run_type: str = "manual", **options: Any) -> Any:
+def run_dag(
+    dag: DAG, run_type: str = "manual", answers: Mapping[str, Choice] | None = None, **options: Any
+) -> Any:
     """Run a DAG to its end in this process; returns the run.
 
+    :param answers: what a person answers to the question that the task of that name asks.
     :param options: those of Airflow's ``DAG.test``.
     """
-    create = airflow.models.dagrun.get_or_create_dagrun
+
+    create, sleep = airflow.models.dagrun.get_or_create_dagrun, time.sleep
 
     def create_run(**arguments: Any) -> Any:
         run, session = create(**arguments), arguments["session"]
@@ -172,13 +224,49 @@ def run_dag(dag: DAG, run_type: str = "manual", **options: Any) -> Any:
         session.commit()
         return run
 
+    def pause(seconds: float) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            sleep(seconds)
+            return
+        # Airflow pauses while a task waits for a person.
+        for task_id, choose in (answers or {}).items():
+            answer(dag.dag_id, task_id, choose)
+        # Airflow and what it runs would wait for a second or more.
+        sleep(min(seconds, 0.1))
+
     # Airflow would write all DAGs of the folder to its database.
     one = functools.partial(BundleDagBag, Path(dag.fileloc))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(airflow.models.dagrun, "get_or_create_dagrun", create_run)
         patch.setattr(dagbag, "BundleDagBag", lambda dag_folder, **options: one(**options))
-        patch.setattr(time, "sleep", _briefly)
+        patch.setattr(time, "sleep", pause)
         return dag.test(**options)
+
+
+def answer(dag_id: str, task_id: str, choose: Choice) -> None:
+    """Answer a question that waits for its answer, if there is one, as Airflow's API does."""
+    with create_session() as session:
+        waiting = session.scalars(
+            select(HITLDetail)
+            .join(TaskInstance, HITLDetail.ti_id == TaskInstance.id)
+            .where(
+                TaskInstance.dag_id == dag_id,
+                TaskInstance.task_id == task_id,
+                TaskInstance.state == TaskInstanceState.AWAITING_INPUT,
+                HITLDetail.responded_at.is_(None),
+            )
+        ).all()
+        for question in waiting:
+            update_hitl_detail(
+                dag_id=dag_id,
+                dag_run_id=question.task_instance.run_id,
+                task_id=task_id,
+                update_hitl_detail_payload=UpdateHITLDetailPayload(
+                    chosen_options=[choose(question.options)], params_input={}
+                ),
+                user=SimpleAuthManagerUser(username=PERSON, role="admin"),
+                session=session,
+            )
 
 
 @functools.cache
@@ -212,11 +300,6 @@ def _making_each_client_once() -> Callable[..., Any]:
         return made[key]
 
     return client
-
-
-def _briefly(seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Look often at what may take a moment: Airflow, and what it runs, would wait for a second and more."""
-    sleep(min(seconds, 0.1) if threading.current_thread() is threading.main_thread() else seconds)
 
 
 def _picture(split: str, label: str, number: int) -> bytes:

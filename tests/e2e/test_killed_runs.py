@@ -1,4 +1,11 @@
-"""A release killed in the middle of a step, and the teardown after it: nothing is left."""
+"""A teardown leaves nothing of a release, whether that has ended or was killed in the middle of a step.
+
+A release runs through all steps. In each of them, all that its calls have made is compared with the inventory, from
+which a teardown takes what it removes: what the inventory finds after a step, a teardown finds that follows a kill in
+that step. Where a kill leaves something that is under way, a run is killed by a signal and then torn down: a tuning
+job, an instance that trains, an endpoint that is created, provisioned concurrency that is allocated, and an endpoint
+that a rollback deletes. tests/include/pipeline/test_teardown.py proves for each kind of thing that it is removed.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
@@ -23,28 +31,57 @@ from include.laptop.infrastructure import deploy
 from include.pipeline import inventory
 from include.pipeline.infrastructure import read_infrastructure
 from tests.e2e.pipeline import NAME, REPOSITORY, Pipeline, xcom
+from tests.e2e.release_record import Wanted
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
+# A run that trains on SageMaker and succeeds goes through these.
 STEPS = [
     *("preflight", "estimate_cost", "stage_data", "package_code", "read_live", "check_for_changes"),
-    *("stage_weights", "features", "tune", "choose_place", "prepare_ec2", "train_on_ec2", "train"),
+    *("stage_weights", "features", "tune", "choose_place", "train"),
     *("evaluate", "register", "gate", "approve", "record_approval", "create_model"),
     *("create_endpoint_config", "put_alarms", "suspend_scaling", "deploy_endpoint", "scale_endpoint"),
     *("resume_scaling", "deploy_function", "reserve_concurrency", "move_alias", "provision_concurrency"),
-    *("function_url", "smoke_test", "rollback", "clean_up", "report"),
+    *("function_url", "smoke_test", "clean_up", "report"),
 ]
-# What the form has to say so that a step is not left out.
-CONF = {
-    "prepare_ec2": {"train_on": "ec2"},
-    "train_on_ec2": {"train_on": "ec2"},
-    "approve": {"require_approval": True},
+# By step: a run that is killed there. It uses the jobs of the run that has ended, unless its settings differ.
+KILLS = {
+    "tune": Wanted({}, {"tuning": {"max_jobs": 2}}, {"tune"}, ("tune", "CreateHyperParameterTuningJob")),
+    "train_on_ec2": Wanted(
+        {"train_on": "ec2"}, {}, {"prepare_ec2", "train_on_ec2"}, ("train_on_ec2", "SendCommand")
+    ),
+    "deploy_endpoint": Wanted({}, {}, {"deploy_endpoint"}, ("deploy_endpoint", "CreateEndpoint")),
+    "provision_concurrency": Wanted(
+        {}, {}, {"provision_concurrency"}, ("provision_concurrency", "PutProvisionedConcurrencyConfig")
+    ),
+    "rollback": Wanted({}, {}, {"rollback"}, ("rollback", "DeleteEndpoint"), fails=True),
 }
+FUNCTION = {"provisioned_concurrency": 1, "reserved_concurrency": 2, "url": True}
 STAYS = {"data", "registry", "logs", "infrastructure"}
 
 
-class KilledRuns:
-    """A process that runs the release, in children that die in a step."""
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended or was killed, and what the teardown after it has left.
+
+    :param exit_code: that of its process.
+    :param compared: the steps in which the inventory named all that had been made.
+    :param jobs: the operations by which the run has begun jobs.
+    :param missed: what the inventory has not named.
+    :param failure: what the teardown says if it fails.
+    :param left: what exists after it.
+    """
+
+    exit_code: int
+    compared: list[str]
+    jobs: list[str]
+    missed: list[str]
+    failure: str | None
+    left: set[str]
+
+
+class Runs:
+    """A process that runs the release, in children that may kill themselves in a step."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
@@ -57,19 +94,33 @@ class KilledRuns:
                 pass_fds=[theirs.fileno()],
             )
 
-    def kill_in(self, step: str) -> None:
-        """Run the release up to a step and kill it there; mark it failed then, as a user has to."""
-        self.channel.send((step, CONF.get(step, {})))
-        assert self.channel.recv() == -signal.SIGKILL, "the run was not killed"
-        with create_session() as session:
-            (run,) = session.scalars(select(DagRun).where(DagRun.dag_id == f"{NAME}.train_and_deploy"))
-            assert str(run.state) == "running"
-            dag = SerializedDagModel.get_dag(run.dag_id, session=session)
-            set_dag_run_state_to_failed(dag=dag, run_id=run.run_id, commit=True, session=session)
+    def run(self, wanted: Wanted) -> Ended:
+        """Run the release, mark it failed if it was killed, as a user has to, and tear the project down."""
+        self.pipeline.write(function=FUNCTION, **wanted.settings)
+        self.channel.send(astuple(wanted))
+        exit_code, *noted = self.channel.recv()
+        mark_failed()
+        teardown = self.pipeline.run("teardown", dry_run=False, confirm=NAME)
+        failure = None if str(teardown.state) == "success" else xcom(teardown, "verify", "failure")
+        return Ended(exit_code, *noted, failure, exists(self.pipeline))
 
     def end(self) -> None:
         self.channel.close()
         self.process.wait(60)
+
+
+def mark_failed() -> None:
+    """Mark the release failed that a kill has left running."""
+    with create_session() as session:
+        found = select(DagRun).where(DagRun.dag_id == f"{NAME}.train_and_deploy", DagRun.state == "running")
+        for run in session.scalars(found):
+            dag = SerializedDagModel.get_dag(run.dag_id, session=session)
+            set_dag_run_state_to_failed(dag=dag, run_id=run.run_id, commit=True, session=session)
+
+
+def exists(shapes: Pipeline) -> set[str]:
+    bucket = read_infrastructure(shapes.client("cloudformation")).bucket
+    return {row["what"] for row in inventory.look(shapes.project, shapes.client, bucket)}
 
 
 @pytest.fixture(scope="module")
@@ -80,34 +131,56 @@ def shapes(
     with running_local_aws(tmp_path_factory.mktemp("killed"), LOCAL_AWS_STOP_GRACE="2") as server:
         deploy(server.url)
         pipeline = Pipeline(tmp_path_factory.mktemp("project"), server.url, server.client)
-        pipeline.write(
-            function={"provisioned_concurrency": 1, "reserved_concurrency": 2, "url": True},
-        )
+        pipeline.write(function=FUNCTION)
         with pipeline.leading_here():
             yield pipeline
 
 
 @pytest.fixture(scope="module")
-def killed_runs(shapes: Pipeline) -> Iterator[KilledRuns]:
-    runs = KilledRuns(shapes)
+def runs(shapes: Pipeline) -> Iterator[Runs]:
+    runs = Runs(shapes)
     yield runs
     runs.end()
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_after_a_run_that_was_killed_in_a_step_a_teardown_leaves_nothing(
-    shapes: Pipeline, killed_runs: KilledRuns, step: str
-) -> None:
-    killed_runs.kill_in(step)
-    run = shapes.run("teardown", dry_run=False, confirm=NAME)
-    assert str(run.state) == "success", xcom(run, "verify", "failure")
-    assert exists(shapes) <= STAYS
+@pytest.fixture(scope="module")
+def whole_run(runs: Runs) -> Ended:
+    """A run that has gone to its end."""
+    return runs.run(Wanted({"require_approval": True}, {}))
+
+
+@pytest.fixture(scope="module", params=KILLS)
+def killed_run(request: pytest.FixtureRequest, runs: Runs, whole_run: Ended) -> tuple[str, Ended]:
+    """A step, and a run that was killed there."""
+    return request.param, runs.run(KILLS[request.param])
+
+
+def test_after_each_step_the_inventory_names_all_that_was_made(whole_run: Ended) -> None:
+    assert whole_run.exit_code == 0
+    assert whole_run.missed == []
+    assert set(whole_run.compared) == set(STEPS)
 
 
 def test_every_step_is_among_them(shapes: Pipeline) -> None:
-    assert set(shapes.dag("train_and_deploy").task_ids) == set(STEPS)
+    looked_at = {step for wanted in KILLS.values() for step in wanted.steps or ()}
+    assert set(shapes.dag("train_and_deploy").task_ids) == {*STEPS, *looked_at}
 
 
-def exists(shapes: Pipeline) -> set[str]:
-    bucket = read_infrastructure(shapes.client("cloudformation")).bucket
-    return {row["what"] for row in inventory.look(shapes.project, shapes.client, bucket)}
+def test_a_teardown_leaves_nothing_of_a_release(whole_run: Ended) -> None:
+    assert whole_run.failure is None
+    assert whole_run.left <= STAYS
+
+
+def test_a_teardown_leaves_nothing_of_a_release_that_was_killed(killed_run: tuple[str, Ended]) -> None:
+    step, run = killed_run
+    assert run.exit_code == -signal.SIGKILL, "the run was not killed"
+    assert run.missed == []
+    assert set(run.compared) >= (KILLS[step].steps or set()) - {step}
+    assert run.failure is None
+    assert run.left <= STAYS
+
+
+def test_after_a_teardown_a_release_repeats_no_job(killed_run: tuple[str, Ended]) -> None:
+    step, run = killed_run
+    new = {"tune": ["CreateHyperParameterTuningJob"]}
+    assert run.jobs == new.get(step, [])

@@ -1,35 +1,40 @@
-"""Releases of one small project on local AWS, one after the other: good ones serve, others cost no request.
+"""Releases of one small project on local AWS: good ones serve, others are taken back, and none costs a request.
 
-The tests build on each other in the order in which they stand, as a user's runs do.
+What SageMaker does with an update that fails is proved by tests/include/local_aws/sagemaker/test_deployments.py. What
+the operator says of it is proved by tests/plugins/amazon_ml/operators/test_sagemaker_endpoint.py. Here the whole
+pipeline goes back, from a step that fails before the traffic has shifted and from one that fails after it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
 from airflow.utils.db import initdb
 
 from include.laptop.infrastructure import deploy
-from tests.e2e.pipeline import NAME, Hook, Pipeline, event, states, xcom
+from include.pipeline import names, teardown
+from tests.e2e.pipeline import NAME, PERSON, Hook, Pipeline, states, xcom
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 RELEASE = "train_and_deploy"
-WINDOW_SECONDS = 3
-# More a minute than the pauses between requests allow, so that only the test of scaling makes it scale.
+# So many a minute that the requests of these tests do not make the endpoint scale.
 ENDPOINT = {
-    "target_invocations_per_minute": 600,
+    "target_invocations_per_minute": 6000,
     "deployment": {"wait_minutes": 1, "termination_wait_minutes": 0},
 }
+# At first a tenth of the requests goes to the new model. The shift ends by itself only after several minutes.
+SHIFT = {"strategy": "linear", "step_percent": 10, "wait_minutes": 40, "termination_wait_minutes": 0}
+# The limits of what takes how long are off: how fast this machine is does not decide what is good.
+ANY_TIME = {"alarms": {"max_latency_ms": 600_000}, "smoke_test": {"images": 5, "max_p95_ms": 600_000}}
 BROKEN = """
-{before}
-import os, time, sound
+import sound
 from sound import *
 
 def transform_fn(model, body, content_type, accept, context):
@@ -41,21 +46,89 @@ WORSE, BROKEN_ONE = {"max_runtime_minutes": 100}, {"max_runtime_minutes": 200}
 Change = Callable[[dict[str, bytes]], dict[str, bytes]]
 
 
+@dataclass(frozen=True)
+class Released:
+    """A run of the release.
+
+    :param run: the run.
+    :param before: the model that answered before it.
+    :param during: what was answered while it ran.
+    :param after: what was answered to requests that were sent after it.
+    """
+
+    run: Any
+    before: str
+    during: list[dict[str, Any]]
+    after: list[dict[str, Any]]
+
+
+class Shapes(Pipeline):
+    """The project, whose models are released one after the other."""
+
+    def set(self, **changes: Any) -> None:
+        """Write the project's file, with limits that hold on any machine."""
+        self.write(**{**ANY_TIME, "endpoint": ENDPOINT, **changes})
+
+    def serving(self) -> str | None:
+        """The model that answers; None where there is no function."""
+        found = [item["FunctionName"] for item in self.client("lambda").list_functions()["Functions"]]
+        return self.ask()["model"] if NAME in found else None
+
+    def release(self, before: dict[str, Hook] | None = None, **changes: Any) -> Released:
+        """Release while requests are sent."""
+        self.set(**changes)
+        with self.asked() as asking:
+            (first,) = asking.next(1)
+            run = self.run(RELEASE, before=before)
+            after = asking.next()
+        return Released(run, first["model"], asking.answers, after)
+
+    def release_weak(self, before: dict[str, Hook] | None = None) -> Any:
+        """Release a model that has hardly learned; returns the run."""
+        self.set(classifier={"epochs": 1}, function={"provisioned_concurrency": 1})
+        run = self.run(RELEASE, before=before)
+        assert str(run.state) == "success", states(run)
+        return run
+
+
 @pytest.fixture(scope="module")
 def shapes(
     running_local_aws: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Pipeline]:
+) -> Iterator[Shapes]:
     initdb()
-    state_dir = tmp_path_factory.mktemp("releases")
-    with running_local_aws(state_dir, LOCAL_AWS_SCALING_WINDOW=str(WINDOW_SECONDS)) as server:
+    # A minute in which an alarm counts errors is three seconds.
+    with running_local_aws(tmp_path_factory.mktemp("releases"), LOCAL_AWS_SCALING_WINDOW="3") as server:
         deploy(server.url)
-        pipeline = Pipeline(tmp_path_factory.mktemp("project"), server.url, server.client)
-        pipeline.write(endpoint=ENDPOINT)
-        with pipeline.leading_here():
-            yield pipeline
+        shapes = Shapes(tmp_path_factory.mktemp("project"), server.url, server.client)
+        shapes.set()
+        with shapes.leading_here():
+            yield shapes
 
 
-def newest_package(shapes: Pipeline) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def first(shapes: Shapes) -> Any:
+    """The run that has released the first model."""
+    return shapes.release_weak()
+
+
+@pytest.fixture
+def live(shapes: Shapes, first: Any) -> str:
+    """The model that is live, whichever it is."""
+    serving = shapes.serving()
+    if serving is None:  # a test has torn it down
+        shapes.release_weak()
+    return serving or shapes.ask()["model"]
+
+
+@pytest.fixture(scope="module")
+def better(shapes: Shapes, first: Any) -> Released:
+    """A release of a better model, trained on two instances."""
+    if shapes.serving() != xcom(first, "create_model"):
+        shapes.release_weak()
+    return shapes.release(training={"instance_count": 2})
+
+
+def newest_package(shapes: Shapes) -> dict[str, Any]:
     sagemaker = shapes.client("sagemaker")
     (newest, *_) = sagemaker.list_model_packages(ModelPackageGroupName=NAME, SortOrder="Descending")[
         "ModelPackageSummaryList"
@@ -63,19 +136,7 @@ def newest_package(shapes: Pipeline) -> dict[str, Any]:
     return sagemaker.describe_model_package(ModelPackageName=newest["ModelPackageArn"])
 
 
-def shifting(strategy: str, step_percent: int = 50) -> dict[str, Any]:
-    """An endpoint's settings for a shift that lasts until the end of its test, unless it is taken back."""
-    return ENDPOINT | {
-        "deployment": {
-            "strategy": strategy,
-            "step_percent": step_percent,
-            "wait_minutes": 20,
-            "termination_wait_minutes": 0,
-        }
-    }
-
-
-def change_candidate(shapes: Pipeline, change: Change) -> Hook:
+def change_candidate(shapes: Shapes, change: Change) -> Hook:
     """A hook that changes what the run has trained."""
     return lambda context: shapes.change_artifact(
         context["ti"].xcom_pull(task_ids="train")["artifact"], change
@@ -87,15 +148,12 @@ def mix_up_classes(files: dict[str, bytes]) -> dict[str, bytes]:
     return files | {"classes.json": json.dumps([*others, first]).encode()}
 
 
-def break_serving(fault: str, before: str = "") -> Change:
-    """A change after which each request, or first of all the start, does something else."""
+def break_serving(fault: str) -> Change:
+    """A change after which each request does something else."""
 
     def change(files: dict[str, bytes]) -> dict[str, bytes]:
         sound = files.get("code/sound.py", files["code/inference.py"])
-        return files | {
-            "code/sound.py": sound,
-            "code/inference.py": BROKEN.format(fault=fault, before=before).encode(),
-        }
+        return files | {"code/sound.py": sound, "code/inference.py": BROKEN.format(fault=fault).encode()}
 
     return change
 
@@ -105,207 +163,184 @@ def models(answers: list[dict[str, Any]]) -> set[str]:
     return {answer.get("model", "none") for answer in answers}
 
 
-def assert_none_is_lost(answers: list[dict[str, Any]], expected: set[str]) -> None:
-    """All requests were answered, by these models alone."""
-    assert len(answers) > 20
-    assert [answer for answer in answers if answer.get("model") not in expected] == []
-
-
-def asked_so_far(answers: list[dict[str, Any]]) -> int:
-    """How many requests were sent: those that were answered, and one that is under way."""
-    return len(answers) + 1
-
-
-def seconds_of_a_call(shapes: Pipeline) -> float:
-    started = time.perf_counter()
-    assert "predictions" in shapes.ask()
-    return time.perf_counter() - started
-
-
-def test_a_first_model_goes_live_and_provisioned_concurrency_answers_its_first_call_sooner(
-    shapes: Pipeline,
-) -> None:
-    seconds: dict[str, float] = {}
-
-    def ask_without_it(_: Any) -> None:
-        # The model's own first request is no part of what is compared.
-        shapes.client("sagemaker-runtime").invoke_endpoint(
-            EndpointName=NAME, ContentType="application/json", Body=json.dumps(event())
-        )
-        seconds["without"] = seconds_of_a_call(shapes)
-
-    shapes.write(classifier={"epochs": 1}, function={"provisioned_concurrency": 1}, endpoint=ENDPOINT)
-    run = shapes.run(
-        RELEASE,
-        before={
-            "provision_concurrency": ask_without_it,
-            "smoke_test": lambda _: seconds.update({"with": seconds_of_a_call(shapes)}),
-        },
+def metric(shapes: Shapes, namespace: str, name: str, **dimensions: str) -> float:
+    """The sum of a metric's values around now."""
+    now = datetime.now(UTC)
+    answer = shapes.client("cloudwatch").get_metric_statistics(
+        Namespace=namespace,
+        MetricName=name,
+        Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
+        StartTime=now - timedelta(hours=2),
+        EndTime=now + timedelta(hours=2),
+        Period=3600,
+        Statistics=["Sum"],
     )
-    assert str(run.state) == "success", states(run)
-    assert shapes.ask()["model"] == xcom(run, "create_model")
-    print({name: f"{1000 * value:.0f} ms" for name, value in seconds.items()})
-    assert seconds["with"] < seconds["without"]
+    return sum(point["Sum"] for point in answer["Datapoints"])
 
 
-def test_a_better_model_replaces_it_and_costs_no_request(shapes: Pipeline) -> None:
-    before = shapes.ask()["model"]
-    shapes.write(endpoint=ENDPOINT)
-    with shapes.asked_without_pause() as answers:
-        run = shapes.run(RELEASE)
-        told = asked_so_far(answers)
-        time.sleep(1)
-    assert str(run.state) == "success", states(run)
-    after = xcom(run, "create_model")
-    evaluation = xcom(run, "gate", "evaluation")
+def test_a_first_model_goes_live_and_provisioned_concurrency_answers(
+    shapes: Shapes, first: Any, eventually: Callable[..., Any]
+) -> None:
+    images = len(xcom(first, "smoke_test")["requests"])
+    # The smoke test is made of these, a batch and what must be refused.
+    eventually(
+        lambda: metric(shapes, "AWS/Lambda", "ProvisionedConcurrencyInvocations", FunctionName=NAME) > images
+    )
+    assert metric(shapes, "AWS/Lambda", "ProvisionedConcurrencySpilloverInvocations", FunctionName=NAME) == 0
+
+
+def test_a_better_model_replaces_it_and_costs_no_request(better: Released) -> None:
+    assert str(better.run.state) == "success", states(better.run)
+    model = xcom(better.run, "create_model")
+    evaluation = xcom(better.run, "gate", "evaluation")
     assert evaluation["candidate"]["accuracy"] > evaluation["live"]["accuracy"]
-    assert before != after
-    assert_none_is_lost(answers, {before, after})
-    assert models(answers[told:]) == {after}
+    assert better.before != model
+    assert models(better.during) == {better.before, model}
+    assert models(better.after) == {model}
 
 
-def test_a_worse_model_is_rejected_by_the_gate(shapes: Pipeline) -> None:
-    before = shapes.ask()["model"]
-    shapes.write(training=WORSE, endpoint=ENDPOINT)
-    with shapes.asked_without_pause() as answers:
-        run = shapes.run(RELEASE, before={"evaluate": change_candidate(shapes, mix_up_classes)})
-    assert str(run.state) == "success", states(run)
-    found = states(run)
+def test_two_instances_have_trained_it_together(shapes: Shapes, better: Released) -> None:
+    name = xcom(better.run, "train")["name"]
+    job = shapes.client("sagemaker").describe_training_job(TrainingJobName=name)
+    assert (job["TrainingJobStatus"], job["ResourceConfig"]["InstanceCount"]) == ("Completed", 2)
+    streams = shapes.client("logs").describe_log_streams(
+        logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{name}/"
+    )["logStreams"]
+    assert [stream["logStreamName"].split("/")[1].rpartition("-")[0] for stream in streams] == [
+        "algo-1",
+        "algo-2",
+    ]
+    assert {metric["MetricName"] for metric in job["FinalMetricDataList"]} >= {"best:validation_accuracy"}
+
+
+def test_a_worse_model_is_rejected_by_the_gate(shapes: Shapes, live: str) -> None:
+    released = shapes.release({"evaluate": change_candidate(shapes, mix_up_classes)}, training=WORSE)
+    assert str(released.run.state) == "success", states(released.run)
+    found = states(released.run)
     assert (found["gate"], found["deploy_endpoint"], found["smoke_test"]) == ("skipped",) * 3
-    reason = xcom(run, "gate", "decision")
+    reason = xcom(released.run, "gate", "decision")
     assert reason.startswith("The candidate is worse: accuracy 0.")
-    assert reason in xcom(run, "report")["outcome"]
-    assert_none_is_lost(answers, {before})
+    assert reason in xcom(released.run, "report")["outcome"]
+    assert models(released.during) == {live}
     package = newest_package(shapes)
     assert (package["ModelApprovalStatus"], package["ApprovalDescription"]) == ("Rejected", reason)
 
 
 @pytest.mark.parametrize(
-    ("change", "settings", "failing_step", "cause"),
+    ("fault", "endpoint", "failing_step", "cause"),
     [
         pytest.param(
-            break_serving("", before="1 / 0"),
-            {"endpoint": ENDPOINT},
-            "deploy_endpoint",
-            "did not pass the ping health check",
-            id="that cannot start",
-        ),
-        pytest.param(
-            break_serving("model.classes = sorted(model.classes, reverse=True)"),
-            {"endpoint": ENDPOINT},
+            "model.classes = sorted(model.classes, reverse=True)",
+            ENDPOINT,
             "smoke_test",
             "accuracy",
             id="that answers wrongly",
         ),
         pytest.param(
-            break_serving("os._exit(1)"),
-            {"endpoint": shifting("canary")},
-            "deploy_endpoint",
-            "did not pass the ping health check|server-errors",
-            id="that dies in mid-shift",
-        ),
-        pytest.param(
-            break_serving("os._exit(1)"),
-            {"endpoint": shifting("all_at_once")},
-            "deploy_endpoint",
-            "did not pass the ping health check|server-errors",
-            id="that dies in service",
-        ),
-        pytest.param(
-            break_serving("1 / 0"),
-            {"endpoint": shifting("linear", step_percent=10)},
+            "1 / 0",
+            {**ENDPOINT, "deployment": SHIFT},
             "deploy_endpoint",
             "shapes-server-errors",
-            id="that raises the alarm for errors in mid-shift",
-        ),
-        pytest.param(
-            break_serving("time.sleep(0.5)"),
-            {"endpoint": shifting("canary"), "alarms": {"max_latency_ms": 400}},
-            "deploy_endpoint",
-            "shapes-latency",
-            id="that raises the alarm for latency in mid-shift",
-        ),
-        pytest.param(
-            break_serving("time.sleep(1)"),
-            {"endpoint": ENDPOINT, "smoke_test": {"max_p95_ms": 1000}},
-            "smoke_test",
-            r"at most 1000 ms are allowed \(smoke_test.max_p95_ms\)",
-            id="that is too slow",
+            id="that raises an alarm in mid-shift",
         ),
     ],
 )
 def test_a_model_is_taken_back_and_costs_no_request(
-    shapes: Pipeline, change: Change, settings: dict[str, Any], failing_step: str, cause: str
+    shapes: Shapes, live: str, fault: str, endpoint: dict[str, Any], failing_step: str, cause: str
 ) -> None:
-    before = shapes.ask()["model"]
-    shapes.write(training=BROKEN_ONE, **settings)
-    with shapes.asked_without_pause() as answers:
-        run = shapes.run(RELEASE, before={"register": change_candidate(shapes, change)})
-        told = asked_so_far(answers)
-        time.sleep(1)
-    found = states(run)
-    assert str(run.state) == "failed"
+    released = shapes.release(
+        {"register": change_candidate(shapes, break_serving(fault))}, training=BROKEN_ONE, endpoint=endpoint
+    )
+    found = states(released.run)
+    assert str(released.run.state) == "failed"
     assert (found[failing_step], found["rollback"]) == ("failed", "success"), found
-    broken = xcom(run, "create_model")
-    assert_none_is_lost(answers, {before, broken})
-    assert models(answers[told:]) == {before}
+    broken = xcom(released.run, "create_model")
+    assert models(released.during) <= {live, broken}
+    assert models(released.after) == {live}
     package = newest_package(shapes)
     assert package["ModelApprovalStatus"] == "Rejected"
     assert re.search(f"{failing_step} failed: .*({cause})", package["ApprovalDescription"])
 
 
-def test_load_makes_the_endpoint_scale_out_and_in_again(
-    shapes: Pipeline, eventually: Callable[..., Any]
+def test_requests_make_the_endpoint_scale_out_and_in_again(
+    shapes: Shapes, live: str, eventually: Callable[..., Any]
 ) -> None:
-    sagemaker = shapes.client("sagemaker")
+    sagemaker, scaling = shapes.client("sagemaker"), shapes.client("application-autoscaling")
 
     def instances() -> int:
         (variant,) = sagemaker.describe_endpoint(EndpointName=NAME)["ProductionVariants"]
         return variant["CurrentInstanceCount"]
 
-    assert instances() == 1
-    with ExitStack() as clients:
-        loads = [clients.enter_context(shapes.asked_without_pause(0)) for _ in range(4)]
+    (policy,) = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    tracking = policy["TargetTrackingScalingPolicyConfiguration"]
+    assert tracking["TargetValue"] == ENDPOINT["target_invocations_per_minute"]
+    keys = ("PolicyName", "PolicyType", "ServiceNamespace", "ResourceId", "ScalableDimension")
+    same = {key: policy[key] for key in keys}
+    # As few requests as any machine can send are too many for one instance now.
+    few = {**tracking, "TargetValue": 1.0}
+    scaling.put_scaling_policy(**same, TargetTrackingScalingPolicyConfiguration=few)
+    with shapes.asked() as asking:
         eventually(lambda: instances() == 2)
+        asking.next()
     eventually(lambda: instances() == 1)
-    for answers in loads:
-        assert_none_is_lost(answers, {shapes.ask()["model"]})
+    scaling.put_scaling_policy(**same, TargetTrackingScalingPolicyConfiguration=tracking)
+    assert models(asking.answers) == {live}
 
 
-def test_a_person_lets_an_earlier_version_serve_again(shapes: Pipeline) -> None:
-    refused = shapes.run("rollback", version="3")
-    assert str(refused.state) == "failed"
-    assert "'3' is no version to go back to; there are 1, and" in xcom(refused, "choose_version", "failure")
-    left = shapes.ask()["model"]
-    with shapes.asked_without_pause() as answers:
-        run = shapes.run("rollback", version="1")
-        told = asked_so_far(answers)
-        time.sleep(1)
-    assert str(run.state) == "success", states(run)
-    assert states(run)["ask_for_version"] == "skipped"
-    back = xcom(run, "create_model")
-    assert back != left
-    assert_none_is_lost(answers, {left, back})
-    assert models(answers[told:]) == {back}
-
-
-def test_the_clock_tears_down_an_endpoint_that_nobody_asks_and_no_other(
-    shapes: Pipeline, eventually: Callable[..., Any]
+def test_a_person_chooses_which_earlier_version_serves_again(
+    shapes: Shapes, better: Released, live: str
 ) -> None:
-    hours = 0.002
-    shapes.write(endpoint={**ENDPOINT, "ttl_hours": hours})
-    time.sleep(3600 * hours)
-    with shapes.asked_without_pause() as answers:
-        eventually(lambda: len(answers) > 5)  # the metrics know of the first by then
-        kept = shapes.run("teardown", run_type="scheduled")
+    offered: list[str] = []
+
+    def choose(options: list[str]) -> str:
+        offered.extend(options)
+        return options[0]
+
+    with shapes.asked() as asking:
+        asking.next(1)
+        run = shapes.run("rollback", answers={"ask_for_version": choose})
+        after = asking.next()
+    assert str(run.state) == "success", states(run)
+    assert re.fullmatch(r"\d+: accuracy \S+, released \S+", offered[0])
+    assert xcom(run, "ask_for_version")["responded_by_user"]["name"] == PERSON
+    assert str(xcom(run, "choose_version")["version"]) == offered[0].partition(":")[0]
+    back = xcom(run, "create_model")
+    assert back != live
+    assert models(asking.answers) == {live, back}
+    assert models(after) == {back}
+
+
+def test_the_clock_leaves_an_endpoint_that_is_asked_and_tears_down_one_that_is_not(
+    shapes: Shapes, live: str, eventually: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes.set(endpoint={**ENDPOINT, "ttl_hours": 1})
+    assert shapes.ask()["model"] == live
+    changed = shapes.client("sagemaker").describe_endpoint(EndpointName=NAME)["LastModifiedTime"]
+    asked = {"EndpointName": NAME, "VariantName": names.VARIANT}
+    eventually(lambda: metric(shapes, "AWS/SageMaker", "Invocations", **asked) > 0)
+
+    def look(hours: float) -> Any:
+        """Run the DAG as the clock does that many hours after the last change of the endpoint."""
+        monkeypatch.setattr(teardown, "datetime", clock_at(changed + timedelta(hours=hours)))
+        return shapes.run("teardown", run_type="scheduled")
+
+    kept = look(1)
     assert re.fullmatch(
-        r"Endpoint shapes was asked \d+ times in the last .* h\.", xcom(kept, "confirm", "reason")
+        r"Endpoint shapes was asked \d+ times in the last 1 h\.", xcom(kept, "confirm", "reason")
     )
-    assert "predictions" in shapes.ask()
-    time.sleep(3600 * hours)
-    run = shapes.run("teardown", run_type="scheduled")
-    while xcom(run, "confirm", "reason"):  # the metrics may know late of the last requests
-        run = shapes.run("teardown", run_type="scheduled")
-    assert str(run.state) == "success"
+    assert shapes.ask()["model"] == live
+    gone = look(3)
+    assert str(gone.state) == "success", states(gone)
     assert shapes.client("sagemaker").list_endpoints()["Endpoints"] == []
     assert shapes.client("lambda").list_functions()["Functions"] == []
+
+
+def clock_at(moment: datetime) -> type[datetime]:
+    """A class whose `now` is always this moment."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            return moment.astimezone(tz)
+
+    return Clock

@@ -1,0 +1,190 @@
+"""What a release has made in AWS, by the calls that it made, and which of that the teardown's inventory misses."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from airflow.sdk import DAG
+from botocore.client import BaseClient
+
+Request = dict[str, Any]
+Resource = tuple[str, str]
+"""What it is in the inventory, and a part of its name there."""
+
+READS = ("Describe", "Get", "Head", "List")
+JOBS = {
+    "CreateProcessingJob": "ProcessingJobName",
+    "CreateHyperParameterTuningJob": "HyperParameterTuningJobName",
+    "CreateTrainingJob": "TrainingJobName",
+}
+
+
+def _named(what: str, key: str) -> Callable[[Request, Any], Resource]:
+    return lambda request, _: (what, request[key])
+
+
+def _prefix(request: Request, _: Any) -> Resource:
+    return "data", f"/{request['Key'].partition('/')[0]}/"
+
+
+# By operation: what it makes.
+MADE: dict[str, Callable[[Request, Any], Resource]] = {
+    **{operation: _named("job", key) for operation, key in JOBS.items()},
+    "PutObject": _prefix,
+    "CopyObject": _prefix,
+    "CompleteMultipartUpload": _prefix,
+    "CreateModelPackageGroup": _named("registry", "ModelPackageGroupName"),
+    "CreateModelPackage": _named("registry", "ModelPackageGroupName"),
+    "CreateModel": _named("model", "ModelName"),
+    "CreateEndpointConfig": _named("endpoint configuration", "EndpointConfigName"),
+    "CreateEndpoint": _named("endpoint", "EndpointName"),
+    "PutMetricAlarm": _named("alarm", "AlarmName"),
+    "RegisterScalableTarget": _named("scaling", "ResourceId"),
+    "PutScalingPolicy": _named("scaling", "ResourceId"),
+    "CreateFunction": _named("function", "FunctionName"),
+    # These are parts of the function and go with it.
+    "PublishVersion": _named("function", "FunctionName"),
+    "CreateAlias": _named("function", "FunctionName"),
+    "PutFunctionConcurrency": _named("function", "FunctionName"),
+    "PutProvisionedConcurrencyConfig": _named("function", "FunctionName"),
+    "CreateFunctionUrlConfig": _named("function", "FunctionName"),
+    "AddPermission": _named("function", "FunctionName"),
+    "CreateSecurityGroup": lambda _, answer: ("security group", answer["GroupId"]),
+    "RunInstances": lambda _, answer: ("instance", answer["Instances"][0]["InstanceId"]),
+}
+# By operation: what it removes.
+REMOVED: dict[str, Callable[[Request], Resource]] = {
+    "DeleteModel": lambda request: ("model", request["ModelName"]),
+    "DeleteEndpointConfig": lambda request: ("endpoint configuration", request["EndpointConfigName"]),
+    "DeleteEndpoint": lambda request: ("endpoint", request["EndpointName"]),
+    "DeleteFunction": lambda request: ("function", request["FunctionName"]),
+    "DeregisterScalableTarget": lambda request: ("scaling", request["ResourceId"]),
+    "TerminateInstances": lambda request: ("instance", request["InstanceIds"][0]),
+}
+# What changes something that exists, or belongs to what another call makes.
+CHANGES = {
+    *("AddTags", "CreateTags", "CreateMultipartUpload", "UploadPart", "DeleteModelPackage"),
+    *("UpdateModelPackage", "UpdateEndpoint", "UpdateAlias", "UpdateFunctionCode", "Invoke"),
+    *("UpdateFunctionConfiguration", "UpdateFunctionUrlConfig", "SendCommand", "RevokeSecurityGroupEgress"),
+    *("AuthorizeSecurityGroupEgress", "TagResource"),
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A release that a child of killed_runs.py is to run.
+
+    :param conf: what the form says.
+    :param settings: keys in sections of the project's file that differ.
+    :param steps: the steps in which the inventory is compared; None: in each.
+    :param kill: the step and the operation after which the child kills itself; None: the run goes to its end.
+    :param fails: whether the smoke test fails.
+    """
+
+    conf: dict[str, Any]
+    settings: dict[str, dict[str, Any]]
+    steps: set[str] | None = None
+    kill: tuple[str, str] | None = None
+    fails: bool = False
+
+
+class ReleaseRecord:
+    """Notes what the calls of a release make, and in each of these steps compares that with an inventory.
+
+    An inventory is taken when a step has changed something for the first time, and again at its end.
+
+    :param look: takes the inventory.
+    :param steps: where it is compared; None: in each step.
+    :param then: is called after each call that changes something, with the step and the operation.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], list[dict[str, str]]],
+        steps: set[str] | None = None,
+        then: Callable[[str, str], None] = lambda step, operation: None,
+    ) -> None:
+        self._look, self._steps, self._then = look, steps, then
+        self._lock = threading.RLock()  # some steps call from several threads
+        self._step = ""
+        self._exists: set[Resource] = set()
+        self._warm_pools: set[Resource] = set()
+        self._is_known = True
+        self.compared: list[str] = []
+        """The steps in which an inventory was compared, or that have changed nothing."""
+        self.jobs: list[str] = []
+        """The operations that have begun jobs."""
+        self.missed: list[str] = []
+        """What the inventory did not name, and calls of which it is not known what they make."""
+
+    def watch(self, dag: DAG) -> None:
+        """Note the calls of this process from now on, and the steps of this DAG."""
+        call = BaseClient._make_api_call
+
+        def noted(client: BaseClient, operation: str, request: Request) -> Any:
+            answer = call(client, operation, request)
+            if not operation.startswith(READS):
+                with self._lock:
+                    self._note(operation, request, answer)
+            return answer
+
+        BaseClient._make_api_call = noted
+        for task in dag.tasks:
+            task.pre_execute = self._beginning(task.task_id)
+            task.on_success_callback = [*_callbacks(task.on_success_callback), self._end]
+            task.on_skipped_callback = [*_callbacks(task.on_skipped_callback), self._end]
+            task.on_failure_callback = [*_callbacks(task.on_failure_callback), self._end]
+
+    def _beginning(self, step: str) -> Callable[[Any], None]:
+        def begin(_: Any) -> None:
+            self._step = step
+
+        return begin
+
+    def _note(self, operation: str, request: Request, answer: Any) -> None:
+        is_first = self._is_known
+        if operation in MADE:
+            self._exists.add(MADE[operation](request, answer))
+        elif operation in REMOVED:
+            self._exists.discard(REMOVED[operation](request))
+        elif operation not in CHANGES:
+            self.missed.append(f"{self._step}: nobody has said what {operation} makes")
+        if operation in JOBS:
+            self.jobs.append(operation)
+        if request.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds"):
+            self._warm_pools.add(("warm pool", request["TrainingJobName"]))
+        self._is_known = False
+        if is_first:
+            self.compare()
+        self._then(self._step, operation)
+
+    def _end(self, _: Any) -> None:
+        with self._lock:
+            # An instance waits for the next job once its own has ended.
+            self._exists |= self._warm_pools
+            self._warm_pools = set()
+            if not self._is_known:
+                self.compare()
+            self._is_known = True
+            self.compared.append(self._step)
+
+    def compare(self) -> None:
+        """Compare what the release has made so far with an inventory."""
+        if self._steps is not None and self._step not in self._steps:
+            return
+        found = [(row["what"], row["name"]) for row in self._look()]
+        self.missed += [
+            f"{self._step}: {what} {name}"
+            for what, name in sorted(self._exists)
+            if not any(what == kind and name in text for kind, text in found)
+        ]
+
+
+def _callbacks(callbacks: Any) -> Iterator[Any]:
+    """The callbacks of a task, which may be None, one or several."""
+    if callbacks is None:
+        return
+    yield from callbacks if isinstance(callbacks, list | tuple) else [callbacks]
