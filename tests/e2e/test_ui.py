@@ -12,6 +12,7 @@ from include.laptop.credentials import ADMIN, passwords
 from include.laptop.stack import Stack
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DAG_PAGE = "/dags/sample.train_and_deploy"
 SWITCHES = [
     "--no-sandbox",  # the tests may run as root
     "--disable-background-networking",
@@ -26,38 +27,49 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def page(whole_stack: Stack) -> Iterator[Any]:
+def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        page = browser.new_page(
-            viewport={"width": 1500, "height": 900}, base_url=whole_stack.places.airflow_url
-        )
-        page.set_default_timeout(60_000)
-        yield page
+        yield browser
         browser.close()
 
 
+@pytest.fixture
+def page(browser: Any, whole_stack: Stack) -> Iterator[Any]:
+    """A page of a browser that nobody has signed in with."""
+    page = browser.new_page(viewport={"width": 1500, "height": 900}, base_url=whole_stack.places.airflow_url)
+    page.set_default_timeout(180_000)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def dag_page(page: Any, whole_stack: Stack) -> Any:
+    """The DAG's page, as the administrator sees it."""
+    page.goto(DAG_PAGE)
+    page.fill("input[name=username]", ADMIN)
+    page.fill("input[name=password]", passwords(whole_stack.places.passwords_file)[ADMIN])
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{DAG_PAGE}")
+    return page
+
+
 def test_a_stranger_sees_the_login_alone(page: Any) -> None:
-    page.goto("/dags/sample.train_and_deploy")
+    page.goto(DAG_PAGE)
     page.wait_for_selector("input[name=password]")
     assert page.get_by_text("smoke_test").count() == 0
 
 
-def test_the_administrator_sees_the_steps(page: Any, whole_stack: Stack) -> None:
-    page.fill("input[name=username]", ADMIN)
-    page.fill("input[name=password]", passwords(whole_stack.places.passwords_file)[ADMIN])
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/dags/sample.train_and_deploy")
-    page.get_by_label("Show Graph").first.click()
+def test_the_administrator_sees_the_steps(dag_page: Any) -> None:
+    dag_page.get_by_label("Show Graph").first.click()
     for step in ("preflight", "prepare", "learn", "deploy", "function", "smoke_test", "report", "rollback"):
-        page.get_by_text(step, exact=True).first.wait_for()
+        dag_page.get_by_text(step, exact=True).first.wait_for()
 
 
-def test_the_form_asks_for_the_runs_parameters(page: Any) -> None:
-    page.goto("/dags/sample.train_and_deploy")
-    page.get_by_label("Trigger Dag").first.click()
-    form = page.get_by_role("dialog")
+def test_the_form_asks_for_the_runs_parameters(dag_page: Any) -> None:
+    dag_page.get_by_label("Trigger Dag").first.click()
+    form = dag_page.get_by_role("dialog")
     for label in ("Data set", "Training instances", "Retrain"):
         form.get_by_text(label).first.wait_for()
