@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 RELEASE = "hasty.train_and_deploy"
 BUCKET = "hasty"
+END_SECONDS = 600
+"""After this, what is waited for is taken for something that does not happen."""
 
 
 def test_new_images_start_a_run_that_is_late_and_waits_for_no_person(
@@ -26,6 +29,7 @@ def test_new_images_start_a_run_that_is_late_and_waits_for_no_person(
     tmp_path: Path,
 ) -> None:
     airflow = impatient_stack.api()
+    soon = functools.partial(eventually, seconds=END_SECONDS)
     s3, sns, sqs, sagemaker, cloudformation = (
         client_of(impatient_stack, name) for name in ("s3", "sns", "sqs", "sagemaker", "cloudformation")
     )
@@ -36,15 +40,15 @@ def test_new_images_start_a_run_that_is_late_and_waits_for_no_person(
     mailbox = sqs.create_queue(QueueName="mailbox")["QueueUrl"]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint="arn:aws:sqs:us-east-1:123456789012:mailbox")
 
-    eventually(lambda: airflow.is_parsed(RELEASE))
+    soon(lambda: airflow.is_parsed(RELEASE))
     airflow.unpause(RELEASE)
     # What is there when the watcher looks for the first time is not new to it.
     (asset,) = airflow._ask("GET", "assets", params={"name_pattern": "hasty.data"})["assets"]
-    eventually(lambda: airflow._ask("GET", f"assets/{asset['id']}/state-store")["asset_state_store"])
+    soon(lambda: airflow._ask("GET", f"assets/{asset['id']}/state-store")["asset_state_store"])
     s3.upload_file(str(tmp_path / "images.zip"), BUCKET, "images.zip")
-    (run,) = eventually(lambda: airflow.unfinished_runs(RELEASE))
+    (run,) = soon(lambda: airflow.unfinished_runs(RELEASE))
 
-    (message,) = eventually(lambda: sqs.receive_message(QueueUrl=mailbox).get("Messages"))
+    (message,) = soon(lambda: sqs.receive_message(QueueUrl=mailbox).get("Messages"))
     message = json.loads(message["Body"])
     assert message["Subject"] == "hasty: a run takes too long"
     assert run.run_id in message["Message"]

@@ -1,6 +1,8 @@
 """Workers and triggerers killed while tasks wait for SageMaker or EC2: nothing is paid for twice or runs on unwanted.
 
-What the tasks wait for ends when its test opens its gate, so that every kill is in the middle.
+What the tasks wait for ends when its test opens its gate, so that every kill is in the middle. One kind of job and one
+instance stand for all that is waited for: what Airflow does after a kill is the same for each. What each operator
+adopts when it is executed again, and what it stops, is proved by tests/plugins/amazon_ml/operators.
 """
 
 from __future__ import annotations
@@ -28,8 +30,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 BUCKET = "kills"
-KINDS = ("training", "tuning", "endpoint", "ec2")
-TRIALS = 2
+END_SECONDS = 600
+"""After this, what is waited for is taken for something that does not happen."""
+KINDS = ("training", "ec2")
 WAIT = """
 import pathlib, time
 
@@ -42,7 +45,6 @@ TRAIN = """
 import os
 
 wait_for_the_gate()
-print("score=1.0", flush=True)
 pathlib.Path(os.environ["SM_MODEL_DIR"], "model.txt").write_text("trained")
 """
 # What an EC2 instance does: its arguments are the training's name and the bucket.
@@ -56,13 +58,6 @@ s3.put_object(Bucket=bucket, Key=f"{name}/output/model.tar.gz", Body=b"trained")
 model = {"S3ModelArtifacts": f"s3://{bucket}/{name}/output/model.tar.gz"}
 record = {"TrainingJobStatus": "Completed", "ModelArtifacts": model, "InstanceId": os.environ["INSTANCE_ID"]}
 s3.put_object(Bucket=bucket, Key=f"{name}/record.json", Body=json.dumps(record).encode())
-"""
-SERVE = """
-def model_fn(model_dir):
-    {load}
-
-def transform_fn(model, body, content_type, accept):
-    return "{{}}", "application/json"
 """
 
 
@@ -111,13 +106,13 @@ class Kills:
         def is_under_way() -> bool:
             # In this order: between two waits, a task that defers is in a worker again.
             return (
-                self.status(run) in ("InProgress", "Updating")
+                self.status(run) == "InProgress"
                 and self.task(run)["state"] == ("deferred" if deferred else "running")
                 and (not deferred or self.triggerer_of(run) is not None)
             )
 
         try:
-            self.eventually(is_under_way, 300)
+            self.eventually(is_under_way)
         except AssertionError as error:
             raise AssertionError(f"{run}: {self.status(run)}, {self.task(run)}, {self.log(run)}") from error
 
@@ -139,18 +134,12 @@ class Kills:
 
     def status(self, run: Run) -> str | None:
         """The status of what the task waits for; None while there is none."""
-        sagemaker = self.client("sagemaker")
-        kind = run.dag_id.split("_")[0]
-        if kind == "ec2":
+        if run.dag_id.startswith("ec2"):
             commands = self.client("ssm").list_commands()["Commands"]
             return next((each["Status"] for each in commands if each["Comment"] == run.name), None)
+        sagemaker = self.client("sagemaker")
         with suppress(sagemaker.exceptions.ClientError):
-            if kind == "training":
-                return sagemaker.describe_training_job(TrainingJobName=run.name)["TrainingJobStatus"]
-            if kind == "tuning":
-                answer = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=run.name)
-                return answer["HyperParameterTuningJobStatus"]
-            return sagemaker.describe_endpoint(EndpointName=run.name)["EndpointStatus"]
+            return sagemaker.describe_training_job(TrainingJobName=run.name)["TrainingJobStatus"]
         return None
 
     def instances(self, run: Run) -> list[str]:
@@ -163,23 +152,14 @@ class Kills:
         ]
 
     def made(self, run: Run) -> list[str]:
-        """The names of all jobs, trials, endpoints and EC2 instances that there are because of a run."""
-        sagemaker = self.client("sagemaker")
-        found = [
-            *sagemaker.list_training_jobs(NameContains=run.name)["TrainingJobSummaries"],
-            *sagemaker.list_hyper_parameter_tuning_jobs(NameContains=run.name)[
-                "HyperParameterTuningJobSummaries"
-            ],
-            *sagemaker.list_endpoints(NameContains=run.name)["Endpoints"],
-        ]
-        keys = ("TrainingJobName", "HyperParameterTuningJobName", "EndpointName")
-        jobs_and_endpoints = [next(item[key] for key in keys if key in item) for item in found]
-        return [*jobs_and_endpoints, *(run.name for _ in self.instances(run))]
+        """The names of all jobs and EC2 instances that there are because of a run."""
+        found = self.client("sagemaker").list_training_jobs(NameContains=run.name)["TrainingJobSummaries"]
+        return [*(job["TrainingJobName"] for job in found), *(run.name for _ in self.instances(run))]
 
     def end(self, run: Run) -> str:
         """Open the gate and return the state in which the run ends."""
         run.gate.touch()
-        return self.airflow.wait(run.dag_id, run.run_id, 600)
+        return self.airflow.wait(run.dag_id, run.run_id, END_SECONDS)
 
     def put(self, key: str, path: str, script: str) -> str:
         """Put an archive of one script to S3; returns its address."""
@@ -212,15 +192,12 @@ class Kills:
     def _path(self, run: Run) -> str:
         return f"dags/{run.dag_id}/dagRuns/{quoted(run.run_id, safe='')}/taskInstances/wait"
 
-    def _job(self, name: str, wait: str) -> dict[str, Any]:
+    def _training_config(self, name: str, wait: str) -> dict[str, Any]:
         source = self.put(f"{name}/sourcedir.tar.gz", "train.py", wait + TRAIN)
         return {
+            "TrainingJobName": name,
             "RoleArn": ROLE,
-            "AlgorithmSpecification": {
-                "TrainingImage": "pytorch",
-                "TrainingInputMode": "File",
-                "MetricDefinitions": [{"Name": "score", "Regex": "score=([0-9.]+)"}],
-            },
+            "AlgorithmSpecification": {"TrainingImage": "pytorch", "TrainingInputMode": "File"},
             "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/{name}"},
             "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
             "StoppingCondition": {"MaxRuntimeInSeconds": 1800},
@@ -228,25 +205,6 @@ class Kills:
                 "sagemaker_program": json.dumps("train.py"),
                 "sagemaker_submit_directory": json.dumps(source),
             },
-        }
-
-    def _training_config(self, name: str, wait: str) -> dict[str, Any]:
-        return {"TrainingJobName": name, **self._job(name, wait)}
-
-    def _tuning_config(self, name: str, wait: str) -> dict[str, Any]:
-        definition = self._job(name, wait)
-        definition["StaticHyperParameters"] = definition.pop("HyperParameters")
-        return {
-            "HyperParameterTuningJobName": name,
-            "HyperParameterTuningJobConfig": {
-                "Strategy": "Random",
-                "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "score"},
-                "ResourceLimits": {"MaxNumberOfTrainingJobs": TRIALS, "MaxParallelTrainingJobs": TRIALS},
-                "ParameterRanges": {
-                    "ContinuousParameterRanges": [{"Name": "lr", "MinValue": "0.01", "MaxValue": "0.2"}]
-                },
-            },
-            "TrainingJobDefinition": definition,
         }
 
     def _ec2_config(self, name: str, wait: str) -> dict[str, Any]:
@@ -272,27 +230,6 @@ class Kills:
             "Record": f"s3://{BUCKET}/{name}/record.json",
         }
 
-    def _endpoint_config(self, name: str, wait: str) -> dict[str, Any]:
-        """An endpoint in service, and the request that updates it to a model that loads until the gate opens."""
-        sagemaker = self.client("sagemaker")
-        for version, load in (("one", "pass"), ("two", "wait_for_the_gate()")):
-            model = f"{name}-{version}"
-            artifact = self.put(f"{model}/model.tar.gz", "code/inference.py", wait + SERVE.format(load=load))
-            sagemaker.create_model(
-                ModelName=model,
-                ExecutionRoleArn=ROLE,
-                PrimaryContainer={"Image": "pytorch", "ModelDataUrl": artifact},
-            )
-            variant = {"VariantName": "AllTraffic", "ModelName": model, "InstanceType": "ml.m5.large"}
-            sagemaker.create_endpoint_config(
-                EndpointConfigName=model, ProductionVariants=[variant | {"InitialInstanceCount": 1}]
-            )
-        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=f"{name}-one")
-        self.eventually(
-            lambda: sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService", 90
-        )
-        return {"EndpointName": name, "EndpointConfigName": f"{name}-two"}
-
 
 @pytest.fixture(scope="module")
 def kills(
@@ -306,7 +243,7 @@ def kills(
         impatient_stack,
         impatient_stack.api(),
         lambda service: client_of(impatient_stack, service),
-        eventually,
+        lambda probe: eventually(probe, END_SECONDS),
         tmp_path_factory.mktemp("gates"),
     )
 
@@ -379,33 +316,36 @@ def test_after_its_triggerer_was_killed_a_task_waits_in_the_next(
 
 
 def check_made(kills: Kills, run: Run, kind: str, begun: int) -> None:
-    """One job, trial, instance or update more than what had begun would show here."""
-    made = kills.made(run)
-    assert made.count(run.name) == begun
-    assert len(made) == (begun + TRIALS if kind == "tuning" else begun), made
-    if kind == "endpoint":
-        endpoint = kills.client("sagemaker").describe_endpoint(EndpointName=run.name)
-        assert endpoint["EndpointStatus"] == "InService"
-        assert endpoint["EndpointConfigName"] == f"{run.name}-two"
+    """One job or instance more than what had begun would show here."""
+    assert kills.made(run) == [run.name] * begun
     if kind == "ec2":
         kills.eventually(lambda: set(kills.instances(run)) == {"terminated"})
 
 
-@pytest.mark.parametrize("waiting_in", ["worker", "triggerer"])
-def test_a_task_that_is_marked_failed_stops_its_job(kills: Kills, waiting_in: str) -> None:
-    run = kills.start("training", waiting_in)
-    kills.wait_until_under_way(run)
-    kills.fail(run)
+@pytest.fixture(scope="module")
+def marked_failed(kills: Kills) -> dict[str, Run]:
+    """A run that waits in the worker and one that waits in the triggerer, whose tasks were marked failed."""
+    runs = {"training": kills.start("training", "worker"), "ec2": kills.start("ec2", "triggerer")}
+    for run in runs.values():
+        kills.wait_until_under_way(run)
+    assert kills.instances(runs["ec2"]).count("running") == 1
+    for run in runs.values():
+        kills.fail(run)
+    return runs
+
+
+def test_a_task_that_is_marked_failed_in_the_worker_stops_its_job(
+    kills: Kills, marked_failed: dict[str, Run]
+) -> None:
+    run = marked_failed["training"]
     kills.eventually(lambda: kills.status(run) == "Stopped")
     assert kills.made(run) == [run.name]
     assert kills.task(run)["state"] == "failed"
 
 
-@pytest.mark.parametrize("waiting_in", ["worker", "triggerer"])
-def test_a_task_that_is_marked_failed_lets_its_instance_go(kills: Kills, waiting_in: str) -> None:
-    run = kills.start("ec2", waiting_in)
-    kills.wait_until_under_way(run)
-    assert kills.instances(run).count("running") == 1
-    kills.fail(run)
+def test_a_task_that_is_marked_failed_in_the_triggerer_lets_its_instance_go(
+    kills: Kills, marked_failed: dict[str, Run]
+) -> None:
+    run = marked_failed["ec2"]
     kills.eventually(lambda: set(kills.instances(run)) == {"terminated"})
     assert kills.task(run)["state"] == "failed"

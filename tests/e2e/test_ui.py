@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from include.laptop.airflow_api import AirflowApi
 from include.laptop.credentials import ADMIN, passwords
 from include.laptop.stack import Stack
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DAG_PAGE = "/dags/sample.train_and_deploy"
+DAG_ID = "sample.train_and_deploy"
+DAG_PAGE = f"/dags/{DAG_ID}"
 SWITCHES = [
     "--no-sandbox",  # the tests may run as root
     "--disable-background-networking",
@@ -46,8 +48,9 @@ def page(browser: Any, whole_stack: Stack) -> Iterator[Any]:
 
 
 @pytest.fixture
-def dag_page(page: Any, whole_stack: Stack) -> Any:
+def dag_page(page: Any, whole_stack: Stack, airflow: AirflowApi, eventually: Callable[..., Any]) -> Any:
     """The DAG's page, as the administrator sees it."""
+    eventually(lambda: airflow.is_parsed(DAG_ID), 300)
     page.goto(DAG_PAGE)
     page.fill("input[name=username]", ADMIN)
     page.fill("input[name=password]", passwords(whole_stack.places.passwords_file)[ADMIN])

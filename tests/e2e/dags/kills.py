@@ -1,4 +1,4 @@
-"""DAGs whose one task waits for something in SageMaker or EC2, in the worker or in the triggerer: to be killed."""
+"""DAGs whose one task waits for SageMaker or EC2, in the worker or in the triggerer: to be killed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,10 @@ from typing import Any
 
 from airflow.sdk import DAG
 from amazon_ml.operators.ec2_training import EC2TrainingOperator
-from amazon_ml.operators.sagemaker_endpoint import SageMakerDeployEndpointOperator
-from amazon_ml.operators.sagemaker_jobs import (
-    SageMakerResumableTrainingOperator,
-    SageMakerResumableTuningOperator,
-)
+from amazon_ml.operators.sagemaker_jobs import SageMakerResumableTrainingOperator
 
 OPERATORS: dict[str, Any] = {
     "training": SageMakerResumableTrainingOperator,
-    "tuning": SageMakerResumableTuningOperator,
-    "endpoint": SageMakerDeployEndpointOperator,
     "ec2": EC2TrainingOperator,
 }
 

@@ -536,6 +536,14 @@ class TestSageMakerResumableTrainingOperator:
         assert run(operator) == result
         assert "loss=0.25" in capsys.readouterr().out
 
+    def test_a_retry_adopts_the_running_job(self, aws: Any, source_uri: str) -> None:
+        config, sagemaker = self.config(source_uri, seconds="1"), aws.client("sagemaker")
+        name = config["TrainingJobName"]
+        sagemaker.create_training_job(**config)
+        assert run(self.operator(config, deferrable=True))["name"] == name
+        (job,) = sagemaker.list_training_jobs(NameContains=name)["TrainingJobSummaries"]
+        assert job["TrainingJobName"] == name
+
     def test_a_deleted_model_is_trained_again(self, aws: Any, source_uri: str) -> None:
         config = self.config(source_uri)
         name = config["TrainingJobName"]
@@ -588,10 +596,9 @@ class TestSageMakerResumableTuningOperator:
             },
         }
 
-    def operator(self, config: dict[str, Any]) -> SageMakerResumableTuningOperator:
-        return SageMakerResumableTuningOperator(
-            task_id="tune", config=config, deferrable=False, poll_interval=0.2
-        )
+    def operator(self, config: dict[str, Any], **kwargs: Any) -> SageMakerResumableTuningOperator:
+        arguments: dict[str, Any] = {"deferrable": False, "poll_interval": 0.2}
+        return SageMakerResumableTuningOperator(task_id="tune", config=config, **(arguments | kwargs))
 
     def test_template_fields(self) -> None:
         assert "config" in SageMakerResumableTuningOperator.template_fields
@@ -609,6 +616,16 @@ class TestSageMakerResumableTuningOperator:
         assert all(f"loss={trial['objective']:.6f}" in shown for trial in result["trials"])
         assert "2 Completed" in shown
         assert run(operator) == result
+
+    def test_a_retry_adopts_the_running_job_and_its_trials(self, aws: Any, source_uri: str) -> None:
+        config, sagemaker = self.config(source_uri, name := unique("adopt")), aws.client("sagemaker")
+        sagemaker.create_hyper_parameter_tuning_job(**config)
+        assert run(self.operator(config, deferrable=True))["name"] == name
+        (job,) = sagemaker.list_hyper_parameter_tuning_jobs(NameContains=name)[
+            "HyperParameterTuningJobSummaries"
+        ]
+        assert job["HyperParameterTuningJobName"] == name
+        assert len(sagemaker.list_training_jobs(NameContains=name)["TrainingJobSummaries"]) == 2
 
     def test_a_name_that_is_too_long_is_an_error_before_anything_runs(
         self, aws: Any, source_uri: str
