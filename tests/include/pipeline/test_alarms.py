@@ -56,6 +56,8 @@ def test_there_are_three_and_they_can_be_put_again_with_other_limits(
     [
         pytest.param({"Invocation5XXErrors": 1.0}, "server-errors", id="one 5XX"),
         pytest.param({"Invocations": 100.0, "Invocation4XXErrors": 90.0}, "client-errors", id="many 4XX"),
+        # The metric is in microseconds.
+        pytest.param({"ModelLatency": 6_000_000.0}, "latency", id="slow answers"),
     ],
 )
 def test_an_alarm_is_raised_by_what_it_watches(

@@ -44,6 +44,12 @@ def canary(percent: int, wait: int, termination: int = 0, alarms: tuple[str, ...
     return deployment
 
 
+def all_at_once(wait: int) -> dict[str, Any]:
+    """A deployment that shifts all traffic in one step, in seconds."""
+    routing = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": wait}
+    return {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing, "TerminationWaitInSeconds": 0}}
+
+
 @pytest.fixture
 def alarm(local_aws: Any) -> Iterator[Callable[..., str]]:
     """Makes alarms above 0; they are deleted after the test."""
@@ -220,7 +226,15 @@ def test_an_alarm_that_is_raised_already_rolls_the_update_back_before_traffic_sh
     assert raised in description["FailureReason"]
 
 
+@pytest.mark.parametrize(
+    "deployment",
+    [
+        pytest.param(canary(50, 3600), id="with half of the traffic"),
+        pytest.param(all_at_once(3600), id="with all of the traffic"),
+    ],
+)
 def test_a_new_fleet_that_dies_while_it_bakes_rolls_the_update_back_and_no_request_is_lost(
+    deployment: dict[str, Any],
     sagemaker: Any,
     endpoint: str,
     endpoint_config: Callable[..., str],
@@ -230,9 +244,7 @@ def test_a_new_fleet_that_dies_while_it_bakes_rolls_the_update_back_and_no_reque
     eventually: Callable[..., Any],
 ) -> None:
     config = endpoint_config("mortal", script=MORTAL, green=1.0)
-    sagemaker.update_endpoint(
-        EndpointName=endpoint, EndpointConfigName=config, DeploymentConfig=canary(50, 3600)
-    )
+    sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config, DeploymentConfig=deployment)
     eventually(lambda: stage() == "Baking", 60)
     dead = invoke({"die": True}, TargetVariant="green")["pid"]
     eventually(lambda: not psutil.pid_exists(dead))
