@@ -1,4 +1,4 @@
-"""The workspace's form and its branches; tests/e2e runs them."""
+"""The workspace's form, its branches, and what becomes of a notebook instance; tests/e2e makes one and works in it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+
+from include.pipeline import inventory
+from tests.e2e.pipeline import run_dag
+from tests.include.pipeline.standing import Standing
 
 REPOSITORY = Path(__file__).parents[2]
 TASKS = {
@@ -43,3 +47,14 @@ def test_waiting_holds_no_worker(dag: Any) -> None:
     assert {task.task_id for task in dag.tasks if getattr(task, "deferrable", False)} == {
         f"{action}_instance" for action in TASKS
     }
+
+
+def test_a_notebook_instance_stops_starts_and_goes_as_the_form_says(standing: Standing, dag: Any) -> None:
+    standing.make_workspace(script="true")
+    found = {}
+    for action in ("stop", "start", "delete"):
+        ended = run_dag(dag, run_conf={"action": action})
+        assert str(ended.state) == "success", action
+        instance = inventory.notebook_instance(standing.project, standing.client("sagemaker"))
+        found[action] = instance and instance["NotebookInstanceStatus"]
+    assert found == {"stop": "Stopped", "start": "InService", "delete": None}
