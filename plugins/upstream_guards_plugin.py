@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
-from upstream_guards import executor_events
+from upstream_guards import scheduler
 from upstream_guards.questions import QuestionMiddleware
 
-LISTENERS: list[Any] = [executor_events]
+LISTENERS: list[Any] = [scheduler]
 MIDDLEWARES = [{"name": "questions", "middleware": QuestionMiddleware}]
 
 
 class UpstreamGuardsPlugin(AirflowPlugin):
-    """Add a guard to the scheduler and one to the API server."""
+    """Add guards to the scheduler and to the API server."""
 
     name = "upstream_guards"
     listeners = LISTENERS

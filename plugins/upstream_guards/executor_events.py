@@ -11,47 +11,15 @@ is resumed before the scheduler reads the report, Airflow 3.3.2 logs "state mism
 
 from __future__ import annotations
 
-import functools
 import logging
-import sys
-from typing import TYPE_CHECKING, Any, cast
-
-from airflow.listeners import hookimpl
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from airflow.executors.base_executor import BaseExecutor
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
-SCHEDULER = "airflow.jobs.scheduler_job_runner"
-
 log = logging.getLogger(__name__)
-
-
-@hookimpl
-def on_starting(component: Any) -> None:
-    """Install the guard when Airflow starts a scheduler."""
-    # Every component and every task calls this. Only the scheduler's process has imported its module.
-    if SCHEDULER in sys.modules:
-        install()
-
-
-def install() -> None:
-    """Let the scheduler drop stale reports before it processes an executor's events."""
-    runner = sys.modules[SCHEDULER].SchedulerJobRunner
-    process_events = runner.process_executor_events
-    if hasattr(process_events, "__wrapped__"):
-        return
-
-    @functools.wraps(process_events)
-    def process_other_events(
-        _: type, executor: BaseExecutor, *args: Any, session: Session, **kwargs: Any
-    ) -> int:
-        drop_stale_successes(executor, session)
-        return process_events(executor, *args, session=session, **kwargs)
-
-    runner.process_executor_events = classmethod(process_other_events)
-    log.info("The scheduler ignores stale executor events (apache/airflow#67287 and #72716)")
 
 
 def drop_stale_successes(executor: BaseExecutor, session: Session) -> None:

@@ -34,10 +34,14 @@ from fastapi import FastAPI
 from human_input.operators import AskOperator
 from sqlalchemy import select
 from starlette.testclient import TestClient
-from upstream_guards import executor_events
+from upstream_guards import scheduler
 from upstream_guards.questions import QuestionMiddleware
 
 SCHEDULER_JOB = 7
+ORIGINALS: dict[str, Any] = {
+    name: SchedulerJobRunner.__dict__[name]
+    for name in ("process_executor_events", "check_awaiting_input_timeouts")
+}
 
 
 class Executor(BaseExecutor):
@@ -114,6 +118,11 @@ class Instance:
                 scheduler_dag_bag=DBDagBag(),
                 session=session,
             )
+
+    def check_timeouts(self) -> None:
+        """Let the scheduler look for tasks that have waited too long for a person."""
+        # Without a job: a new one would install the guards.
+        SchedulerJobRunner.__new__(SchedulerJobRunner).check_awaiting_input_timeouts()
 
     def mismatches(self) -> int:
         """Return how often the scheduler took the task for lost."""
@@ -198,15 +207,17 @@ def guarded() -> bool:
 
 
 @pytest.fixture
-def instance(
-    dag: DAG, apis: dict[bool, TestClient], guarded: bool, monkeypatch: pytest.MonkeyPatch
-) -> Instance:
+def unguarded_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's own scheduler, until the test installs the guards."""
+    for name, method in ORIGINALS.items():
+        monkeypatch.setattr(SchedulerJobRunner, name, method)
+
+
+@pytest.fixture
+def instance(dag: DAG, apis: dict[bool, TestClient], guarded: bool, unguarded_scheduler: None) -> Instance:
     """The first try of a task that runs."""
-    process_events = SchedulerJobRunner.__dict__["process_executor_events"]
-    original = getattr(process_events.__func__, "__wrapped__", None)
-    monkeypatch.setattr(SchedulerJobRunner, "process_executor_events", original or process_events)
     if guarded:
-        executor_events.on_starting(None)
+        scheduler.on_starting(None)
     run_id, now = uuid.uuid4().hex, utcnow()
     with create_session() as session:
         run = SerializedDagModel.get(dag.dag_id, session=session).dag.create_dagrun(

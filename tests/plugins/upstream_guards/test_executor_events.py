@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from types import SimpleNamespace
-
 import pytest
-from airflow import plugins_manager
-from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
-from upstream_guards import executor_events
-from upstream_guards.questions import QuestionMiddleware
 
 from tests.plugins.upstream_guards.conftest import Instance
 
@@ -69,27 +62,3 @@ class TestWithoutTheGuard:
         pause_and_resume(instance, state)
         instance.report_success()
         assert (instance.read(), instance.mismatches()) == ("up_for_retry", 1)
-
-
-class TestOnStarting:
-    def test_it_guards_a_scheduler_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        original = SchedulerJobRunner.__dict__["process_executor_events"]
-        monkeypatch.setattr(SchedulerJobRunner, "process_executor_events", original)
-        executor_events.on_starting(SimpleNamespace())
-        guarded = SchedulerJobRunner.process_executor_events
-        executor_events.on_starting(SimpleNamespace())
-        assert SchedulerJobRunner.process_executor_events == guarded
-        assert hasattr(guarded, "__wrapped__")
-
-    def test_another_component_is_left_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delitem(sys.modules, executor_events.SCHEDULER)
-        executor_events.on_starting(SimpleNamespace())
-        assert executor_events.SCHEDULER not in sys.modules
-
-
-def test_airflow_loads_the_guards() -> None:
-    plugins, errors = plugins_manager._get_plugins()
-    assert not errors
-    (plugin,) = [plugin for plugin in plugins if plugin.name == "upstream_guards"]
-    assert plugin.listeners == [executor_events]
-    assert [each["middleware"] for each in plugin.fastapi_root_middlewares] == [QuestionMiddleware]

@@ -1,0 +1,41 @@
+"""An answer that arrives in the moment in which the task begins to wait."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugins.upstream_guards.conftest import Instance
+
+
+def answer_while_it_begins_to_wait(instance: Instance) -> None:
+    """Store the answer of a task that runs, and let it wait as if it had looked for the answer before that."""
+    instance.ask()
+    instance.answer("Approve")
+    instance.set(state="awaiting_input", next_method="execute_complete", next_kwargs={})
+
+
+def test_it_resumes_the_task(instance: Instance) -> None:
+    answer_while_it_begins_to_wait(instance)
+    instance.check_timeouts()
+    assert instance.read() == "scheduled"
+    assert instance.read(lambda row: row.next_kwargs["event"]["chosen_options"]) == ["Approve"]
+
+
+def test_a_question_without_an_answer_stays_open(instance: Instance) -> None:
+    instance.ask()
+    instance.pause()
+    instance.check_timeouts()
+    assert (instance.read(), instance.read(lambda row: row.trigger_timeout)) == ("awaiting_input", None)
+
+
+class TestWithoutTheGuard:
+    """The fault of Airflow 3.3.2. When this fails, the guard against it can go."""
+
+    @pytest.fixture
+    def guarded(self) -> bool:
+        return False
+
+    def test_the_task_waits_for_ever(self, instance: Instance) -> None:
+        answer_while_it_begins_to_wait(instance)
+        instance.check_timeouts()
+        assert instance.read() == "awaiting_input"
