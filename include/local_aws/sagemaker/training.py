@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from include.local_aws import object_store
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
+from include.local_aws.machine_lock import MachineLock
 from include.local_aws.processes import ChildProcesses
 from include.local_aws.sagemaker import (
     checkpoints,
@@ -49,8 +50,6 @@ class TrainingJobs:
         self._runs: dict[str, JobRun] = {}
         self._metrics: dict[str, MetricReader] = {}
         self._pools = WarmPools(config, children, documents)
-        # The toolkit's torchrun always meets on one port, and here all hosts are one machine.
-        self._rendezvous = threading.Lock()
         self.operations: dict[str, Operation] = {
             "CreateTrainingJob": self.create,
             "StopTrainingJob": self.stop,
@@ -184,9 +183,12 @@ class TrainingJobs:
         """
         instances = training_instance.instances(job, folder)
         meets_on_one_port = len(instances) > 1 or training_instance.uses_torchrun(job)
-        while meets_on_one_port and not self._rendezvous.acquire(timeout=0.2):
+        # The toolkit's torchrun always meets on one port, and here all hosts of all servers are one machine.
+        rendezvous = MachineLock("port-7777")
+        while meets_on_one_port and not rendezvous.acquire():
             if run.stop_requested:
                 return Outcome.STOPPED
+            time.sleep(0.2)
         try:
             self._step(job, "Downloading", "Downloading input data")
             self._download(job, instances)
@@ -197,8 +199,7 @@ class TrainingJobs:
                 self._start(job, run, instances, pool, metrics.read)
                 outcome = run.wait(min(_seconds_left(job, run)))
         finally:
-            if meets_on_one_port:
-                self._rendezvous.release()
+            rendezvous.release()
         if outcome is Outcome.INTERRUPTED:
             return outcome
         if outcome is not Outcome.ENDED:
