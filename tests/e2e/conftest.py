@@ -116,7 +116,11 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
             try:
                 end_runs(stack)
             except Exception as error:  # the stack may be down
-                item.warn(pytest.PytestWarning(f"The runs of {stack.places.state_dir} go on: {error}"))
+                item.warn(
+                    pytest.PytestWarning(
+                        f"The runs of the stack in {stack.places.state_dir} were not ended: {error}"
+                    )
+                )
 
 
 def _stacks_of(item: pytest.Item) -> list[Stack]:
