@@ -49,10 +49,21 @@ PROCESSES = (
     "include/local_aws/",
 )
 SERVERS = {"local_aws", "start_local_aws", "running_local_aws"}
-# Folders and files whose tests take more than half a minute, in the order in which they are run.
+# Folders and files whose tests take long, the longest first. `make test` prints the times.
 SLOW = (
     "e2e/",
+    "benchmarks/",
+    "include/classifier/test_distributed.py",
+    "include/local_aws/sagemaker/",
+    "include/local_aws/ec2/",
+    "include/classifier/test_evaluate.py",
+    "include/classifier/test_export.py",
+    "include/classifier/test_instance_training.py",
+    "include/classifier/test_train.py",
+    "include/laptop/test_lock.py",
+    "include/laptop/test_prepare.py",
     "include/laptop/test_stack.py",
+    "dags/test_teardown.py",
 )
 
 
