@@ -1,7 +1,7 @@
-"""Runs the project's release for test_killed_runs.py, in children that may kill themselves in the middle of a step.
+"""Run releases for test_killed_runs.py, in child processes that can kill themselves in the middle of a step.
 
-It is a process of its own that has loaded what takes seconds to load, so that a child of it begins at once. For each
-child it receives a `Wanted`. It answers with what the child has sent, and with the child's exit code.
+This process imports all modules first, so that a child process starts at once. It receives a `Wanted` for each child
+process. It answers with the exit code of the child process and with what the child process has recorded.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from include.pipeline.images import container_images
 from include.pipeline.infrastructure import read_infrastructure
 
 STARTED = datetime(2026, 1, 2, tzinfo=UTC)
-"""When each run began: it is always the same run, which is marked failed or has ended before the next one."""
+"""The logical date of each run. Each run replaces the one before, which has ended or was marked failed."""
 SERVICES = ("application-autoscaling", "cloudformation", "cloudwatch", "lambda", "s3", "sagemaker", "sts")
 
 
@@ -54,7 +54,7 @@ def main(folder: Path, aws_url: str, channel: Connection) -> None:
 
 
 def warm_up(pipeline: Pipeline) -> InProcessExecutionAPI:
-    """Do what takes seconds the first time; returns the API that tasks talk to."""
+    """Do what takes seconds the first time, and return the API that tasks call."""
     configure_mappers()
     pipeline.dag("train_and_deploy")
     container_images(pipeline.project, "us-east-1")
@@ -68,8 +68,8 @@ def warm_up(pipeline: Pipeline) -> InProcessExecutionAPI:
 
 
 def run(pipeline: Pipeline, api: InProcessExecutionAPI, wanted: Wanted, sender: Connection) -> None:
-    """Run the release until it ends, or until the call after which it is to be killed."""
-    # The thread that the API answers from is not in this process.
+    """Run the release to its end, or to the call after which the process kills itself."""
+    # A fork does not copy the thread of the API.
     mine = InProcessExecutionAPI(app=api.app)
     supervisor.in_process_api_server = lambda: mine
     if wanted.fails:
@@ -98,7 +98,7 @@ def run(pipeline: Pipeline, api: InProcessExecutionAPI, wanted: Wanted, sender: 
 
 
 def fail(*_: Any) -> None:
-    raise smoke_test.SmokeTestError("It was asked to fail.")
+    raise smoke_test.SmokeTestError("The test makes the smoke test fail.")
 
 
 if __name__ == "__main__":

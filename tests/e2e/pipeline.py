@@ -1,6 +1,6 @@
-"""DAGs run by Airflow in this process against local AWS, and one small project with such DAGs.
+"""Run DAGs in this process against local AWS, with one small project.
 
-No scheduler stands between two tasks, so a whole run takes seconds. Retries are left aside.
+No scheduler is between two tasks, so a whole run takes seconds. Tasks are not retried.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ SETTINGS: dict[str, Any] = {
 }
 PAUSE_SECONDS = 0.15
 PERSON = "anna"
-"""Who answers the questions that a run asks."""
+"""The user who answers the questions of a run."""
 Hook = Callable[[Any], Any]
 Choice = Callable[[list[str]], str]
-"""Chooses one of the options of a question."""
+"""Choose one of the options of a question."""
 
 
 class Asking:
-    """Requests that are sent to the function one after the other, in a thread of their own."""
+    """Sends requests to the function one after the other, in its own thread."""
 
     def __init__(self, ask: Callable[[], dict[str, Any]]) -> None:
         self._ask = ask
@@ -68,10 +68,10 @@ class Asking:
         self._thread = threading.Thread(target=self._run)
         self._error: BaseException | None = None
         self.answers: list[dict[str, Any]] = []
-        """All answers so far."""
+        """The answers so far."""
 
     def next(self, count: int = 5) -> list[dict[str, Any]]:
-        """Wait for the answers to this many requests that are sent after this call, and return them."""
+        """Wait for the answers to ``count`` requests that are sent after this call, and return them."""
         with self._answered:
             # One request is under way.
             sent = len(self.answers) + 1
@@ -87,7 +87,7 @@ class Asking:
                 with self._answered:
                     self.answers.append(answer)
                     self._answered.notify_all()
-                self._ended.wait(PAUSE_SECONDS)  # two cores are shared with all that is asked
+                self._ended.wait(PAUSE_SECONDS)  # the requests share two cores with the endpoint
         except BaseException as error:
             with self._answered:
                 self._error = error
@@ -103,7 +103,7 @@ class Asking:
 
 
 class Pipeline:
-    """The project's file, its DAGs, and what it has in AWS.
+    """A project with its file, its DAGs and its resources in AWS.
 
     :param folder: where its file and its images are.
     """
@@ -115,13 +115,13 @@ class Pipeline:
 
     @contextmanager
     def leading_here(self) -> Iterator[None]:
-        """Have Airflow read this project alone, and its tasks ask this local AWS."""
+        """Let Airflow read only this project, and let its tasks call this local AWS."""
         with tasks_asking(self.aws_url), pytest.MonkeyPatch.context() as patch:
             patch.setattr("include.pipeline.settings.read_projects.__defaults__", (self.folder,))
             yield
 
     def write(self, **changes: dict[str, Any]) -> None:
-        """Write the project's file anew, with these keys in its sections."""
+        """Write the project's file with these keys in its sections."""
         images = self.folder / f"{NAME}.zip"
         if not images.exists():
             draw_images(images)
@@ -149,10 +149,10 @@ class Pipeline:
         run_type: str = "manual",
         **conf: Any,
     ) -> Any:
-        """Run a DAG to its end; returns the run.
+        """Run a DAG to its end and return the run.
 
-        :param before: what is called with the context before the task of that name does anything.
-        :param answers: what a person answers to the question that the task of that name asks.
+        :param before: by task, a function to call with the context before the task starts.
+        :param answers: by task, how a person answers its question.
         """
         dag = self.dag(kind)
         for task_id, hook in (before or {}).items():
@@ -160,7 +160,7 @@ class Pipeline:
         return run_dag(dag, run_type, answers, run_conf=conf)
 
     def ask(self) -> dict[str, Any]:
-        """What the function answers about a drawn picture."""
+        """Return the answer of the function to a drawn picture."""
         result = self.client("lambda").invoke(
             FunctionName=NAME, Qualifier="live", Payload=json.dumps(event())
         )
@@ -168,11 +168,11 @@ class Pipeline:
         return answer
 
     def asked(self) -> Asking:
-        """Ask the function again and again until the end of the block."""
+        """Send requests to the function until the end of the block."""
         return Asking(self.ask)
 
     def change_artifact(self, uri: str, change: Callable[[dict[str, bytes]], dict[str, bytes]]) -> None:
-        """Replace a ``model.tar.gz`` by one with changed files."""
+        """Replace a ``model.tar.gz`` with one that has changed files."""
         s3 = self.client("s3")
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         body = io.BytesIO(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
@@ -189,7 +189,7 @@ class Pipeline:
 
 @contextmanager
 def tasks_asking(aws_url: str) -> Iterator[None]:
-    """Have the tasks that Airflow runs in this process ask this local AWS."""
+    """Let the tasks that Airflow runs in this process call this local AWS."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
             "IMAGE_CLASSIFIER_TARGET": "local",
@@ -200,7 +200,7 @@ def tasks_asking(aws_url: str) -> Iterator[None]:
             "AWS_SECRET_ACCESS_KEY": "testing",
         }.items():
             patch.setenv(name, value)
-        # Each task makes clients of its own, which takes longer than most calls: here all alike are one.
+        # Each task creates its own clients, which takes longer than most calls. Equal clients are shared here.
         patch.setattr(AwsGenericHook, "get_client_type", _making_each_client_once())
         read = functools.cache(botocore.loaders.JSONFileLoader().load_file)
         patch.setattr(botocore.loaders.JSONFileLoader, "load_file", lambda _, path: read(path))
@@ -210,10 +210,10 @@ def tasks_asking(aws_url: str) -> Iterator[None]:
 def run_dag(
     dag: DAG, run_type: str = "manual", answers: Mapping[str, Choice] | None = None, **options: Any
 ) -> Any:
-    """Run a DAG to its end in this process; returns the run.
+    """Run a DAG to its end in this process and return the run.
 
-    :param answers: what a person answers to the question that the task of that name asks.
-    :param options: those of Airflow's ``DAG.test``.
+    :param answers: by task, how a person answers its question.
+    :param options: the options of ``DAG.test``.
     """
 
     create, sleep = airflow.models.dagrun.get_or_create_dagrun, time.sleep
@@ -234,7 +234,7 @@ def run_dag(
         # Airflow and what it runs would wait for a second or more.
         sleep(min(seconds, 0.1))
 
-    # Airflow would write all DAGs of the folder to its database.
+    # Airflow would write all DAGs of the folder to its database, which takes longer.
     one = functools.partial(BundleDagBag, Path(dag.fileloc))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(airflow.models.dagrun, "get_or_create_dagrun", create_run)
@@ -244,7 +244,7 @@ def run_dag(
 
 
 def answer(dag_id: str, task_id: str, choose: Choice) -> None:
-    """Answer a question that waits for its answer, if there is one, as Airflow's API does."""
+    """Answer the open question of a task, if there is one, with the code of Airflow's API."""
     with create_session() as session:
         waiting = session.scalars(
             select(HITLDetail)
@@ -271,17 +271,17 @@ def answer(dag_id: str, task_id: str, choose: Choice) -> None:
 
 @functools.cache
 def event() -> dict[str, str]:
-    """A request about a picture that no model has seen."""
+    """Return a request with a picture that no model was trained on."""
     return {"image": b64encode(_picture("test", "004.star", 0)).decode()}
 
 
 def states(run: Any) -> dict[str, str]:
-    """The state of each task of a run."""
+    """Return the state of each task of a run."""
     return {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
 
 
 def xcom(run: Any, task_id: str, key: str = "return_value") -> Any:
-    """What a task of a run has pushed."""
+    """Return an XCom of a task of a run."""
     (ti,) = [ti for ti in run.get_task_instances() if ti.task_id == task_id]
     return ti.xcom_pull(task_ids=task_id, key=key)
 
@@ -309,7 +309,7 @@ def _picture(split: str, label: str, number: int) -> bytes:
 
 
 def draw_images(archive: Path) -> None:
-    """Write a zip with a few pictures of each kind, in train, valid and test."""
+    """Write a zip file with a few pictures of each class in train, valid and test."""
     with zipfile.ZipFile(archive, "w") as images:
         for split, count in IMAGES_PER_CLASS.items():
             for label in CLASSES:

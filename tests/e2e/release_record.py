@@ -1,4 +1,4 @@
-"""What a release has made in AWS, by the calls that it made, and which of that the teardown's inventory misses."""
+"""Record which resources a release creates in AWS, and compare them with the inventory of the teardown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botocore.client import BaseClient
 
 Request = dict[str, Any]
 Resource = tuple[str, str]
-"""What it is in the inventory, and a part of its name there."""
+"""The kind of the resource in the inventory, and a part of its name there."""
 
 READS = ("Describe", "Get", "Head", "List")
 JOBS = {
@@ -30,7 +30,7 @@ def _prefix(request: Request, _: Any) -> Resource:
     return "data", f"/{request['Key'].partition('/')[0]}/"
 
 
-# By operation: what it makes.
+# By operation: the resource that it creates.
 MADE: dict[str, Callable[[Request, Any], Resource]] = {
     **{operation: _named("job", key) for operation, key in JOBS.items()},
     "PutObject": _prefix,
@@ -45,7 +45,7 @@ MADE: dict[str, Callable[[Request, Any], Resource]] = {
     "RegisterScalableTarget": _named("scaling", "ResourceId"),
     "PutScalingPolicy": _named("scaling", "ResourceId"),
     "CreateFunction": _named("function", "FunctionName"),
-    # These are parts of the function and go with it.
+    # These belong to the function and are deleted with it.
     "PublishVersion": _named("function", "FunctionName"),
     "CreateAlias": _named("function", "FunctionName"),
     "PutFunctionConcurrency": _named("function", "FunctionName"),
@@ -55,7 +55,7 @@ MADE: dict[str, Callable[[Request, Any], Resource]] = {
     "CreateSecurityGroup": lambda _, answer: ("security group", answer["GroupId"]),
     "RunInstances": lambda _, answer: ("instance", answer["Instances"][0]["InstanceId"]),
 }
-# By operation: what it removes.
+# By operation: the resource that it deletes.
 REMOVED: dict[str, Callable[[Request], Resource]] = {
     "DeleteModel": lambda request: ("model", request["ModelName"]),
     "DeleteEndpointConfig": lambda request: ("endpoint configuration", request["EndpointConfigName"]),
@@ -64,7 +64,7 @@ REMOVED: dict[str, Callable[[Request], Resource]] = {
     "DeregisterScalableTarget": lambda request: ("scaling", request["ResourceId"]),
     "TerminateInstances": lambda request: ("instance", request["InstanceIds"][0]),
 }
-# What changes something that exists, or belongs to what another call makes.
+# These operations create nothing that a teardown must find: they change or complete what another call creates.
 CHANGES = {
     *("AddTags", "CreateTags", "CreateMultipartUpload", "UploadPart", "DeleteModelPackage"),
     *("UpdateModelPackage", "UpdateEndpoint", "UpdateAlias", "UpdateFunctionCode", "Invoke"),
@@ -75,12 +75,12 @@ CHANGES = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """A release that a child of killed_runs.py is to run.
+    """Describes a release that a child process of killed_runs.py runs.
 
-    :param conf: what the form says.
+    :param conf: the configuration of the run.
     :param settings: keys in sections of the project's file that differ.
-    :param steps: the steps in which the inventory is compared; None: in each.
-    :param kill: the step and the operation after which the child kills itself; None: the run goes to its end.
+    :param steps: the steps in which the inventory is compared. None means all steps.
+    :param kill: the step and the operation after which the process kills itself. None means that it does not.
     :param fails: whether the smoke test fails.
     """
 
@@ -92,13 +92,14 @@ class Wanted:
 
 
 class ReleaseRecord:
-    """Notes what the calls of a release make, and in each of these steps compares that with an inventory.
+    """Records the resources that a release creates, and compares them with the inventory in each step.
 
-    An inventory is taken when a step has changed something for the first time, and again at its end.
+    The inventory is compared after the first call of a step that changes something, and at the end of the step.
+    The calls of the triggers are not recorded, since they only read.
 
-    :param look: takes the inventory.
-    :param steps: where it is compared; None: in each step.
-    :param then: is called after each call that changes something, with the step and the operation.
+    :param look: return the inventory.
+    :param steps: the steps in which the inventory is compared. None means all steps.
+    :param then: is called with the step and the operation after each call that changes something.
     """
 
     def __init__(
@@ -114,14 +115,14 @@ class ReleaseRecord:
         self._warm_pools: set[Resource] = set()
         self._is_known = True
         self.compared: list[str] = []
-        """The steps in which an inventory was compared, or that have changed nothing."""
+        """The steps that have ended."""
         self.jobs: list[str] = []
-        """The operations that have begun jobs."""
+        """The operations that have started jobs."""
         self.missed: list[str] = []
-        """What the inventory did not name, and calls of which it is not known what they make."""
+        """What is wrong: resources that the inventory lacks, and operations that this module does not know."""
 
     def watch(self, dag: DAG) -> None:
-        """Note the calls of this process from now on, and the steps of this DAG."""
+        """Record the calls of this process and the steps of this DAG from now on."""
         call = BaseClient._make_api_call
 
         def noted(client: BaseClient, operation: str, request: Request) -> Any:
@@ -151,7 +152,7 @@ class ReleaseRecord:
         elif operation in REMOVED:
             self._exists.discard(REMOVED[operation](request))
         elif operation not in CHANGES:
-            self.missed.append(f"{self._step}: nobody has said what {operation} makes")
+            self.missed.append(f"{self._step}: add {operation} to tests/e2e/release_record.py")
         if operation in JOBS:
             self.jobs.append(operation)
         if request.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds"):
@@ -163,7 +164,7 @@ class ReleaseRecord:
 
     def _end(self, _: Any) -> None:
         with self._lock:
-            # An instance waits for the next job once its own has ended.
+            # The warm pool is available after the job has ended.
             self._exists |= self._warm_pools
             self._warm_pools = set()
             if not self._is_known:
@@ -172,7 +173,7 @@ class ReleaseRecord:
             self.compared.append(self._step)
 
     def compare(self) -> None:
-        """Compare what the release has made so far with an inventory."""
+        """Compare the resources that the release has created so far with the inventory."""
         if self._steps is not None and self._step not in self._steps:
             return
         found = [(row["what"], row["name"]) for row in self._look()]
@@ -184,7 +185,7 @@ class ReleaseRecord:
 
 
 def _callbacks(callbacks: Any) -> Iterator[Any]:
-    """The callbacks of a task, which may be None, one or several."""
+    """Yield the callbacks of a task, which can be None, one or several."""
     if callbacks is None:
         return
     yield from callbacks if isinstance(callbacks, list | tuple) else [callbacks]

@@ -1,4 +1,4 @@
-"""What begins and ends by itself in a live Airflow: a run that new images start, its deadline, and an approval's."""
+"""Test what starts and ends without a person: a run for new images, its deadline and the timeout of an approval."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 RELEASE = "hasty.train_and_deploy"
 BUCKET = "hasty"
 END_SECONDS = 600
-"""After this, what is waited for is taken for something that does not happen."""
+"""The time after which the test gives up waiting."""
 
 
 def test_new_images_start_a_run_that_is_late_and_waits_for_no_person(

@@ -1,10 +1,13 @@
-"""A teardown leaves nothing of a release, whether that has ended or was killed in the middle of a step.
+"""Test that a teardown leaves nothing of a release that has ended or was killed in the middle of a step.
 
-A release runs through all steps. In each of them, all that its calls have made is compared with the inventory, from
-which a teardown takes what it removes: what the inventory finds after a step, a teardown finds that follows a kill in
-that step. Where a kill leaves something that is under way, a run is killed by a signal and then torn down: a tuning
-job, an instance that trains, an endpoint that is created, provisioned concurrency that is allocated, and an endpoint
-that a rollback deletes. tests/include/pipeline/test_teardown.py proves for each kind of thing that it is removed.
+One release runs through all steps. In each step, the test compares the resources that the release has created with
+the inventory that the teardown works from. A teardown after a kill in that step finds the same resources.
+
+Five more releases are killed with SIGKILL and then torn down. They are killed where a kill leaves something in
+progress: a tuning job, an instance that trains, an endpoint in status Creating, provisioned concurrency in status
+IN_PROGRESS, and an endpoint that a rollback deletes.
+
+tests/include/pipeline/test_teardown.py proves that a teardown removes each kind of resource.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from tests.e2e.release_record import Wanted
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-# A run that trains on SageMaker and succeeds goes through these.
+# The steps of a run that trains on SageMaker and succeeds.
 STEPS = [
     *("preflight", "estimate_cost", "stage_data", "package_code", "read_live", "check_for_changes"),
     *("stage_weights", "features", "tune", "choose_place", "train"),
@@ -44,7 +47,7 @@ STEPS = [
     *("resume_scaling", "deploy_function", "reserve_concurrency", "move_alias", "provision_concurrency"),
     *("function_url", "smoke_test", "clean_up", "report"),
 ]
-# By step: a run that is killed there. It uses the jobs of the run that has ended, unless its settings differ.
+# By step: a run that is killed there. It reuses the jobs of the run that has ended, unless its settings differ.
 KILLS = {
     "tune": Wanted({}, {"tuning": {"max_jobs": 2}}, {"tune"}, ("tune", "CreateHyperParameterTuningJob")),
     "train_on_ec2": Wanted(
@@ -62,14 +65,14 @@ STAYS = {"data", "registry", "logs", "infrastructure"}
 
 @dataclass(frozen=True)
 class Ended:
-    """A run that has ended or was killed, and what the teardown after it has left.
+    """The result of a run and of the teardown after it.
 
-    :param exit_code: that of its process.
-    :param compared: the steps in which the inventory named all that had been made.
-    :param jobs: the operations by which the run has begun jobs.
-    :param missed: what the inventory has not named.
-    :param failure: what the teardown says if it fails.
-    :param left: what exists after it.
+    :param exit_code: the exit code of the process of the run.
+    :param compared: the steps that have ended.
+    :param jobs: the operations that have started jobs.
+    :param missed: the resources that the inventory lacks.
+    :param failure: the error of the teardown; None if it has succeeded.
+    :param left: the kinds of resources that exist after the teardown.
     """
 
     exit_code: int
@@ -81,7 +84,7 @@ class Ended:
 
 
 class Runs:
-    """A process that runs the release, in children that may kill themselves in a step."""
+    """Runs releases in child processes that can kill themselves, and tears the project down after each."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
@@ -95,7 +98,7 @@ class Runs:
             )
 
     def run(self, wanted: Wanted) -> Ended:
-        """Run the release, mark it failed if it was killed, as a user has to, and tear the project down."""
+        """Run the release, mark it failed if it was killed, as a user must, and tear the project down."""
         self.pipeline.write(function=FUNCTION, **wanted.settings)
         self.channel.send(astuple(wanted))
         exit_code, *noted = self.channel.recv()
@@ -110,7 +113,7 @@ class Runs:
 
 
 def mark_failed() -> None:
-    """Mark the release failed that a kill has left running."""
+    """Mark the release failed that a kill has left in state running."""
     with create_session() as session:
         found = select(DagRun).where(DagRun.dag_id == f"{NAME}.train_and_deploy", DagRun.state == "running")
         for run in session.scalars(found):
@@ -145,13 +148,13 @@ def runs(shapes: Pipeline) -> Iterator[Runs]:
 
 @pytest.fixture(scope="module")
 def whole_run(runs: Runs) -> Ended:
-    """A run that has gone to its end."""
+    """Return a run that has ended."""
     return runs.run(Wanted({"require_approval": True}, {}))
 
 
 @pytest.fixture(scope="module", params=KILLS)
 def killed_run(request: pytest.FixtureRequest, runs: Runs, whole_run: Ended) -> tuple[str, Ended]:
-    """A step, and a run that was killed there."""
+    """Return a step and a run that was killed in it."""
     return request.param, runs.run(KILLS[request.param])
 
 

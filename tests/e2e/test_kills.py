@@ -1,8 +1,10 @@
-"""Workers and triggerers killed while tasks wait for SageMaker or EC2: nothing is paid for twice or runs on unwanted.
+"""Test kills of workers and triggerers while tasks wait for a training job or for a training on EC2.
 
-What the tasks wait for ends when its test opens its gate, so that every kill is in the middle. One kind of job and one
-instance stand for all that is waited for: what Airflow does after a kill is the same for each. What each operator
-adopts when it is executed again, and what it stops, is proved by tests/plugins/amazon_ml/operators.
+A kill starts no second job and no second instance. A task that is marked failed stops its job or terminates its
+instance. Each job runs until its test creates a file, the gate, so that every kill is in the middle of the job.
+
+These tests prove what Airflow does after a kill. tests/plugins/amazon_ml/operators proves for each operator what it
+adopts when it is executed again, and what it stops.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 ROLE = "arn:aws:iam::123456789012:role/any"
 BUCKET = "kills"
 END_SECONDS = 600
-"""After this, what is waited for is taken for something that does not happen."""
+"""The time after which a test gives up waiting."""
 KINDS = ("training", "ec2")
 WAIT = """
 import pathlib, time
@@ -73,7 +75,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Kills:
-    """Starts runs on a stack, and looks at what becomes of them."""
+    """Starts runs on a stack and reads their state."""
 
     stack: Stack
     airflow: AirflowApi
@@ -82,7 +84,7 @@ class Kills:
     folder: Path
 
     def start(self, kind: str, waiting_in: str) -> Run:
-        """Start a run whose task waits for what its gate holds up."""
+        """Start a run whose task waits until its gate is open."""
         name = f"{kind}-{uuid.uuid4().hex[:8]}"
         gate = self.folder / name
         config = getattr(self, f"_{kind}_config")(name, WAIT.format(gate=str(gate)))
@@ -92,7 +94,7 @@ class Kills:
         return Run(dag_id, run_id, name, gate)
 
     def task(self, run: Run) -> dict[str, Any]:
-        """What Airflow says of the run's task."""
+        """Return the task instance of the run."""
         return self.airflow._ask("GET", self._path(run))
 
     def fail(self, run: Run) -> None:
@@ -100,7 +102,7 @@ class Kills:
         self._written(lambda: self.airflow._ask("PATCH", self._path(run), json={"new_state": "failed"}))
 
     def wait_until_under_way(self, run: Run) -> None:
-        """Wait until the task waits, and what it waits for has begun."""
+        """Wait until the job or the command has started and the task waits for it."""
         deferred = run.dag_id.endswith("triggerer")
 
         def is_under_way() -> bool:
@@ -117,12 +119,12 @@ class Kills:
             raise AssertionError(f"{run}: {self.status(run)}, {self.task(run)}, {self.log(run)}") from error
 
     def triggerer_of(self, run: Run) -> int | None:
-        """Which triggerer the task's trigger runs in."""
+        """Return the id of the triggerer that runs the trigger of the task, or None."""
         job = self.task(run)["triggerer_job"]
         return job["id"] if job else None
 
     def log(self, run: Run) -> str:
-        """What the task has logged, in each of its tries."""
+        """Return the log of all tries of the task."""
         (task,) = self.airflow.task_instances(run.dag_id, run.run_id)
         lines = []
         for number in range(1, task.try_number + 1):
@@ -133,7 +135,7 @@ class Kills:
         return "\n".join(lines)
 
     def status(self, run: Run) -> str | None:
-        """The status of what the task waits for; None while there is none."""
+        """Return the status of what the task waits for, or None if it does not exist yet."""
         if run.dag_id.startswith("ec2"):
             commands = self.client("ssm").list_commands()["Commands"]
             return next((each["Status"] for each in commands if each["Comment"] == run.name), None)
@@ -143,7 +145,7 @@ class Kills:
         return None
 
     def instances(self, run: Run) -> list[str]:
-        """The states of all EC2 instances that there are or were because of a run."""
+        """Return the states of all EC2 instances that the run has launched."""
         found = self.client("ec2").describe_instances(Filters=[{"Name": "tag:Name", "Values": [run.name]}])
         return [
             instance["State"]["Name"]
@@ -152,7 +154,7 @@ class Kills:
         ]
 
     def made(self, run: Run) -> list[str]:
-        """The names of all jobs and EC2 instances that there are because of a run."""
+        """Return the names of all jobs and EC2 instances that the run has started."""
         found = self.client("sagemaker").list_training_jobs(NameContains=run.name)["TrainingJobSummaries"]
         return [*(job["TrainingJobName"] for job in found), *(run.name for _ in self.instances(run))]
 
@@ -162,7 +164,7 @@ class Kills:
         return self.airflow.wait(run.dag_id, run.run_id, END_SECONDS)
 
     def put(self, key: str, path: str, script: str) -> str:
-        """Put an archive of one script to S3; returns its address."""
+        """Put an archive of one script to S3 and return its address."""
         body = io.BytesIO()
         with tarfile.open(fileobj=body, mode="w:gz") as archive:
             member = tarfile.TarInfo(path)
@@ -208,7 +210,7 @@ class Kills:
         }
 
     def _ec2_config(self, name: str, wait: str) -> dict[str, Any]:
-        """A training on an instance with a profile of its own."""
+        """Return the request for a training on an instance with its own instance profile."""
         iam = self.client("iam")
         iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
         iam.create_instance_profile(InstanceProfileName=name)
@@ -249,7 +251,7 @@ def kills(
 
 
 def kill(stack: Stack, processes: list[psutil.Process]) -> None:
-    """Kill processes of a stack, and none else."""
+    """Kill processes of a stack, and no others."""
     own = {process.pid for process in stack.supervision.processes()}
     assert processes
     assert {process.pid for process in processes} <= own
@@ -260,7 +262,7 @@ def kill(stack: Stack, processes: list[psutil.Process]) -> None:
 
 @pytest.fixture(scope="module")
 def after_killed_workers(kills: Kills) -> dict[str, tuple[Run, str]]:
-    """For each kind a run whose worker was killed in the middle, and the state in which it ended."""
+    """Return for each kind a run whose worker was killed, and the state in which the run has ended."""
     runs = {kind: kills.start(kind, "worker") for kind in KINDS}
     for run in runs.values():
         kills.wait_until_under_way(run)
@@ -276,9 +278,9 @@ def after_killed_workers(kills: Kills) -> dict[str, tuple[Run, str]]:
 
 @pytest.fixture(scope="module")
 def after_a_killed_triggerer(kills: Kills) -> dict[str, tuple[Run, str, int, int]]:
-    """
-    For each kind a run whose triggerer was killed in the middle, and the state in which it ended; then
-    how often, before that, the task had been tried, and what it waits for begun.
+    """Return for each kind a run whose triggerer was killed, and the state in which the run has ended.
+
+    The last two values count the tries of the task, and the jobs or instances, before the kill.
     """
     runs = {kind: kills.start(kind, "triggerer") for kind in KINDS}
     for run in runs.values():
@@ -316,7 +318,7 @@ def test_after_its_triggerer_was_killed_a_task_waits_in_the_next(
 
 
 def check_made(kills: Kills, run: Run, kind: str, begun: int) -> None:
-    """One job or instance more than what had begun would show here."""
+    """Check that there are no more jobs and instances than before the kill."""
     assert kills.made(run) == [run.name] * begun
     if kind == "ec2":
         kills.eventually(lambda: set(kills.instances(run)) == {"terminated"})
@@ -324,7 +326,7 @@ def check_made(kills: Kills, run: Run, kind: str, begun: int) -> None:
 
 @pytest.fixture(scope="module")
 def marked_failed(kills: Kills) -> dict[str, Run]:
-    """A run that waits in the worker and one that waits in the triggerer, whose tasks were marked failed."""
+    """Mark two tasks failed, one that waits in the worker and one in the triggerer, and return their runs."""
     runs = {"training": kills.start("training", "worker"), "ec2": kills.start("ec2", "triggerer")}
     for run in runs.values():
         kills.wait_until_under_way(run)

@@ -1,8 +1,10 @@
-"""Releases of one small project on local AWS: good ones serve, others are taken back, and none costs a request.
+"""Test releases of a small project on local AWS: a good model goes live, a bad one is rolled back, no request fails.
 
-What SageMaker does with an update that fails is proved by tests/include/local_aws/sagemaker/test_deployments.py. What
-the operator says of it is proved by tests/plugins/amazon_ml/operators/test_sagemaker_endpoint.py. Here the whole
-pipeline goes back, from a step that fails before the traffic has shifted and from one that fails after it.
+tests/include/local_aws/sagemaker/test_deployments.py proves how an endpoint update fails.
+tests/plugins/amazon_ml/operators/test_sagemaker_endpoint.py proves how the operator reports that. These tests prove
+that the pipeline rolls back, both from a step that fails during the traffic shift and from one that fails after it.
+
+The tests can run alone and in any order.
 """
 
 from __future__ import annotations
@@ -24,14 +26,14 @@ from tests.e2e.pipeline import NAME, PERSON, Hook, Pipeline, states, xcom
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 RELEASE = "train_and_deploy"
-# So many a minute that the requests of these tests do not make the endpoint scale.
+# The target is so high that the requests of these tests do not make the endpoint scale.
 ENDPOINT = {
     "target_invocations_per_minute": 6000,
     "deployment": {"wait_minutes": 1, "termination_wait_minutes": 0},
 }
-# At first a tenth of the requests goes to the new model. The shift ends by itself only after several minutes.
+# The new model gets a tenth of the requests at first. Without an alarm, the shift takes several minutes.
 SHIFT = {"strategy": "linear", "step_percent": 10, "wait_minutes": 40, "termination_wait_minutes": 0}
-# The limits of what takes how long are off: how fast this machine is does not decide what is good.
+# The limits for latency are so high that a good model passes on a slow machine.
 ANY_TIME = {"alarms": {"max_latency_ms": 600_000}, "smoke_test": {"images": 5, "max_p95_ms": 600_000}}
 BROKEN = """
 import sound
@@ -41,19 +43,19 @@ def transform_fn(model, body, content_type, accept, context):
     {fault}
     return sound.transform_fn(model, body, content_type, accept, context)
 """
-# Each is trained anew, and as good as the other: what decides about them is done to their artifacts.
+# Each setting starts a new training. The tests change the artifacts of these trainings.
 WORSE, BROKEN_ONE = {"max_runtime_minutes": 100}, {"max_runtime_minutes": 200}
 Change = Callable[[dict[str, bytes]], dict[str, bytes]]
 
 
 @dataclass(frozen=True)
 class Released:
-    """A run of the release.
+    """A release and the answers to the requests that were sent meanwhile.
 
     :param run: the run.
-    :param before: the model that answered before it.
-    :param during: what was answered while it ran.
-    :param after: what was answered to requests that were sent after it.
+    :param before: the model that answered before the run.
+    :param during: the answers to all requests.
+    :param after: the answers to requests that were sent after the run.
     """
 
     run: Any
@@ -63,19 +65,19 @@ class Released:
 
 
 class Shapes(Pipeline):
-    """The project, whose models are released one after the other."""
+    """The project, with methods that release its models."""
 
     def set(self, **changes: Any) -> None:
-        """Write the project's file, with limits that hold on any machine."""
+        """Write the project's file with limits that hold on any machine."""
         self.write(**{**ANY_TIME, "endpoint": ENDPOINT, **changes})
 
     def serving(self) -> str | None:
-        """The model that answers; None where there is no function."""
+        """Return the model that answers, or None if there is no function."""
         found = [item["FunctionName"] for item in self.client("lambda").list_functions()["Functions"]]
         return self.ask()["model"] if NAME in found else None
 
     def release(self, before: dict[str, Hook] | None = None, **changes: Any) -> Released:
-        """Release while requests are sent."""
+        """Run a release while requests are sent."""
         self.set(**changes)
         with self.asked() as asking:
             (first,) = asking.next(1)
@@ -84,7 +86,7 @@ class Shapes(Pipeline):
         return Released(run, first["model"], asking.answers, after)
 
     def release_weak(self, before: dict[str, Hook] | None = None) -> Any:
-        """Release a model that has hardly learned; returns the run."""
+        """Release a model that is trained for one epoch, and return the run."""
         self.set(classifier={"epochs": 1}, function={"provisioned_concurrency": 1})
         run = self.run(RELEASE, before=before)
         assert str(run.state) == "success", states(run)
@@ -96,7 +98,7 @@ def shapes(
     running_local_aws: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Shapes]:
     initdb()
-    # A minute in which an alarm counts errors is three seconds.
+    # The periods of alarms and of scaling are three seconds instead of a minute.
     with running_local_aws(tmp_path_factory.mktemp("releases"), LOCAL_AWS_SCALING_WINDOW="3") as server:
         deploy(server.url)
         shapes = Shapes(tmp_path_factory.mktemp("project"), server.url, server.client)
@@ -107,22 +109,22 @@ def shapes(
 
 @pytest.fixture(scope="module")
 def first(shapes: Shapes) -> Any:
-    """The run that has released the first model."""
+    """Return the run that has released the first model."""
     return shapes.release_weak()
 
 
 @pytest.fixture
 def live(shapes: Shapes, first: Any) -> str:
-    """The model that is live, whichever it is."""
+    """Make sure that a model is live, and return it."""
     serving = shapes.serving()
-    if serving is None:  # a test has torn it down
+    if serving is None:  # another test has torn the project down
         shapes.release_weak()
     return serving or shapes.ask()["model"]
 
 
 @pytest.fixture(scope="module")
 def better(shapes: Shapes, first: Any) -> Released:
-    """A release of a better model, trained on two instances."""
+    """Return the release of a better model, which is trained on two instances."""
     if shapes.serving() != xcom(first, "create_model"):
         shapes.release_weak()
     return shapes.release(training={"instance_count": 2})
@@ -137,7 +139,7 @@ def newest_package(shapes: Shapes) -> dict[str, Any]:
 
 
 def change_candidate(shapes: Shapes, change: Change) -> Hook:
-    """A hook that changes what the run has trained."""
+    """Return a hook that changes the artifact that the run has trained."""
     return lambda context: shapes.change_artifact(
         context["ti"].xcom_pull(task_ids="train")["artifact"], change
     )
@@ -149,7 +151,7 @@ def mix_up_classes(files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def break_serving(fault: str) -> Change:
-    """A change after which each request does something else."""
+    """Return a change that adds a statement to the handling of each request."""
 
     def change(files: dict[str, bytes]) -> dict[str, bytes]:
         sound = files.get("code/sound.py", files["code/inference.py"])
@@ -159,12 +161,12 @@ def break_serving(fault: str) -> Change:
 
 
 def models(answers: list[dict[str, Any]]) -> set[str]:
-    """The models that have answered."""
+    """Return the models that have answered."""
     return {answer.get("model", "none") for answer in answers}
 
 
 def metric(shapes: Shapes, namespace: str, name: str, **dimensions: str) -> float:
-    """The sum of a metric's values around now."""
+    """Return the sum of a metric from two hours ago to two hours from now."""
     now = datetime.now(UTC)
     answer = shapes.client("cloudwatch").get_metric_statistics(
         Namespace=namespace,
@@ -182,7 +184,7 @@ def test_a_first_model_goes_live_and_provisioned_concurrency_answers(
     shapes: Shapes, first: Any, eventually: Callable[..., Any]
 ) -> None:
     images = len(xcom(first, "smoke_test")["requests"])
-    # The smoke test is made of these, a batch and what must be refused.
+    # The smoke test sends each image, a batch and invalid requests.
     eventually(
         lambda: metric(shapes, "AWS/Lambda", "ProvisionedConcurrencyInvocations", FunctionName=NAME) > images
     )
@@ -276,7 +278,7 @@ def test_requests_make_the_endpoint_scale_out_and_in_again(
     assert tracking["TargetValue"] == ENDPOINT["target_invocations_per_minute"]
     keys = ("PolicyName", "PolicyType", "ServiceNamespace", "ResourceId", "ScalableDimension")
     same = {key: policy[key] for key in keys}
-    # As few requests as any machine can send are too many for one instance now.
+    # One request a minute is so few that the requests exceed it on any machine.
     few = {**tracking, "TargetValue": 1.0}
     scaling.put_scaling_policy(**same, TargetTrackingScalingPolicyConfiguration=few)
     with shapes.asked() as asking:
@@ -320,7 +322,7 @@ def test_the_clock_leaves_an_endpoint_that_is_asked_and_tears_down_one_that_is_n
     eventually(lambda: metric(shapes, "AWS/SageMaker", "Invocations", **asked) > 0)
 
     def look(hours: float) -> Any:
-        """Run the DAG as the clock does that many hours after the last change of the endpoint."""
+        """Run the DAG as scheduled, at a time so many hours after the last change of the endpoint."""
         monkeypatch.setattr(teardown, "datetime", clock_at(changed + timedelta(hours=hours)))
         return shapes.run("teardown", run_type="scheduled")
 
@@ -336,7 +338,7 @@ def test_the_clock_leaves_an_endpoint_that_is_asked_and_tears_down_one_that_is_n
 
 
 def clock_at(moment: datetime) -> type[datetime]:
-    """A class whose `now` is always this moment."""
+    """Return a datetime class whose `now` is always this moment."""
 
     class Clock(datetime):
         @classmethod

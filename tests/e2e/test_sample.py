@@ -1,8 +1,10 @@
-"""The project `sample` through a live Airflow on local AWS: from drawn pictures to predictions, and back to nothing.
+"""Test the project `sample` on the whole stack: Airflow with all its components, and local AWS.
 
-A live Airflow is slow, so few runs are made, and each is looked at by several tests. What needs no scheduler, no API
-and no triggerer is proved by DAGs that run in the process of the test: test_releases.py, test_killed_runs.py and
-tests/dags. Each test makes sure of what it needs, so it can run alone and in any order.
+A run on the whole stack is slow, so there are few runs, and several tests check each of them. What needs no scheduler,
+API or triggerer is tested with DAGs that run in the process of the test: in test_releases.py, in test_killed_runs.py
+and in tests/dags.
+
+The tests can run alone and in any order.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 RELEASE, TEARDOWN, WORKSPACE = "sample.train_and_deploy", "sample.teardown", "sample.workspace"
 RUN_SECONDS = 840
-"""After this, a run is taken for one that does not end; the limit of a test is a minute longer."""
+"""The time after which a test gives up waiting for a run."""
 REMOVE = {"dry_run": False, "confirm": "sample", "delete_registry": True}
 Client = Callable[[str], Any]
 
@@ -43,10 +45,10 @@ Client = Callable[[str], Any]
 class Decided:
     """A run whose candidate a person has approved or rejected.
 
-    :param refusal: what Airflow said to a person who may only look and tried to answer.
-    :param package: the candidate in the model registry, after the run.
-    :param jobs: the jobs that there were before the run, and after it.
-    :param models: the model that answered before the run, and after it; None where there was none.
+    :param refusal: the answer of Airflow when the viewer tried to decide.
+    :param package: the model package of the candidate after the run.
+    :param jobs: the jobs before the run and after it.
+    :param models: the model that answered before the run, and the one after it. None means that there was none.
     """
 
     run_id: str
@@ -58,7 +60,7 @@ class Decided:
 
 
 def run(airflow: AirflowApi, dag_id: str, **conf: Any) -> tuple[str, str]:
-    """Run a DAG to its end; returns the run's id and state."""
+    """Run a DAG to its end, and return the id and the state of the run."""
     run_id = start(airflow, dag_id, **conf)
     return run_id, airflow.wait(dag_id, run_id, RUN_SECONDS)
 
@@ -75,7 +77,7 @@ def start(airflow: AirflowApi, dag_id: str, **conf: Any) -> str:
 def run_with_answer(
     airflow: AirflowApi, viewer: AirflowApi, aws: Client, choice: str, **conf: Any
 ) -> Decided:
-    """Release with a question to a person, which first the viewer and then the administrator tries to answer."""
+    """Run a release with approval. The viewer tries to decide first, then the administrator decides."""
     before, model = jobs(aws), serving(aws)
     run_id = start(airflow, RELEASE, require_approval=True, **conf)
     question = await_question(airflow, RELEASE, run_id, "approve")
@@ -91,7 +93,7 @@ def run_with_answer(
 
 
 def announce_images(airflow: AirflowApi) -> str:
-    """Tell Airflow of new images, as docs/operating.md says, and return the id of the run that this starts."""
+    """Create an asset event for new images, as in docs/operating.md, and return the id of the run that it starts."""
     (asset,) = airflow._ask("GET", "assets", params={"name_pattern": "sample.data"})["assets"]
     airflow._ask("POST", "assets/events", json={"asset_id": asset["id"]})
     deadline = time.monotonic() + RUN_SECONDS
@@ -106,7 +108,7 @@ def states(airflow: AirflowApi, dag_id: str, run_id: str) -> dict[str, str | Non
 
 
 def await_question(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> str:
-    """Wait until a task waits for a person; returns where its question is read and answered."""
+    """Wait until a task waits for a person, and return the path of its question."""
     deadline = time.monotonic() + RUN_SECONDS
     while (found := states(airflow, dag_id, run_id))[task_id] not in ("awaiting_input", "deferred"):
         assert airflow.run_state(dag_id, run_id) not in RUN_ENDED, found
@@ -121,7 +123,7 @@ def log_of(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> str:
 
 
 def jobs(aws: Client) -> dict[str, list[str]]:
-    """The names of all jobs that train, search or compute features, by their kind."""
+    """Return the names of the training jobs, the tuning jobs and the jobs that compute features."""
     sagemaker = aws("sagemaker")
     return {
         "training": sorted(
@@ -161,7 +163,7 @@ def tagged(aws: Client) -> list[str]:
 
 
 def instances(aws: Client) -> dict[str, str]:
-    """The state of each EC2 instance that ever trained, by its id."""
+    """Return the state of each EC2 instance of the project by its id, terminated ones included."""
     found = aws("ec2").describe_instances(Filters=[{"Name": "tag:project", "Values": ["sample"]}])
     return {
         instance["InstanceId"]: instance["State"]["Name"]
@@ -172,13 +174,13 @@ def instances(aws: Client) -> dict[str, str]:
 
 @functools.cache
 def star() -> str:
-    """One of the drawn pictures, as base64; to draw them takes seconds."""
+    """Return one of the drawn pictures as base64. Drawing it takes seconds."""
     ((_, picture),) = DrawnMembers().read(["test/004.star/star_003.png"])
     return base64.b64encode(picture).decode()
 
 
 def ask(aws: Client) -> dict[str, Any]:
-    """What the function answers about a drawn picture."""
+    """Return the answer of the function to a drawn picture."""
     return invoke(aws, {"image": star()})
 
 
@@ -189,27 +191,27 @@ def invoke(aws: Client, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def serving(aws: Client) -> str | None:
-    """The model that answers; None where there is no function."""
+    """Return the model that answers, or None if there is no function."""
     found = [function["FunctionName"] for function in aws("lambda").list_functions()["Functions"]]
     return ask(aws)["model"] if "sample" in found else None
 
 
 @pytest.fixture(scope="module")
 def viewer(airflow: AirflowApi, whole_stack: Stack) -> AirflowApi:
-    """Airflow, as a person who may only look."""
+    """Return Airflow's API as the viewer."""
     return AirflowApi(airflow.url, VIEWER, json.loads(whole_stack.places.passwords_file.read_text())[VIEWER])
 
 
 @pytest.fixture(scope="module")
 def approved(airflow: AirflowApi, viewer: AirflowApi, aws: Client) -> Decided:
-    """The run that has released the first model, which a person has approved."""
+    """Return the run that has released the first model, which the administrator has approved."""
     return run_with_answer(airflow, viewer, aws, "Approve")
 
 
 @pytest.fixture
 def live(airflow: AirflowApi, aws: Client, approved: Decided) -> str:
-    """The model that is live, whichever it is."""
-    if serving(aws) is None:  # a test has torn it down
+    """Make sure that a model is live, and return it."""
+    if serving(aws) is None:  # another test has torn the project down
         run_id, state = run(airflow, RELEASE)
         assert state == "success", states(airflow, RELEASE, run_id)
     return ask(aws)["model"]
@@ -217,13 +219,13 @@ def live(airflow: AirflowApi, aws: Client, approved: Decided) -> str:
 
 @pytest.fixture(scope="module")
 def rejected(airflow: AirflowApi, viewer: AirflowApi, aws: Client, approved: Decided) -> Decided:
-    """A run that has trained on EC2, and whose model a person has rejected."""
+    """Return a run that has trained on EC2. The administrator has rejected its model."""
     return run_with_answer(airflow, viewer, aws, "Reject", train_on="ec2")
 
 
 @pytest.fixture
 def workspace(airflow: AirflowApi, aws: Client) -> None:
-    """A notebook instance that is in service."""
+    """Make sure that the notebook instance is in service."""
     found = aws("sagemaker").list_notebook_instances(StatusEquals="InService")["NotebookInstances"]
     if found:
         return
@@ -372,7 +374,7 @@ def test_a_bad_data_set_is_refused_at_once_and_what_is_live_stays(
 
 
 def execute_notebook(stack: Stack, checks: str) -> list[Any]:
-    """Execute the notebook as it lies on the notebook instance, then the checks; returns what all cells gave."""
+    """Execute the notebook of the notebook instance and then the checks, and return the outputs of all cells."""
     (path,) = stack.places.aws_dir.glob("*/notebooks/sample-workspace/home/ec2-user/SageMaker/sample/*.ipynb")
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell(checks))

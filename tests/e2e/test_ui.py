@@ -1,4 +1,4 @@
-"""Airflow's UI as a person sees it: behind a login, with the DAG's steps and its form."""
+"""Test Airflow's UI in a browser: the login, the steps of a DAG and its form."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, whole_stack: Stack) -> Iterator[Any]:
-    """A page of a browser that nobody has signed in with."""
+    """Open a page of a browser in which nobody is signed in."""
     page = browser.new_page(viewport={"width": 1500, "height": 900}, base_url=whole_stack.places.airflow_url)
     page.set_default_timeout(180_000)
     yield page
@@ -49,7 +49,7 @@ def page(browser: Any, whole_stack: Stack) -> Iterator[Any]:
 
 @pytest.fixture
 def dag_page(page: Any, whole_stack: Stack, airflow: AirflowApi, eventually: Callable[..., Any]) -> Any:
-    """The DAG's page, as the administrator sees it."""
+    """Sign in as the administrator and open the page of the DAG."""
     eventually(lambda: airflow.is_parsed(DAG_ID), 300)
     page.goto(DAG_PAGE)
     page.fill("input[name=username]", ADMIN)

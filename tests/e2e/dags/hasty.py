@@ -1,4 +1,4 @@
-"""The release of a project whose runs are late at once, and whose approval is waited for but a moment."""
+"""The release of a project whose runs miss their deadline at once, and whose approval times out after seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DAGs whose one task waits for SageMaker or EC2, in the worker or in the triggerer: to be killed."""
+"""DAGs whose only task waits for SageMaker or EC2, in the worker or in the triggerer."""
 
 from __future__ import annotations
 
