@@ -20,8 +20,8 @@ import pytest
 from airflow.utils.db import initdb
 
 from include.laptop.infrastructure import deploy
-from include.pipeline import names, teardown
-from tests.e2e.pipeline import NAME, PERSON, Hook, Pipeline, states, xcom
+from include.pipeline import approval, names, teardown
+from tests.e2e.pipeline import NAME, PERSON, Choice, Hook, Pipeline, states, xcom
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -43,8 +43,11 @@ def transform_fn(model, body, content_type, accept, context):
     {fault}
     return sound.transform_fn(model, body, content_type, accept, context)
 """
+WEAK = {"classifier": {"epochs": 1}, "function": {"provisioned_concurrency": 1}}
 # Each setting starts a new training. The tests change the artifacts of these trainings.
 WORSE, BROKEN_ONE = {"max_runtime_minutes": 100}, {"max_runtime_minutes": 200}
+# The gate accepts any candidate.
+ANY_ACCURACY = {"margin": -1}
 Change = Callable[[dict[str, bytes]], dict[str, bytes]]
 
 
@@ -76,18 +79,24 @@ class Shapes(Pipeline):
         found = [item["FunctionName"] for item in self.client("lambda").list_functions()["Functions"]]
         return self.ask()["model"] if NAME in found else None
 
-    def release(self, before: dict[str, Hook] | None = None, **changes: Any) -> Released:
+    def release(
+        self,
+        before: dict[str, Hook] | None = None,
+        answers: dict[str, Choice] | None = None,
+        conf: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> Released:
         """Run a release while requests are sent."""
         self.set(**changes)
         with self.asked() as asking:
             (first,) = asking.next(1)
-            run = self.run(RELEASE, before=before)
+            run = self.run(RELEASE, before=before, answers=answers, **(conf or {}))
             after = asking.next()
         return Released(run, first["model"], asking.answers, after)
 
     def release_weak(self, before: dict[str, Hook] | None = None) -> Any:
         """Release a model that is trained for one epoch, and return the run."""
-        self.set(classifier={"epochs": 1}, function={"provisioned_concurrency": 1})
+        self.set(**WEAK)
         run = self.run(RELEASE, before=before)
         assert str(run.state) == "success", states(run)
         return run
@@ -130,12 +139,22 @@ def better(shapes: Shapes, first: Any) -> Released:
     return shapes.release(training={"instance_count": 2})
 
 
-def newest_package(shapes: Shapes) -> dict[str, Any]:
-    sagemaker = shapes.client("sagemaker")
-    (newest, *_) = sagemaker.list_model_packages(ModelPackageGroupName=NAME, SortOrder="Descending")[
-        "ModelPackageSummaryList"
-    ]
-    return sagemaker.describe_model_package(ModelPackageName=newest["ModelPackageArn"])
+@pytest.fixture(scope="module")
+def rejected(shapes: Shapes, first: Any) -> Released:
+    """Return a run that trains the first model again, on EC2. A person rejects that model."""
+    if shapes.serving() is None:  # another test has torn the project down
+        shapes.release_weak()
+    return shapes.release(
+        answers={"approve": lambda options: approval.REJECT},
+        conf={"train_on": "ec2", "require_approval": True},
+        gate=ANY_ACCURACY,
+        **WEAK,
+    )
+
+
+def package_of(shapes: Shapes, run: Any) -> dict[str, Any]:
+    """Return the model package that a run has registered."""
+    return shapes.client("sagemaker").describe_model_package(ModelPackageName=xcom(run, "register")["arn"])
 
 
 def change_candidate(shapes: Shapes, change: Change) -> Hook:
@@ -224,7 +243,7 @@ def test_a_worse_model_is_rejected_by_the_gate(shapes: Shapes, live: str) -> Non
     assert reason.startswith("The candidate is worse: accuracy 0.")
     assert reason in xcom(released.run, "report")["outcome"]
     assert models(released.during) == {live}
-    package = newest_package(shapes)
+    package = package_of(shapes, released.run)
     assert (package["ModelApprovalStatus"], package["ApprovalDescription"]) == ("Rejected", reason)
 
 
@@ -251,7 +270,10 @@ def test_a_model_is_taken_back_and_costs_no_request(
     shapes: Shapes, live: str, fault: str, endpoint: dict[str, Any], failing_step: str, cause: str
 ) -> None:
     released = shapes.release(
-        {"register": change_candidate(shapes, break_serving(fault))}, training=BROKEN_ONE, endpoint=endpoint
+        {"register": change_candidate(shapes, break_serving(fault))},
+        training=BROKEN_ONE,
+        endpoint=endpoint,
+        gate=ANY_ACCURACY,
     )
     found = states(released.run)
     assert str(released.run.state) == "failed"
@@ -259,9 +281,37 @@ def test_a_model_is_taken_back_and_costs_no_request(
     broken = xcom(released.run, "create_model")
     assert models(released.during) <= {live, broken}
     assert models(released.after) == {live}
-    package = newest_package(shapes)
+    package = package_of(shapes, released.run)
     assert package["ModelApprovalStatus"] == "Rejected"
     assert re.search(f"{failing_step} failed: .*({cause})", package["ApprovalDescription"])
+
+
+def test_an_ec2_instance_trains_the_same_model_and_is_terminated(
+    shapes: Shapes, first: Any, rejected: Released
+) -> None:
+    found = states(rejected.run)
+    assert (found["train"], found["train_on_ec2"], found["evaluate"]) == ("skipped", "success", "success")
+    trained, there = xcom(rejected.run, "train_on_ec2"), xcom(first, "train")
+    assert trained["metrics"] == there["metrics"]
+    assert trained.keys() - {"instance_id"} == there.keys() - {"arn"}
+    (reservation,) = shapes.client("ec2").describe_instances(InstanceIds=[trained["instance_id"]])[
+        "Reservations"
+    ]
+    assert [instance["State"]["Name"] for instance in reservation["Instances"]] == ["terminated"]
+    steps = xcom(rejected.run, "report")["cost"]["actual"]["steps"]
+    (billed,) = [step for step in steps if step["step"] == "train"]
+    assert (billed["seconds"], billed["reused"]) == (trained["billable_seconds"], False)
+
+
+def test_a_model_that_a_person_rejects_goes_no_further(shapes: Shapes, rejected: Released) -> None:
+    found = states(rejected.run)
+    assert str(rejected.run.state) == "success", found
+    assert (found["approve"], found["report"]) == ("success", "success")
+    assert (found["record_approval"], found["deploy_endpoint"]) == ("skipped", "skipped")
+    package = package_of(shapes, rejected.run)
+    assert package["ModelApprovalStatus"] == "Rejected"
+    assert f"Rejected by {PERSON}" in package["ApprovalDescription"]
+    assert models(rejected.during) == {rejected.before}
 
 
 def test_requests_make_the_endpoint_scale_out_and_in_again(

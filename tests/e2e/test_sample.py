@@ -30,6 +30,7 @@ from include.laptop.credentials import ADMIN, VIEWER
 from include.laptop.demo import browser_address
 from include.laptop.environment import aws_settings
 from include.laptop.stack import Stack
+from include.pipeline import approval
 from include.pipeline.data.drawings import DrawnMembers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -42,21 +43,17 @@ Client = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
-class Decided:
-    """A run whose candidate a person has approved or rejected.
+class Approved:
+    """A run whose candidate the administrator has approved.
 
     :param refusal: the answer of Airflow when the viewer tried to decide.
     :param package: the model package of the candidate after the run.
-    :param jobs: the jobs before the run and after it.
-    :param models: the model that answered before the run, and the one after it. None means that there was none.
     """
 
     run_id: str
     state: str
     refusal: str
     package: dict[str, Any]
-    jobs: tuple[dict[str, list[str]], dict[str, list[str]]]
-    models: tuple[str | None, str | None]
 
 
 def run(airflow: AirflowApi, dag_id: str, **conf: Any) -> tuple[str, str]:
@@ -72,24 +69,6 @@ def start(airflow: AirflowApi, dag_id: str, **conf: Any) -> str:
         time.sleep(0.5)
     airflow.unpause(dag_id)
     return airflow.trigger(dag_id, conf)
-
-
-def run_with_answer(
-    airflow: AirflowApi, viewer: AirflowApi, aws: Client, choice: str, **conf: Any
-) -> Decided:
-    """Run a release with approval. The viewer tries to decide first, then the administrator decides."""
-    before, model = jobs(aws), serving(aws)
-    run_id = start(airflow, RELEASE, require_approval=True, **conf)
-    question = await_question(airflow, RELEASE, run_id, "approve")
-    chosen = {"chosen_options": [choice], "params_input": {}}
-    refusal = ""
-    try:
-        viewer._ask("PATCH", question, json=chosen)
-    except AirflowApiError as error:
-        refusal = str(error)
-    airflow._ask("PATCH", question, json=chosen)
-    state = airflow.wait(RELEASE, run_id, RUN_SECONDS)
-    return Decided(run_id, state, refusal, newest_package(aws), (before, jobs(aws)), (model, serving(aws)))
 
 
 def announce_images(airflow: AirflowApi) -> str:
@@ -141,35 +120,11 @@ def jobs(aws: Client) -> dict[str, list[str]]:
     }
 
 
-def newest_package(aws: Client) -> dict[str, Any]:
-    sagemaker = aws("sagemaker")
-    newest = sagemaker.list_model_packages(ModelPackageGroupName="sample", SortOrder="Descending")[
-        "ModelPackageSummaryList"
-    ][0]
-    return sagemaker.describe_model_package(ModelPackageName=newest["ModelPackageArn"])
-
-
 def tagged(aws: Client) -> list[str]:
     found = aws("resourcegroupstaggingapi").get_resources(
         TagFilters=[{"Key": "project", "Values": ["sample"]}]
     )
-    # An instance is listed for a while after its end.
-    gone = [instance for instance, state in instances(aws).items() if state == "terminated"]
-    return [
-        resource["ResourceARN"]
-        for resource in found["ResourceTagMappingList"]
-        if resource["ResourceARN"].rpartition("/")[2] not in gone
-    ]
-
-
-def instances(aws: Client) -> dict[str, str]:
-    """Return the state of each EC2 instance of the project by its id, terminated ones included."""
-    found = aws("ec2").describe_instances(Filters=[{"Name": "tag:project", "Values": ["sample"]}])
-    return {
-        instance["InstanceId"]: instance["State"]["Name"]
-        for reservation in found["Reservations"]
-        for instance in reservation["Instances"]
-    }
+    return [resource["ResourceARN"] for resource in found["ResourceTagMappingList"]]
 
 
 @functools.cache
@@ -203,24 +158,30 @@ def viewer(airflow: AirflowApi, whole_stack: Stack) -> AirflowApi:
 
 
 @pytest.fixture(scope="module")
-def approved(airflow: AirflowApi, viewer: AirflowApi, aws: Client) -> Decided:
-    """Return the run that has released the first model, which the administrator has approved."""
-    return run_with_answer(airflow, viewer, aws, "Approve")
+def approved(airflow: AirflowApi, viewer: AirflowApi, aws: Client) -> Approved:
+    """Run the first release. The viewer tries to approve it, then the administrator approves it."""
+    run_id = start(airflow, RELEASE, require_approval=True)
+    question = await_question(airflow, RELEASE, run_id, "approve")
+    chosen = {"chosen_options": [approval.APPROVE], "params_input": {}}
+    refusal = ""
+    try:
+        viewer._ask("PATCH", question, json=chosen)
+    except AirflowApiError as error:
+        refusal = str(error)
+    airflow._ask("PATCH", question, json=chosen)
+    state = airflow.wait(RELEASE, run_id, RUN_SECONDS)
+    package = airflow.xcom(RELEASE, run_id, "register")["arn"]
+    described = aws("sagemaker").describe_model_package(ModelPackageName=package)
+    return Approved(run_id, state, refusal, described)
 
 
 @pytest.fixture
-def live(airflow: AirflowApi, aws: Client, approved: Decided) -> str:
+def live(airflow: AirflowApi, aws: Client, approved: Approved) -> str:
     """Make sure that a model is live, and return it."""
     if serving(aws) is None:  # another test has torn the project down
         run_id, state = run(airflow, RELEASE)
         assert state == "success", states(airflow, RELEASE, run_id)
     return ask(aws)["model"]
-
-
-@pytest.fixture(scope="module")
-def rejected(airflow: AirflowApi, viewer: AirflowApi, aws: Client, approved: Decided) -> Decided:
-    """Return a run that has trained on EC2. The administrator has rejected its model."""
-    return run_with_answer(airflow, viewer, aws, "Reject", train_on="ec2")
 
 
 @pytest.fixture
@@ -234,7 +195,7 @@ def workspace(airflow: AirflowApi, aws: Client) -> None:
 
 
 def test_images_become_a_served_scaled_and_tested_model(
-    airflow: AirflowApi, aws: Client, approved: Decided
+    airflow: AirflowApi, aws: Client, approved: Approved
 ) -> None:
     found = states(airflow, RELEASE, approved.run_id)
     assert approved.state == "success", found
@@ -279,7 +240,7 @@ def test_the_function_reads_from_the_projects_own_prefix_in_s3_and_fetches_nothi
         assert invoke(aws, refused)["status"] == 400
 
 
-def test_the_report_opens_in_a_browser(whole_stack: Stack, airflow: AirflowApi, approved: Decided) -> None:
+def test_the_report_opens_in_a_browser(whole_stack: Stack, airflow: AirflowApi, approved: Approved) -> None:
     address = airflow.xcom(RELEASE, approved.run_id, "report")["report"]
     answer = requests.get(browser_address(address, whole_stack.places.aws_url), timeout=30)
     assert answer.status_code == 200
@@ -287,55 +248,14 @@ def test_the_report_opens_in_a_browser(whole_stack: Stack, airflow: AirflowApi, 
     assert "Test accuracy" in answer.text
 
 
-def test_a_person_who_may_only_look_decides_nothing(approved: Decided, rejected: Decided) -> None:
+def test_a_person_who_may_only_look_decides_nothing(approved: Approved) -> None:
     assert "with 403" in approved.refusal
-    assert "with 403" in rejected.refusal
 
 
-def test_an_approved_model_goes_live(approved: Decided) -> None:
-    before, after = approved.models
-    assert after is not None
-    assert after != before
-    assert approved.package["ModelApprovalStatus"] == "Approved"
+def test_an_approved_model_goes_live(airflow: AirflowApi, approved: Approved) -> None:
+    smoke_test = states(airflow, RELEASE, approved.run_id)["smoke_test"]
+    assert (smoke_test, approved.package["ModelApprovalStatus"]) == ("success", "Approved")
     assert f"Approved by {ADMIN}" in approved.package["ApprovalDescription"]
-
-
-def test_a_rejected_model_goes_no_further_and_what_is_live_stays(
-    airflow: AirflowApi, rejected: Decided
-) -> None:
-    found = states(airflow, RELEASE, rejected.run_id)
-    assert rejected.state == "success", found
-    assert (found["record_approval"], found["deploy_endpoint"], found["report"]) == (
-        "skipped",
-        "skipped",
-        "success",
-    )
-    assert rejected.package["ModelApprovalStatus"] == "Rejected"
-    assert f"Rejected by {ADMIN}" in rejected.package["ApprovalDescription"]
-    before, after = rejected.models
-    assert after == before
-
-
-def test_an_ec2_instance_trains_the_same_model_and_goes(
-    airflow: AirflowApi, aws: Client, approved: Decided, rejected: Decided
-) -> None:
-    found = states(airflow, RELEASE, rejected.run_id)
-    assert (found["train"], found["train_on_ec2"], found["evaluate"]) == ("skipped", "success", "success")
-    before, after = rejected.jobs
-    assert after == before
-    trained = airflow.xcom(RELEASE, rejected.run_id, "train_on_ec2")
-    there = airflow.xcom(RELEASE, approved.run_id, "train")
-    assert trained["metrics"] == there["metrics"]
-    assert trained.keys() - {"instance_id"} == there.keys() - {"arn"}
-    assert "best:validation_accuracy" in log_of(airflow, RELEASE, rejected.run_id, "train_on_ec2")
-    assert instances(aws) == {trained["instance_id"]: "terminated"}
-    (billed,) = [
-        step
-        for step in airflow.xcom(RELEASE, rejected.run_id, "report")["cost"]["actual"]["steps"]
-        if step["step"] == "train"
-    ]
-    assert billed["seconds"] == trained["billable_seconds"]
-    assert not billed["reused"]
 
 
 def test_word_of_new_images_starts_a_run_which_ends_early_if_they_are_the_same(
