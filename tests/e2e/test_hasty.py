@@ -14,7 +14,7 @@ from include.laptop.airflow_api import _run
 from include.laptop.stack import Stack
 from tests.e2e.pipeline import draw_images
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 RELEASE = "hasty.train_and_deploy"
 BUCKET = "hasty"

@@ -36,7 +36,7 @@ from include.pipeline.infrastructure import read_infrastructure
 from tests.e2e.pipeline import NAME, REPOSITORY, Pipeline, xcom
 from tests.e2e.release_record import Wanted
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 # The steps of a run that trains on SageMaker and succeeds.
 STEPS = [

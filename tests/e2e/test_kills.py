@@ -28,7 +28,7 @@ import pytest
 from include.laptop.airflow_api import AirflowApi, AirflowApiError
 from include.laptop.stack import Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 BUCKET = "kills"

@@ -23,7 +23,7 @@ from include.laptop.infrastructure import deploy
 from include.pipeline import approval, names, teardown
 from tests.e2e.pipeline import NAME, PERSON, Choice, Hook, Pipeline, states, xcom
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 RELEASE = "train_and_deploy"
 # The target is so high that the requests of these tests do not make the endpoint scale.

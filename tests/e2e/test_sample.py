@@ -33,10 +33,10 @@ from include.laptop.stack import Stack
 from include.pipeline import approval
 from include.pipeline.data.drawings import DrawnMembers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 RELEASE, TEARDOWN, WORKSPACE = "sample.train_and_deploy", "sample.teardown", "sample.workspace"
-RUN_SECONDS = 840
+RUN_SECONDS = 1500
 """The time after which a test gives up waiting for a run."""
 REMOVE = {"dry_run": False, "confirm": "sample", "delete_registry": True}
 Client = Callable[[str], Any]
