@@ -80,7 +80,7 @@ def run(pipeline: Pipeline, api: InProcessExecutionAPI, wanted: Wanted, sender: 
     def kill(step: str, operation: str) -> None:
         if (step, operation) == wanted.kill:
             record.compare()
-            sender.send((record.compared, record.jobs, record.missed))
+            sender.send((record.ended, record.jobs, record.missed))
             os.kill(os.getpid(), signal.SIGKILL)
 
     record = ReleaseRecord(lambda: inventory.look(project, pipeline.client, bucket), wanted.steps, kill)
@@ -93,7 +93,8 @@ def run(pipeline: Pipeline, api: InProcessExecutionAPI, wanted: Wanted, sender: 
         run_after=STARTED,
         run_conf=wanted.conf,
     )
-    sender.send((record.compared, record.jobs, record.missed))
+    record.compare()
+    sender.send((record.ended, record.jobs, record.missed))
     sender.close()
 
 

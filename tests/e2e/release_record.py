@@ -94,8 +94,9 @@ class Wanted:
 class ReleaseRecord:
     """Records the resources that a release creates, and compares them with the inventory in each step.
 
-    The inventory is compared after the first call of a step that changes something, and at the end of the step.
-    The calls of the triggers are not recorded, since they only read.
+    The inventory is compared after the first call of a step that changes something. What the later calls of the step
+    create is compared in the next step, and after the last step by :meth:`compare`. The calls of triggers are not
+    recorded, since they only read.
 
     :param look: return the inventory.
     :param steps: the steps in which the inventory is compared. None means all steps.
@@ -113,8 +114,8 @@ class ReleaseRecord:
         self._step = ""
         self._exists: set[Resource] = set()
         self._warm_pools: set[Resource] = set()
-        self._is_known = True
-        self.compared: list[str] = []
+        self._has_changed = False
+        self.ended: list[str] = []
         """The steps that have ended."""
         self.jobs: list[str] = []
         """The operations that have started jobs."""
@@ -141,12 +142,11 @@ class ReleaseRecord:
 
     def _beginning(self, step: str) -> Callable[[Any], None]:
         def begin(_: Any) -> None:
-            self._step = step
+            self._step, self._has_changed = step, False
 
         return begin
 
     def _note(self, operation: str, request: Request, answer: Any) -> None:
-        is_first = self._is_known
         if operation in MADE:
             self._exists.add(MADE[operation](request, answer))
         elif operation in REMOVED:
@@ -157,8 +157,8 @@ class ReleaseRecord:
             self.jobs.append(operation)
         if request.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds"):
             self._warm_pools.add(("warm pool", request["TrainingJobName"]))
-        self._is_known = False
-        if is_first:
+        if not self._has_changed:
+            self._has_changed = True
             self.compare()
         self._then(self._step, operation)
 
@@ -167,10 +167,7 @@ class ReleaseRecord:
             # The warm pool is available after the job has ended.
             self._exists |= self._warm_pools
             self._warm_pools = set()
-            if not self._is_known:
-                self.compare()
-            self._is_known = True
-            self.compared.append(self._step)
+            self.ended.append(self._step)
 
     def compare(self) -> None:
         """Compare the resources that the release has created so far with the inventory."""

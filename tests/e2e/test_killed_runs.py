@@ -68,7 +68,7 @@ class Ended:
     """The result of a run and of the teardown after it.
 
     :param exit_code: the exit code of the process of the run.
-    :param compared: the steps that have ended.
+    :param steps: the steps that have ended.
     :param jobs: the operations that have started jobs.
     :param missed: the resources that the inventory lacks.
     :param failure: the error of the teardown; None if it has succeeded.
@@ -76,7 +76,7 @@ class Ended:
     """
 
     exit_code: int
-    compared: list[str]
+    steps: list[str]
     jobs: list[str]
     missed: list[str]
     failure: str | None
@@ -161,7 +161,7 @@ def killed_run(request: pytest.FixtureRequest, runs: Runs, whole_run: Ended) -> 
 def test_after_each_step_the_inventory_names_all_that_was_made(whole_run: Ended) -> None:
     assert whole_run.exit_code == 0
     assert whole_run.missed == []
-    assert set(whole_run.compared) == set(STEPS)
+    assert set(whole_run.steps) == set(STEPS)
 
 
 def test_every_step_is_among_them(shapes: Pipeline) -> None:
@@ -178,7 +178,7 @@ def test_a_teardown_leaves_nothing_of_a_release_that_was_killed(killed_run: tupl
     step, run = killed_run
     assert run.exit_code == -signal.SIGKILL, "the run was not killed"
     assert run.missed == []
-    assert set(run.compared) >= (KILLS[step].steps or set()) - {step}
+    assert set(run.steps) >= (KILLS[step].steps or set()) - {step}
     assert run.failure is None
     assert run.left <= STAYS
 
