@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -17,7 +17,9 @@ from include.local_aws.processes import ChildProcesses
 CONCURRENCY_LIMIT = 32
 """Environments of all functions together: AWS's account limit, set to what a laptop's memory holds."""
 
-_IDLE_SECONDS = 300.0
+IDLE_SECONDS = 300.0
+"""How long an environment is kept that nobody uses."""
+
 _CHECK_SECONDS = 0.25
 
 _log = logging.getLogger(__name__)
@@ -63,11 +65,12 @@ class Fleet:
     """Keeps what runs in step with the functions that moto has; a thread looks four times a second."""
 
     def __init__(
-        self, config: Config, children: ChildProcesses, *, idle_seconds: float = _IDLE_SECONDS
+        self, config: Config, children: ChildProcesses, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        """:param clock: says how late it is, in seconds, to tell how long an environment has been idle"""
         self._config = config
         self._children = children
-        self._idle_seconds = idle_seconds
+        self._clock = clock
         self._lock = threading.Lock()
         self._slots: list[_Slot] = []
         self._provisioned: dict[Target, ProvisionedConcurrency] = {}
@@ -181,7 +184,7 @@ class Fleet:
     def _give_back(self, slot: _Slot) -> None:
         with self._lock:
             if slot.environment.initialized and not self._closed.is_set():
-                slot.state, slot.idle_since = "idle", time.monotonic()
+                slot.state, slot.idle_since = "idle", self._clock()
                 return
             if slot in self._slots:
                 self._slots.remove(slot)
@@ -258,7 +261,7 @@ class Fleet:
     def _is_wanted(self, slot: _Slot, kept: Counter[Target]) -> bool:
         function, target = slot.environment.function, slot.target
         if target is None:
-            is_fresh = time.monotonic() - slot.idle_since <= self._idle_seconds
+            is_fresh = self._clock() - slot.idle_since <= IDLE_SECONDS
             return is_fresh and _current(function.region, function.name, function.version) == function
         item = self._provisioned.get(target)
         if item is None or _current(target.region, target.name, target.qualifier) != function:

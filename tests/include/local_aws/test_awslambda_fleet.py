@@ -52,10 +52,16 @@ def children() -> Iterator[ChildProcesses]:
 
 
 @pytest.fixture
-def fleet(local_aws: Any, children: ChildProcesses, tmp_path: Path) -> Iterator[Fleet]:
-    """A fleet whose environments end after a second, with the running server for its logs."""
+def clock() -> list[float]:
+    """The time that the fleet is told, which only the test sets forward."""
+    return [0.0]
+
+
+@pytest.fixture
+def fleet(local_aws: Any, children: ChildProcesses, clock: list[float], tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet with the running server for its logs."""
     config = Config(state_dir=tmp_path, port=int(local_aws.url.rsplit(":", 1)[1]))
-    fleet = Fleet(config, children, idle_seconds=1.0)
+    fleet = Fleet(config, children, clock=lambda: clock[0])
     yield fleet
     fleet.close()
 
@@ -67,13 +73,22 @@ def use(fleet: Fleet, function: Function) -> Any:
 
 
 def test_an_idle_environment_is_used_again_and_ends_after_a_while(
-    fleet: Fleet, create: Callable[[str], Function], eventually: Callable[..., Any]
+    fleet: Fleet, create: Callable[[str], Function], clock: list[float], eventually: Callable[..., Any]
 ) -> None:
     function = create("function")
     environment = use(fleet, function)
+    clock[0] += fleet_module.IDLE_SECONDS
     assert use(fleet, function) is environment
+    clock[0] += fleet_module.IDLE_SECONDS + 1
     eventually(lambda: not environment.alive)
     assert use(fleet, function) is not environment
+
+
+def test_an_environment_that_ended_is_not_used_again(fleet: Fleet, create: Callable[[str], Function]) -> None:
+    function = create("function")
+    with fleet.environment(function, None) as ended:
+        ended.end()  # as after a timeout
+    assert use(fleet, function) is not ended
 
 
 def test_no_more_than_the_limit_run_at_once(

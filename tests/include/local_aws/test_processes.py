@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +10,9 @@ import psutil
 import pytest
 
 from include.local_aws.processes import ChildProcesses
+
+PATIENCE = 300.0
+"""More seconds than anything here takes: those who may end in order do so, however slow the machine is."""
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def test_a_child_may_end_in_order_when_it_is_stopped(
 ) -> None:
     process = shell("trap 'echo tidied; exit 0' TERM; echo ready; while :; do sleep 0.1; done")
     eventually(lambda: lines == ["ready"])
-    children.stop(process, 10)
+    children.stop(process, PATIENCE)
     assert (process.returncode, lines[-1]) == (0, "tidied")
 
 
@@ -66,7 +68,7 @@ def test_what_a_child_started_may_end_in_order_too(
     worker = "trap 'sleep 0.5; echo tidied; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
     process = shell(f'bash -c "{worker}" & wait')  # the launcher ends at once
     eventually(lambda: lines == ["ready"])
-    children.stop(process, 10)
+    children.stop(process, PATIENCE)
     assert lines[-1] == "tidied"
 
 
@@ -75,13 +77,21 @@ def test_a_child_that_does_not_stop_is_killed_after_the_grace(
     shell: Callable[[str], Any],
     lines: list[str],
     eventually: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     process = shell("trap '' TERM; echo ready; while :; do sleep 0.1; done")
     eventually(lambda: lines == ["ready"])
-    started = time.monotonic()
+    waits: list[tuple[float | None, int | None]] = []
+    wait = children.wait
+
+    def noted(process: Any, timeout: float | None = None) -> int | None:
+        status = wait(process, timeout)
+        waits.append((timeout, status))
+        return status
+
+    monkeypatch.setattr(children, "wait", noted)
     children.stop(process, 0.5)
-    assert process.returncode == -9
-    assert 0.5 <= time.monotonic() - started < 5
+    assert waits == [(0.5, None), (None, -9)]
 
 
 def test_the_exit_status_of_every_killed_child_is_known(
@@ -97,7 +107,7 @@ def test_what_an_ended_child_left_running_is_killed(
     children: ChildProcesses, shell: Callable[[str], Any], lines: list[str]
 ) -> None:
     process = shell("setsid sleep 300 & echo $!")
-    assert children.wait(process, 10) == 0
+    assert children.wait(process) == 0
     assert not psutil.pid_exists(int(lines[0])) or _is_zombie(int(lines[0]))
 
 
@@ -134,7 +144,7 @@ class TestFamilies:
     @pytest.fixture
     def left(self, children: ChildProcesses, start: Callable[..., Any], lines: list[str]) -> psutil.Process:
         """A process that a child left running in a session of its own."""
-        children.wait(start("setsid sleep 300 >/dev/null 2>&1 & sleep 0.1; echo $!"))
+        children.wait(start("setsid sh -c 'echo $$; exec sleep 300 >/dev/null 2>&1' &"))
         return psutil.Process(int(lines[0]))
 
     def test_what_a_child_leaves_lives_until_the_family_ends(
@@ -143,7 +153,7 @@ class TestFamilies:
         assert left.is_running()
         children.stop_family("other", 0)
         assert left.is_running()
-        children.stop_family("instance", 5)
+        children.stop_family("instance", PATIENCE)
         assert not left.is_running() or left.status() == psutil.STATUS_ZOMBIE
 
     def test_what_a_child_leaves_ends_with_the_server(
@@ -162,7 +172,7 @@ class TestFamilies:
         for number in "12":
             start(f"trap 'echo tidied {number}; exit' TERM; echo ready; while :; do sleep 0.1; done")
         eventually(lambda: lines == ["ready", "ready"])
-        children.stop_family("instance", 10)
+        children.stop_family("instance", PATIENCE)
         assert sorted(line for line in lines if "tidied" in line) == ["tidied 1", "tidied 2"]
 
     def test_one_that_is_stopped_leaves_nothing(
