@@ -60,7 +60,8 @@ class Function:
             Runtime="python3.11",
             Handler="app.handler",
             Code={"ZipFile": package(code)},
-            **settings,
+            # Lambda's own default of 3 seconds is short for a busy machine.
+            **{"Timeout": 300, **settings},
         )["FunctionArn"]
 
     def invoke(self, event: Any = None, **settings: Any) -> dict[str, Any]:
@@ -92,9 +93,7 @@ class Function:
     def update(self, code: str) -> None:
         """Change the code, and wait until that is done."""
         self.client.update_function_code(FunctionName=self.name, ZipFile=package(code))
-        deadline = time.monotonic() + 60
         while self.update_status() == "InProgress":
-            assert time.monotonic() < deadline
             time.sleep(0.1)
 
     def update_status(self) -> str:
@@ -164,7 +163,7 @@ class TestInvoke:
     def test_calls_at_the_same_time_get_an_environment_each(
         self, create: Callable[..., Function], tmp_path: Path
     ) -> None:
-        answers = create(MEET, Timeout=60).call_at_once(3, tmp_path)
+        answers = create(MEET).call_at_once(3, tmp_path)
         assert len({answer["pid"] for answer in answers}) == 3
 
     def test_a_function_is_found_by_its_arn(self, create: Callable[..., Function]) -> None:
@@ -242,15 +241,18 @@ s3 = boto3.client("s3")
 def handler(event, context):
     return [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
 """
-        assert "seen-from-lambda" in create(code, Timeout=30).call()
+        assert "seen-from-lambda" in create(code).call()
 
     def test_the_context_tells_of_function_and_request(self, create: Callable[..., Function]) -> None:
         code = """
+import time
 def handler(event, context):
-    return {name: getattr(context, name) for name in event} | {"ms": context.get_remaining_time_in_millis()}
+    ends = time.time() + context.get_remaining_time_in_millis() / 1000
+    return {name: getattr(context, name) for name in event} | {"ends": ends}
 """
-        function = create(code, Timeout=7)
+        function = create(code, Timeout=70)
         names = ["function_name", "function_version", "invoked_function_arn", "memory_limit_in_mb"]
+        begun = time.time()
         found = function.call([*names, "aws_request_id", "log_group_name", "log_stream_name"])
         assert found["function_name"] == function.name
         assert found["function_version"] == "$LATEST"
@@ -258,7 +260,8 @@ def handler(event, context):
         assert found["memory_limit_in_mb"] == "128"
         assert uuid.UUID(found["aws_request_id"])
         assert found["log_group_name"] == f"/aws/lambda/{function.name}"
-        assert 5_000 < found["ms"] <= 7_000
+        # It is told in whole milliseconds.
+        assert begun + 70 - 0.001 <= found["ends"] <= time.time() + 70
 
 
 class TestErrors:
@@ -278,22 +281,14 @@ class TestErrors:
         self, create: Callable[..., Function], pids: Callable[[], set[int]]
     ) -> None:
         before = pids()
-        function = create("import time\ndef handler(event, context):\n    time.sleep(60)\n", Timeout=1)
-        started = time.monotonic()
-        error = function.fail()
-        assert time.monotonic() - started < 30
+        code = "import threading\ndef handler(event, context):\n    threading.Event().wait()\n"
+        error = create(code, Timeout=1).fail()
         assert error["errorType"] == "Sandbox.Timedout"
         assert re.fullmatch(
             r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ [0-9a-f-]{36} Task timed out after 1\.00 seconds",
             error["errorMessage"],
         )
         assert pids() <= before
-
-    def test_the_call_after_a_timeout_gets_a_new_environment(self, create: Callable[..., Function]) -> None:
-        code = "import time\ndef handler(event, context):\n    time.sleep(event)\n    return 'awake'\n"
-        function = create(code, Timeout=3)
-        function.fail(60)
-        assert function.call(0) == "awake"
 
     @pytest.mark.parametrize(
         ("statement", "reason"),
@@ -422,27 +417,6 @@ class TestChanges:
         configuration = function.client.get_function_configuration(FunctionName=function.name)
         assert configuration["LastUpdateStatus"] == "Successful"
 
-    @pytest.mark.parametrize("change", ["code", "configuration"])
-    def test_an_update_is_in_progress_for_a_moment_and_conflicts_with_others(
-        self, create: Callable[..., Function], eventually: Eventually, change: str
-    ) -> None:
-        function = create(ECHO)
-        client, name = function.client, {"FunctionName": function.name}
-        updates = {
-            "code": lambda: client.update_function_code(**name, ZipFile=package(ECHO)),
-            "configuration": lambda: client.update_function_configuration(**name, Timeout=9),
-        }
-        assert updates[change]()["LastUpdateStatus"] == "InProgress"
-        assert client.get_function(**name)["Configuration"]["LastUpdateStatus"] == "InProgress"
-        for update in (*updates.values(), function.publish):
-            with pytest.raises(
-                client.exceptions.ResourceConflictException, match=f"update is in progress.*{function.name}"
-            ):
-                update()
-        assert function.call()["version"] == "$LATEST"
-        eventually(lambda: function.update_status() == "Successful")
-        assert function.publish() == "1"
-
     def test_an_update_that_is_only_tried_is_not_in_progress(self, create: Callable[..., Function]) -> None:
         function = create(ECHO)
         function.client.update_function_code(
@@ -460,7 +434,7 @@ class TestReservedConcurrency:
     def test_a_call_beyond_it_is_throttled_whatever_its_version(
         self, create: Callable[..., Function], tmp_path: Path, eventually: Eventually
     ) -> None:
-        function = create(MEET, Timeout=60)
+        function = create(MEET)
         version = function.publish()
         self.reserve(function, 1)
         with ThreadPoolExecutor(1) as pool:
@@ -514,7 +488,7 @@ def handler(event, context):
             headers["Authorization"] = "AWS4-HMAC-SHA256 Credential=test"
         request = urllib.request.Request(url, body, headers)
         try:
-            return urllib.request.urlopen(request, timeout=20)
+            return urllib.request.urlopen(request)
         except urllib.error.HTTPError as error:
             return error
 
@@ -568,10 +542,13 @@ class TestMetrics:
     def test_calls_errors_durations_and_throttles_are_in_cloudwatch(
         self, create: Callable[..., Function], local_aws: Any, eventually: Eventually
     ) -> None:
-        function = create("def handler(event, context):\n    return 1 / event\n")
+        code = "import time\ndef handler(event, context):\n    time.sleep(0.05)\n    return 1 / event\n"
+        function = create(code)
         function.alias(function.publish())
+        begun = time.monotonic()
         function.call(1, Qualifier="live")
         function.fail(0, Qualifier="live")
+        milliseconds = (time.monotonic() - begun) * 1000
         function.client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=0)
         with pytest.raises(function.client.exceptions.TooManyRequestsException):
             function.invoke(1, Qualifier="live")
@@ -594,12 +571,17 @@ class TestMetrics:
         assert value("Invocations", "Sum", **alias) == 2
         assert value("Errors", "Sum", **alias) == 1
         assert value("ConcurrentExecutions", "Maximum", **alias) == 1
-        assert 0 < value("Duration", "Average", **alias) < 5_000
+        assert (
+            50
+            <= value("Duration", "Minimum", **alias)
+            <= value("Duration", "Maximum", **alias)
+            <= milliseconds
+        )
 
     def test_calls_beyond_provisioned_concurrency_are_counted_as_spilled_over(
         self, create: Callable[..., Function], local_aws: Any, tmp_path: Path, eventually: Eventually
     ) -> None:
-        function = create(MEET, Timeout=60)
+        function = create(MEET)
         function.alias(function.publish())
         function.provision(1)
         eventually(lambda: function.provisioned()["Status"] == "READY")
@@ -717,21 +699,21 @@ class TestProvisionedConcurrency:
         assert len(pids() - before) == 2
 
     def test_ready_means_the_handler_is_imported_and_the_first_call_uses_that(
-        self, create: Callable[..., Function], pids: Callable[[], set[int]], eventually: Eventually
+        self, create: Callable[..., Function], tmp_path: Path, eventually: Eventually
     ) -> None:
-        function = create("import os, time\ntime.sleep(3)\n" + ECHO)
+        imports = tmp_path / "imports"
+        function = create(f"import os\nopen({str(imports)!r}, 'a').write(f'{{os.getpid()}} ')\n" + ECHO)
         function.alias(function.publish())
         function.provision(1)
         eventually(lambda: function.provisioned()["Status"] == "READY")
-        running = pids()
-        started = time.monotonic()
-        assert function.call(Qualifier="live")["pid"] in running
-        assert time.monotonic() - started < 3
+        [imported] = imports.read_text().split()
+        assert function.call(Qualifier="live")["pid"] == int(imported)
+        assert imports.read_text().split() == [imported]
 
     def test_more_calls_than_provisioned_run_on_demand(
         self, create: Callable[..., Function], tmp_path: Path, eventually: Eventually
     ) -> None:
-        function = create(MEET, Timeout=60)
+        function = create(MEET)
         function.alias(function.publish())
         function.provision(1)
         eventually(lambda: function.provisioned()["Status"] == "READY")
@@ -857,5 +839,5 @@ def test_a_tagged_function_is_found_by_the_tagging_api(
 
 def test_the_handler_of_this_repository_runs(create: Callable[..., Function]) -> None:
     code = (REPOSITORY / "include" / "lambda_function" / "handler.py").read_text()
-    function = create(code, Timeout=30, Environment={"Variables": {"ENDPOINT_NAME": "nobody"}})
+    function = create(code, Environment={"Variables": {"ENDPOINT_NAME": "nobody"}})
     assert function.call({"url": "ftp://x"})["status"] == 400
