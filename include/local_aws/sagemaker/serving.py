@@ -61,7 +61,7 @@ class Context:
 
 
 class RequestHandler(WSGIRequestHandler):
-    """Keeps connections, answers without waiting for an ACK, and logs no line for each request."""
+    """Answers without waiting for an ACK, and logs no line for each request."""
 
     disable_nagle_algorithm = True
 

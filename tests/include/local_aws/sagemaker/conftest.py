@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 ROLE = "arn:aws:iam::123456789012:role/sagemaker"
+PATIENCE = 270.0
+"""How long a process that imports PyTorch may take on a busy machine, in seconds; a test that hangs is ended then."""
 
+# A request with a gate says that it has begun, and is answered once there is a file of that name.
 INFERENCE = """
-import json, os, time
+import json, os, pathlib, time
 
 def model_fn(model_dir):
     with open(os.path.join(model_dir, "answer.txt")) as file:
@@ -26,6 +29,11 @@ def transform_fn(model, body, content_type, accept, context):
         return json.dumps({"error": "no CSV here"}), "application/json"
     request = json.loads(body)
     time.sleep(request.get("seconds", 0))
+    if "gate" in request:
+        gate = pathlib.Path(request["gate"])
+        gate.with_suffix(".begun").touch()
+        while not gate.exists():
+            time.sleep(0.02)
     if request.get("fail"):
         raise RuntimeError("the model stumbled")
     return json.dumps({"answer": model, "pid": os.getpid()}), "application/json"
@@ -144,7 +152,7 @@ def ended_training_job(sagemaker: Any, eventually: Callable[..., Any]) -> Callab
             answer = sagemaker.describe_training_job(TrainingJobName=job)
             return answer if answer["TrainingJobStatus"] not in ("InProgress", "Stopping") else None
 
-        return eventually(description, 120)
+        return eventually(description, PATIENCE)
 
     return wait
 
@@ -200,7 +208,7 @@ def settled(sagemaker: Any, name: str, eventually: Callable[..., Any]) -> Callab
             answer = sagemaker.describe_endpoint(EndpointName=name)
             return answer if answer["EndpointStatus"] in ("InService", "Failed") else None
 
-        return eventually(description, 90)
+        return eventually(description, PATIENCE)
 
     return wait
 

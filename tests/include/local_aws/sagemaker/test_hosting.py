@@ -1,10 +1,10 @@
 """Models, endpoint configurations and endpoints, driven as any user of boto3 drives them."""
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,14 +50,17 @@ def test_a_deleted_endpoint_is_deleting_then_gone(
     settled: Callable[[], dict[str, Any]],
     invoke: Callable[..., Any],
     eventually: Callable[..., Any],
+    tmp_path: Path,
 ) -> None:
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=endpoint_config("first", blue=1.0))
     settled()
+    gate = tmp_path / "gate"
     with ThreadPoolExecutor(1) as pool:
-        in_flight = pool.submit(invoke, {"seconds": 3})
-        time.sleep(1)
+        in_flight = pool.submit(invoke, {"gate": str(gate)})
+        eventually(gate.with_suffix(".begun").exists)
         sagemaker.delete_endpoint(EndpointName=name)
         assert sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Deleting"
+        gate.touch()
         assert in_flight.result()["answer"] == "blue"
 
     def gone() -> bool:
@@ -106,24 +109,26 @@ def test_an_update_swaps_without_a_failed_request(
     endpoint_config: Callable[..., str],
     settled: Callable[[], dict[str, Any]],
     invoke: Callable[..., Any],
+    eventually: Callable[..., Any],
 ) -> None:
     updated = threading.Event()
+    answers: list[list[str]] = [[], [], []]
 
-    def ask() -> list[str]:
-        answers = []
+    def ask(heard: list[str]) -> None:
         while not updated.is_set():
-            answers.append(invoke({"seconds": 0.05})["answer"])
-        return answers
+            heard.append(invoke({"seconds": 0.05})["answer"])
 
     config = endpoint_config("second", green=1.0)
     with ThreadPoolExecutor(3) as pool:
-        asking = [pool.submit(ask) for _ in range(3)]
+        asking = [pool.submit(ask, heard) for heard in answers]
+        eventually(lambda: all(answers))
         sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
         assert sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "Updating"
         description = settled()
         last = invoke()["answer"]
         updated.set()
-        answers = [future.result() for future in asking]
+        for each in asking:
+            each.result()
     assert (description["EndpointConfigName"], last) == (config, "green")
     for heard in answers:
         assert heard == sorted(heard), "blue until the swap, then green"

@@ -1,14 +1,21 @@
 """InvokeEndpoint: what reaches the model, what comes back, and what is counted."""
 
 import datetime
+import http.client
 import json
-import statistics
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from werkzeug.serving import make_server
+
+from include.local_aws.sagemaker.serving import RequestHandler
+
+STARTED = time.monotonic()
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +31,7 @@ def endpoint(
     )
     sagemaker.create_endpoint(EndpointName=module_name, EndpointConfigName=module_name)
     sagemaker.get_waiter("endpoint_in_service").wait(
-        EndpointName=module_name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        EndpointName=module_name, WaiterConfig={"Delay": 1, "MaxAttempts": 270}
     )
     yield module_name
     sagemaker.delete_endpoint(EndpointName=module_name)
@@ -91,7 +98,7 @@ def test_an_unknown_endpoint_is_a_validation_error(local_aws: Any) -> None:
 def test_invocations_latency_and_errors_are_in_cloudwatch(
     local_aws: Any, endpoint: str, invoke: Callable[..., Any], eventually: Callable[..., Any]
 ) -> None:
-    invoke(b"{}")
+    invoke(b'{"seconds": 0.05}')
     with pytest.raises(ClientError):
         invoke(b"a,b", "text/csv")
     with pytest.raises(ClientError):
@@ -130,9 +137,10 @@ def test_invocations_latency_and_errors_are_in_cloudwatch(
             return len(counts) == 1
 
         eventually(each_counts_once)
-        slowest = value("ModelLatency", "Maximum", dimensions)
-        assert 100 < value("ModelLatency", "p99", dimensions) <= slowest < 60e6, "in microseconds"
-        assert 0 < value("OverheadLatency", "Average", dimensions) < 1e6
+        slowest, passed = value("ModelLatency", "Maximum", dimensions), (time.monotonic() - STARTED) * 1e6
+        assert 50_000 <= slowest <= passed, "in microseconds"
+        assert 0 < value("ModelLatency", "p99", dimensions) <= slowest
+        assert 0 < value("OverheadLatency", "Average", dimensions) <= passed
 
 
 def test_a_metric_s_statistics_can_be_read(
@@ -159,14 +167,22 @@ def test_a_metric_s_statistics_can_be_read(
     assert point["Sum"] >= 1
 
 
-def test_the_way_to_the_model_and_back_is_short(
-    invoke: Callable[..., Any], record_property: Callable[[str, object], None]
-) -> None:
-    def seconds() -> float:
-        started = time.perf_counter()
-        invoke(b"{}")["Body"].read()
-        return time.perf_counter() - started
+def test_the_model_s_server_answers_without_waiting_for_an_ack() -> None:
+    """Waiting for one would add 40 ms to each answer."""
+    without_delay = []
 
-    median = statistics.median(seconds() for _ in range(200))
-    record_property("median_milliseconds", median * 1000)
-    assert median < 0.05
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        connection = environ["werkzeug.socket"]
+        without_delay.append(bool(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=RequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    client = http.client.HTTPConnection("127.0.0.1", server.server_port)
+    client.request("GET", "/")
+    client.getresponse().read()
+    client.close()
+    server.shutdown()
+    server.server_close()
+    assert without_delay == [True]
