@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.environments import WITHOUT_TORCH
+
 ROLE = "arn:aws:iam::123456789012:role/sagemaker"
 PATIENCE = 270.0
 """How long a process that imports PyTorch may take on a busy machine, in seconds; a test that hangs is ended then."""
@@ -117,10 +119,10 @@ def log_lines(local_aws: Any) -> Callable[[str, str], list[str]]:
 
 @pytest.fixture(scope="session")
 def training_request(s3: Any, bucket: str) -> Callable[..., dict[str, Any]]:
-    """Put a script's source in S3 and build the request for a job that runs it."""
+    """Put a script's source in S3 and build the request for a job that runs it, without PyTorch by default."""
 
     def build(
-        name: str, script: str, *, files: dict[str, str] | None = None, **members: Any
+        name: str, script: str, *, files: dict[str, str] | None = None, torch: bool = False, **members: Any
     ) -> dict[str, Any]:
         source = f"{name}/sourcedir.tar.gz"
         s3.put_object(Bucket=bucket, Key=source, Body=_archive({"train.py": script, **(files or {})}))
@@ -138,6 +140,7 @@ def training_request(s3: Any, bucket: str) -> Callable[..., dict[str, Any]]:
             "StoppingCondition": {"MaxRuntimeInSeconds": 300},
             "HyperParameters": hyperparameters,
             **members,
+            "Environment": ({} if torch else WITHOUT_TORCH) | members.get("Environment", {}),
         }
 
     return build
@@ -174,14 +177,20 @@ def put_model(s3: Any, bucket: str) -> Callable[..., str]:
 def endpoint_config(sagemaker: Any, name: str, put_model: Callable[..., str]) -> Callable[..., str]:
     """Make models and a configuration with a variant for each answer; returns its name."""
 
-    def make(suffix: str, *, script: str = INFERENCE, count: int = 1, **weights: float) -> str:
+    def make(
+        suffix: str, *, script: str = INFERENCE, count: int = 1, torch: bool = False, **weights: float
+    ) -> str:
         variants = []
         for answer, weight in weights.items():
             model = f"{name}-{suffix}-{answer}"
             sagemaker.create_model(
                 ModelName=model,
                 ExecutionRoleArn=ROLE,
-                PrimaryContainer={"Image": "pytorch", "ModelDataUrl": put_model(name, answer, script)},
+                PrimaryContainer={
+                    "Image": "pytorch",
+                    "ModelDataUrl": put_model(name, answer, script),
+                    "Environment": {} if torch else WITHOUT_TORCH,
+                },
             )
             variants.append(
                 {

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.environments import WITHOUT_TORCH
+
 BROKEN = "raise ImportError('this model cannot be loaded')"
 
 
@@ -31,7 +33,7 @@ def test_an_endpoint_is_creating_then_in_service_and_answers(
     settled: Callable[[], dict[str, Any]],
     invoke: Callable[..., Any],
 ) -> None:
-    config = endpoint_config("first", blue=1.0)
+    config = endpoint_config("first", blue=1.0, torch=True)
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
     assert sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Creating"
     with pytest.raises(ClientError, match=r"ValidationException.*Cannot update in-progress endpoint"):
@@ -228,7 +230,13 @@ def test_a_registered_model_package_is_served(
     package = sagemaker.create_model_package(
         ModelPackageGroupName=name,
         InferenceSpecification={
-            "Containers": [{"Image": "pytorch", "ModelDataUrl": put_model(name, "registered")}],
+            "Containers": [
+                {
+                    "Image": "pytorch",
+                    "ModelDataUrl": put_model(name, "registered"),
+                    "Environment": WITHOUT_TORCH,
+                }
+            ],
             "SupportedContentTypes": ["application/json"],
             "SupportedResponseMIMETypes": ["application/json"],
         },

@@ -1,0 +1,15 @@
+"""Stands for PyTorch in processes of AWS's toolkits that import it and do not compute with it.
+
+To import the real one takes most of the time of a small model's process, or of a small training job's.
+"""
+
+__version__ = "2.0.0"
+
+
+class cuda:
+    """No GPU."""
+
+    @staticmethod
+    def is_available() -> bool:
+        """Return False."""
+        return False
