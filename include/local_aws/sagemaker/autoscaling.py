@@ -4,7 +4,8 @@ import logging
 import math
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 class _History:
     """When a variant was first seen, and last scaled out and in."""
 
-    known_since: float = field(default_factory=time.monotonic)
+    known_since: float
     scaled_out: float = -math.inf
     scaled_in: float = -math.inf
     pending: tuple[Document, int] | None = None
@@ -42,8 +43,16 @@ class Autoscaling:
     the window, so that with a window of 6 seconds 300 seconds last 30.
     """
 
-    def __init__(self, config: Config, endpoints: Endpoints, invocations: Invocations) -> None:
+    def __init__(
+        self,
+        config: Config,
+        endpoints: Endpoints,
+        invocations: Invocations,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """:param clock: says how late it is, in seconds, to tell how long a change is ago"""
         self._config = config
+        self._clock = clock
         self._window = config.scaling_window_seconds
         self._endpoints = endpoints
         self._invocations = invocations
@@ -59,11 +68,12 @@ class Autoscaling:
     def _watch(self) -> None:
         while not self._closing.wait(self._window / _CHECKS_PER_WINDOW):
             try:
-                self._scale_all()
+                self.check()
             except (BotoCoreError, ClientError, AwsError) as error:
                 _log.warning("Scaling waits for the next check: %s", error)
 
-    def _scale_all(self) -> None:
+    def check(self) -> None:
+        """Change the instances of each target whose policies want another number of them now."""
         client = self._config.client("application-autoscaling")
         targets = [
             target
@@ -83,7 +93,7 @@ class Autoscaling:
     def _scale(self, target: Document, policies: list[Document]) -> None:
         """Apply the policies to a target; as in AWS the one that wants most instances wins."""
         _, endpoint, _, name = target["ResourceId"].split("/")
-        history = self._histories.setdefault(target["ResourceId"], _History())
+        history = self._histories.setdefault(target["ResourceId"], _History(self._clock()))
         for variant in self._endpoints.variants(endpoint):
             if variant["VariantName"] != name:
                 continue
@@ -94,7 +104,7 @@ class Autoscaling:
             per_minute = (
                 self._invocations.count(endpoint, name, self._window) * _MINUTE_SECONDS / self._window
             )
-            now = time.monotonic()
+            now = self._clock()
             wanted = max(
                 wanted_instances(
                     policy,
@@ -128,7 +138,7 @@ class Autoscaling:
         if history.pending is None:
             return
         (activity, wanted), history.pending = history.pending, None
-        count, now = variant["CurrentInstanceCount"], time.monotonic()
+        count, now = variant["CurrentInstanceCount"], self._clock()
         # A cooldown begins when the change is complete, not when it is asked for.
         if history.scaled_out > history.scaled_in:
             history.scaled_out = now

@@ -212,16 +212,17 @@ def test_a_timer_ends_an_instance_and_nothing_outlives_a_killed_server(
                 for each in reservations
             }
 
-        for token, lines in {
-            "ends": ["shutdown -h +3"],
-            "cancelled": ["shutdown -h +3", "shutdown -c"],
-            "later": ["shutdown -h +3", "shutdown -h +600"],
-        }.items():
+        def launch(token: str, *lines: str) -> None:
             data = script(*lines, "setsid sleep 312 >/dev/null 2>&1 &")
             request = instance_request(server, UserData=data, InstanceInitiatedShutdownBehavior="terminate")
             ec2.run_instances(**request, ClientToken=token)
-        eventually(lambda: len(sleeping(server, "312")) == 3)
-        assert set(states().values()) == {"running"}
+
+        launch("cancelled", "shutdown -h +3", "shutdown -c")
+        launch("later", "shutdown -h +3", "shutdown -h +600")
+        eventually(lambda: len(sleeping(server, "312")) == 2)
+        assert states() == {"cancelled": "running", "later": "running"}
+        # Its timer is the last to be set, so that those of the others would be over before it.
+        launch("ends", "shutdown -h +3")
         eventually(lambda: states()["ends"] == "terminated")
         assert states() == {"ends": "terminated", "cancelled": "running", "later": "running"}
         processes = sleeping(server, "312")

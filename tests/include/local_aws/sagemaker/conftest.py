@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.environments import WITHOUT_TORCH
+from tests.environments import PATIENCE, WITHOUT_TORCH
 
 ROLE = "arn:aws:iam::123456789012:role/sagemaker"
-PATIENCE = 270.0
-"""How long a process that imports PyTorch may take on a busy machine, in seconds; a test that hangs is ended then."""
 
 # A request with a gate says that it has begun, and is answered once there is a file of that name.
 INFERENCE = """

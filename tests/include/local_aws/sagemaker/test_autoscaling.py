@@ -1,25 +1,23 @@
-"""Application Auto Scaling: policies that moto stores change the number of serving processes.
-
-The server's window is 3 seconds here, so 20 seconds of cooldown last 1.
-"""
+"""Application Auto Scaling: policies that moto stores change the number of serving processes."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from include.local_aws.sagemaker.autoscaling import wanted_instances
+from include.local_aws.config import Config
+from include.local_aws.sagemaker.autoscaling import Autoscaling, wanted_instances
 
 
 @pytest.fixture
-def scale(local_aws: Any, endpoint: str) -> Iterator[Callable[..., None]]:
+def scale(local_aws: Any, name: str) -> Iterator[Callable[..., None]]:
     """Register the endpoint's variant with a policy of 60 invocations per instance per minute."""
     client = local_aws.client("application-autoscaling")
     target = {
         "ServiceNamespace": "sagemaker",
-        "ResourceId": f"endpoint/{endpoint}/variant/blue",
+        "ResourceId": f"endpoint/{name}/variant/blue",
         "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
     }
 
@@ -47,6 +45,45 @@ def scale(local_aws: Any, endpoint: str) -> Iterator[Callable[..., None]]:
     client.deregister_scalable_target(**target)
 
 
+class Serving:
+    """Stands for the endpoints and their invocations: those of one endpoint, whose changes take no time."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.instances = 1
+        self.requests = 0
+
+    def variants(self, name: str) -> list[dict[str, Any]]:
+        variant = {"VariantName": "blue", "CurrentInstanceCount": self.instances}
+        return [variant] if name == self.name else []
+
+    def set_capacity(self, name: str, variant: str, count: int) -> None:
+        self.instances = count
+
+    def count(self, endpoint: str, variant: str, seconds: float) -> int:
+        return self.requests
+
+
+@pytest.fixture
+def serving(name: str) -> Serving:
+    return Serving(name)
+
+
+@pytest.fixture
+def clock() -> list[float]:
+    """The time that scaling is told, which only the test sets forward."""
+    return [0.0]
+
+
+@pytest.fixture
+def scaling(local_aws: Any, serving: Serving, clock: list[float], tmp_path: Path) -> Autoscaling:
+    """Scaling that checks only when the test says so."""
+    config = Config(state_dir=tmp_path, port=int(local_aws.url.rpartition(":")[2]))
+    scaling = Autoscaling(config, serving, serving, clock=lambda: clock[0])  # type: ignore[arg-type]
+    scaling.close()
+    return scaling
+
+
 @pytest.fixture
 def instances(sagemaker: Any, endpoint: str) -> Callable[[], int]:
     def count() -> int:
@@ -69,23 +106,19 @@ def activities(local_aws: Any, endpoint: str) -> Callable[[], list[dict[str, Any
     return describe
 
 
-def test_traffic_scales_out_to_the_maximum_and_silence_in_after_the_cooldown(
+def test_traffic_scales_out_to_the_maximum_and_silence_in(
     scale: Callable[..., None],
     instances: Callable[[], int],
     activities: Callable[[], list[dict[str, Any]]],
     invoke: Callable[..., Any],
     eventually: Callable[..., Any],
 ) -> None:
-    scale((1, 2), ScaleOutCooldown=0, ScaleInCooldown=100)
-    for _ in range(30):  # 600 a minute, which would be ten instances
-        invoke()
-    eventually(lambda: instances() == 2)
-    assert len({invoke()["pid"] for _ in range(4)}) == 2
-    eventually(lambda: [each["StatusCode"] for each in activities()] == ["Successful"] * 2, 60)
-    scaled_in, scaled_out = activities()
-    assert instances() == 1
-    # 100 seconds, scaled with the window.
-    assert (scaled_in["StartTime"] - scaled_out["StartTime"]).total_seconds() > 4.9
+    scale((1, 2), ScaleOutCooldown=0, ScaleInCooldown=0)
+    # Hundreds a minute, which would be several instances.
+    eventually(lambda: len({invoke()["pid"] for _ in range(4)}) == 2)
+    eventually(lambda: instances() == 1 and activities()[0]["StatusCode"] == "Successful")
+    scaled_in, scaled_out, *_ = activities()
+    assert scaled_out["StatusCode"] == "Successful"
     assert scaled_out["EndTime"] > scaled_out["StartTime"]
     assert scaled_out["Description"] == "Setting desired instance count to 2."
     assert scaled_in["Description"] == "Setting desired instance count to 1."
@@ -93,18 +126,31 @@ def test_traffic_scales_out_to_the_maximum_and_silence_in_after_the_cooldown(
     assert "Change successfully fulfilled by sagemaker" in scaled_out["StatusMessage"]
 
 
+def test_the_cooldown_begins_when_the_change_is_complete(
+    scale: Callable[..., None], scaling: Autoscaling, serving: Serving, clock: list[float]
+) -> None:
+    scale((1, 2), ScaleOutCooldown=0, ScaleInCooldown=100)
+    serving.requests = 600
+    scaling.check()
+    assert serving.instances == 2
+    serving.requests = 0
+    seen = []
+    for clock[0] in (10.0, 109.0, 110.0):  # the change is seen to be complete at the first of them
+        scaling.check()
+        seen.append(serving.instances)
+    assert seen == [2, 2, 1]
+
+
 def test_a_variant_grows_to_its_minimum_unless_scaling_out_is_suspended(
-    scale: Callable[..., None],
-    instances: Callable[[], int],
-    activities: Callable[[], list[dict[str, Any]]],
-    eventually: Callable[..., Any],
+    scale: Callable[..., None], scaling: Autoscaling, serving: Serving
 ) -> None:
     scale((2, 3), suspended=True)
-    time.sleep(1.5)
-    assert instances() == 1
-    assert activities() == []
+    scaling.check()
+    assert serving.instances == 1
+    assert scaling.activities.describe({})["ScalingActivities"] == []
     scale((2, 3), suspended=False)
-    eventually(lambda: instances() == 2)
+    scaling.check()
+    assert serving.instances == 2
 
 
 @pytest.mark.parametrize(

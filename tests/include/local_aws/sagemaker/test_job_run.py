@@ -1,11 +1,16 @@
-"""Where a container's paths lie in a job's folder."""
+"""Where a container's paths lie in a job's folder, and how a job's processes are stopped."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
-from include.local_aws.sagemaker.job_run import container_path, in_folder
+from include.local_aws.processes import ChildProcesses
+from include.local_aws.sagemaker.job_run import JobRun, Outcome, container_path, in_folder
 
 
 @pytest.mark.parametrize(
@@ -27,3 +32,25 @@ def test_the_container_s_folder_becomes_the_job_s(text: str, expected: str) -> N
 def test_a_path_must_lie_in_the_container_s_folder(path: str) -> None:
     with pytest.raises(AwsError, match="must lie below /opt/ml"):
         container_path(path, Path("/job"))
+
+
+def test_a_process_that_ignores_the_stop_is_killed_after_the_server_s_grace(
+    local_aws: Any, tmp_path: Path, eventually: Callable[..., Any]
+) -> None:
+    children, lines = ChildProcesses(), []
+    port = int(local_aws.url.rpartition(":")[2])
+    config = Config(state_dir=tmp_path, port=port, stop_grace_seconds=0.2)
+    run = JobRun(config, children, "/log/test")
+    command = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
+    run.start(
+        ["bash", "-c", command],
+        env=dict(os.environ),
+        cwd=tmp_path,
+        log_stream="stubborn",
+        on_line=lines.append,
+    )
+    eventually(lambda: lines == ["ready"])
+    run.stop()
+    assert run.wait(3600) is Outcome.STOPPED
+    assert run.exit_codes == [-9]
+    children.stop_all()

@@ -95,7 +95,7 @@ def test_isolated_instances_of_one_job_reach_each_other(
         "        connection, _ = server.accept()\n"
         "        print(f'value={connection.recv(1).decode()}', flush=True)\n"
         "else:\n"
-        "    for attempt in range(100):\n"
+        "    while True:\n"
         "        try:\n"
         "            socket.create_connection(('127.0.0.1', 4321)).sendall(b'7')\n"
         "            break\n"

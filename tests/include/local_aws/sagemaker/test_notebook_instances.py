@@ -12,6 +12,8 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.environments import PATIENCE
+
 BOOT = """#!/bin/bash
 set -eu
 echo "on create for $(cat /home/ec2-user/SageMaker/who 2>/dev/null || echo nobody)"
@@ -41,7 +43,7 @@ def settled(sagemaker: Any, eventually: Callable[..., Any]) -> Callable[[str], d
             answer = sagemaker.describe_notebook_instance(NotebookInstanceName=name)
             return answer if answer["NotebookInstanceStatus"] in ("InService", "Stopped", "Failed") else None
 
-        return eventually(description, 60)
+        return eventually(description, PATIENCE)
 
     return wait
 
@@ -84,7 +86,7 @@ def refusal(operation: Callable[..., Any], **arguments: Any) -> str:
 
 def status_of(url: str) -> int:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
@@ -117,7 +119,7 @@ def test_it_runs_its_scripts_serves_jupyter_and_keeps_its_volume_from_start_to_s
     assert status_of(url) == 200
     assert status_of(f"http://{created['Url']}/api/kernels") == 403, "it is open to everyone"
     token = url.partition("?")[2]
-    with urllib.request.urlopen(f"http://{created['Url']}/api/kernelspecs?{token}", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{created['Url']}/api/kernelspecs?{token}") as answer:
         assert "conda_python3" in json.load(answer)["kernelspecs"]
     running = processes_of(name)
     assert "sleep" in [process.name() for process in running]

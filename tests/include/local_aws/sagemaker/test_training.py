@@ -67,7 +67,7 @@ def completed(
 def test_a_job_is_in_progress_once_created_and_its_name_is_taken(
     sagemaker: Any, name: str, training_request: Callable[..., dict[str, Any]]
 ) -> None:
-    request = training_request(name, "pass")
+    request = training_request(name, "import time; time.sleep(300)")
     sagemaker.create_training_job(**request)
     assert sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "InProgress"
     with pytest.raises(sagemaker.exceptions.ResourceInUse):
@@ -202,7 +202,8 @@ def test_a_channel_without_objects_fails_the_job(
             "saved in time",
             id="in order",
         ),
-        pytest.param("signal.SIG_IGN", "half trained", id="killed"),
+        # As it is killed when its grace is over, but at once.
+        pytest.param("lambda *_: os.kill(os.getpid(), signal.SIGKILL)", "half trained", id="killed"),
     ],
 )
 def test_a_stopped_job_still_uploads_its_model(
@@ -312,6 +313,7 @@ def test_two_instances_train_together_with_torchrun(
     request = training_request(
         name,
         script,
+        torch=True,
         HyperParameters={
             "sagemaker_torch_distributed_enabled": "true",
             "sagemaker_distribution_instance_groups": json.dumps(["homogeneousCluster"]),

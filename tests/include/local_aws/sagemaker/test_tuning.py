@@ -1,10 +1,13 @@
 """Hyperparameter tuning jobs, driven as any user of boto3 drives them."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
+from tests.environments import PATIENCE
 
 SCRIPT = """
 import argparse, time
@@ -30,13 +33,11 @@ def tune(sagemaker: Any, training_request: Callable[..., dict[str, Any]]) -> Cal
         strategy: str = "Random",
         parallel: int = 1,
         early_stopping: str = "Off",
-        keep_alive: int = 0,
         ranges: dict[str, Any] = RANGES,
         script: str = SCRIPT,
         **hyperparameters: str,
     ) -> None:
         definition = training_request(name, script, HyperParameters=hyperparameters)
-        definition["ResourceConfig"]["KeepAlivePeriodInSeconds"] = keep_alive
         del definition["TrainingJobName"]
         definition["StaticHyperParameters"] = definition.pop("HyperParameters")
         definition["AlgorithmSpecification"]["MetricDefinitions"] = [
@@ -182,20 +183,25 @@ def test_bayesian_search_runs_its_jobs_side_by_side(
     tune: Callable[..., None],
     describe: Callable[[str], dict[str, Any]],
     eventually: Callable[..., Any],
+    tmp_path: Path,
 ) -> None:
-    tune(name, 5, parallel=2, strategy="Bayesian", keep_alive=120)
-    most = 0
+    # The first two jobs end only once both have begun.
+    script = (
+        "import os, pathlib, time\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "(folder / str(os.getpid())).touch()\n"
+        "while len(list(folder.iterdir())) < 2: time.sleep(0.05)\n"
+    )
+    tune(name, 5, parallel=2, strategy="Bayesian", script=script + SCRIPT)
 
     def ended() -> bool:
-        nonlocal most
         job = describe(name)
-        most = max(most, job["TrainingJobStatusCounters"]["InProgress"])
+        assert job["TrainingJobStatusCounters"]["InProgress"] <= 2
         return job["HyperParameterTuningJobStatus"] in ENDED
 
-    eventually(ended, 120)
+    eventually(ended, PATIENCE)
     job = describe(name)
     assert job["HyperParameterTuningJobStatus"] == "Completed"
-    assert most == 2
     assert job["ObjectiveStatusCounters"] == {"Succeeded": 5, "Pending": 0, "Failed": 0}
 
 
@@ -214,8 +220,8 @@ def test_a_training_job_that_falls_behind_is_stopped_early(
         "print(f'score={score}', flush=True)\n"
         "time.sleep(0 if score > 0.5 else 300)\n"
     )
-    tune(name, 2, strategy="Grid", ranges=grid, script=script, early_stopping="Auto", keep_alive=120)
-    eventually(lambda: describe(name)["HyperParameterTuningJobStatus"] in ENDED, 120)
+    tune(name, 2, strategy="Grid", ranges=grid, script=script, early_stopping="Auto")
+    eventually(lambda: describe(name)["HyperParameterTuningJobStatus"] in ENDED, PATIENCE)
     job = describe(name)
     assert job["HyperParameterTuningJobStatus"] == "Completed"
     counters = job["TrainingJobStatusCounters"]
