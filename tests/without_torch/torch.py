@@ -13,3 +13,16 @@ class cuda:
     def is_available() -> bool:
         """Return False."""
         return False
+
+
+def seed() -> int:
+    """Seed nothing."""
+    return 0
+
+
+def __getattr__(name: str) -> None:
+    """Refuse everything else, so that what needs PyTorch, such as torchvision, cannot be imported.
+
+    :raises ImportError: AttributeError for the names that Python itself looks for
+    """
+    raise (AttributeError if name.startswith("__") else ImportError)(f"This is no PyTorch: it has no {name}.")

@@ -13,6 +13,7 @@ from typing import Any
 
 from include.pipeline import alarms, ec2_launch, names
 from include.pipeline.settings import Project
+from tests.environments import WITHOUT_TORCH
 
 BUCKET = "standing"
 CODE = (
@@ -62,7 +63,7 @@ class Standing:
             archive.addfile(member, io.BytesIO(CODE))
         key = f"{self.project.name}/model.tar.gz"
         self.client("s3").put_object(Bucket=BUCKET, Key=key, Body=file.getvalue())
-        container = {"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/{key}"}
+        container = {"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/{key}", "Environment": WITHOUT_TORCH}
         name = names.job_name(self.project, "model", container, uuid.uuid4().hex)
         self.client("sagemaker").create_model(
             ModelName=name, ExecutionRoleArn=self.role, PrimaryContainer=container, Tags=self.tags
@@ -130,7 +131,7 @@ class Standing:
         for stream in self.streams:
             logs.create_log_stream(logGroupName=groups[1], logStreamName=stream)
 
-    def make_job(self, command: str = "sleep 60") -> str:
+    def make_job(self, command: str = "sleep 600") -> str:
         """A processing job that runs a shell command."""
         name = names.job_name(self.project, "features", {"command": command})
         self.client("sagemaker").create_processing_job(
@@ -207,6 +208,7 @@ class Standing:
                 "sagemaker_program": json.dumps("train.py"),
                 "sagemaker_submit_directory": json.dumps(f"s3://{BUCKET}/{key}"),
             },
+            Environment=WITHOUT_TORCH,
             Tags=self.tags,
         )
         self.eventually(lambda: self.pool_status(name) == "Available")

@@ -69,9 +69,8 @@ def test_an_alarm_is_raised_by_what_it_watches(
 ) -> None:
     put_alarms(watched, cloudwatch)
 
-    def is_raised() -> bool:
+    def are_raised() -> list[str]:
         measure(cloudwatch, watched, **measured)  # in each period anew
-        return states(cloudwatch, watched)[raised] == "ALARM"
+        return [name for name, state in states(cloudwatch, watched).items() if state == "ALARM"]
 
-    eventually(is_raised)
-    assert [name for name, state in states(cloudwatch, watched).items() if state == "ALARM"] == [raised]
+    assert eventually(are_raised) == [raised]

@@ -26,6 +26,7 @@ from include.pipeline import (
 from include.pipeline.images import Images
 from include.pipeline.job_requests import Environment
 from include.pipeline.settings import Project
+from tests.environments import WITHOUT_TORCH
 
 CODE = (
     b"def model_fn(model_dir): return None\n"
@@ -79,6 +80,7 @@ class Release:
         key = f"{self.project.name}/{inputs}/model.tar.gz"
         self.s3.put_object(Bucket="releases", Key=key, Body=file.getvalue())
         model = job_requests.model(self.project, self.env, f"s3://releases/{key}", inputs)
+        model["PrimaryContainer"]["Environment"] |= WITHOUT_TORCH
         config = job_requests.endpoint_config(self.project, "releases", model["ModelName"])
         self.sagemaker.create_model(**model)
         self.sagemaker.create_endpoint_config(**config)

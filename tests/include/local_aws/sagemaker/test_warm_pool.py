@@ -196,7 +196,7 @@ def test_a_killed_server_leaves_no_kept_process(
 ) -> None:
     with start_local_aws(TMPDIR=str(tmp_path)) as server:
         # This server has no such source, so that the job fails; its pool is kept all the same.
-        request = training_request(name, "pass", torch=True, Environment={"COLOUR": "green"})
+        request = training_request(name, "pass", Environment={"COLOUR": "green"})
         request["ResourceConfig"]["KeepAlivePeriodInSeconds"] = 600
         sagemaker = server.client("sagemaker")
         sagemaker.create_training_job(**request)

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 IMAGE = "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.10-ubuntu-24.04/latest/ami-id"
 PROFILE = "training"
 BUCKET = "operators"
-FOREVER = "sleep 60"
+FOREVER = "sleep 600"
 # What the commands of a training do at last, as a program of four arguments: bucket, name, status, reason.
 LEAVE = """
 import boto3, json, os, sys
@@ -71,7 +71,7 @@ def config(aws: Any) -> Callable[..., Config]:
         iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=PROFILE)
     image = aws.client("ssm").get_parameter(Name=IMAGE)["Parameter"]["Value"]
 
-    def make(*commands: str, timeout: int = 60) -> Config:
+    def make(*commands: str, timeout: int = 600) -> Config:
         name = f"birds-train-{uuid.uuid4().hex[:8]}"
         tags = [{"Key": "project", "Value": "birds"}, {"Key": "Name", "Value": name}]
         return {
@@ -246,7 +246,7 @@ class TestEC2TrainingOperator:
     ) -> None:
         wanted = config()
         task, event = launched(wanted, command_id="command", deadline=0)
-        with pytest.raises(AirflowFailException, match="has not ended within 60 seconds, its limit"):
+        with pytest.raises(AirflowFailException, match="has not ended within 600 seconds, its limit"):
             task.execute_complete(Context(), {**event, "status": "timeout"})  # type: ignore[arg-type]
         assert is_gone(aws, wanted)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
+from amazon_ml.job_logs import JobLogReader
 from amazon_ml.operators.sagemaker_jobs import (
     SageMakerResumableProcessingOperator,
     SageMakerResumableTrainingOperator,
@@ -23,9 +24,11 @@ from amazon_ml.operators.sagemaker_jobs import (
 )
 from botocore.exceptions import ClientError, ConnectionClosedError
 
+from tests.environments import WITHOUT_TORCH
+
 ROLE = "arn:aws:iam::123456789012:role/any"
 WRITE = "mkdir -p /opt/ml/processing/output && echo done > /opt/ml/processing/output/result.txt"
-FOREVER = "sleep 60"
+FOREVER = "sleep 600"
 ProcessingConfig = Callable[..., dict[str, Any]]
 Eventually = Callable[..., Any]
 
@@ -45,9 +48,8 @@ def processing_status(aws: Any, name: str) -> str:
 
 def stop(aws: Any, name: str) -> None:
     """Stop a job, once it is there: beside the stop, an operator may be about to create it."""
-    sagemaker, deadline = aws.client("sagemaker"), time.monotonic() + 60
+    sagemaker = aws.client("sagemaker")
     while not sagemaker.list_processing_jobs(NameContains=name)["ProcessingJobSummaries"]:
-        assert time.monotonic() < deadline, f"there is no {name}"
         time.sleep(0.1)
     sagemaker.stop_processing_job(ProcessingJobName=name)
 
@@ -84,6 +86,24 @@ def processing(config: Any, **kwargs: Any) -> SageMakerResumableProcessingOperat
     return SageMakerResumableProcessingOperator(task_id="job", config=config, **(arguments | kwargs))
 
 
+def until(gate: Path) -> str:
+    """A shell command that waits for a file."""
+    return f"while [ ! -e {gate} ]; do sleep 0.1; done"
+
+
+def open_after_a_look(operator: SageMakerResumableProcessingOperator, gate: Path, status: str) -> None:
+    """Make a file once the operator has seen its job in a status."""
+    describe = operator.describe
+
+    def look(name: str) -> Any:
+        answer = describe(name)
+        if answer and answer["ProcessingJobStatus"] == status:
+            gate.touch()
+        return answer
+
+    operator.describe = look  # type: ignore[method-assign]
+
+
 both_ways = pytest.mark.parametrize("deferrable", [False, True], ids=["in the worker", "deferred"])
 
 
@@ -101,7 +121,7 @@ class TestSageMakerResumableProcessingOperator:
         self, aws: Any, processing_config: ProcessingConfig, deferrable: bool
     ) -> None:
         name = unique("runs")
-        result = run(processing(processing_config(name, f"sleep 1; {WRITE}"), deferrable=deferrable))
+        result = run(processing(processing_config(name, WRITE), deferrable=deferrable))
         started, ended = (datetime.fromisoformat(result.pop(key)) for key in ("started", "ended"))
         assert result == {
             "name": name,
@@ -135,11 +155,13 @@ class TestSageMakerResumableProcessingOperator:
 
     @both_ways
     def test_a_retry_adopts_the_running_job(
-        self, aws: Any, processing_config: ProcessingConfig, deferrable: bool
+        self, aws: Any, processing_config: ProcessingConfig, deferrable: bool, tmp_path: Path
     ) -> None:
-        config = processing_config(unique("adopt"), f"sleep 1; {WRITE}")
+        config = processing_config(unique("adopt"), f"{until(tmp_path / 'gate')}; {WRITE}")
         aws.client("sagemaker").create_processing_job(**config)
-        run(processing(config, deferrable=deferrable))
+        operator = processing(config, deferrable=deferrable)
+        open_after_a_look(operator, tmp_path / "gate", "InProgress")
+        run(operator)
         assert processing_jobs(aws, config["ProcessingJobName"]) == [config["ProcessingJobName"]]
 
     def test_an_adopted_job_gets_the_new_tags(self, aws: Any, processing_config: ProcessingConfig) -> None:
@@ -266,7 +288,7 @@ class TestStoppedJobs:
         self, aws: Any, processing_config: ProcessingConfig, deferrable: bool
     ) -> None:
         config = processing_config(name := unique("stopped"), FOREVER)
-        threading.Timer(1, stop, (aws, name)).start()
+        threading.Thread(target=stop, args=(aws, name)).start()
         with pytest.raises(AirflowFailException, match=f"{name} was stopped"):
             run(processing(config, deferrable=deferrable))
 
@@ -274,7 +296,7 @@ class TestStoppedJobs:
         self, aws: Any, processing_config: ProcessingConfig
     ) -> None:
         config = processing_config(name := unique("enough"), FOREVER)
-        threading.Timer(1, stop, (aws, name)).start()
+        threading.Thread(target=stop, args=(aws, name)).start()
         result = run(processing(config, allow_stopped=True))
         assert (result["name"], result["status"]) == (name, "Stopped")
 
@@ -296,14 +318,16 @@ class TestStoppedJobs:
         tmp_path: Path,
         eventually: Eventually,
     ) -> None:
-        name, sagemaker = unique("stopping"), aws.client("sagemaker")
+        name, sagemaker, gate = unique("stopping"), aws.client("sagemaker"), tmp_path / "gate"
         sagemaker.create_processing_job(
-            **processing_config(name, f"trap '' TERM; touch {tmp_path}/begun; {FOREVER} & wait; {FOREVER}")
+            **processing_config(name, f"trap '' TERM; touch {tmp_path}/begun; {until(gate)}")
         )
         eventually((tmp_path / "begun").exists)
         stop(aws, name)
-        assert processing_status(aws, name) == "Stopping"
-        result = run(processing(processing_config(name, WRITE), deferrable=deferrable))
+        operator = processing(processing_config(name, WRITE), deferrable=deferrable)
+        open_after_a_look(operator, gate, "Stopping")
+        result = run(operator)
+        assert gate.exists()
         assert result["name"] == f"{name}-2"
         first = sagemaker.describe_processing_job(ProcessingJobName=name)
         assert first["ProcessingEndTime"] <= datetime.fromisoformat(result["started"])
@@ -376,17 +400,45 @@ class TestMaxWait:
     def test_a_job_that_is_in_time_is_not_stopped(
         self, aws: Any, processing_config: ProcessingConfig
     ) -> None:
-        assert run(processing(processing_config(unique("fast"), WRITE), max_wait=60))["status"] == "Completed"
+        assert (
+            run(processing(processing_config(unique("fast"), WRITE), max_wait=600))["status"] == "Completed"
+        )
 
 
 class TestTaskLog:
     @both_ways
     def test_the_jobs_lines_and_states_are_shown(
-        self, aws: Any, processing_config: ProcessingConfig, deferrable: bool, capsys: Any
+        self,
+        aws: Any,
+        processing_config: ProcessingConfig,
+        deferrable: bool,
+        capsys: Any,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        config = processing_config(name := unique("lines"), f"echo 12 birds; sleep 5; {WRITE}; echo 13 cats")
+        # The job goes on only once its first line was shown.
+        gate, outputs = tmp_path / "gate", []
+        read, read_async = JobLogReader.read, JobLogReader.read_async
+
+        def look() -> None:
+            outputs.append(capsys.readouterr().out)
+            if "12 birds" in outputs[-1]:
+                gate.touch()
+
+        def read_and_look(*arguments: Any, **options: Any) -> None:
+            read(*arguments, **options)
+            look()
+
+        async def read_and_look_async(*arguments: Any, **options: Any) -> None:
+            await read_async(*arguments, **options)
+            look()
+
+        monkeypatch.setattr(JobLogReader, "read", read_and_look)
+        monkeypatch.setattr(JobLogReader, "read_async", read_and_look_async)
+        command = f"echo 12 birds; {until(gate)}; {WRITE}; echo 13 cats"
+        config = processing_config(name := unique("lines"), command)
         run(processing(config, deferrable=deferrable))
-        shown = capsys.readouterr().out
+        shown = "".join(outputs) + capsys.readouterr().out
         assert shown.count("12 birds") == shown.count("13 cats") == 1
         assert shown.index(f"{name}: InProgress") < shown.index("13 cats")
         assert f"{name}: Completed" in shown
@@ -514,6 +566,7 @@ class TestSageMakerResumableTrainingOperator:
             "TrainingJobName": unique("train"),
             **training_definition(),
             "HyperParameters": {**script_mode(source_uri), **hyperparameters},
+            "Environment": WITHOUT_TORCH,
         }
 
     def operator(self, config: dict[str, Any], **kwargs: Any) -> SageMakerResumableTrainingOperator:
@@ -571,7 +624,7 @@ class TestSageMakerResumableTrainingOperator:
         assert self.operator({}, allow_stopped=allow_stopped).is_done(description) is is_used
 
     def test_a_job_that_was_stopped_at_its_time_limit_says_so(self, aws: Any, source_uri: str) -> None:
-        config = self.config(source_uri, seconds="60") | {"StoppingCondition": {"MaxRuntimeInSeconds": 1}}
+        config = self.config(source_uri, seconds="600") | {"StoppingCondition": {"MaxRuntimeInSeconds": 1}}
         with pytest.raises(AirflowFailException, match=r"was stopped \(MaxRuntimeExceeded\)"):
             run(self.operator(config))
 
@@ -593,6 +646,7 @@ class TestSageMakerResumableTuningOperator:
             "TrainingJobDefinition": {
                 **training_definition(),
                 "StaticHyperParameters": script_mode(source_uri),
+                "Environment": WITHOUT_TORCH,
             },
         }
 

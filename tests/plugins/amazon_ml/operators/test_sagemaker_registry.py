@@ -14,6 +14,8 @@ from airflow.providers.common.compat.sdk import AirflowException
 from amazon_ml.operators.sagemaker_registry import KEY_PROPERTY, SageMakerRegisterModelPackageOperator
 from botocore.exceptions import ClientError, ConnectionClosedError
 
+from tests.environments import WITHOUT_TORCH
+
 
 @pytest.fixture
 def group() -> str:
@@ -147,7 +149,7 @@ class TestSageMakerRegisterModelPackageOperator:
         sagemaker.create_model(
             ModelName=group,
             ExecutionRoleArn="arn:aws:iam::123456789012:role/any",
-            Containers=[{"ModelPackageName": arn}],
+            Containers=[{"ModelPackageName": arn, "Environment": WITHOUT_TORCH}],
         )
         variant = {"VariantName": "AllTraffic", "ModelName": group, "InstanceType": "ml.m5.large"}
         sagemaker.create_endpoint_config(

@@ -22,7 +22,7 @@ def refused(code: str, status: int) -> ClientError:
     )
 
 
-def event_after(monkeypatch: pytest.MonkeyPatch, answers: list[Any], seconds: float = 60) -> dict[str, Any]:
+def event_after(monkeypatch: pytest.MonkeyPatch, answers: list[Any], seconds: float = 600) -> dict[str, Any]:
     """What the trigger fires after these answers of Lambda's, the last of which it gives for ever."""
 
     class Client:

@@ -62,7 +62,7 @@ class TestSageMakerStatusTrigger:
 
     def test_it_survives_being_moved_to_another_triggerer(self, start: Callable[[str], str]) -> None:
         trigger = waiting_for(
-            start(WRITE), deadline=time.time() + 60, log_group="/aws/sagemaker/ProcessingJobs"
+            start(WRITE), deadline=time.time() + 600, log_group="/aws/sagemaker/ProcessingJobs"
         )
         stored = Trigger.from_object(trigger)
         assert stored.classpath == "amazon_ml.triggers.sagemaker.SageMakerStatusTrigger"
@@ -83,7 +83,7 @@ class TestSageMakerStatusTrigger:
     def test_a_killed_task_stops_its_job(
         self, start: Callable[[str], str], status: Callable[[str], str], eventually: Callable[..., Any]
     ) -> None:
-        name = start("sleep 60")
+        name = start("sleep 600")
         asyncio.run(waiting_for(name).on_kill())
         eventually(lambda: status(name) == "Stopped")
 
@@ -101,7 +101,7 @@ class TestSageMakerStatusTrigger:
     def test_at_the_deadline_the_job_is_stopped(
         self, start: Callable[[str], str], status: Callable[[str], str], eventually: Callable[..., Any]
     ) -> None:
-        name = start("sleep 60")
+        name = start("sleep 600")
         event = asyncio.run(waiting_for(name, deadline=time.time() + 0.3, poll_interval=30).wait())
         assert event == {"status": "timeout", "name": name}
         eventually(lambda: status(name) == "Stopped")
