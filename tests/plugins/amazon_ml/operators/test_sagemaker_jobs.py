@@ -346,7 +346,8 @@ class TestKilling:
             asyncio.run(deferred.value.trigger.on_kill())
         else:
             with ThreadPoolExecutor(1) as pool:
-                pool.submit(lambda: eventually(lambda: operator.name) and operator.on_kill())
+                # The name is there before the job is.
+                pool.submit(lambda: eventually(lambda: processing_jobs(aws, name)) and operator.on_kill())
                 with pytest.raises(AirflowFailException, match="was stopped"):
                     run(operator)
         eventually(lambda: processing_status(aws, name) == "Stopped")

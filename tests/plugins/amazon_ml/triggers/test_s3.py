@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.triggers.base import TriggerEvent
+from amazon_ml.triggers import s3 as triggers_s3
 from amazon_ml.triggers.s3 import S3ContentChangedTrigger
 from botocore.exceptions import EndpointConnectionError
-
-POLL = 0.1
-SOON, QUIET = 10.0, 1.0
 
 
 class Store:
@@ -48,39 +47,54 @@ def bucket(aws: Any) -> Bucket:
     return Bucket(aws.client("s3"))
 
 
-def watching(
-    bucket: Bucket, key: str, store: Store, story: Callable[[Callable[..., Any]], Coroutine[Any, Any, None]]
-) -> None:
-    """Run a story beside a watcher that has looked once.
+class Watcher:
+    """A watcher that looks when it is told to, and not when time has passed."""
 
-    What the story is given waits for the next event, or sees that none comes.
-    """
+    def __init__(self) -> None:
+        self.pausing = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.told: list[dict[str, Any]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        """Stand for asyncio.sleep: pause until the next look."""
+        self.pausing.set()
+        await self.go_on.wait()
+        self.go_on.clear()
+
+    async def watch(self, events: AsyncIterator[TriggerEvent]) -> None:
+        async for event in events:
+            self.told.append(event.payload)
+
+    async def look(self, times: int = 1) -> list[dict[str, Any]]:
+        """Let it look, and return what it tells of."""
+        for _ in range(times):
+            self.pausing.clear()
+            self.go_on.set()
+            await self.pausing.wait()
+        told, self.told = self.told, []
+        return told
+
+
+def watching(
+    bucket: Bucket, key: str, store: Store, story: Callable[[Watcher], Coroutine[Any, Any, None]]
+) -> None:
+    """Run a story beside a watcher that has looked twice, and so knows what was there."""
 
     async def both() -> None:
-        trigger = S3ContentChangedTrigger(bucket_name=bucket.name, key=key, poll_interval=POLL)
+        trigger = S3ContentChangedTrigger(bucket_name=bucket.name, key=key)
         trigger.asset_state_store = store  # type: ignore[assignment]
-        events: asyncio.Queue[TriggerEvent] = asyncio.Queue()
-
-        async def watch(run: AsyncIterator[TriggerEvent]) -> None:
-            async for event in run:
-                events.put_nowait(event)
-
-        async def event(within: float = SOON) -> Any:
+        watcher = Watcher()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(triggers_s3, "asyncio", SimpleNamespace(sleep=watcher.sleep))
+            task = asyncio.create_task(watcher.watch(trigger.run()))
             try:
-                return (await asyncio.wait_for(events.get(), within)).payload
-            except TimeoutError:
-                return None
-
-        task = asyncio.create_task(watch(trigger.run()))
-
-        try:
-            for _ in range(round(SOON / POLL)):
+                await watcher.pausing.wait()
                 if not store.content:
-                    await asyncio.sleep(POLL)
-            assert store.content, "it has not looked yet"
-            await story(event)
-        finally:
-            task.cancel()
+                    assert await watcher.look() == []
+                    assert store.content
+                await story(watcher)
+            finally:
+                task.cancel()
 
     asyncio.run(both())
 
@@ -113,21 +127,20 @@ class TestS3ContentChangedTrigger:
     ) -> None:
         bucket.put(first, b"one")
 
-        async def story(event: Callable[..., Any]) -> None:
-            assert await event(within=QUIET) is None
+        async def story(watcher: Watcher) -> None:
+            assert await watcher.look() == []
             await asyncio.to_thread(bucket.put, second, b"another")
-            assert await event() == {"status": "success", "uri": f"s3://{bucket.name}/{key}"}
-            assert await event(within=QUIET) is None
+            assert await watcher.look(2) == [{"status": "success", "uri": f"s3://{bucket.name}/{key}"}]
+            assert await watcher.look(2) == []
 
         watching(bucket, key, Store(), story)
 
     def test_a_first_upload_is_news_and_a_deletion_is_not(self, bucket: Bucket) -> None:
-        async def story(event: Callable[..., Any]) -> None:
-            assert await event(within=QUIET) is None
+        async def story(watcher: Watcher) -> None:
             await asyncio.to_thread(bucket.put, "birds.zip", b"one")
-            assert await event()
+            assert len(await watcher.look(2)) == 1
             await asyncio.to_thread(bucket.delete, "birds.zip")
-            assert await event(within=QUIET) is None
+            assert await watcher.look(3) == []
 
         watching(bucket, "birds.zip", Store(), story)
 
@@ -135,11 +148,11 @@ class TestS3ContentChangedTrigger:
         bucket.put("birds.zip", b"one")
         store = Store()
 
-        async def no_news(event: Callable[..., Any]) -> None:
-            assert await event(within=QUIET) is None
+        async def no_news(watcher: Watcher) -> None:
+            assert await watcher.look(2) == []
 
-        async def news(event: Callable[..., Any]) -> None:
-            assert await event()
+        async def news(watcher: Watcher) -> None:
+            assert len(await watcher.look(2)) == 1
 
         watching(bucket, "birds.zip", store, no_news)
         bucket.put("birds.zip", b"another")
@@ -149,18 +162,17 @@ class TestS3ContentChangedTrigger:
     def test_an_upload_that_goes_on_is_told_once_at_its_end(self, bucket: Bucket) -> None:
         bucket.put("birds/0.jpg", b"one")
 
-        async def story(event: Callable[..., Any]) -> None:
-            assert await event(within=QUIET) is None
-            for number in range(20):
+        async def story(watcher: Watcher) -> None:
+            for number in range(5):
                 await asyncio.to_thread(bucket.put, f"birds/{number}.jpg", b"another")
-                await asyncio.sleep(POLL / 2)
-            assert await event()
-            assert await event(within=QUIET) is None
+                assert await watcher.look() == []
+            assert len(await watcher.look()) == 1
+            assert await watcher.look(2) == []
 
         watching(bucket, "birds/", Store(), story)
 
     def test_it_goes_on_after_any_error(self, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-        connect, refusals = S3Hook.get_async_conn, [EndpointConnectionError(endpoint_url="https://s3")] * 3
+        connect, refusals = S3Hook.get_async_conn, list[EndpointConnectionError]()
 
         async def get_async_conn(hook: S3Hook) -> Any:
             if refusals:
@@ -169,9 +181,11 @@ class TestS3ContentChangedTrigger:
 
         monkeypatch.setattr(S3Hook, "get_async_conn", get_async_conn)
 
-        async def story(event: Callable[..., Any]) -> None:
+        async def story(watcher: Watcher) -> None:
+            refusals.extend([EndpointConnectionError(endpoint_url="https://s3")] * 3)
             await asyncio.to_thread(bucket.put, "birds.zip", b"one")
-            assert await event()
+            assert await watcher.look(3) == []
+            assert not refusals
+            assert len(await watcher.look(2)) == 1
 
         watching(bucket, "birds.zip", Store(), story)
-        assert not refusals
