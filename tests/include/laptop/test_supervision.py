@@ -15,6 +15,7 @@ from include.laptop.places import Places
 from include.laptop.supervision import Crash, Supervision, last_lines
 
 SLEEP = ["sleep", "600"]
+Eventually = Callable[..., object]
 Start = Callable[[Mapping[str, Sequence[str]]], Supervision]
 
 
@@ -36,13 +37,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
         supervision.stop()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "did not happen in time"
-        time.sleep(0.05)
-
-
 def sleepers(supervision: Supervision) -> list[psutil.Process]:
     found = []
     for process in supervision.processes():
@@ -52,45 +46,47 @@ def sleepers(supervision: Supervision) -> list[psutil.Process]:
     return found
 
 
-def test_a_command_that_dies_at_its_start_is_known_with_its_last_words(start: Start) -> None:
+def test_a_command_that_dies_at_its_start_is_known_with_its_last_words(
+    start: Start, eventually: Eventually
+) -> None:
     supervision = start({"unlucky": ["sh", "-c", "echo no luck today; exit 3"]})
-    wait_for(supervision.first_crash)
+    eventually(supervision.first_crash)
     crash = supervision.first_crash()
     assert crash == Crash("unlucky", "exit status 3", supervision.program_log("unlucky"))
     assert "no luck today" in last_lines(crash.log)
 
 
-def test_what_crashes_is_started_again(start: Start) -> None:
+def test_what_crashes_is_started_again(start: Start, eventually: Eventually) -> None:
     supervision = start({"sleeper": SLEEP})
-    wait_for(lambda: sleepers(supervision))
+    eventually(lambda: sleepers(supervision))
     (killed,) = sleepers(supervision)
     time.sleep(1.2)  # what dies within its first second counts as never having started, and waits longer
     killed.kill()
-    wait_for(lambda: [process for process in sleepers(supervision) if process != killed])
+    eventually(lambda: [process for process in sleepers(supervision) if process != killed])
     assert supervision.is_running()
 
 
-def test_stopping_ends_all_and_says_how_many(start: Start) -> None:
+def test_stopping_ends_all_and_says_how_many(start: Start, eventually: Eventually) -> None:
     supervision = start({"one": SLEEP, "other": SLEEP})
-    wait_for(lambda: len(sleepers(supervision)) == 2)
+    eventually(lambda: len(sleepers(supervision)) == 2)
     assert supervision.stop() == 3  # supervisord too
     assert supervision.processes() == []
     assert not supervision.is_running()
 
 
-def test_stopping_finds_what_has_left_its_process_group(start: Start) -> None:
+def test_stopping_finds_what_has_left_its_process_group(start: Start, eventually: Eventually) -> None:
     leave = "import os, time; os.fork() or os.setsid(); time.sleep(600)"
     supervision = start({"leaver": [sys.executable, "-c", leave]})
-    wait_for(lambda: len(supervision.processes()) == 3)
+    eventually(lambda: len(supervision.processes()) == 3)
     supervision.stop()
     assert supervision.processes() == []
 
 
-def test_stopping_finds_what_a_killed_supervisord_has_left(start: Start) -> None:
+def test_stopping_finds_what_a_killed_supervisord_has_left(start: Start, eventually: Eventually) -> None:
     supervision = start({"sleeper": SLEEP})
-    wait_for(lambda: sleepers(supervision))
+    eventually(lambda: sleepers(supervision))
     psutil.Process(int(supervision.pid_file.read_text())).kill()
-    wait_for(lambda: not supervision.is_running())
+    eventually(lambda: not supervision.is_running())
     assert supervision.stop() == 1
     assert supervision.processes() == []
 

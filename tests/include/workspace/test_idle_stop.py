@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -102,41 +101,77 @@ def sagemaker(monkeypatch: pytest.MonkeyPatch) -> SageMaker:
     return sagemaker
 
 
-def watch(minutes: float) -> threading.Thread:
-    watching = threading.Thread(target=idle_stop.watch, args=("w", "us-east-1", minutes), daemon=True)
-    watching.start()
-    return watching
+class Clock:
+    """Stands for the module time: each pause sets it forward and takes the next step of a story."""
+
+    def __init__(self, *story: Callable[[], object]) -> None:
+        self.now = NOW.timestamp()
+        self.pauses: list[float] = []
+        self._story = iter(story)
+
+    def time(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+        next(self._story)()
+
+
+def nothing() -> None:
+    """Let a pause pass."""
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Clock]:
+    """Watch for an idle time of ten minutes, while a story passes; returns its clock at the end."""
+
+    def run(*story: Callable[[], object]) -> Clock:
+        clock = Clock(*story)
+        monkeypatch.setattr(idle_stop, "time", clock)
+        idle_stop.watch("w", "us-east-1", minutes=10)
+        return clock
+
+    return run
 
 
 def test_an_unused_one_is_stopped_and_a_refusal_is_not_the_end(
-    jupyter: Jupyter, sagemaker: SageMaker
+    jupyter: Jupyter, sagemaker: SageMaker, watch: Callable[..., Clock]
+) -> None:
+    def not_stopped() -> None:
+        assert sagemaker.asked == [], "it was stopped while it computed"
+
+    def done() -> None:
+        jupyter.resources["kernels"] = [used(60, "idle")]
+
+    jupyter.resources["kernels"] = [{"execution_state": "busy"}]
+    clock = watch(*[not_stopped] * 20, done, *[nothing] * 11)
+    # It was last seen to compute after 20 minutes, is stopped ten minutes later, and then with the next look.
+    assert clock.pauses == [60] * 31
+    assert sagemaker.asked == ["w", "w"]
+
+
+def test_one_that_can_no_longer_be_asked_counts_as_unused(
+    jupyter: Jupyter, sagemaker: SageMaker, watch: Callable[..., Clock]
 ) -> None:
     jupyter.resources["kernels"] = [{"execution_state": "busy"}]
-    watching = watch(minutes=0.5 / 60)
-    time.sleep(1)
-    assert sagemaker.asked == [], "it was stopped while it computed"
-    jupyter.resources["kernels"] = [used(60, "idle")]
-    watching.join(60)
-    assert (watching.is_alive(), sagemaker.asked) == (False, ["w", "w"])
-
-
-def test_one_that_can_no_longer_be_asked_counts_as_unused(jupyter: Jupyter, sagemaker: SageMaker) -> None:
-    jupyter.resources["kernels"] = [{"execution_state": "busy"}]
-    watching = watch(minutes=0.5 / 60)
-    time.sleep(1)
-    jupyter.end()
-    watching.join(60)
+    clock = watch(nothing, jupyter.end, *[nothing] * 20)
+    assert clock.pauses == [60] * 12
     assert sagemaker.asked == ["w", "w"]
 
 
 def test_where_no_server_was_ever_seen_nothing_is_stopped(
-    jupyter: Jupyter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sagemaker: SageMaker
+    jupyter: Jupyter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sagemaker: SageMaker,
+    watch: Callable[..., Clock],
 ) -> None:
+    def not_stopped() -> None:
+        assert sagemaker.asked == []
+
     monkeypatch.setattr(idle_stop, "AWS_ADDRESS", "https://127.0.0.1:1/")
-    (tmp_path / "jpserver-1.json").unlink()
-    watching = watch(minutes=0.01)
-    time.sleep(1)
-    assert (watching.is_alive(), sagemaker.asked) == (True, [])
-    (tmp_path / "jpserver-1.json").write_text(json.dumps(jupyter.note))
-    watching.join(60)
+    note = tmp_path / "jpserver-1.json"
+    note.unlink()
+    watch(*[not_stopped] * 20, lambda: note.write_text(json.dumps(jupyter.note)), nothing, nothing)
     assert sagemaker.asked == ["w", "w"]

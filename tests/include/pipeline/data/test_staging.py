@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -230,17 +229,20 @@ def test_real_photos_are_staged_once(project: Project, s3: Any) -> None:
 
 
 class CountingS3:
-    """A moto server that counts what it stored, and takes a moment for each object."""
+    """A moto server that counts what it stored, and takes only so many objects until it is released."""
 
-    def __init__(self, seconds_per_object: float) -> None:
+    def __init__(self, objects: int) -> None:
         application = DomainDispatcherApplication(create_backend_app)
         self.stored: Counter[str] = Counter()
         self.active: set[str] = set()
+        self.released = threading.Event()
+        room = threading.Semaphore(objects)
 
         def counting(environ: Any, start_response: Any) -> Any:
             if environ["REQUEST_METHOD"] == "PUT" and environ["PATH_INFO"].endswith(".jpg"):
                 self.active.add(environ["PATH_INFO"])
-                time.sleep(seconds_per_object)
+                if not room.acquire(blocking=False):
+                    self.released.wait()
 
                 def count(status: str, headers: Any, exc_info: Any = None) -> Any:
                     self.active.discard(environ["PATH_INFO"])
@@ -257,7 +259,7 @@ class CountingS3:
         self._thread.start()
 
     def close(self) -> None:
-        requests.post(f"{self.url}/moto-api/reset", timeout=10)  # all of a process's servers share one state
+        requests.post(f"{self.url}/moto-api/reset")  # all of a process's servers share one state
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -265,7 +267,7 @@ class CountingS3:
 
 @pytest.fixture
 def counting_s3() -> Iterator[CountingS3]:
-    server = CountingS3(seconds_per_object=0.1)
+    server = CountingS3(objects=50)
     yield server
     server.close()
 
@@ -300,6 +302,7 @@ def test_a_killed_run_goes_on_where_it_stopped(
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL) as process:
         eventually(lambda: len(counting_s3.stored) >= 50)
         os.kill(process.pid, signal.SIGKILL)
+    counting_s3.released.set()
     eventually(lambda: not counting_s3.active)  # what the client had sent in full is stored all the same
     before = len(image_keys(s3))
     assert 50 <= before < 300
