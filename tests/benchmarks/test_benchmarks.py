@@ -44,7 +44,6 @@ def test_a_data_set_that_is_not_there_is_named(
     assert capsys.readouterr().err.startswith("There is no DATASET=nowhere.zip in ")
 
 
-@pytest.mark.timeout(300)
 def test_staging_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With the programs of others; they are installed the first time."""
     try:

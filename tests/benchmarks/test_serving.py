@@ -27,7 +27,6 @@ def model(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> serve.Model
     return serve.Model("efficientnet_lite0", folder)
 
 
-@pytest.mark.timeout(300)
 def test_serving_is_measured(monkeypatch: pytest.MonkeyPatch, model: serve.Model) -> None:
     """With TorchServe, where it can be had; the answers are compared on the way."""
 
@@ -64,7 +63,6 @@ def test_a_handler_that_cannot_start_is_told(tmp_path: Path, photos: Path) -> No
             pass
 
 
-@pytest.mark.timeout(300)
 def test_each_photo_is_timed_alone_through_the_endpoint_and_through_the_function() -> None:
     """What is added is not told: with another test beside this one, it would be chance."""
     times = local.measure(FEW)

@@ -14,7 +14,6 @@ def test_what_was_not_measured_takes_as_long_as_what_was_on_average() -> None:
     assert sweep.extrapolated([80.0, 100.0]) == 90.0 * 8 * 10
 
 
-@pytest.mark.timeout(300)
 def test_a_sweep_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "SETTINGS", sweep.SETTINGS[:2])
     monkeypatch.setattr(sweep, "EPOCHS", 2)
@@ -28,7 +27,6 @@ def test_a_sweep_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
         assert all(0 <= share <= 100 for share in (accuracy.ours, accuracy.peer))
 
 
-@pytest.mark.timeout(300)
 def test_a_training_step_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "ARCHITECTURE", "resnet18")
     [result] = train.run(FEW)

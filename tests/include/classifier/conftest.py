@@ -17,6 +17,19 @@ CLASSIFIER = Path(__file__).parents[3] / "include" / "classifier"
 sys.path.insert(0, str(CLASSIFIER))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Let each process compute with one thread; more of them only wait for each other beside other tests."""
+    import torch
+
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def photo() -> bytes:
     """A JPEG of the class 002.Green."""
@@ -105,4 +118,4 @@ def endpoint(trained: Trained) -> Iterator[str]:
         yield server.stdout.readline().strip()
     finally:
         server.terminate()
-        server.wait(60)
+        server.wait()

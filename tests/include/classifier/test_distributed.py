@@ -26,10 +26,10 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
         text=True,
     )
     try:
-        output, _ = job.communicate(timeout=200)
+        output, _ = job.communicate()
     finally:
         job.terminate()  # upon which torchrun ends its processes too; killed, it would leave them behind
-        job.wait(60)
+        job.wait()
     return job.returncode, output
 
 
