@@ -11,16 +11,18 @@ import pytest
 import train
 from errors import ClassifierError
 
+from tests.include.classifier import fine_tuning_job
 from tests.include.classifier.drawing import IMAGE_SIZE, write_images
 from tests.include.classifier.training import Trained
 
-JOB = Path(__file__).parent / "fine_tuning_job.py"
+JOB = fine_tuning_job.__file__
 
 
-def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
-    """Run Python, and return its exit status and what it printed."""
+def torchrun(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Run a script in two processes, and return the exit status and what it printed."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     job = subprocess.Popen(
-        [sys.executable, *command],
+        [sys.executable, *launcher, *command],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         text=True,
@@ -31,11 +33,6 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
         job.terminate()  # upon which torchrun ends its processes too; killed, it would leave them behind
         job.wait()
     return job.returncode, output
-
-
-def torchrun(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    return run([*launcher, *command], environment)
 
 
 def test_two_processes_give_the_result_of_one(
@@ -63,17 +60,19 @@ def test_two_processes_that_are_ended_and_go_on_fine_tune_as_one(tmp_path: Path)
     """Augmentation and order are the same, so that only the order of floating-point additions differs."""
     data = write_images(tmp_path / "data", {"train": 12, "valid": 5})
     (tmp_path / "checkpoints").mkdir()
-    path = {"PYTHONPATH": str(Path(train.__file__).parent)}
-    with_checkpoints = {**path, "SAGEMAKER_BASE_DIR": str(tmp_path)}
+    with_checkpoints = {
+        "PYTHONPATH": str(Path(train.__file__).parent),
+        "SAGEMAKER_BASE_DIR": str(tmp_path),
+    }
     alone, pair = tmp_path / "alone.json", tmp_path / "pair.json"
 
-    assert run([str(JOB), str(data), str(alone)], path)[0] == 0
+    fine_tuning_job.main(data, alone, -1, -1)
     # Only the second process is told to end, and does not save itself.
-    status, output = torchrun([str(JOB), str(data), str(pair), "1", "3"], with_checkpoints)
+    status, output = torchrun([JOB, str(data), str(pair), "1", "3"], with_checkpoints)
     assert status != 0
     assert not pair.exists()
     assert "Told to end by SIGTERM in epoch 2 after 5 steps: the state is saved in" in output
-    status, output = torchrun([str(JOB), str(data), str(pair)], with_checkpoints)
+    status, output = torchrun([JOB, str(data), str(pair)], with_checkpoints)
 
     assert status == 0
     assert "Going on in epoch 2 after 5 of 9 steps." in output

@@ -12,6 +12,9 @@ from typing import Any
 
 import psutil
 
+from include.local_aws.sagemaker import warm_pool
+from tests.environments import WITHOUT_TORCH
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 ROLE = "arn:aws:iam::123456789012:role/sagemaker"
 
@@ -19,14 +22,7 @@ ROLE = "arn:aws:iam::123456789012:role/sagemaker"
 def _start_stubborn_job(server: Any, eventually: Callable[..., Any]) -> list[psutil.Process]:
     """Start a job that ignores SIGTERM and has a child in a session of its own; returns all processes."""
     command = "trap '' TERM; setsid sleep 300 & sleep 300"
-    server.client("sagemaker").create_processing_job(
-        ProcessingJobName="stubborn",
-        RoleArn=ROLE,
-        AppSpecification={"ImageUri": "any", "ContainerEntrypoint": ["bash", "-c", command]},
-        ProcessingResources={
-            "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 5}
-        },
-    )
+    _start_job(server.client("sagemaker"), "stubborn", ["bash", "-c", command])
 
     def processes() -> list[psutil.Process]:
         children = server.children()
@@ -34,6 +30,45 @@ def _start_stubborn_job(server: Any, eventually: Callable[..., Any]) -> list[psu
         return children if len(sleeping) == 2 else []
 
     return eventually(processes)
+
+
+def _start_job(sagemaker: Any, name: str, command: list[str]) -> None:
+    sagemaker.create_processing_job(
+        ProcessingJobName=name,
+        RoleArn=ROLE,
+        AppSpecification={"ImageUri": "any", "ContainerEntrypoint": command},
+        ProcessingResources={
+            "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 5}
+        },
+    )
+
+
+def _leave_warm_pool(sagemaker: Any, eventually: Callable[..., Any]) -> None:
+    """Run a training job without a source: it fails, and its pool is kept all the same."""
+    sagemaker.create_training_job(
+        TrainingJobName="kept",
+        RoleArn=ROLE,
+        AlgorithmSpecification={"TrainingImage": "pytorch", "TrainingInputMode": "File"},
+        OutputDataConfig={"S3OutputPath": "s3://none/out"},
+        ResourceConfig={
+            "InstanceType": "ml.m5.large",
+            "InstanceCount": 1,
+            "VolumeSizeInGB": 5,
+            "KeepAlivePeriodInSeconds": 600,
+        },
+        StoppingCondition={"MaxRuntimeInSeconds": 300},
+        HyperParameters={
+            "sagemaker_program": json.dumps("train.py"),
+            "sagemaker_submit_directory": json.dumps("s3://none/sourcedir.tar.gz"),
+        },
+        Environment=WITHOUT_TORCH,
+    )
+
+    def is_available() -> bool:
+        job = sagemaker.describe_training_job(TrainingJobName="kept")
+        return job.get("WarmPoolStatus", {}).get("Status") == "Available"
+
+    eventually(is_available)
 
 
 def test_it_says_where_it_listens_once_it_does(tmp_path: Path) -> None:
@@ -71,7 +106,7 @@ def test_a_taken_port_is_one_sentence_and_status_1(tmp_path: Path) -> None:
     )
 
 
-def test_an_orderly_end_leaves_no_process_and_no_folder(
+def test_the_users_own_aws_settings_are_not_used_and_an_orderly_end_leaves_nothing(
     start_local_aws: Callable[..., Any],
     eventually: Callable[..., Any],
     survivors: Callable[[list[psutil.Process]], list[psutil.Process]],
@@ -79,8 +114,24 @@ def test_an_orderly_end_leaves_no_process_and_no_folder(
 ) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    with start_local_aws(TMPDIR=str(temporary)) as server:
+    with start_local_aws(
+        AWS_PROFILE="no-such-profile",
+        AWS_ENDPOINT_URL="http://127.0.0.1:1",
+        HTTP_PROXY="http://127.0.0.1:1",
+        TMPDIR=str(temporary),
+    ) as server:
+        sagemaker = server.client("sagemaker")
+        code = "import boto3; boto3.client('s3').create_bucket(Bucket='made-by-a-job')"
+        _start_job(sagemaker, "speaks-to-s3", ["python3", "-c", code])
+
+        def ended() -> bool:
+            job = sagemaker.describe_processing_job(ProcessingJobName="speaks-to-s3")
+            return job["ProcessingJobStatus"] == "Completed"
+
+        eventually(ended)
+        buckets = server.client("s3").list_buckets()["Buckets"]
         processes = _start_stubborn_job(server, eventually)
+    assert [bucket["Name"] for bucket in buckets] == ["made-by-a-job"]
     assert not survivors(processes)
     assert list(temporary.iterdir()) == []
     assert list(server.state_dir.iterdir()) == []
@@ -93,42 +144,13 @@ def test_a_killed_server_leaves_no_process(
     tmp_path: Path,
 ) -> None:
     with start_local_aws(TMPDIR=str(tmp_path)) as server:
+        if warm_pool.can_be_kept({"ResourceConfig": {"InstanceCount": 1}}):
+            _leave_warm_pool(server.client("sagemaker"), eventually)
+            assert len(server.children("warm_process")) == 1
         processes = _start_stubborn_job(server, eventually)
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait()
         assert not survivors(processes)
-
-
-def test_the_users_own_aws_settings_are_not_used(
-    start_local_aws: Callable[..., Any], eventually: Callable[..., Any]
-) -> None:
-    with start_local_aws(
-        AWS_PROFILE="no-such-profile", AWS_ENDPOINT_URL="http://127.0.0.1:1", HTTP_PROXY="http://127.0.0.1:1"
-    ) as server:
-        sagemaker = server.client("sagemaker")
-        sagemaker.create_processing_job(
-            ProcessingJobName="speaks-to-s3",
-            RoleArn=ROLE,
-            AppSpecification={
-                "ImageUri": "any",
-                "ContainerEntrypoint": [
-                    "python3",
-                    "-c",
-                    "import boto3; boto3.client('s3').create_bucket(Bucket='made-by-a-job')",
-                ],
-            },
-            ProcessingResources={
-                "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 5}
-            },
-        )
-
-        def ended() -> bool:
-            job = sagemaker.describe_processing_job(ProcessingJobName="speaks-to-s3")
-            return job["ProcessingJobStatus"] == "Completed"
-
-        eventually(ended)
-        buckets = server.client("s3").list_buckets()["Buckets"]
-    assert [bucket["Name"] for bucket in buckets] == ["made-by-a-job"]
 
 
 def test_health_names_the_account(local_aws: Any) -> None:

@@ -1,7 +1,5 @@
 """Warm pools: a process that is kept after a training job serves the next one that matches."""
 
-import os
-import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -184,32 +182,6 @@ def test_a_pool_ends_with_its_time_and_leaves_nothing(
     assert status()["ResourceRetainedBillableTimeInSeconds"] >= 1
     assert _kept(local_aws) == []
     assert not folder.exists()
-
-
-def test_a_killed_server_leaves_no_kept_process(
-    start_local_aws: Callable[..., Any],
-    eventually: Callable[..., Any],
-    survivors: Callable[[list[psutil.Process]], list[psutil.Process]],
-    training_request: Callable[..., dict[str, Any]],
-    name: str,
-    tmp_path: Path,
-) -> None:
-    with start_local_aws(TMPDIR=str(tmp_path)) as server:
-        # This server has no such source, so that the job fails; its pool is kept all the same.
-        request = training_request(name, "pass", Environment={"COLOUR": "green"})
-        request["ResourceConfig"]["KeepAlivePeriodInSeconds"] = 600
-        sagemaker = server.client("sagemaker")
-        sagemaker.create_training_job(**request)
-
-        def pool() -> dict[str, Any]:
-            return sagemaker.describe_training_job(TrainingJobName=name).get("WarmPoolStatus", {})
-
-        eventually(lambda: pool().get("Status") == "Available")
-        kept = _kept(server)
-        assert len(kept) == 1
-        os.kill(server.process.pid, signal.SIGKILL)
-        server.process.wait()
-        assert not survivors(kept)
 
 
 def test_a_pool_is_for_matching_jobs_alone() -> None:
