@@ -139,7 +139,7 @@ def test_a_job_that_is_ended_and_started_again_ends_with_the_same_metrics(
     while "epoch=1 validation:loss" not in job.stdout.readline():
         assert job.poll() is None
     job.send_signal(signal.SIGTERM)
-    said, _ = job.communicate(timeout=100)
+    said, _ = job.communicate()
     assert (job.returncode, "Told to end by SIGTERM" in said) == (143, True)
     assert not (tmp_path / "model.json").exists()
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

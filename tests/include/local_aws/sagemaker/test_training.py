@@ -148,7 +148,10 @@ def test_jobs_are_listed_by_name_and_status(sagemaker: Any, completed: dict[str,
     assert names(StatusEquals="Failed") == []
 
 
-def test_a_listing_comes_in_pages(sagemaker: Any, completed: dict[str, Any]) -> None:
+def test_a_listing_comes_in_pages(
+    sagemaker: Any, completed: dict[str, Any], name: str, training_request: Callable[..., dict[str, Any]]
+) -> None:
+    sagemaker.create_training_job(**training_request(name, "pass"))
     pages = list(sagemaker.get_paginator("list_training_jobs").paginate(PaginationConfig={"PageSize": 1}))
     listed = [summary["TrainingJobName"] for page in pages for summary in page["TrainingJobSummaries"]]
     assert len(pages) == len(listed) == len(set(listed)) > 1
