@@ -17,6 +17,7 @@ import pytest
 from include.pipeline import packages, workspace
 from include.pipeline.infrastructure import Infrastructure, InfrastructureError
 from include.pipeline.settings import Project, Workspace
+from tests.environments import PATIENCE
 
 LONGEST_SCRIPT = 16_384
 """Characters of base64 that a lifecycle configuration takes."""
@@ -116,7 +117,7 @@ def test_it_comes_up_with_the_projects_files_and_stops_when_nobody_uses_it(
         assert status != "Failed", sagemaker.describe_notebook_instance(**name)["FailureReason"]
         return status in statuses
 
-    eventually(lambda: is_now("Stopped"))
+    eventually(lambda: is_now("Stopped"), PATIENCE)
     (folder,) = Path(local_aws.state_dir).glob(f"*/notebooks/{request['NotebookInstanceName']}")
     files = folder / "home" / "ec2-user" / "SageMaker" / "birds"
     assert {path.name for path in files.iterdir()} == {

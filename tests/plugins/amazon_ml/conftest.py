@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import botocore.loaders
 import pytest
 
 BUCKET = "operators"
 ROLE = "arn:aws:iam::123456789012:role/any"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def descriptions() -> Iterator[None]:
+    """Read the description of each service once: each client does, which takes longer than most that is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        read = functools.cache(botocore.loaders.JSONFileLoader().load_file)
+        patch.setattr(botocore.loaders.JSONFileLoader, "load_file", lambda _, path: read(path))
+        yield
 
 
 @pytest.fixture

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from shlex import quote
 from typing import Any
 
-import botocore.loaders
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 from amazon_ml.operators.ec2_training import EC2TrainingOperator
@@ -48,15 +46,6 @@ Config = dict[str, Any]
 
 def leave(name: str, status: str = "Completed", reason: str = "") -> str:
     return f"python3 -c {quote(LEAVE)} {BUCKET} {name} {status} {quote(reason)}"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def descriptions() -> Iterator[None]:
-    """Each client reads its service's description, and that of EC2 takes longer than most of what is tested here."""
-    with pytest.MonkeyPatch.context() as patch:
-        read = functools.cache(botocore.loaders.JSONFileLoader().load_file)
-        patch.setattr(botocore.loaders.JSONFileLoader, "load_file", lambda _, path: read(path))
-        yield
 
 
 @pytest.fixture
