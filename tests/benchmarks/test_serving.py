@@ -27,6 +27,7 @@ def model(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> serve.Model
     return serve.Model("efficientnet_lite0", folder)
 
 
+@pytest.mark.timeout(900)  # TorchServe and half a dozen processes import PyTorch, most of them on one core
 def test_serving_is_measured(monkeypatch: pytest.MonkeyPatch, model: serve.Model) -> None:
     """With TorchServe, where it can be had; the answers are compared on the way."""
 
