@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -60,7 +59,8 @@ def test_what_crashes_is_started_again(start: Start, eventually: Eventually) -> 
     supervision = start({"sleeper": SLEEP})
     eventually(lambda: sleepers(supervision))
     (killed,) = sleepers(supervision)
-    time.sleep(1.2)  # what dies within its first second counts as never having started, and waits longer
+    # What dies within its first second counts as never having started, and waits longer.
+    eventually(lambda: "sleeper entered RUNNING state" in supervision.log.read_text())
     killed.kill()
     eventually(lambda: [process for process in sleepers(supervision) if process != killed])
     assert supervision.is_running()
