@@ -15,15 +15,22 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
+# A request with a gate is the last one: once there is a file of that name, the process ends.
 MORTAL = """
-import json, os, threading
+import json, os, pathlib, threading, time
+
+def die(gate):
+    while not pathlib.Path(gate).exists():
+        time.sleep(0.02)
+    os._exit(1)
 
 def model_fn(model_dir):
     return None
 
 def transform_fn(model, body, content_type, accept, context):
-    if json.loads(body).get("die"):
-        threading.Timer(0.2, os._exit, (1,)).start()
+    request = json.loads(body)
+    if "gate" in request:
+        threading.Thread(target=die, args=(request["gate"],)).start()
     return json.dumps({"answer": "green", "pid": os.getpid()}), "application/json"
 """
 
@@ -241,11 +248,14 @@ def test_a_new_fleet_that_dies_while_it_bakes_rolls_the_update_back_and_no_reque
     invoke: Callable[..., Any],
     stage: Callable[[], str | None],
     eventually: Callable[..., Any],
+    tmp_path: Path,
 ) -> None:
     config = endpoint_config("mortal", script=MORTAL, green=1.0)
     sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config, DeploymentConfig=deployment)
     eventually(lambda: stage() == "Baking")
-    dead = invoke({"die": True}, TargetVariant="green")["pid"]
+    gate = tmp_path / "gate"
+    dead = invoke({"gate": str(gate)}, TargetVariant="green")["pid"]
+    gate.touch()
     eventually(lambda: not psutil.pid_exists(dead))
     assert {invoke()["answer"] for _ in range(20)} == {"blue"}
     assert "did not pass the ping health check" in settled()["FailureReason"]
