@@ -38,7 +38,7 @@ os.environ.update(
     AIRFLOW__CORE__UNIT_TEST_MODE="False",
 )
 
-START_SECONDS = 60.0
+START_SECONDS = 240.0
 STACKS = ("whole_stack", "impatient_stack")
 # Tests that start processes: those of these folders and files, and those that use one of these fixtures.
 PROCESSES = (
@@ -152,7 +152,7 @@ def running(state_dir: Path, **environment: str) -> Iterator[LocalAws]:
         yield server
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait()
 
 
 def await_health(server: LocalAws) -> dict[str, str]:
@@ -169,7 +169,7 @@ def await_health(server: LocalAws) -> dict[str, str]:
 
 def _survivors(processes: list[psutil.Process]) -> list[psutil.Process]:
     # In a container nobody may collect an orphan's exit status, so that it stays as a zombie.
-    _, alive = psutil.wait_procs([p for p in processes if not _is_zombie(p)], timeout=5)
+    _, alive = psutil.wait_procs([p for p in processes if not _is_zombie(p)], timeout=60)
     return [process for process in alive if not _is_zombie(process)]
 
 
@@ -193,7 +193,8 @@ def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     with running(
         state_dir,
         LOCAL_AWS_SCALING_WINDOW="3",
-        LOCAL_AWS_STOP_GRACE="2",
+        # What a job saves when it is stopped takes longer on a busy machine.
+        LOCAL_AWS_STOP_GRACE="60",
         LOCAL_AWS_PING_TIMEOUT="60",
     ) as server:
         yield server
@@ -221,7 +222,7 @@ def running_local_aws() -> Callable[..., Any]:
 def eventually() -> Callable[..., Any]:
     """Wait until a function's answer is true, and return it."""
 
-    def wait(probe: Callable[[], Any], seconds: float = 60.0) -> Any:
+    def wait(probe: Callable[[], Any], seconds: float = 270.0) -> Any:
         deadline = time.monotonic() + seconds
         while not (value := probe()):
             assert time.monotonic() < deadline, f"not so within {seconds} s"
