@@ -286,6 +286,15 @@ def test_a_model_is_taken_back_and_costs_no_request(
     assert re.search(f"{failing_step} failed: .*({cause})", package["ApprovalDescription"])
 
 
+def test_several_ec2_instances_are_refused_before_anything_is_done(shapes: Shapes) -> None:
+    run = shapes.run(RELEASE, train_on="ec2", instance_count=2)
+    assert str(run.state) == "failed"
+    found = states(run)
+    assert (found.pop("preflight"), found.pop("rollback")) == ("failed", "skipped")
+    assert set(found.values()) == {"upstream_failed"}
+    assert "EC2 trains on one instance, not on 2" in xcom(run, "preflight", "failure")
+
+
 def test_an_ec2_instance_trains_the_same_model_and_is_terminated(
     shapes: Shapes, first: Any, rejected: Released
 ) -> None:
