@@ -56,6 +56,9 @@ SLOW = (
     "include/classifier/test_distributed.py",
     "include/local_aws/sagemaker/",
     "include/local_aws/ec2/",
+    "plugins/amazon_ml/operators/",
+    "include/local_aws/test_awslambda.py",
+    "include/local_aws/test_main.py",
     "include/classifier/test_evaluate.py",
     "include/classifier/test_export.py",
     "include/classifier/test_instance_training.py",
@@ -63,6 +66,9 @@ SLOW = (
     "include/laptop/test_lock.py",
     "include/laptop/test_prepare.py",
     "include/laptop/test_stack.py",
+    "include/pipeline/test_release.py",
+    "include/pipeline/test_teardown.py",
+    "include/pipeline/data/test_staging.py",
     "dags/test_teardown.py",
 )
 
