@@ -157,6 +157,20 @@ def package_of(shapes: Shapes, run: Any) -> dict[str, Any]:
     return shapes.client("sagemaker").describe_model_package(ModelPackageName=xcom(run, "register")["arn"])
 
 
+def jobs(shapes: Shapes) -> set[str]:
+    """Return the ARNs of all jobs that train, tune or compute features. An evaluation depends on the live model."""
+    sagemaker = shapes.client("sagemaker")
+    features = sagemaker.list_processing_jobs(NameContains="features")["ProcessingJobSummaries"]
+    return {
+        *(job["ProcessingJobArn"] for job in features),
+        *(job["TrainingJobArn"] for job in sagemaker.list_training_jobs()["TrainingJobSummaries"]),
+        *(
+            job["HyperParameterTuningJobArn"]
+            for job in sagemaker.list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"]
+        ),
+    }
+
+
 def change_candidate(shapes: Shapes, change: Change) -> Hook:
     """Return a hook that changes the artifact that the run has trained."""
     return lambda context: shapes.change_artifact(
@@ -208,6 +222,20 @@ def test_a_first_model_goes_live_and_provisioned_concurrency_answers(
         lambda: metric(shapes, "AWS/Lambda", "ProvisionedConcurrencyInvocations", FunctionName=NAME) > images
     )
     assert metric(shapes, "AWS/Lambda", "ProvisionedConcurrencySpilloverInvocations", FunctionName=NAME) == 0
+
+
+def test_a_second_release_of_the_live_model_starts_no_job_and_costs_no_request(
+    shapes: Shapes, first: Any
+) -> None:
+    if shapes.serving() != xcom(first, "create_model"):
+        shapes.release(gate=ANY_ACCURACY, **WEAK)
+    before = jobs(shapes)
+    again = shapes.release(gate=ANY_ACCURACY, **WEAK)
+    found = states(again.run)
+    assert str(again.run.state) == "success", found
+    assert (found["deploy_endpoint"], found["deploy_function"], found["smoke_test"]) == ("success",) * 3
+    assert jobs(shapes) == before
+    assert models(again.during) == {again.before}
 
 
 def test_a_better_model_replaces_it_and_costs_no_request(better: Released) -> None:
