@@ -16,7 +16,7 @@ from include.laptop.airflow_api import AirflowApi
 from include.laptop.stack import Stack
 from tests.e2e.after_failure import describe, end_runs
 
-# No test changes a DAG file, so to parse all of them every 10 s would only take time from what is tested.
+# The tests of this stack change no DAG file, so to parse all of them every 10 s would only take their time.
 PARSED_ONCE = {"AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600"}
 # Airflow is to notice within seconds that a worker or a triggerer is dead, not within minutes.
 IMPATIENT = {
@@ -81,7 +81,7 @@ def whole_stack(running_stack: Callable[..., Any]) -> Iterator[Stack]:
 def impatient_stack(running_stack: Callable[..., Any]) -> Iterator[Stack]:
     """A stack with the DAGs of tests/e2e/dags, whose processes may be killed."""
     dags_folder = Path(__file__).parent / "dags"
-    with running_stack(dags_folder=dags_folder, extra_environment=PARSED_ONCE | IMPATIENT) as stack:
+    with running_stack(dags_folder=dags_folder, extra_environment=IMPATIENT) as stack:
         yield stack
 
 

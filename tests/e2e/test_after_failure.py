@@ -14,7 +14,7 @@ import pytest
 from include.laptop.stack import Stack
 from tests.e2e.after_failure import NOTE, describe, end_runs, stop_jobs
 
-FAILING, PAUSED = "training_in_worker", "tuning_in_worker"
+FAILING, PAUSED = "training_in_worker", "ec2_in_worker"
 SLEEP = b"import time\ntime.sleep(600)\n"
 
 
@@ -73,7 +73,7 @@ def test_the_runs_of_a_stack_are_described_and_ended(
     eventually(lambda: airflow.is_parsed(FAILING) and airflow.is_parsed(PAUSED))
     airflow._ask("PATCH", f"dags/{PAUSED}", json={"is_paused": True})
     failed, queued = airflow.trigger(FAILING, {}), airflow.trigger(PAUSED, {})
-    assert airflow.wait(FAILING, failed, 120) == "failed"
+    assert airflow.wait(FAILING, failed, 600) == "failed"
     text = describe(impatient_stack)
     assert f"{failed} of {FAILING} is failed. Its tasks: failed: wait." in text
     assert "The log of wait ends with:" in text
