@@ -32,7 +32,7 @@ class Clock:
 class Handler(http.server.BaseHTTPRequestHandler):
     """Answer each path in its own way; /to/<address> redirects there, and /later/<address> after the time limit."""
 
-    over = threading.Event()  # a trickling answer goes on until it is set
+    over = threading.Event()  # a trickling response continues until this is set
     clock = Clock()
 
     def do_GET(self) -> None:
@@ -124,7 +124,7 @@ def test_an_answer_that_is_no_image_is_refused(path: str, status: int, message: 
 
 @pytest.fixture
 def trickling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have the web site's slow answer go on until the test is over, whatever the time limit."""
+    """Let the slow response of the web site last until the test ends, whatever the time limit."""
     monkeypatch.setattr(Handler, "over", threading.Event())
     monkeypatch.setattr(fetch, "_resolve", lambda *_: ["127.0.0.1"])
     yield

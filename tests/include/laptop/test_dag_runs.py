@@ -1,4 +1,4 @@
-"""A run that can make no progress is told from one that goes on, whatever the speed of the scheduler."""
+"""Distinguish a run that can make no progress from one that continues, whatever the speed of the scheduler."""
 
 from __future__ import annotations
 

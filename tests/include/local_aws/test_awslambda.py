@@ -260,7 +260,7 @@ def handler(event, context):
         assert found["memory_limit_in_mb"] == "128"
         assert uuid.UUID(found["aws_request_id"])
         assert found["log_group_name"] == f"/aws/lambda/{function.name}"
-        # It is told in whole milliseconds.
+        # It is reported in whole milliseconds.
         assert begun + 70 - 0.001 <= found["ends"] <= time.time() + 70
 
 

@@ -53,7 +53,7 @@ def children() -> Iterator[ChildProcesses]:
 
 @pytest.fixture
 def clock() -> list[float]:
-    """The time that the fleet is told, which only the test sets forward."""
+    """The clock of the fleet, which only the test advances."""
     return [0.0]
 
 

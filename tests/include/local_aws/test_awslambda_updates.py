@@ -36,7 +36,7 @@ CODE = package("def handler(event, context):\n    return context.function_versio
 
 @pytest.fixture
 def function() -> dict[str, str]:
-    """The function, as the operations are told of it."""
+    """The function, as the operations receive it."""
     return {"FunctionName": f"function-{uuid.uuid4().hex[:8]}"}
 
 

@@ -70,7 +70,7 @@ def test_an_alarm_is_raised_by_what_it_watches(
     put_alarms(watched, cloudwatch)
 
     def are_raised() -> list[str]:
-        measure(cloudwatch, watched, **measured)  # in each period anew
+        measure(cloudwatch, watched, **measured)  # again in each period
         return [name for name, state in states(cloudwatch, watched).items() if state == "ALARM"]
 
     assert eventually(are_raised) == [raised]

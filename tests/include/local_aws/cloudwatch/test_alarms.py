@@ -60,7 +60,7 @@ def test_an_alarm_is_raised_by_its_metric_and_over_when_the_metric_is_silent(
     eventually(lambda: described(name)["StateValue"] == "OK")
 
     def raised() -> dict[str, Any] | None:
-        put(Queue=9.0)  # in each period anew
+        put(Queue=9.0)  # again in each period
         alarm = described(name)
         return alarm if alarm["StateValue"] == "ALARM" else None
 
@@ -94,7 +94,7 @@ def test_an_alarm_can_watch_a_share(
     )
 
     def is_so_after(state: str, **metrics: float) -> bool:
-        put(**metrics)  # in each period anew
+        put(**metrics)  # again in each period
         return described(name)["StateValue"] == state
 
     eventually(lambda: is_so_after("OK", Returns=5.0, Sales=100.0))
@@ -136,7 +136,7 @@ def test_a_topic_is_told_of_an_alarm(
     silent = alarm(**members, AlarmActions=[topic], ActionsEnabled=False)
 
     def are_raised() -> bool:
-        put(Complaints=9.0)  # in each period anew
+        put(Complaints=9.0)  # again in each period
         return {described(each)["StateValue"] for each in (name, silent)} == {"ALARM"}
 
     eventually(are_raised)

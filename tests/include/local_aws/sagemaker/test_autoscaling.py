@@ -71,7 +71,7 @@ def serving(name: str) -> Serving:
 
 @pytest.fixture
 def clock() -> list[float]:
-    """The time that scaling is told, which only the test sets forward."""
+    """The clock of the scaling, which only the test advances."""
     return [0.0]
 
 

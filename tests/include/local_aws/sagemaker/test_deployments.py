@@ -185,7 +185,7 @@ def test_an_alarm_that_is_raised_by_the_canary_rolls_the_update_back(
 
         def is_rolling_back() -> bool:
             with suppress(ClientError):
-                invoke({"fail": True}, TargetVariant="green")  # in each period of the alarm anew
+                invoke({"fail": True}, TargetVariant="green")  # again in each period of the alarm
             return sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "RollingBack"
 
         eventually(is_rolling_back)

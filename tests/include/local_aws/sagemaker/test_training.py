@@ -205,7 +205,7 @@ def test_a_channel_without_objects_fails_the_job(
             "saved in time",
             id="in order",
         ),
-        # As it is killed when its grace is over, but at once.
+        # The kill after the grace period, but at once.
         pytest.param("lambda *_: os.kill(os.getpid(), signal.SIGKILL)", "half trained", id="killed"),
     ],
 )

@@ -417,7 +417,7 @@ class TestTaskLog:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        # The job goes on only once its first line was shown.
+        # The job continues only after its first line was shown.
         gate, outputs = tmp_path / "gate", []
         read, read_async = JobLogReader.read, JobLogReader.read_async
 

@@ -48,7 +48,7 @@ def bucket(aws: Any) -> Bucket:
 
 
 class Watcher:
-    """A watcher that looks when it is told to, and not when time has passed."""
+    """A watcher that polls when the test says so, not after a time."""
 
     def __init__(self) -> None:
         self.pausing = asyncio.Event()
