@@ -131,7 +131,7 @@ def test_a_topic_is_told_of_an_alarm(
     queue = sqs.create_queue(QueueName="alarms")["QueueUrl"]
     attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=attributes["QueueArn"])
-    members = {"Namespace": "Shop", "MetricName": "Complaints", "Statistic": "Sum", "Period": 60}
+    members = {"Namespace": "Shop", "MetricName": "Complaints", "Statistic": "Maximum", "Period": 60}
     name = alarm(**members, AlarmActions=[topic])
     silent = alarm(**members, AlarmActions=[topic], ActionsEnabled=False)
 
