@@ -18,7 +18,7 @@ from tests.e2e.after_failure import describe, end_runs
 
 # The tests of this stack change no DAG file, so to parse all of them every 10 s would only take their time.
 PARSED_ONCE = {"AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600"}
-# Airflow notices within seconds, not within minutes, that a worker or a triggerer is dead, or that a timeout has passed.
+# Airflow notices within seconds, not minutes, that a worker or a triggerer is dead, or that a timeout has passed.
 IMPATIENT = {
     "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
