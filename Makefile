@@ -18,7 +18,7 @@ export CALLER_FOLDER := $(PWD)
 LAPTOP = .venv/bin/python -m include.laptop
 PORTS  = --airflow-port "$$AIRFLOW_PORT" --aws-port "$$AWS_PORT"
 
-PYTEST = .venv/bin/python -m pytest --run-times --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+PYTEST = .venv/bin/python -m pytest --run-times --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down test test-fast bench lint env
