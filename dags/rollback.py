@@ -16,7 +16,6 @@ from airflow.sdk import (
     Param,
     TriggerRule,
     chain,
-    get_current_context,
     task,
 )
 from airflow.sdk.exceptions import AirflowSkipException
@@ -32,10 +31,12 @@ from amazon_ml.operators.sagemaker_endpoint import (
 from dag_defaults import aws_client, default_args, wanted_projects
 from human_input.operators import AskOperator
 from pipeline_steps import alerts
+from run_results import RunResults
 
 from include.pipeline import (
     infrastructure,
     job_requests,
+    known_good,
     live,
     names,
     registry,
@@ -45,11 +46,6 @@ from include.pipeline import (
     smoke_test,
 )
 from include.pipeline.settings import Project
-
-
-def _done(task_id: str, context: Context | None = None) -> Any:
-    """What a task of this run has returned."""
-    return (context or get_current_context())["ti"].xcom_pull(task_ids=task_id)
 
 
 def build(project: Project) -> DAG:
@@ -86,25 +82,27 @@ def build(project: Project) -> DAG:
 
         @task
         def read_live() -> dict[str, Any]:
-            """Find out what serves now, and how it scales."""
-            return {
-                "serving": live.read_live(project, aws_client("sagemaker"), aws_client("lambda")),
-                "scaling": live.read_scaling(project, aws_client("application-autoscaling")),
-            }
+            """Find out what serves now, what served well, and how it scales."""
+            return known_good.look(
+                project,
+                aws_client("sagemaker"),
+                aws_client("lambda"),
+                aws_client("application-autoscaling"),
+            )
 
         @task
         def list_versions() -> list[str]:
             """List the versions that have passed their smoke test, the newest first."""
-            serving = _done("read_live")["serving"] or {}
+            serving = RunResults()["read_live"]["serving"] or {}
             found = registry.packages(project, aws_client("sagemaker"))
             return [releases.label(package) for package in releases.versions(serving.get("model"), found)]
 
         @task(trigger_rule=TriggerRule.NONE_FAILED)
         def choose_version() -> dict[str, Any]:
             """Look up the version that the form or the answer names."""
-            answer = _done("ask_for_version")
-            wanted = answer["chosen_options"][0] if answer else get_current_context()["params"]["version"]
-            serving, sagemaker = _done("read_live")["serving"], aws_client("sagemaker")
+            done, sagemaker = RunResults(), aws_client("sagemaker")
+            answer, serving = done["ask_for_version"], done["read_live"]["serving"]
+            wanted = answer["chosen_options"][0] if answer else done.context["params"]["version"]
             package = releases.choose(wanted, serving["model"], registry.packages(project, sagemaker))
             function_version = releases.usable_function_version(
                 project,
@@ -117,7 +115,7 @@ def build(project: Project) -> DAG:
                 "version": package.version,
                 "model": job_requests.registered_model(
                     project,
-                    _done("preflight")["sagemaker_role"],
+                    done["preflight"]["sagemaker_role"],
                     package.model,
                     package.container,
                     package.properties["inputs"],
@@ -125,39 +123,57 @@ def build(project: Project) -> DAG:
                 "function_version": function_version,
             }
 
-        @task(task_id="smoke_test", retries=0)
+        @task(task_id="smoke_test")
         def run_smoke_test() -> dict[str, Any]:
             """Ask the function about images that the model has not seen, and check its answers."""
-            package = registry.describe(_done("choose_version")["arn"], aws_client("sagemaker"))
+            package = registry.describe(RunResults()["choose_version"]["arn"], aws_client("sagemaker"))
             return smoke_test.run_smoke_test(
                 project, releases.expected_of(package), aws_client("s3"), aws_client("lambda")
             )
 
+        def check_release(context: Context) -> None:
+            """Refuse to go back once another release has passed: a cleared task runs without those before it."""
+            done = RunResults(context)
+            reason = known_good.superseded(
+                project,
+                done["read_live"]["good"],
+                done["choose_version"]["model"]["ModelName"],
+                aws_client("sagemaker"),
+                aws_client("lambda"),
+            )
+            if reason:
+                raise releases.ReleaseError(reason)
+
         @task(trigger_rule=TriggerRule.ONE_FAILED)
         def undo() -> str:
-            """Go back to what served at the start of the run, if the chosen version does not serve."""
-            context = get_current_context()
-            if _done("choose_version") is None:
+            """Go back to the last good release, if the chosen version does not serve."""
+            done, sagemaker, functions = RunResults(), aws_client("sagemaker"), aws_client("lambda")
+            if done["choose_version"] is None:
                 raise AirflowSkipException(
                     "The run failed before anything was changed; what is live was not touched."
                 )
-            before = _done("read_live")
+            scaling, before = aws_client("application-autoscaling"), done["read_live"]
+            good = known_good.read(project, sagemaker, functions) or before["serving"]
             state = rollback.roll_back(
                 project,
-                before["serving"],
-                before["scaling"],
-                aws_client("sagemaker"),
-                aws_client("lambda"),
-                aws_client("application-autoscaling"),
+                good,
+                known_good.scaling(project, before, good, scaling),
+                sagemaker,
+                functions,
+                scaling,
             )
-            return f"{rollback.cause(failures(context))} {state}"
+            return f"{rollback.cause(failures(done.context))} {state}"
 
         @task(task_id="report")
         def write_report() -> dict[str, Any]:
             """Reject the version that served before, and put the run's report to S3."""
-            context, sagemaker = get_current_context(), aws_client("sagemaker")
-            chosen, before = _done("choose_version"), _done("read_live")["serving"]
+            done, sagemaker = RunResults(), aws_client("sagemaker")
+            check_release(done.context)
+            context, chosen, before = done.context, done["choose_version"], done["read_live"]["serving"]
             outcome = f"Version {chosen['version']} serves again, in place of {before['model']}."
+            serving = live.read_live(project, sagemaker, aws_client("lambda"))
+            if serving is not None:
+                known_good.note(project, serving, sagemaker)
             left = registry.find(before["model"], registry.packages(project, sagemaker))
             if left is not None:
                 registry.decide(left.arn, "Rejected", f"{outcome} Run {context['run_id']}.", sagemaker)
@@ -165,9 +181,9 @@ def build(project: Project) -> DAG:
                 "project": project.name,
                 "outcome": outcome,
                 "model": chosen["model"]["ModelName"],
-                "smoke_test": _done("smoke_test"),
+                "smoke_test": done["smoke_test"],
             }
-            bucket, s3 = _done("preflight")["bucket"], aws_client("s3")
+            bucket, s3 = done["preflight"]["bucket"], aws_client("s3")
             page = report.publish(
                 project, summary, context["run_id"], bucket, s3, show=report.render_rollback
             )
@@ -178,20 +194,22 @@ def build(project: Project) -> DAG:
         ask = AskOperator(
             task_id="ask_for_version",
             subject=f"Which version of {project.name} shall serve again?",
-            body="Serving now: {{ ti.xcom_pull(task_ids='read_live')['serving']['model'] }}.",
-            options=lambda context: _done("list_versions", context),
+            body=lambda context, jinja_env: (
+                f"Serving now: {RunResults(context)['read_live']['serving']['model']}."
+            ),
+            options=lambda context: RunResults(context)["list_versions"],
             response_timeout=timedelta(hours=project.approval.timeout_hours),
             skip=lambda context: "The form names a version." if context["params"]["version"] else None,
         )
         chosen = choose_version()
         create_model = SageMakerModelIfAbsentOperator(
             task_id="create_model",
-            config=lambda context, jinja_env: _done("choose_version", context)["model"],
+            config=lambda context, jinja_env: RunResults(context)["choose_version"]["model"],
         )
         create_endpoint_config = SageMakerEndpointConfigIfAbsentOperator(
             task_id="create_endpoint_config",
             config=lambda context, jinja_env: job_requests.endpoint_config(
-                project, _done("preflight", context)["bucket"], _done("create_model", context)
+                project, RunResults(context)["preflight"]["bucket"], RunResults(context)["create_model"]
             ),
         )
         scalable: dict[str, Any] = {
@@ -205,10 +223,11 @@ def build(project: Project) -> DAG:
             task_id="deploy_endpoint",
             # All at once, and whatever the alarms say: what serves now is what has to go.
             config=lambda context, jinja_env: job_requests.endpoint(
-                project, _done("create_endpoint_config", context)
+                project, RunResults(context)["create_endpoint_config"]
             ),
             poll_interval=project.poll_seconds,
             deferrable=True,
+            pre_execute=check_release,
         )
         resume_scaling = ApplicationAutoScalingSuspendOperator(
             task_id="resume_scaling", suspend=False, **scalable
@@ -217,7 +236,10 @@ def build(project: Project) -> DAG:
             task_id="move_alias",
             function_name=names.function_name(project),
             alias=names.ALIAS,
-            function_version="{{ ti.xcom_pull(task_ids='choose_version')['function_version'] }}",
+            function_version=lambda context, jinja_env: RunResults(context)["choose_version"][
+                "function_version"
+            ],
+            pre_execute=check_release,
         )
         release: list[Any] = [
             create_model,

@@ -40,6 +40,7 @@ from amazon_ml.operators.sagemaker_notebook import (
     SageMakerDeleteNotebookIfExistsOperator,
 )
 from dag_defaults import aws_client, default_args, wanted_projects
+from run_results import RunResults
 
 from include.pipeline import infrastructure, inventory, names, teardown
 from include.pipeline.settings import Project
@@ -72,7 +73,7 @@ def _if_asked(option: str, what: str) -> None:
 
 def _only_if_confirmed(context: Context) -> None:
     """Skip a step where `confirm` failed: a step begins after the one before, however that ended."""
-    if not context["ti"].xcom_pull(task_ids="confirm"):
+    if not RunResults(context)["confirm"]:
         raise AirflowSkipException("Nothing is touched: task confirm tells why.")
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from airflow.sdk import (
     DAG,
+    Context,
     Param,
     chain,
     get_current_context,
@@ -33,6 +34,7 @@ from amazon_ml.operators.sagemaker_notebook import (
     SageMakerStopNotebookIfRunningOperator,
 )
 from dag_defaults import aws_client, default_args, wanted_projects
+from run_results import RunResults
 
 from include.pipeline import infrastructure, names, workspace
 from include.pipeline.settings import Project
@@ -95,8 +97,8 @@ def build(project: Project) -> DAG:
                 "region": region,
             }
 
-        def prepared(context: Any) -> dict[str, str]:
-            return context["ti"].xcom_pull(task_ids="prepare")
+        def prepared(context: Context) -> Any:
+            return RunResults(context)["prepare"]
 
         name = names.workspace_name(project)
         instance: dict[str, Any] = {"NotebookInstanceName": name}

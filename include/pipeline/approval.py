@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from include.pipeline.errors import PermanentError
 from include.pipeline.gate import MEGABYTE
+from include.pipeline.names import digest
 from include.pipeline.settings import Approval
 
 APPROVE, REJECT = "Approve", "Reject"
@@ -20,6 +22,10 @@ FIGURES = (
 """What is shown: its name, its key in an evaluation, how it is written, and by what it is divided."""
 
 
+class ApprovalError(PermanentError):
+    """An answer that does not decide about the candidate; the message says what to do."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """Whether a person agreed, and one sentence that says who and when."""
@@ -28,11 +34,26 @@ class Answer:
     sentence: str
 
 
-def question(evaluation: dict[str, Any], decision: str, report: str) -> str:
+def candidate(model: str, package: dict[str, Any], evaluation: dict[str, Any]) -> dict[str, Any]:
+    """What a person decides about: the model, its package, and the digest of its evaluation.
+
+    :param package: what the task that registered it returned.
+    :param evaluation: the content of ``evaluation.json``.
+    """
+    return {
+        "model": model,
+        "package": package["arn"],
+        "version": package["version"],
+        "evaluation": digest(evaluation),
+    }
+
+
+def question(evaluation: dict[str, Any], decision: str, about: dict[str, Any], report: str) -> str:
     """Champion against challenger in Markdown.
 
     :param evaluation: the content of ``evaluation.json``, which may lack what is large.
     :param decision: what the gate said.
+    :param about: see :func:`candidate`.
     :param report: the address of the evaluation's page.
     """
     candidate, live = evaluation["candidate"], evaluation.get("live") or {}
@@ -41,16 +62,26 @@ def question(evaluation: dict[str, Any], decision: str, report: str) -> str:
         for name, key, form, unit in FIGURES
     ]
     table = "\n".join(["| | Champion (live) | Challenger |", "|---|---|---|", *rows])
-    return f"{decision}\n\n{table}\n\n[The evaluation's report]({report})"
+    what = f"Challenger: version {about['version']}, {about['model']}, evaluation {about['evaluation']}."
+    return f"{decision}\n\n{table}\n\n{what} [The evaluation's report]({report})"
 
 
-def read_answer(response: dict[str, Any] | None, approval: Approval) -> Answer | None:
+def read_answer(response: dict[str, Any] | None, about: dict[str, Any], approval: Approval) -> Answer | None:
     """What the answer to the question means; None where nobody was asked.
 
-    :param response: what the task that asked returned: ``chosen_options``, ``responded_by_user`` and ``responded_at``.
+    :param response: what the task that asked returned: ``chosen_options``, ``responded_by_user``, ``responded_at`` and
+        ``about``.
+    :param about: see :func:`candidate`.
+    :raises ApprovalError: if the question was about another candidate.
     """
     if response is None:
         return None
+    if response["about"] != about:
+        asked = response["about"]
+        raise ApprovalError(
+            f"The answer was about version {asked['version']} with evaluation {asked['evaluation']}; the candidate is "
+            f"version {about['version']} with evaluation {about['evaluation']}. Clear the task approve to ask again."
+        )
     user = response["responded_by_user"]
     if user is None:  # Airflow took the default, for the time was over
         return Answer(

@@ -11,6 +11,7 @@ from typing import Any
 from include.pipeline.images import Images
 from include.pipeline.infrastructure import Infrastructure
 from include.pipeline.names import (
+    NO_GOOD_RELEASE,
     VARIANT,
     digest,
     endpoint_name,
@@ -285,7 +286,7 @@ def endpoint(project: Project, config_name: str) -> dict[str, Any]:
     return {
         "EndpointName": endpoint_name(project),
         "EndpointConfigName": config_name,
-        "Tags": tag_list(project),
+        "Tags": [*tag_list(project), NO_GOOD_RELEASE],
     }
 
 

@@ -25,20 +25,33 @@ def read_live(project: Project, sagemaker: Any, lambda_client: Any) -> dict[str,
     endpoint = describe_endpoint(project, sagemaker)
     if endpoint is None or "ProductionVariants" not in endpoint:  # the latter never came into service
         return None
-    config = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
-    model = sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
-    tags = {tag["Key"]: tag["Value"] for tag in sagemaker.list_tags(ResourceArn=model["ModelArn"])["Tags"]}
+    return describe_release(endpoint["EndpointConfigName"], _alias_version(project, lambda_client), sagemaker)
+
+
+def describe_release(config: str, function_version: str | None, sagemaker: Any) -> dict[str, Any]:
+    """What an endpoint configuration serves together with a version of the function; see :func:`read_live`."""
+    found = sagemaker.describe_endpoint_config(EndpointConfigName=config)
+    model = sagemaker.describe_model(ModelName=found["ProductionVariants"][0]["ModelName"])
     return {
-        "endpoint_config": endpoint["EndpointConfigName"],
+        "endpoint_config": config,
         "model": model["ModelName"],
         "artifact": model["PrimaryContainer"]["ModelDataUrl"],
-        "inputs": tags.get("inputs"),
-        "function_version": _alias_version(project, lambda_client),
+        "inputs": tags(model["ModelArn"], sagemaker).get("inputs"),
+        "function_version": function_version,
     }
 
 
+def tags(arn: str, sagemaker: Any) -> dict[str, str]:
+    """The tags of a SageMaker resource."""
+    pages = sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
+    return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+
+
 def read_scaling(project: Project, autoscaling: Any) -> dict[str, Any] | None:
-    """How the endpoint scales: ``min_capacity``, ``max_capacity`` and ``policies``; None where it does not."""
+    """How the endpoint scales, or None where it does not.
+
+    :return: ``min_capacity``, ``max_capacity``, ``policies`` and ``suspended``.
+    """
     resource = {"ServiceNamespace": "sagemaker", "ScalableDimension": SCALABLE_DIMENSION}
     name = scaling_resource_id(project)
     targets = autoscaling.describe_scalable_targets(**resource, ResourceIds=[name])["ScalableTargets"]
@@ -48,6 +61,7 @@ def read_scaling(project: Project, autoscaling: Any) -> dict[str, Any] | None:
     return {
         "min_capacity": targets[0]["MinCapacity"],
         "max_capacity": targets[0]["MaxCapacity"],
+        "suspended": any(targets[0].get("SuspendedState", {}).values()),
         "policies": {
             policy["PolicyName"]: policy["TargetTrackingScalingPolicyConfiguration"] for policy in policies
         },

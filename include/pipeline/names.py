@@ -15,6 +15,12 @@ from include.pipeline.settings import Project
 ALIAS = "live"
 VARIANT = "AllTraffic"
 SCALABLE_DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+KNOWN_GOOD_CONFIG = "known-good-endpoint-config"
+"""The tag of the endpoint that names the configuration of its last good release."""
+KNOWN_GOOD_FUNCTION = "known-good-function-version"
+"""Likewise, the version of the function."""
+NO_GOOD_RELEASE = {"Key": KNOWN_GOOD_CONFIG, "Value": "none"}
+"""The tag of an endpoint none of whose releases has passed its smoke test so far."""
 
 
 def digest(content: Any, length: int = 12) -> str:

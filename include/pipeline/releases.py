@@ -70,7 +70,7 @@ def versions(live_model: str | None, found: list[Package]) -> list[Package]:
 def choose(wanted: str, live_model: str, found: list[Package]) -> Package:
     """The package that a person means.
 
-    :param wanted: a version's number, alone or as :func:`label` begins; or ``previous``.
+    :param wanted: a version's number, or what :func:`label` returns; or ``previous``.
     :raises ReleaseError: if there is no such version that is known to be good.
     """
     good = versions(live_model, found)
@@ -79,9 +79,9 @@ def choose(wanted: str, live_model: str, found: list[Package]) -> Package:
         if before is None:
             raise ReleaseError(f"No good version is older than {live_model}; name one: {_numbers(good)}.")
         return before
-    number = wanted.partition(":")[0].strip()
     for package in good:
-        if str(package.version) == number:
+        # The whole label: after a deletion of the registry, another model has the number.
+        if wanted in (str(package.version), label(package)):
             return package
     raise ReleaseError(
         f"{wanted!r} is no version to go back to; there are {_numbers(good)}, and {PREVIOUS!r}."

@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from include.pipeline import known_good, live, registry
 from include.pipeline.live import endpoint_status
 from include.pipeline.names import (
     ALIAS,
@@ -16,7 +17,6 @@ from include.pipeline.names import (
     endpoint_name,
     function_name,
     scaling_resource_id,
-    tag_list,
 )
 from include.pipeline.settings import Project
 
@@ -36,11 +36,12 @@ def roll_back(
     autoscaling: Any,
     progress: Callable[[str], None] = print,
 ) -> str:
-    """Go back to what :func:`include.pipeline.live.read_live` found before the release.
+    """Go back to the last good release.
 
-    Where nothing served before, the endpoint and the function are removed: a model that failed must not stay live.
+    Where there is none, the endpoint and the function are removed: a model that failed must not stay live.
 
-    :param scaling: likewise, what :func:`include.pipeline.live.read_scaling` found.
+    :param before: see :func:`include.pipeline.known_good.read`.
+    :param scaling: how the endpoint shall scale, see :func:`include.pipeline.live.read_scaling`.
     :return: what was done, in one sentence.
     :raises RollbackError: if the endpoint does not return to service with the earlier configuration in 30 minutes.
     """
@@ -48,7 +49,7 @@ def roll_back(
     if before is None:
         _remove(project, sagemaker, lambda_client, autoscaling)
         _settle(project, sagemaker, progress)
-        return "Nothing served before this run, so its endpoint and function were removed."
+        return "No release has passed its smoke test before, so the endpoint and the function were removed."
     if before["function_version"]:
         # With the weights, which else would stay as they are.
         lambda_client.update_alias(
@@ -58,11 +59,52 @@ def roll_back(
             RoutingConfig={"AdditionalVersionWeights": {}},
         )
     try:
-        _return_to(project, before["endpoint_config"], sagemaker, progress)
+        _return_to(project, before, sagemaker, progress)
     finally:
         # Also where the endpoint did not come back: what serves must go on to scale.
         restore_scaling(project, scaling, autoscaling)
     return f"Model {before['model']} serves again."
+
+
+def take_back_unproved(
+    project: Project,
+    run: str,
+    sagemaker: Any,
+    lambda_client: Any,
+    autoscaling: Any,
+    progress: Callable[[str], None] = print,
+) -> str | None:
+    """Take back what an earlier run left without a smoke test, because somebody ended the run or its tasks.
+
+    What no run has released stays: a model without a package is a person's doing.
+
+    :param run: the address of the run that does so.
+    :return: what was found and done, in a sentence or two; None where nothing was wrong.
+    """
+    _settle(project, sagemaker, progress)
+    good = known_good.read(project, sagemaker, lambda_client)
+    serving = live.read_live(project, sagemaker, lambda_client)
+    scaling = live.read_scaling(project, autoscaling)
+    if good and serving and serving["function_version"] is None:
+        good = {
+            **good,
+            "function_version": None,
+        }  # somebody has deleted the function, and a release makes it again
+    if known_good.is_same(serving, good) and endpoint_status(project, sagemaker) != "Failed":
+        if scaling is None or not scaling["suspended"]:
+            return None
+        restore_scaling(project, scaling, autoscaling)
+        return "An earlier run had suspended the scaling of the endpoint and did not end; the endpoint scales again."
+    if serving is not None:
+        package = registry.find(serving["model"], registry.packages(project, sagemaker))
+        if package is None:
+            return f"Model {serving['model']} serves, which no run has released; it stays."
+        if package.approval == "Approved" and registry.RELEASED not in package.properties:
+            reason = f"Its release did not end, and no smoke test has proved it. Taken back by {run}."
+            registry.decide(package.arn, "PendingManualApproval", reason, sagemaker)
+    what = f"model {serving['model']}" if serving else "an endpoint that never served"
+    state = roll_back(project, good, scaling, sagemaker, lambda_client, autoscaling, progress)
+    return f"An earlier run did not end and left {what} without a smoke test. {state}"
 
 
 def cause(failures: dict[str, str]) -> str:
@@ -102,8 +144,10 @@ def restore_scaling(project: Project, scaling: dict[str, Any] | None, autoscalin
         )
 
 
-def _return_to(project: Project, wanted: str, sagemaker: Any, progress: Callable[[str], None]) -> None:
-    name = endpoint_name(project)
+def _return_to(
+    project: Project, before: dict[str, Any], sagemaker: Any, progress: Callable[[str], None]
+) -> None:
+    name, wanted = endpoint_name(project), before["endpoint_config"]
     endpoint = sagemaker.describe_endpoint(EndpointName=name)
     if endpoint["EndpointConfigName"] == wanted and endpoint["EndpointStatus"] == "InService":
         return
@@ -113,7 +157,8 @@ def _return_to(project: Project, wanted: str, sagemaker: Any, progress: Callable
     ):  # which can't be updated, and serves nothing that could be lost
         sagemaker.delete_endpoint(EndpointName=name)
         _settle(project, sagemaker, progress)
-        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=wanted, Tags=tag_list(project))
+        tags = known_good.tags(project, before)
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=wanted, Tags=tags)
     else:
         # All at once, and whatever the alarms say: what serves now is what has to go.
         sagemaker.update_endpoint(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -24,20 +26,25 @@ class AskOperator(HITLOperator):
 
     :param options: What can be chosen, or a callable that returns it for the task's context. It is called again when
         the answer arrives, and must return the same then.
+    :param about: A callable that returns what the answer decides about, as JSON, for the task's context. The body has
+        to tell it apart from anything else. If it has changed when the answer arrives, the answer is void, and the
+        person is asked again.
     :param skip: A callable that returns the reason why no answer is needed, with which the task is skipped, or None.
     :param kwargs: Those of ``HITLOperator``: ``subject``, ``body``, ``defaults``, ``response_timeout`` and others. The
         answer after the timeout is ``defaults``; without them, the task fails.
-    :return: ``chosen_options``, ``params_input``, ``responded_by_user`` (``id`` and ``name``; None after the timeout)
-        and ``responded_at`` (ISO).
+    :return: ``chosen_options``, ``params_input``, ``responded_by_user`` (``id`` and ``name``; None after the timeout),
+        ``responded_at`` (ISO) and ``about``.
     """
 
     def __init__(
         self,
         *,
         options: list[str] | Callable[[Context], list[str]],
+        about: Callable[[Context], Any] | None = None,
         skip: Callable[[Context], str | None] | None = None,
         **kwargs: Any,
     ) -> None:
+        self.find_about = about or (lambda context: None)
         self.find_options = options if callable(options) else None
         self.skip_reason = skip
         # HITLOperator wants options before they can be known.
@@ -59,11 +66,27 @@ class AskOperator(HITLOperator):
         self.log.info("Waiting for an answer to: %s", self.subject)
         for notifier in self.notifiers:
             notifier(context)
-        raise TaskAwaitingInput(method_name="execute_complete", timeout=self.response_timeout)
+        raise TaskAwaitingInput(
+            method_name="execute_complete",
+            kwargs={"asked": self._digest(context)},
+            timeout=self.response_timeout,
+        )
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer."""
+    def execute_complete(
+        self, context: Context, event: dict[str, Any], asked: str | None = None
+    ) -> dict[str, Any]:
+        """
+        Return the answer. Ask again if the question has changed since it was asked.
+
+        :param asked: The digest of the question that was asked.
+        """
         self._set_options(context)
+        if asked is not None and asked != self._digest(context):
+            self.log.warning(
+                "The answer %s is void: what the task asks about has changed since. It asks again.",
+                event.get("chosen_options"),
+            )
+            return self.execute(context)  # raises TaskAwaitingInput
         answer = super().execute_complete(context, event)
         given = answer["responded_at"].isoformat(timespec="seconds")
         if answer["responded_at"] < context["ti"].start_date:
@@ -74,7 +97,12 @@ class AskOperator(HITLOperator):
                 answer["chosen_options"],
                 given,
             )
-        return {**answer, "responded_at": given}
+        return {**answer, "responded_at": given, "about": self.find_about(context)}
+
+    def _digest(self, context: Context) -> str:
+        """Return a digest of all that the answer depends on."""
+        question = [self.subject, self.body, self.options, self.find_about(context)]
+        return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
 
     def _ask(self, instance_id: Any) -> None:
         """Store the question, and verify that it is the one which Airflow shows."""

@@ -10,7 +10,7 @@ from amazon_ml.links.s3 import RunReportLink
 from amazon_ml.notifications.failures import failures
 from dag_defaults import aws_client
 
-from include.pipeline import cost, registry, releases, report, rollback, smoke_test
+from include.pipeline import cost, known_good, registry, releases, report, rollback, smoke_test
 from include.pipeline.settings import Project
 from pipeline_steps.done import Done
 
@@ -25,14 +25,14 @@ def conclude(project: Project, release: list[Any]) -> Any:
     :return: the step that follows them.
     """
 
-    @task(task_id="smoke_test", retries=0)
+    @task(task_id="smoke_test")
     def run_smoke_test() -> dict[str, Any]:
         """Ask the function about images that the model has not seen, and check its answers."""
         done = Done()
         expected = smoke_test.Expected(
             data=done["stage_data"]["uri"],
             model=done["create_model"],
-            accuracy_interval=done["gate"]["candidate"]["accuracy_interval"],
+            accuracy_interval=done["gate"]["evaluation"]["candidate"]["accuracy_interval"],
         )
         return smoke_test.run_smoke_test(project, expected, aws_client("s3"), aws_client("lambda"))
 
@@ -40,27 +40,32 @@ def conclude(project: Project, release: list[Any]) -> Any:
     def roll_back() -> str:
         """Go back to what served before, if any step of the release failed, and prove that it serves."""
         done, sagemaker, functions = Done(), aws_client("sagemaker"), aws_client("lambda")
-        if done["record_approval"] is None:
+        scaling = aws_client("application-autoscaling")
+        if not done["record_approval"]:
             raise AirflowSkipException(
                 "The run failed before anything was released; what is live was not touched."
             )
-        before, package = done["read_live"]["serving"], done["register"]
+        # Not what served at the start of the run, which may have been cleared since.
+        before, package = known_good.read(project, sagemaker, functions), done["register"]
         cause = rollback.cause(failures(done.context))
         print(cause)
         # First, so that it counts even if the way back fails.
-        if before is None or before["model"] != done.model(project)["ModelName"]:
+        if (before or {}).get("model") != done.model(project)["ModelName"] and not done.superseded(project):
             registry.decide(package["arn"], "Rejected", cause, sagemaker)
         state = rollback.roll_back(
             project,
             before,
-            done["read_live"]["scaling"],
+            known_good.scaling(project, done["read_live"], before, scaling),
             sagemaker,
             functions,
-            aws_client("application-autoscaling"),
+            scaling,
         )
         if before is not None:
             expected = releases.expected_before(
-                before, registry.packages(project, sagemaker), done["stage_data"]["uri"], done["gate"]
+                before,
+                registry.packages(project, sagemaker),
+                done["stage_data"]["uri"],
+                done["gate"]["evaluation"],
             )
             smoke_test.run_smoke_test(project, expected, aws_client("s3"), functions)
             state += " It has passed the smoke test."
@@ -70,16 +75,14 @@ def conclude(project: Project, release: list[Any]) -> Any:
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def clean_up() -> dict[str, Any]:
         """Note that the release is good, and delete what neither serves nor is needed for a rollback."""
-        done, sagemaker = Done(), aws_client("sagemaker")
+        done, sagemaker, functions = Done(), aws_client("sagemaker"), aws_client("lambda")
         serving, deleted = done.read_live(project), []
-        if done["smoke_test"] and serving:
+        if done["smoke_test"] and serving and serving["model"] == done["create_model"]:
+            before = known_good.read(project, sagemaker, functions)
             registry.mark_released(done["register"]["arn"], serving["function_version"], sagemaker)
+            known_good.note(project, serving, sagemaker)
             deleted = releases.delete_superseded(
-                project,
-                serving,
-                done["read_live"]["serving"],
-                registry.packages(project, sagemaker),
-                sagemaker,
+                project, serving, before, registry.packages(project, sagemaker), sagemaker
             )
         model = serving["model"] if serving else None
         return {"deleted": deleted, "pruned_versions": registry.prune(project, model, sagemaker)}
@@ -88,10 +91,7 @@ def conclude(project: Project, release: list[Any]) -> Any:
     def write_report() -> dict[str, Any]:
         """Put the run's report to S3."""
         done, s3 = Done(), aws_client("s3")
-        judged = {
-            key: done.context["ti"].xcom_pull(task_ids="gate", key=key) for key in ("decision", "evaluation")
-        }
-        answer = done.context["ti"].xcom_pull(task_ids="record_approval", key="answer")
+        judged, answer = done["gate"] or {}, done.pushed("record_approval", "answer")
         steps = (step for step in cost.KINDS if step in done.context["dag"].task_ids)
         jobs = {step: (done[step] or {}).get("name") for step in steps}
         jobs["train"] = (done.trained or {}).get("name")
@@ -100,12 +100,12 @@ def conclude(project: Project, release: list[Any]) -> Any:
             data=done["stage_data"],
             training=done.trained,
             tuning=done["tune"],
-            evaluation=judged["evaluation"],
+            evaluation=judged.get("evaluation"),
             evaluation_page=report.evaluation_page(done["evaluate"]),
             warnings=report.read_warnings(done.trained, s3),
             smoke_test=done["smoke_test"],
             package=done["register"],
-            outcome=" ".join(filter(None, [judged["decision"], answer])) or UNCHANGED,
+            outcome=" ".join(filter(None, [judged.get("reason"), answer])) or UNCHANGED,
             cost={
                 "estimate": done["estimate_cost"],
                 # not the run's start, which is another after the run was cleared

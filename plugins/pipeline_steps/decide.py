@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import TaskGroup, TriggerRule, chain, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk import Context, TaskGroup, TriggerRule, chain, task
 from amazon_ml.links.s3 import EvaluationReportLink
 from amazon_ml.operators.sagemaker_registry import SageMakerRegisterModelPackageOperator
 from dag_defaults import aws_client
 from human_input.operators import AskOperator
 
 from include.pipeline import approval, gate, job_requests, names, registry
+from include.pipeline.errors import PermanentError
 from include.pipeline.settings import Project
 from pipeline_steps.done import Done, when_run
 
@@ -22,40 +22,57 @@ def decide(project: Project) -> TaskGroup:
 
     @task(task_id="gate")
     def compare() -> dict[str, Any]:
-        """Let the candidate pass only if it keeps to every rule of the project's gate."""
+        """Accept the candidate only if it keeps to every rule of the project's gate."""
         done, sagemaker = Done(), aws_client("sagemaker")
         package, run_type = done["register"], done.context["dag_run"].run_type
         evaluation = gate.read_evaluation(done["evaluate"]["output"], aws_client("s3"))
-        decision, evaluation = gate.decide(evaluation, project.gate), gate.without_details(evaluation)
+        decision = gate.decide(evaluation, project.gate)
         if stays_rejected := registry.rejected_before(run_type, package):
             decision = gate.Decision(False, stays_rejected)
         else:
             ask = done.reason_not_to_ask(project) is None
             registry.judge(package, decision, ask, sagemaker)
-        done.context["ti"].xcom_push(key="decision", value=decision.reason)
-        done.context["ti"].xcom_push(key="evaluation", value=evaluation)
         print(decision.reason)
-        if not decision.accepted:
-            raise AirflowSkipException(decision.reason)
-        return evaluation
+        return {
+            "accepted": decision.accepted,
+            "reason": decision.reason,
+            "evaluation": gate.without_details(evaluation),
+            "candidate": approval.candidate(done.model(project)["ModelName"], package, evaluation),
+        }
 
-    # It runs where nobody was asked, and where the gate let nothing pass it is skipped as that was.
-    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
-    def record_approval() -> str:
+    def reason_not_to_ask(context: Context) -> str | None:
+        """Why the task ``approve`` is skipped, or None if it asks."""
+        done = Done(context)
+        if not done["gate"]["accepted"]:
+            return f"The gate has rejected the candidate. {done['gate']['reason']}"
+        return done.reason_not_to_ask(project)
+
+    # The tasks of the release are skipped if it returns nothing. It is skipped itself if there is no candidate.
+    @task.short_circuit(
+        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, ignore_downstream_trigger_rules=False
+    )
+    def record_approval() -> dict[str, Any] | None:
         """Note who approved or rejected the candidate; a rejected one goes no further."""
         done = Done()
-        answer = approval.read_answer(done["approve"], project.approval)
+        judged = done["gate"]
+        if not judged["accepted"]:
+            return None
+        answer = approval.read_answer(done["approve"], judged["candidate"], project.approval)
         if answer is None:
-            return "Nobody had to be asked."
-        decision = done.context["ti"].xcom_pull(task_ids="gate", key="decision")
+            # What was live when the question was skipped may not be live any more.
+            if (reason := done.reason_not_to_ask(project)) is None:
+                raise PermanentError(
+                    "A person's approval is needed, and nobody was asked. Clear the task approve."
+                )
+            print(f"Nobody had to be asked. {reason}")
+            return judged["candidate"]
         status = "Approved" if answer.approved else "Rejected"
         registry.decide(
-            done["register"]["arn"], status, f"{answer.sentence} {decision}", aws_client("sagemaker")
+            done["register"]["arn"], status, f"{answer.sentence} {judged['reason']}", aws_client("sagemaker")
         )
+        print(answer.sentence)
         done.context["ti"].xcom_push(key="answer", value=answer.sentence)
-        if not answer.approved:
-            raise AirflowSkipException(answer.sentence)
-        return answer.sentence
+        return judged["candidate"] if answer.approved else None
 
     with TaskGroup(
         "decide", prefix_group_id=False, tooltip="Register, compare with the live model, ask"
@@ -69,7 +86,7 @@ def decide(project: Project) -> TaskGroup:
             environment=when_run(lambda done: done.model(project)["PrimaryContainer"]["Environment"]),
             content_types=job_requests.CONTENT_TYPES,
             response_types=job_requests.RESPONSE_TYPES,
-            model_metrics_uri="{{ ti.xcom_pull(task_ids='evaluate')['output'] }}/evaluation.json",
+            model_metrics_uri=when_run(lambda done: f"{done['evaluate']['output']}/evaluation.json"),
             customer_metadata=when_run(
                 lambda done: registry.candidate(
                     gate.read_evaluation(done["evaluate"]["output"], aws_client("s3")),
@@ -90,17 +107,17 @@ def decide(project: Project) -> TaskGroup:
             subject=f"Shall the new model of {project.name} go live?",
             body=when_run(
                 lambda done: approval.question(
-                    done["gate"],
-                    done.context["ti"].xcom_pull(task_ids="gate", key="decision"),
-                    EvaluationReportLink().format_link(
-                        **done.context["ti"].xcom_pull(task_ids="evaluate", key=EvaluationReportLink.key)
-                    ),
+                    done["gate"]["evaluation"],
+                    done["gate"]["reason"],
+                    done["gate"]["candidate"],
+                    EvaluationReportLink().format_link(**done.pushed("evaluate", EvaluationReportLink.key)),
                 )
             ),
+            about=lambda context: Done(context)["gate"]["candidate"],
             options=[approval.APPROVE, approval.REJECT],
             defaults=approval.REJECT,
             response_timeout=timedelta(hours=project.approval.timeout_hours),
-            skip=lambda context: Done(context).reason_not_to_ask(project),
+            skip=reason_not_to_ask,
         )
         approved = record_approval()
         chain(register, passed, approve, approved)

@@ -18,7 +18,7 @@ from dag_defaults import aws_client
 
 from include.pipeline import alarms, job_requests, names
 from include.pipeline.settings import Project
-from pipeline_steps.done import Done, when_run
+from pipeline_steps.done import Done, check_release, when_run
 
 
 def deploy(project: Project) -> TaskGroup:
@@ -36,7 +36,9 @@ def deploy(project: Project) -> TaskGroup:
     }
     with TaskGroup("deploy", prefix_group_id=False, tooltip="Model, endpoint, scaling") as group:
         create_model = SageMakerModelIfAbsentOperator(
-            task_id="create_model", config=when_run(lambda done: done.model(project))
+            task_id="create_model",
+            config=when_run(lambda done: done.model(project)),
+            pre_execute=check_release(project),
         )
         create_endpoint_config = SageMakerEndpointConfigIfAbsentOperator(
             task_id="create_endpoint_config",
@@ -57,6 +59,7 @@ def deploy(project: Project) -> TaskGroup:
             deployment_config=when_run(lambda done: job_requests.deployment(project, done["put_alarms"])),
             poll_interval=project.poll_seconds,
             deferrable=True,
+            pre_execute=check_release(project),
         )
         scale_endpoint = ApplicationAutoScalingTargetTrackingOperator(
             task_id="scale_endpoint",

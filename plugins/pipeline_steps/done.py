@@ -6,22 +6,22 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-from airflow.sdk import Context, get_current_context
+from airflow.sdk import Context
 from dag_defaults import aws_client
+from run_results import RunResults
 
-from include.pipeline import job_requests, live
+from include.pipeline import job_requests, known_good, live
 from include.pipeline.ec2_records import Ec2Records
+from include.pipeline.errors import PermanentError
 from include.pipeline.settings import Project
 
 
-class Done:
-    """What the tasks of a run have returned so far: ``done["train"]["artifact"]``."""
+class ReleaseRefusedError(PermanentError):
+    """A release of something else than what was decided about; the message says what to do."""
 
-    def __init__(self, context: Context | None = None) -> None:
-        self.context = context or get_current_context()
 
-    def __getitem__(self, task_id: str) -> Any:
-        return self.context["ti"].xcom_pull(task_ids=task_id)
+class Done(RunResults):
+    """The results of a run of ``train_and_deploy``."""
 
     @property
     def trained(self) -> Any:
@@ -58,7 +58,7 @@ class Done:
         """Why nobody's approval is needed, or None where it is."""
         if not self.context["params"]["require_approval"]:
             return "Neither the project nor this run asks for a person's approval."
-        serving = self["read_live"]["serving"]
+        serving = self.read_live(project)
         if serving and serving["model"] == self.model(project)["ModelName"]:
             return "The candidate is the model that is live already."
         return None
@@ -66,6 +66,31 @@ class Done:
     def read_live(self, project: Project) -> dict[str, Any] | None:
         """What serves at this moment."""
         return live.read_live(project, aws_client("sagemaker"), aws_client("lambda"))
+
+    def superseded(self, project: Project) -> str | None:
+        """Why this run must not release its candidate any more, or None where it may."""
+        return known_good.superseded(
+            project,
+            self["read_live"]["good"],
+            self.model(project)["ModelName"],
+            aws_client("sagemaker"),
+            aws_client("lambda"),
+        )
+
+    def check_release(self, project: Project) -> None:
+        """Refuse to release anything but the candidate that was decided about, or if another model went live since.
+
+        :raises ReleaseRefusedError: if so.
+        """
+        candidate = self.model(project)["ModelName"]
+        approved = (self["record_approval"] or {}).get("model")
+        if candidate != approved:
+            raise ReleaseRefusedError(
+                f"This run has approved {approved or 'no model'}, and its candidate is {candidate}. Clear the task "
+                "gate with all tasks after it."
+            )
+        if reason := self.superseded(project):
+            raise ReleaseRefusedError(reason)
 
     def channels(self, project: Project, *, images: bool = False) -> dict[str, str]:
         """The input channels of tuning and training.
@@ -95,3 +120,8 @@ class Done:
 def when_run(build: Callable[[Done], Any]) -> Any:
     """What is built when its task runs, such as a request; Airflow shows it among the task's rendered templates."""
     return lambda context, jinja_env: build(Done(context))
+
+
+def check_release(project: Project) -> Callable[[Context], None]:
+    """What a task does first that changes what serves, for its ``pre_execute``: a cleared task runs without others."""
+    return lambda context: Done(context).check_release(project)

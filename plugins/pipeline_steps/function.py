@@ -13,7 +13,7 @@ from amazon_ml.operators.lambda_function import (
 
 from include.pipeline import job_requests, names, packages
 from include.pipeline.settings import Project
-from pipeline_steps.done import when_run
+from pipeline_steps.done import check_release, when_run
 
 
 def put_function(project: Project) -> TaskGroup:
@@ -26,7 +26,7 @@ def put_function(project: Project) -> TaskGroup:
             function_name=names.function_name(project),
             config=when_run(lambda done: job_requests.function(project, done.environment)),
             zip_file=lambda: packages.function_package().content,
-            description="Serves {{ ti.xcom_pull(task_ids='create_model') }}",
+            description=when_run(lambda done: f"Serves {done['create_model']}"),
         )
         reserve_concurrency = LambdaReservedConcurrencyOperator(
             task_id="reserve_concurrency",
@@ -37,7 +37,8 @@ def put_function(project: Project) -> TaskGroup:
             task_id="move_alias",
             function_name=names.function_name(project),
             alias=names.ALIAS,
-            function_version="{{ ti.xcom_pull(task_ids='deploy_function')['version'] }}",
+            function_version=when_run(lambda done: done["deploy_function"]["version"]),
+            pre_execute=check_release(project),
         )
         provision_concurrency = LambdaProvisionedConcurrencyOperator(
             task_id="provision_concurrency",

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from amazon_ml.links.s3 import DataReportLink
 from dag_defaults import aws_client
 
-from include.pipeline import job_requests, live, packages, pretrained
+from include.pipeline import job_requests, known_good, live, packages, pretrained, rollback
 from include.pipeline.data import staging
 from include.pipeline.data.dataset import DatasetError
 from include.pipeline.settings import Project
@@ -47,11 +47,14 @@ def prepare(project: Project) -> TaskGroup:
 
     @task
     def read_live() -> dict[str, Any]:
-        """Find out what serves now: the champion, and where a rollback goes."""
-        return {
-            "serving": Done().read_live(project),
-            "scaling": live.read_scaling(project, aws_client("application-autoscaling")),
-        }
+        """Find out what serves now, the champion, after what an unfinished run left was taken back."""
+        done, sagemaker, functions = Done(), aws_client("sagemaker"), aws_client("lambda")
+        scaling = aws_client("application-autoscaling")
+        ti: Any = done.context["ti"]
+        if not ti.get_dr_count(dag_id=f"{project.name}.rollback", states=["running"]):
+            found = rollback.take_back_unproved(project, done.address, sagemaker, functions, scaling)
+            print(found or "No earlier run has left anything that no smoke test has proved.")
+        return known_good.look(project, sagemaker, functions, scaling)
 
     @task
     def check_for_changes() -> str:

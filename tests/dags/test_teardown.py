@@ -13,6 +13,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from include.pipeline import inventory, teardown
 from include.pipeline.infrastructure import read_infrastructure
+from tests.dags.finished_tasks import task_instance
 from tests.e2e.pipeline import run_dag
 from tests.include.pipeline.standing import Standing
 
@@ -113,7 +114,7 @@ def test_only_a_person_deletes_a_workspace(
 ) -> None:
     dag = DagBag(str(REPOSITORY / "dags" / "teardown.py")).dags["sample.teardown"]
     context = {
-        "ti": SimpleNamespace(xcom_pull=lambda task_ids: True),
+        "ti": task_instance({"confirm": True}),
         "params": {**dag.params, "delete_workspace": wanted},
         "dag_run": SimpleNamespace(run_type=run_type),
     }

@@ -241,7 +241,7 @@ def test_a_second_release_of_the_live_model_starts_no_job_and_costs_no_request(
 def test_a_better_model_replaces_it_and_costs_no_request(better: Released) -> None:
     assert str(better.run.state) == "success", states(better.run)
     model = xcom(better.run, "create_model")
-    evaluation = xcom(better.run, "gate", "evaluation")
+    evaluation = xcom(better.run, "gate")["evaluation"]
     assert evaluation["candidate"]["accuracy"] > evaluation["live"]["accuracy"]
     assert better.before != model
     assert models(better.during) == {better.before, model}
@@ -266,8 +266,9 @@ def test_a_worse_model_is_rejected_by_the_gate(shapes: Shapes, live: str) -> Non
     released = shapes.release({"evaluate": change_candidate(shapes, mix_up_classes)}, training=WORSE)
     assert str(released.run.state) == "success", states(released.run)
     found = states(released.run)
-    assert (found["gate"], found["deploy_endpoint"], found["smoke_test"]) == ("skipped",) * 3
-    reason = xcom(released.run, "gate", "decision")
+    assert (found["gate"], found["record_approval"]) == ("success", "success")
+    assert (found["approve"], found["deploy_endpoint"], found["smoke_test"]) == ("skipped",) * 3
+    reason = xcom(released.run, "gate")["reason"]
     assert reason.startswith("The candidate is worse: accuracy 0.")
     assert reason in xcom(released.run, "report")["outcome"]
     assert models(released.during) == {live}
@@ -344,7 +345,11 @@ def test_a_model_that_a_person_rejects_goes_no_further(shapes: Shapes, rejected:
     found = states(rejected.run)
     assert str(rejected.run.state) == "success", found
     assert (found["approve"], found["report"]) == ("success", "success")
-    assert (found["record_approval"], found["deploy_endpoint"]) == ("skipped", "skipped")
+    assert (found["record_approval"], found["create_model"], found["deploy_endpoint"]) == (
+        "success",
+        "skipped",
+        "skipped",
+    )
     package = package_of(shapes, rejected.run)
     assert package["ModelApprovalStatus"] == "Rejected"
     assert f"Rejected by {PERSON}" in package["ApprovalDescription"]

@@ -1,8 +1,9 @@
-"""A project, and a bucket in moto."""
+"""A project, a bucket in moto, and releases on local AWS."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -10,6 +11,7 @@ import pytest
 from moto import mock_aws
 
 from include.pipeline.settings import Project
+from tests.include.pipeline.release import Release
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +39,11 @@ def s3(aws: None) -> Any:
 @pytest.fixture
 def project() -> Project:
     return Project(name="birds", description="Tells birds apart.", poll_seconds=1)
+
+
+@pytest.fixture
+def release(local_aws: Any, eventually: Callable[..., Any]) -> Iterator[Release]:
+    project = Project(name=f"p{uuid.uuid4().hex[:8]}", description="x", poll_seconds=1)
+    release = Release(project, local_aws, eventually)
+    yield release
+    release.tear_down()

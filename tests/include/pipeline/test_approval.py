@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from include.pipeline.approval import question, read_answer
+from include.pipeline.approval import ApprovalError, candidate, question, read_answer
 from include.pipeline.settings import Approval
 
+ABOUT = {"model": "birds-model-1", "package": "arn:birds/3", "version": 3, "evaluation": "0123456789ab"}
 FIGURES = {"accuracy": 0.91, "macro_f1": 0.9, "milliseconds_p95": 41.4, "size_bytes": 16_300_000}
 
 
@@ -17,22 +18,25 @@ def answered(option: str, user: str | None) -> dict[str, Any]:
         "chosen_options": [option],
         "responded_by_user": user and {"id": "1", "name": user},
         "responded_at": "2026-11-24T20:00:00+00:00",
+        "about": ABOUT,
     }
 
 
 def test_champion_stands_against_challenger_with_a_link_to_the_report() -> None:
     evaluation = {"candidate": FIGURES, "live": {**FIGURES, "accuracy": 0.85}}
-    text = question(evaluation, "The candidate is as good or better.", "https://example.com/report.html")
+    decision, report = "The candidate is as good or better.", "https://example.com/report.html"
+    text = question(evaluation, decision, ABOUT, report)
     assert text.startswith("The candidate is as good or better.\n\n| | Champion (live) | Challenger |\n")
     assert "| Accuracy | 0.8500 | 0.9100 |" in text
     assert "| One image, 95th percentile | 41 ms | 41 ms |" in text
     assert "| Size of the archive | 16.3 MB | 16.3 MB |" in text
+    assert "Challenger: version 3, birds-model-1, evaluation 0123456789ab." in text
     assert text.endswith("(https://example.com/report.html)")
 
 
 @pytest.mark.parametrize("live", [None, {"incomparable": "Other classes."}], ids=["first", "incomparable"])
 def test_where_there_is_no_champion_to_compare_with_its_figures_are_left_open(live: Any) -> None:
-    text = question({"candidate": FIGURES, "live": live}, "", "https://example.com")
+    text = question({"candidate": FIGURES, "live": live}, "", ABOUT, "https://example.com")
     assert "| Accuracy | \N{EN DASH} | 0.9100 |" in text
 
 
@@ -51,11 +55,31 @@ def test_where_there_is_no_champion_to_compare_with_its_figures_are_left_open(li
     ],
 )
 def test_an_answer_says_who_and_when(response: dict[str, Any], approved: bool, sentence: str) -> None:
-    answer = read_answer(response, Approval(timeout_hours=1.5))
+    answer = read_answer(response, ABOUT, Approval(timeout_hours=1.5))
     assert answer is not None
     assert answer.approved is approved
     assert answer.sentence.startswith(sentence)
 
 
 def test_where_nobody_was_asked_there_is_no_answer() -> None:
-    assert read_answer(None, Approval()) is None
+    assert read_answer(None, ABOUT, Approval()) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"evaluation": "ba9876543210"}, id="new figures"),
+        pytest.param({"package": "arn:birds/4", "version": 4}, id="another candidate"),
+        pytest.param({"model": "birds-model-2"}, id="another model in the package"),
+    ],
+)
+def test_an_answer_about_something_else_is_void(changed: dict[str, Any]) -> None:
+    with pytest.raises(ApprovalError, match=r"The answer was about version 3 .* Clear the task approve"):
+        read_answer(answered("Approve", "anna"), ABOUT | changed, Approval())
+
+
+def test_a_candidate_with_other_figures_is_another_one() -> None:
+    package = {"arn": "arn:birds/3", "version": 3, "approval_status": "Approved"}
+    one = candidate("birds-model-1", package, {"candidate": FIGURES})
+    assert one == candidate("birds-model-1", package, {"candidate": dict(FIGURES)})
+    assert one != candidate("birds-model-1", package, {"candidate": {**FIGURES, "accuracy": 0.92}})

@@ -35,8 +35,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 
 def operator(**kwargs: Any) -> AskOperator:
-    kwargs = {"options": ["Approve", "Reject"], "defaults": "Reject", **kwargs}
-    return AskOperator(task_id="ask", subject="Shall it go live?", body="Good figures.", **kwargs)
+    kwargs = {"options": ["Approve", "Reject"], "defaults": "Reject", "body": "Good figures.", **kwargs}
+    return AskOperator(task_id="ask", subject="Shall it go live?", **kwargs)
 
 
 def answer(*options: str, user: str | None = "anna") -> dict[str, Any]:
@@ -124,4 +124,31 @@ class TestAskOperator:
             "params_input": {},
             "responded_by_user": user,
             "responded_at": "2026-11-24T20:00:00+00:00",
+            "about": None,
         }
+
+    def test_an_answer_says_what_it_is_about(self, asked: Asked) -> None:
+        asking = operator(about=lambda context: {"package": context["versions"][0]})
+        with pytest.raises(TaskAwaitingInput) as waiting:
+            asking.execute(CONTEXT)
+        answered = asking.execute_complete(CONTEXT, answer("Approve"), **waiting.value.kwargs)
+        assert answered["about"] == {"package": "2: old"}
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            pytest.param({"body": "Bad figures."}, id="the text"),
+            pytest.param({"options": ["Approve", "Reject", "Wait"]}, id="the options"),
+            pytest.param({"about": lambda context: "another candidate"}, id="what it is about"),
+        ],
+    )
+    def test_an_answer_to_a_question_that_has_changed_is_void_and_it_asks_again(
+        self, asked: Asked, capsys: pytest.CaptureFixture[str], changed: dict[str, Any]
+    ) -> None:
+        with pytest.raises(TaskAwaitingInput) as waiting:
+            operator().execute(CONTEXT)
+        with pytest.raises(TaskAwaitingInput) as again:
+            operator(**changed).execute_complete(CONTEXT, answer("Approve"), **waiting.value.kwargs)
+        assert len(asked) == 2
+        assert again.value.kwargs != waiting.value.kwargs
+        assert "The answer ['Approve'] is void" in capsys.readouterr().out

@@ -1,0 +1,158 @@
+"""What an undo goes back to, whatever was cleared, stopped or released since the run began."""
+
+from __future__ import annotations
+
+import pytest
+
+from include.pipeline import known_good, registry
+from tests.include.pipeline.release import Release
+
+
+def test_a_first_release_has_nothing_to_go_back_to_until_it_has_passed_its_smoke_test(
+    release: Release,
+) -> None:
+    assert release.good() is None
+    first = release.deploy("inputs-1")
+    arn = release.register(first)
+    # Also where the same model has served well before a teardown.
+    registry.mark_released(arn, "1", release.sagemaker)
+    assert release.good() is None
+    release.note_good()
+    assert release.good() == first
+
+
+def test_what_was_good_stays_so_while_another_release_goes_on(release: Release) -> None:
+    release.deploy("inputs-1")
+    good = release.note_good()
+    assert release.deploy("inputs-2") != good
+    assert release.good() == good
+    release.roll_back(release.good(), release.how_it_scales())
+    assert release.live() == good
+
+
+def test_a_cleared_run_whose_own_release_is_good_goes_back_to_it(release: Release) -> None:
+    """The first pass found nothing that served, and has released. Then a task was cleared, and failed."""
+    at_start = {"serving": None, "good": None, "scaling": None}
+    released = release.deploy("inputs-1")
+    release.note_good()
+    scaling = known_good.scaling(release.project, at_start, release.good(), release.scaling)
+    assert scaling is not None
+    assert scaling["max_capacity"] == 2
+    assert f"Model {released and released['model']} serves again." == release.roll_back(
+        release.good(), scaling
+    )
+    assert (release.live(), release.how_it_scales()) == (released, scaling)
+
+
+@pytest.mark.parametrize(
+    ("approval", "released", "good"),
+    [
+        pytest.param(None, False, True, id="that has no package"),
+        pytest.param("Approved", True, True, id="that was released"),
+        pytest.param("Approved", False, False, id="whose release never ended"),
+        pytest.param("Rejected", True, False, id="that was rejected"),
+    ],
+)
+def test_an_endpoint_without_a_note_is_as_good_as_its_model(
+    release: Release, approval: str | None, released: bool, good: bool
+) -> None:
+    serving = release.deploy("inputs-1", tags=[])
+    if approval:
+        arn = release.register(serving)
+        registry.decide(arn, approval, "A reason.", release.sagemaker)
+        if released:
+            registry.mark_released(arn, "1", release.sagemaker)
+    assert release.good() == (serving if good else None)
+
+
+def test_a_noted_configuration_that_somebody_has_deleted_is_passed_over(release: Release) -> None:
+    first = release.deploy("inputs-1")
+    release.note_good()
+    second = release.deploy("inputs-2")
+    assert first
+    release.sagemaker.delete_endpoint_config(EndpointConfigName=first["endpoint_config"])
+    assert release.good() == second  # it has no package
+
+
+def test_a_run_must_not_replace_what_went_live_since_it_decided(release: Release) -> None:
+    first = release.deploy("inputs-1")
+    at_start = release.note_good()
+    assert first
+    assert release.superseded(at_start, "candidate") is None
+    newer = release.deploy("inputs-2")
+    assert newer
+    assert release.superseded(at_start, newer["model"]) is None  # its own release goes on
+    release.note_good()
+    assert release.superseded(at_start, newer["model"]) is None  # its own release is good
+    reason = release.superseded(at_start, "candidate")
+    assert reason
+    assert reason.startswith(f"{newer['model']} went live after this run had decided about candidate")
+    assert release.superseded(None, "candidate") is not None  # nothing served when it began
+
+
+def test_after_a_teardown_a_cleared_run_may_release_again(release: Release) -> None:
+    release.deploy("inputs-1")
+    at_start = release.note_good()
+    release.roll_back(None)
+    assert release.superseded(at_start, "candidate") is None
+
+
+class TestTakeBackUnproved:
+    """What a run finds at its start that an earlier one has left."""
+
+    def test_nothing_is_done_where_nothing_was_left(self, release: Release) -> None:
+        assert release.take_back() is None
+        good = release.deploy("inputs-1") and release.note_good()
+        scaling = release.how_it_scales()
+        assert release.take_back() is None
+        assert (release.live(), release.how_it_scales()) == (good, scaling)
+
+    def test_a_model_that_was_never_tested_is_taken_back(self, release: Release) -> None:
+        """Somebody has marked the run failed while the endpoint was updated."""
+        release.deploy("inputs-1")
+        good, scaling = release.note_good(), release.how_it_scales()
+        untested = release.deploy("inputs-2")
+        arn = release.register(untested)
+        release.suspend_scaling()
+        assert untested
+        found = release.take_back()
+        assert found
+        assert f"left model {untested['model']} without a smoke test" in found
+        assert (release.live(), release.how_it_scales()) == (good, scaling)
+        package = release.sagemaker.describe_model_package(ModelPackageName=arn)
+        assert package["ModelApprovalStatus"] == "PendingManualApproval"
+        assert "no smoke test has proved it. Taken back by run 2." in package["ApprovalDescription"]
+        assert release.take_back() is None
+
+    def test_the_first_one_is_removed(self, release: Release) -> None:
+        release.register(release.deploy("inputs-1"))
+        found = release.take_back()
+        assert found
+        assert found.endswith("so the endpoint and the function were removed.")
+        assert release.live() is None
+
+    def test_a_function_that_was_never_tested_is_taken_back(self, release: Release) -> None:
+        release.register(release.deploy("inputs-1"))
+        good = release.note_good()
+        release._deploy_function("another")
+        assert release.live() != good
+        assert release.take_back()
+        assert release.live() == good
+
+    def test_scaling_that_was_suspended_comes_back(self, release: Release) -> None:
+        release.deploy("inputs-1")
+        good, scaling = release.note_good(), release.how_it_scales()
+        release.suspend_scaling()
+        assert release.take_back() == (
+            "An earlier run had suspended the scaling of the endpoint and did not end; the endpoint scales again."
+        )
+        assert (release.live(), release.how_it_scales()) == (good, scaling)
+
+    def test_what_a_person_has_put_there_stays(self, release: Release) -> None:
+        release.deploy("inputs-1")
+        release.note_good()
+        theirs = release.deploy("inputs-2")
+        found = release.take_back()
+        assert theirs
+        assert found == f"Model {theirs['model']} serves, which no run has released; it stays."
+        assert release.live() == theirs
