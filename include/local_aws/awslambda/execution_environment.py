@@ -93,7 +93,8 @@ class ExecutionEnvironment:
 
     def invoke(self, event: bytes, *, request_id: str, function_arn: str) -> Outcome:
         """Have the function answer one event (JSON); a timeout or an exit ends the environment."""
-        self._lines = []
+        if self._init_error is None:  # else Lambda imports again for this event, and logs it here
+            self._lines = []
         self._write(f"START RequestId: {request_id} Version: {self.function.version}")
         timeout = self.function.timeout_seconds
         started = time.monotonic()

@@ -361,6 +361,20 @@ def handler(event, context):
             rf"REPORT RequestId: {request_id}\tDuration: .* ms\t.*\tInit Duration: .* ms$", lines[4]
         )
 
+    @pytest.mark.parametrize(
+        ("end", "error_type"),
+        [
+            pytest.param("import nowhere", "Runtime.ImportModuleError", id="failed import"),
+            pytest.param("import sys; sys.exit(2)", "Runtime.ExitError", id="exit"),
+        ],
+    )
+    def test_the_tail_of_a_call_that_could_not_start_holds_what_the_import_logged(
+        self, create: Callable[..., Function], end: str, error_type: str
+    ) -> None:
+        response = create(f"print('no license')\n{end}\n").invoke({}, LogType="Tail")
+        assert json.loads(response["Payload"])["errorType"] == error_type
+        assert "no license" in base64.b64decode(response["LogResult"]).decode().splitlines()
+
     def test_without_being_asked_no_tail_is_sent(self, create: Callable[..., Function]) -> None:
         assert "LogResult" not in create(self.CODE).invoke({})
 
