@@ -123,6 +123,20 @@ def build(project: Project) -> DAG:
                 "function_version": function_version,
             }
 
+        @task
+        def invoke_version() -> dict[str, Any]:
+            """Invoke the function's version with a test image: code that can't start must not reach callers."""
+            chosen = RunResults()["choose_version"]
+            expected = releases.expected_of(registry.describe(chosen["arn"], aws_client("sagemaker")))
+            return smoke_test.invoke_version(
+                project,
+                chosen["function_version"],
+                expected.data,
+                expected.model,
+                aws_client("s3"),
+                aws_client("lambda"),
+            )
+
         @task(task_id="smoke_test")
         def run_smoke_test() -> dict[str, Any]:
             """Ask the function about images that the model has not seen, and check its answers."""
@@ -247,6 +261,7 @@ def build(project: Project) -> DAG:
             suspend_scaling,
             deploy_endpoint,
             resume_scaling,
+            invoke_version(),
             move_alias,
             run_smoke_test(),
         ]

@@ -22,6 +22,9 @@ MAX_BATCH_BYTES = 5_600_000
 BATCH_IMAGES = 4
 SIGNIFICANCE = 0.01
 """How often, at most, a model that is as good as evaluation promised fails by chance."""
+LOG_LINES = 5
+OF_LAMBDA = ("START RequestId:", "END RequestId:", "REPORT RequestId:", "INIT_START ", "INIT_REPORT ")
+"""How lines begin that Lambda itself adds to a function's log."""
 REFUSED = {
     "something that is no image": {"image": base64.b64encode(b"not an image").decode()},
     # A private address: the endpoint fetches from none.
@@ -103,6 +106,25 @@ def run_smoke_test(project: Project, expected: Expected, s3: Any, lambda_client:
     return {"accuracy": right / len(requests), "milliseconds_p95": slowest, "requests": requests}
 
 
+def invoke_version(
+    project: Project, version: str, data: str, model: str, s3: Any, lambda_client: Any
+) -> dict[str, Any]:
+    """Invoke one version of the function with a test image, so that it has started before an alias points to it.
+
+    :param version: the number of the version.
+    :param data: the prefix of the data set whose test images are used.
+    :param model: the name of the model that must answer.
+    :return: the function's answer.
+    :raises SmokeTestError: if the version can't start, fails, or answers anything but a prediction of that model.
+    """
+    manifest = read_manifest(data, s3)
+    [path] = held_out_images(manifest, 1)
+    answer, _ = _ask(project, _event(data, path, s3), lambda_client, version)
+    _check_answer(answer, manifest["classes"], model)
+    found: dict[str, Any] = answer
+    return found
+
+
 def too_few_right(right: int, images: int, promised: float) -> bool:
     """Whether so few right answers on N images are unlikely of a model with the promised accuracy.
 
@@ -133,18 +155,28 @@ def _event(data: str, path: str, s3: Any) -> dict[str, str]:
     return {"s3": f"{data}/{path}"}
 
 
-def _ask(project: Project, event: Any, lambda_client: Any) -> tuple[Any, float]:
+def _ask(project: Project, event: Any, lambda_client: Any, qualifier: str = ALIAS) -> tuple[Any, float]:
     started = time.perf_counter()
     result = lambda_client.invoke(
-        FunctionName=function_name(project), Qualifier=ALIAS, Payload=json.dumps(event)
+        FunctionName=function_name(project), Qualifier=qualifier, Payload=json.dumps(event), LogType="Tail"
     )
     answer = json.loads(result["Payload"].read())
     milliseconds = round((time.perf_counter() - started) * 1000, 1)
     if "FunctionError" in result:
         raise SmokeTestError(
-            f"The function {function_name(project)} failed: {answer.get('errorMessage', answer)}"
+            f"The function {function_name(project)}:{qualifier} failed: {_function_error(answer, result)}"
         )
     return answer, milliseconds
+
+
+def _function_error(error: dict[str, Any], result: dict[str, Any]) -> str:
+    """Type and message of a function's error; the end of its log where they can't name the cause."""
+    named = ": ".join(error[key] for key in ("errorType", "errorMessage") if error.get(key))
+    if "stackTrace" in error:  # by Python; Lambda's own say only that the process exited or timed out
+        return named
+    log = base64.b64decode(result.get("LogResult", "")).decode(errors="replace")
+    lines = [line for line in log.splitlines() if line.strip() and not line.startswith(OF_LAMBDA)]
+    return f"{named}. Its log ends with: {' / '.join(lines[-LOG_LINES:])}" if lines else named
 
 
 def _check_answer(answer: Any, classes: list[str], model: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from airflow.sdk import TaskGroup, chain
+from typing import Any
+
+from airflow.sdk import TaskGroup, chain, task
 from amazon_ml.operators.lambda_function import (
     LambdaAliasOperator,
     LambdaDeployFunctionOperator,
@@ -10,14 +12,29 @@ from amazon_ml.operators.lambda_function import (
     LambdaProvisionedConcurrencyOperator,
     LambdaReservedConcurrencyOperator,
 )
+from dag_defaults import aws_client
 
-from include.pipeline import job_requests, names, packages
+from include.pipeline import job_requests, names, packages, smoke_test
 from include.pipeline.settings import Project
-from pipeline_steps.done import check_release, when_run
+from pipeline_steps.done import Done, check_release, when_run
 
 
 def put_function(project: Project) -> TaskGroup:
-    """Publish a version of the function, point the alias to it, and keep environments of it warm."""
+    """Publish a version of the function, see it work, point the alias to it, and keep environments of it warm."""
+
+    @task
+    def invoke_version() -> dict[str, Any]:
+        """Invoke the new version with a test image: code that can't start must fail before callers reach it."""
+        done = Done()
+        return smoke_test.invoke_version(
+            project,
+            done["deploy_function"]["version"],
+            done["stage_data"]["uri"],
+            done["create_model"],
+            aws_client("s3"),
+            aws_client("lambda"),
+        )
+
     with TaskGroup(
         "function", prefix_group_id=False, tooltip="Code, version, alias, warm environments"
     ) as group:
@@ -53,5 +70,12 @@ def put_function(project: Project) -> TaskGroup:
             qualifier=names.ALIAS,
             auth_type="AWS_IAM" if project.function.url else None,
         )
-        chain(deploy_function, reserve_concurrency, move_alias, provision_concurrency, function_url)
+        chain(
+            deploy_function,
+            reserve_concurrency,
+            invoke_version(),
+            move_alias,
+            provision_concurrency,
+            function_url,
+        )
     return group

@@ -53,6 +53,7 @@ STEPS = [
     "resume_scaling",
     "deploy_function",
     "reserve_concurrency",
+    "invoke_version",
     "move_alias",
     "provision_concurrency",
     "function_url",
@@ -112,6 +113,18 @@ def test_the_run_ends_failed_where_the_release_was_rolled_back(dag_bag: DagBag) 
     assert dag.get_task("report").trigger_rule == "none_failed"
     assert dag.get_task("rollback").trigger_rule == "one_failed"
     assert dag.get_task("rollback").upstream_task_ids >= {"deploy_endpoint", "move_alias", "smoke_test"}
+
+
+@pytest.mark.parametrize("kind", ["train_and_deploy", "rollback"])
+def test_a_version_of_the_function_is_invoked_after_the_model_serves_and_before_its_alias_moves(
+    dag_bag: DagBag, kind: str
+) -> None:
+    dag = dag_bag.dags[f"sample.{kind}"]
+    before = {task.task_id for task in dag.get_task("invoke_version").get_flat_relatives(upstream=True)}
+    assert {"deploy_endpoint", "deploy_function"} & set(dag.task_ids) <= before
+    assert dag.get_task("move_alias").upstream_task_ids == {"invoke_version"}
+    undo = dag.get_task("rollback" if kind == "train_and_deploy" else "undo")
+    assert "invoke_version" in undo.upstream_task_ids
 
 
 def test_a_release_whose_clean_up_failed_is_not_rolled_back(dag_bag: DagBag) -> None:

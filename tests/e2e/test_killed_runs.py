@@ -44,8 +44,8 @@ STEPS = [
     *("stage_weights", "features", "tune", "choose_place", "train"),
     *("evaluate", "register", "gate", "approve", "record_approval", "create_model"),
     *("create_endpoint_config", "put_alarms", "suspend_scaling", "deploy_endpoint", "scale_endpoint"),
-    *("resume_scaling", "deploy_function", "reserve_concurrency", "move_alias", "provision_concurrency"),
-    *("function_url", "smoke_test", "clean_up", "report"),
+    *("resume_scaling", "deploy_function", "reserve_concurrency", "invoke_version", "move_alias"),
+    *("provision_concurrency", "function_url", "smoke_test", "clean_up", "report"),
 ]
 # By step: a run that is killed there. It reuses the jobs of the run that has ended, unless its settings differ.
 KILLS = {

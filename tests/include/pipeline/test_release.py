@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from include.pipeline import live, names, releases, rollback
+from include.pipeline import live, names, releases, rollback, smoke_test
 from tests.include.pipeline.release import Release
 
 
@@ -72,6 +75,31 @@ def test_the_cause_of_a_rollback_names_each_step_and_what_it_said() -> None:
     assert rollback.cause({"deploy_endpoint": "Unhealthy.", "put_alarms": "Throttled"}) == (
         "deploy_endpoint failed: Unhealthy. put_alarms failed: Throttled."
     )
+
+
+def test_a_version_that_cannot_be_imported_fails_when_it_is_invoked_and_the_alias_keeps_its_version(
+    release: Release,
+) -> None:
+    serving = release.deploy("inputs-1")
+    assert serving is not None
+    name = names.function_name(release.project)
+    broken = io.BytesIO()
+    with zipfile.ZipFile(broken, "w") as archive:
+        archive.writestr("handler.py", "import nowhere\n")
+    release.functions.update_function_code(FunctionName=name, ZipFile=broken.getvalue())
+    release.functions.get_waiter("function_updated_v2").wait(FunctionName=name)
+    version = release.functions.publish_version(FunctionName=name)["Version"]
+    manifest = {"files": [{"path": "test/robin/1.jpg"}], "classes": ["robin"]}
+    for path, content in (("manifest.json", json.dumps(manifest)), ("test/robin/1.jpg", "image")):
+        release.s3.put_object(Bucket="releases", Key=f"data/{path}", Body=content)
+    with pytest.raises(
+        smoke_test.SmokeTestError,
+        match=rf"{name}:{version} failed: Runtime.ImportModuleError: .* No module named 'nowhere'",
+    ):
+        smoke_test.invoke_version(
+            release.project, version, "s3://releases/data", serving["model"], release.s3, release.functions
+        )
+    assert release.live() == serving
 
 
 def test_a_failed_first_release_leaves_nothing_that_serves(release: Release) -> None:

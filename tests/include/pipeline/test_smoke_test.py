@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import time
@@ -14,6 +15,7 @@ from include.pipeline.smoke_test import (
     Expected,
     SmokeTestError,
     held_out_images,
+    invoke_version,
     run_smoke_test,
     too_few_right,
 )
@@ -28,19 +30,29 @@ REFUSALS = {"bm90IGFuIGltYWdl": 400, "http://127.0.0.1/image.jpg": 400}
 class FakeFunction:
     """A function that answers each image by a callable, as Lambda's client would give it."""
 
-    def __init__(self, answer: Any, refusals: dict[str, int] | None = None, batch: Any = None) -> None:
+    def __init__(
+        self,
+        answer: Any,
+        refusals: dict[str, int] | None = None,
+        batch: Any = None,
+        qualifier: str = "live",
+        log: str = "",
+    ) -> None:
         self.answer = answer
+        self.qualifier = qualifier
+        self.log = log
         self.refusals = refusals or REFUSALS
         self.batch = batch
         self.images = 0
         self.events: list[dict[str, Any]] = []
         self.batches: list[list[dict[str, Any]]] = []
 
-    def invoke(self, *, FunctionName: str, Qualifier: str, Payload: str) -> dict[str, Any]:
-        assert (FunctionName, Qualifier) == ("birds", "live")
+    def invoke(self, *, FunctionName: str, Qualifier: str, Payload: str, LogType: str) -> dict[str, Any]:
+        assert (FunctionName, Qualifier, LogType) == ("birds", self.qualifier, "Tail")
         answer = self._answer(json.loads(Payload))
         failed = {"FunctionError": "Unhandled"} if "errorMessage" in answer else {}
-        return {"Payload": io.BytesIO(json.dumps(answer).encode()), **failed}
+        log = base64.b64encode(self.log.encode()).decode()
+        return {"Payload": io.BytesIO(json.dumps(answer).encode()), "LogResult": log, **failed}
 
     def _answer(self, event: Any) -> Any:
         if isinstance(event, list):
@@ -190,3 +202,67 @@ def test_the_bound_is_that_of_the_exact_binomial_test() -> None:
     for hits in range(31):
         probability = scipy.binomtest(hits, 30, 0.8, alternative="less").pvalue
         assert too_few_right(hits, 30, 0.8) is bool(probability < 0.01)
+
+
+def test_a_version_is_invoked_by_its_number_with_one_test_image(project: Project, s3: Any, data: str) -> None:
+    function = FakeFunction(right, qualifier="7")
+    assert invoke_version(project, "7", data, "model-1", s3, function) == right(0)
+    assert function.events == [{"image": "aW1hZ2U="}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "log", "message"),
+    [
+        pytest.param(
+            {
+                "errorType": "Runtime.ImportModuleError",
+                "errorMessage": "Unable to import module 'handler': No module named 'nowhere'",
+                "requestId": "",
+                "stackTrace": [],
+            },
+            "[ERROR] of no use here\n",
+            "The function birds:7 failed: Runtime.ImportModuleError: Unable to import module 'handler': "
+            "No module named 'nowhere'",
+            id="named by the runtime",
+        ),
+        pytest.param(
+            {
+                "errorType": "Runtime.ExitError",
+                "errorMessage": "RequestId: 1 Error: Runtime exited with error: exit status 2",
+            },
+            "INIT_START Runtime Version: python:3.12\nno license\nSTART RequestId: 1 Version: 7\n"
+            "END RequestId: 1\nREPORT RequestId: 1\tDuration: 1 ms\n",
+            "The function birds:7 failed: Runtime.ExitError: RequestId: 1 Error: Runtime exited with error: "
+            "exit status 2. Its log ends with: no license",
+            id="named in the log alone",
+        ),
+        pytest.param(
+            {"errorType": "Sandbox.Timedout", "errorMessage": "Task timed out after 3.00 seconds"},
+            "START RequestId: 1 Version: 7\n",
+            "The function birds:7 failed: Sandbox.Timedout: Task timed out after 3.00 seconds",
+            id="named nowhere else",
+        ),
+    ],
+)
+def test_a_version_that_fails_fails_with_its_own_error(
+    project: Project, s3: Any, data: str, answer: Any, log: str, message: str
+) -> None:
+    function = FakeFunction(lambda _: answer, qualifier="7", log=log)
+    with pytest.raises(SmokeTestError) as raised:
+        invoke_version(project, "7", data, "model-1", s3, function)
+    assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        pytest.param({"error": "busy", "status": 503}, "in place of predictions", id="error"),
+        pytest.param(predicting("002.Wren", "model-0"), "model-0 answered", id="another model"),
+    ],
+)
+def test_a_version_must_reach_the_new_model(
+    project: Project, s3: Any, data: str, answer: Any, message: str
+) -> None:
+    function = FakeFunction(lambda _: answer, qualifier="7")
+    with pytest.raises(SmokeTestError, match=message):
+        invoke_version(project, "7", data, "model-1", s3, function)
