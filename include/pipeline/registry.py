@@ -142,7 +142,8 @@ def judge(package: dict[str, Any], decision: Decision, ask: bool, sagemaker: Any
 
 def decide(arn: str, approval: str, reason: str, sagemaker: Any) -> None:
     """Set a package's approval: ``Approved``, ``Rejected`` or ``PendingManualApproval``, and why."""
-    _update(arn, sagemaker, ModelApprovalStatus=approval, ApprovalDescription=reason[:LONGEST_DESCRIPTION])
+    description = " ".join(reason.split())[:LONGEST_DESCRIPTION]  # SageMaker refuses line breaks
+    _update(arn, sagemaker, ModelApprovalStatus=approval, ApprovalDescription=description)
 
 
 def mark_released(arn: str, function_version: str, sagemaker: Any) -> None:

@@ -66,6 +66,12 @@ def test_a_decision_too_long_for_sagemaker_is_cut(packages: Registry) -> None:
     assert described(packages, package.arn)["ApprovalDescription"] == "x" * 1024
 
 
+def test_a_decision_has_no_line_breaks_which_sagemaker_refuses(packages: Registry) -> None:
+    package = packages.register(1)
+    registry.decide(package.arn, "Rejected", "It lacks a\nb.", packages.sagemaker)
+    assert described(packages, package.arn)["ApprovalDescription"] == "It lacks a b."
+
+
 def test_a_release_is_noted_and_its_approval_stays(packages: Registry) -> None:
     package = packages.register(1)
     registry.decide(package.arn, "Approved", "By anna.", packages.sagemaker)
