@@ -22,6 +22,14 @@ from training_record import read_training_record
 WORKER = Path(__file__).parent / "evaluation_worker.py"
 
 
+class OtherClassesError(ClassifierError):
+    """A model whose classes are not those of the test images; ``classes`` are the model's."""
+
+    def __init__(self, message: str, classes: list[str]) -> None:
+        super().__init__(message)
+        self.classes = classes
+
+
 def main() -> None:
     """Read the command line, and write evaluation.json and report.html."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -47,7 +55,7 @@ def evaluate(data: Path, candidate: Path, live: Path | None) -> dict[str, Any]:
     :return: images, classes; for candidate and live what evaluation_metrics.measure returns, mistakes,
         accuracy_interval and size_bytes; and difference, see significance.accuracy_difference. Without a live
         model, live and difference are None. A live model that cannot be compared is {"incomparable":
-        sentence} instead.
+        sentence} instead, with its "classes" if they are why.
     :raises ClassifierError: the data or the candidate cannot be evaluated.
     """
     split = read_split(data, "test")
@@ -68,6 +76,8 @@ def evaluate(data: Path, candidate: Path, live: Path | None) -> dict[str, Any]:
             else:
                 live_measured, live_correct = _evaluate_archive(archive, data, split, "live")
             evaluation |= {"live": live_measured, "difference": accuracy_difference(correct, live_correct)}
+        except OtherClassesError as error:
+            evaluation["live"] = {"incomparable": str(error), "classes": error.classes}
         except ClassifierError as error:
             evaluation["live"] = {"incomparable": str(error)}
     return evaluation
@@ -110,9 +120,10 @@ def _check_classes(model_dir: Path, split: Split, name: str) -> None:
         raise ClassifierError(f"The {name} model has no readable classes.json ({error}).") from error
     different = sorted(set(classes) ^ set(split.classes))
     if different:
-        raise ClassifierError(
+        raise OtherClassesError(
             f"The {name} model knows {len(classes)} classes and the test images show {len(split.classes)}; "
-            f"they differ in {', '.join(different[:5])}{' and more' if len(different) > 5 else ''}."
+            f"they differ in {', '.join(different[:5])}{' and more' if len(different) > 5 else ''}.",
+            classes,
         )
 
 

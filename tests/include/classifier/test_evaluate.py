@@ -91,9 +91,19 @@ def test_a_live_model_of_other_classes_is_incomparable(candidate: Path, changed:
 
     evaluation = evaluate.evaluate(dataset / "test", candidate, pack(changed, changed.parent / "live"))
 
-    assert list(evaluation["live"]) == ["incomparable"]
+    assert evaluation["live"]["classes"] == [*CLASSES, "004.Yellow"]
     assert evaluation["difference"] is None
     assert "they differ in 004.Yellow" in evaluation["live"]["incomparable"]
+
+
+def test_a_live_model_that_fails_is_incomparable(candidate: Path, changed: Path, dataset: Path) -> None:
+    (changed / "code" / "inference.py").write_text("raise RuntimeError('broken')")
+
+    evaluation = evaluate.evaluate(dataset / "test", candidate, pack(changed, changed.parent / "live"))
+
+    assert evaluation["live"] == {
+        "incomparable": "The live model could not be evaluated: RuntimeError: broken"
+    }
 
 
 def test_a_candidate_of_other_classes_is_refused(candidate: Path, tmp_path: Path) -> None:
