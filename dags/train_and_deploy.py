@@ -93,6 +93,19 @@ def build(project: Project) -> DAG:
                 title="Require approval",
                 description="Ask a person before the new model goes live.",
             ),
+            "allow_removed_classes": Param(
+                project.gate.allow_removed_classes,
+                type="boolean",
+                title="Allow removed classes",
+                description="Release the new model without approval even if it lacks classes of the live model.",
+            ),
+            "allow_incomparable": Param(
+                project.gate.allow_incomparable,
+                type="boolean",
+                title="Allow an incomparable live model",
+                description="Release the new model without approval even if the live model can't be compared with it, "
+                "for example because there are new classes.",
+            ),
         },
         default_args=default_args(project.owner),
         on_failure_callback=alerts.on_failure(project, dag_id),

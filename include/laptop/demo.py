@@ -21,7 +21,20 @@ PROJECTS = REPOSITORY / "include" / "projects"
 PARSED_WITHIN_SECONDS = 90
 LAST_LOG_LINES = 15
 # What of the report's return value is shown, in this order; the rest is in the report itself.
-REPORTED = ("test_accuracy", "outcome", "endpoint", "function", "report", "seconds")
+REPORTED = (
+    "test_accuracy",
+    "test_accuracy_interval",
+    "test_images",
+    "removed_classes",
+    "added_classes",
+    "outcome",
+    "endpoint",
+    "function",
+    "report",
+    "seconds",
+)
+# Whoever runs the demo wants to see their images served, whatever was live on the laptop before.
+ALLOWED = {"allow_removed_classes": True, "allow_incomparable": True}
 ADDRESS_SCHEMES = ("http://", "https://", "s3://")
 
 
@@ -123,7 +136,7 @@ def run_demo(
     unfinished = api.unfinished_runs(dag_id)
     if not unfinished:
         api.unpause(dag_id)
-        run_id = api.trigger(dag_id, {"dataset": dataset} if dataset else {})
+        run_id = api.trigger(dag_id, {**ALLOWED, **({"dataset": dataset} if dataset else {})})
         say(f"Started {run_id} of {dag_id}: {api.run_page(dag_id, run_id)}")
     else:
         run_id = unfinished[0].run_id
@@ -162,7 +175,7 @@ def summary(smoke_test: dict[str, Any], report: dict[str, Any], aws_url: str) ->
         for row in rows
     ]
     facts = {"smoke_test_accuracy": smoke_test["accuracy"]}
-    facts |= {name: report[name] for name in REPORTED if report.get(name) is not None}
+    facts |= {name: report[name] for name in REPORTED if report.get(name) not in (None, [])}
     width = max(len(name) for name in facts)
     lines = [
         f"  {name.replace('_', ' '):<{width}}  {_figure(value, aws_url)}" for name, value in facts.items()
@@ -196,6 +209,9 @@ def _duration(task: TaskInstance) -> str:
 def _figure(value: Any, aws_url: str) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
+    if isinstance(value, list):
+        is_interval = all(isinstance(part, float) for part in value)
+        return (" to " if is_interval else ", ").join(_figure(part, aws_url) for part in value)
     text = str(value)
     return browser_address(text, aws_url) if text.startswith("s3://") else text
 

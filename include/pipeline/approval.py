@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from include.pipeline.errors import PermanentError
-from include.pipeline.gate import MEGABYTE
+from include.pipeline.gate import MEGABYTE, class_changes
 from include.pipeline.names import digest
 from include.pipeline.settings import Approval
 
+NONE = "\N{EN DASH}"
 APPROVE, REJECT = "Approve", "Reject"
 FIGURES = (
     ("Accuracy", "accuracy", "{:.4f}", 1),
@@ -61,9 +63,19 @@ def question(evaluation: dict[str, Any], decision: str, about: dict[str, Any], r
         f"| {name} | {_figure(live, key, form, unit)} | {_figure(candidate, key, form, unit)} |"
         for name, key, form, unit in FIGURES
     ]
+    rows.insert(1, f"| 95% interval of the accuracy | {_interval(live)} | {_interval(candidate)} |")
     table = "\n".join(["| | Champion (live) | Challenger |", "|---|---|---|", *rows])
-    what = f"Challenger: version {about['version']}, {about['model']}, evaluation {about['evaluation']}."
-    return f"{decision}\n\n{table}\n\n{what} [The evaluation's report]({report})"
+    removed, added = class_changes(evaluation)
+    paragraphs = [
+        _literal(decision),
+        f"Test images: {evaluation['images']}",
+        *([f"Classes that are removed: {_literal(', '.join(removed))}"] if removed else []),
+        *([f"New classes: {_literal(', '.join(added))}"] if added else []),
+        table,
+        f"Challenger: version {about['version']}, {about['model']}, evaluation {about['evaluation']}. "
+        f"[The evaluation's report]({report})",
+    ]
+    return "\n\n".join(paragraphs)
 
 
 def read_answer(response: dict[str, Any] | None, about: dict[str, Any], approval: Approval) -> Answer | None:
@@ -94,4 +106,13 @@ def read_answer(response: dict[str, Any] | None, about: dict[str, Any], approval
 
 
 def _figure(model: dict[str, Any], key: str, form: str, unit: float) -> str:
-    return form.format(model[key] / unit) if key in model else "\N{EN DASH}"
+    return form.format(model[key] / unit) if key in model else NONE
+
+
+def _interval(model: dict[str, Any]) -> str:
+    return "{:.4f} to {:.4f}".format(*model["accuracy_interval"]) if "accuracy_interval" in model else NONE
+
+
+def _literal(text: str) -> str:
+    """Escape what Markdown would not show as it is: names of classes may hold anything."""
+    return re.sub(r"[\\`*<>\[\]|~&]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,22 @@ class Decision:
     reason: str
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """What a gate can't judge without a person: a sentence, whether it is allowed all the same, and a remedy."""
+
+    sentence: str
+    allowed: bool
+    remedy: str
+
+
 METRICS = {"accuracy": "accuracy", "macro_f1": "macro F1", "top5_accuracy": "top-5 accuracy"}
 """What a person reads for ``gate.metric``."""
 MEGABYTE = 1_000_000
 NAMED_CLASSES = 5
+NAMED_CHANGES = 10
+ALLOWANCES = ("allow_removed_classes", "allow_incomparable")
+"""The keys of the gate that the form of a run can change."""
 DETAILS = ("per_class", "confusion", "mistakes", "worst_classes", "reliability")
 
 
@@ -46,39 +58,121 @@ def without_details(evaluation: dict[str, Any]) -> dict[str, Any]:
     return {**evaluation, **models}
 
 
-def decide(evaluation: dict[str, Any], gate: Gate) -> Decision:
+def class_changes(evaluation: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """The classes that the live model has and the candidate lacks, and those that only the candidate has.
+
+    A renamed class is one of each. Both are empty if no model is live, or its classes are not known.
+
+    :param evaluation: the content of ``evaluation.json``, which may lack what is large.
+    """
+    live = (evaluation.get("live") or {}).get("classes")
+    if live is None:
+        return [], []
+    ours: list[str] = evaluation["classes"]
+    return [label for label in live if label not in ours], [label for label in ours if label not in live]
+
+
+def decide(evaluation: dict[str, Any], gate: Gate, *, asked: bool) -> Decision:
     """Hold a candidate to every rule of the project's gate.
 
     The floor and the ceilings are for every candidate. Where a model is live that was judged on the same test images,
-    the candidate has to be as good as that one, too.
+    the candidate has to be as good as that one, too. What can't be judged, such as a candidate that lacks classes of
+    the live model, is left to a person, and refused if nobody is asked.
 
     :param evaluation: the content of ``evaluation.json``.
+    :param asked: whether a person decides on the candidate after the gate, or nobody has to since it is live already.
     """
     candidate, live = evaluation["candidate"], evaluation.get("live") or {}
     comparable = live and "incomparable" not in live
     broken = [
-        *_floor_and_ceilings(candidate, gate),
-        *(_against_live(candidate, live, gate) if comparable else []),
+        *_floor_and_ceilings(evaluation, gate),
+        *(_against_live(evaluation, gate) if comparable else []),
     ]
     noise = _noise(evaluation.get("difference")) if gate.metric == "accuracy" else ""
+    doubts = list(_doubts(evaluation, gate))
+    doubtful = "".join(f" {doubt.sentence}" for doubt in doubts)
     if broken:
-        return Decision(False, " ".join(broken) + noise)
-    name, value = METRICS[gate.metric], candidate[gate.metric]
-    if not live:
-        return Decision(True, f"The candidate's {name} is {value:.3f}, and no model is live yet.")
-    if not comparable:
+        return Decision(False, " ".join(broken) + noise + doubtful)
+    figure = (
+        f"The candidate's {METRICS[gate.metric]} is {candidate[gate.metric]:.3f} {_basis(evaluation, gate)}"
+    )
+    if comparable:
+        judgment = f"The candidate is as good or better: {_comparison(evaluation, gate)}.{noise}"
+    elif live:
+        judgment = f"{figure}."
+    else:
+        judgment = f"{figure}, and no model is live yet."
+    remedies = [doubt.remedy for doubt in doubts if not doubt.allowed]
+    if remedies and not asked:
         return Decision(
-            True,
-            f"The candidate's {name} is {value:.3f}; the live model can't be compared: {live['incomparable']}",
+            False,
+            f"Only a person can release this candidate, and this run asks nobody.{doubtful} {judgment} "
+            f"To release it, start a run with require_approval and approve it, or {' and '.join(remedies)}.",
         )
-    return Decision(True, f"The candidate is as good or better: {_comparison(candidate, live, gate)}.{noise}")
+    return Decision(True, judgment + doubtful)
 
 
-def _floor_and_ceilings(candidate: dict[str, Any], gate: Gate) -> Iterator[str]:
+def _doubts(evaluation: dict[str, Any], gate: Gate) -> Iterator[Doubt]:
+    incomparable = (evaluation.get("live") or {}).get("incomparable")
+    removed, added = class_changes(evaluation)
+    new = f" Its new classes: {_named(added)}." if added else ""
+    if removed:
+        yield Doubt(
+            f"The candidate lacks {len(removed)} of the live model's classes: {_named(removed)}.{new}",
+            gate.allow_removed_classes,
+            _allow("allow_removed_classes"),
+        )
+    elif incomparable:
+        yield Doubt(
+            f"The live model can't be compared with the candidate: {incomparable.rstrip('.')}.{new}",
+            gate.allow_incomparable,
+            _allow("allow_incomparable"),
+        )
+    images = evaluation["images"]
+    if images >= gate.min_test_images or not gate.floor:
+        return
+    few = f"There are only {images} test images, fewer than {gate.min_test_images} (gate.min_test_images)"
+    if gate.metric != "accuracy":
+        name = METRICS[gate.metric]
+        yield Doubt(
+            f"{few}: too few to hold the {name} against the floor of {gate.floor:.3f} (gate.floor).",
+            False,
+            "add test images",
+        )
+    elif (low := evaluation["candidate"]["accuracy_interval"][0]) < gate.floor:
+        yield Doubt(
+            f"{few}, so the lower end of the interval counts: {low:.3f} is below the floor of {gate.floor:.3f} "
+            "(gate.floor).",
+            False,
+            "add test images",
+        )
+
+
+def _allow(key: str) -> str:
+    return f"set {key} in the run's form or gate.{key} in the project file"
+
+
+def _named(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - NAMED_CHANGES} more" if len(labels) > NAMED_CHANGES else ""
+    return ", ".join(labels[:NAMED_CHANGES]) + more
+
+
+def _basis(evaluation: dict[str, Any], gate: Gate) -> str:
+    """On what a candidate's figure rests: the number of test images, and the interval of an accuracy."""
+    images = f"on {evaluation['images']} test images"
+    if gate.metric != "accuracy":
+        return images
+    low, high = evaluation["candidate"]["accuracy_interval"]
+    return f"{images} (the candidate's 95% interval: {low:.3f} to {high:.3f})"
+
+
+def _floor_and_ceilings(evaluation: dict[str, Any], gate: Gate) -> Iterator[str]:
+    candidate = evaluation["candidate"]
     value = candidate[gate.metric]
     if value < gate.floor:
         yield (
-            f"The candidate's {METRICS[gate.metric]} {value:.3f} is below the floor of {gate.floor:.3f} (gate.floor)."
+            f"The candidate's {METRICS[gate.metric]} {value:.3f} is below the floor of {gate.floor:.3f} (gate.floor), "
+            f"{_basis(evaluation, gate)}."
         )
     if gate.max_latency_ms is not None and candidate["milliseconds_p95"] > gate.max_latency_ms:
         yield (
@@ -93,9 +187,10 @@ def _floor_and_ceilings(candidate: dict[str, Any], gate: Gate) -> Iterator[str]:
         )
 
 
-def _against_live(candidate: dict[str, Any], live: dict[str, Any], gate: Gate) -> Iterator[str]:
+def _against_live(evaluation: dict[str, Any], gate: Gate) -> Iterator[str]:
+    candidate, live = evaluation["candidate"], evaluation["live"]
     if candidate[gate.metric] < live[gate.metric] + gate.margin:
-        yield f"The candidate is worse: {_comparison(candidate, live, gate)}."
+        yield f"The candidate is worse: {_comparison(evaluation, gate)}."
     if gate.max_class_drop is not None:
         drops = sorted(
             _class_drops(candidate, live, gate.max_class_drop, gate.min_class_images), reverse=True
@@ -123,10 +218,11 @@ def _class_drops(
             yield before - after, label, before, after
 
 
-def _comparison(candidate: dict[str, Any], live: dict[str, Any], gate: Gate) -> str:
-    ours, theirs = candidate[gate.metric], live[gate.metric]
+def _comparison(evaluation: dict[str, Any], gate: Gate) -> str:
+    ours, theirs = (evaluation[model][gate.metric] for model in ("candidate", "live"))
     margin = f" plus a margin of {gate.margin:.3f}" if gate.margin else ""
-    return f"{METRICS[gate.metric]} {ours:.3f} against the live model's {theirs:.3f}{margin}"
+    name, basis = METRICS[gate.metric], _basis(evaluation, gate)
+    return f"{name} {ours:.3f} against the live model's {theirs:.3f}{margin}, {basis}"
 
 
 def _noise(difference: dict[str, Any] | None) -> str:

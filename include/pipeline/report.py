@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from include.pipeline import tuning_results
 from include.pipeline.cost import dollars, rows
+from include.pipeline.gate import class_changes
 from include.pipeline.job_requests import training_output
 from include.pipeline.names import endpoint_name, function_name, project_uri, split_s3_uri
 from include.pipeline.page import page, put_page, table
@@ -77,11 +78,14 @@ def summarise(
     :param cost: ``estimate`` and ``actual``, see :mod:`include.pipeline.cost`.
     """
     candidate = (evaluation or {}).get("candidate", {})
+    removed, added = class_changes(evaluation or {})
     return {
         "project": project.name,
         "outcome": outcome,
         "images": data["counts"],
         "classes": len(data["classes"]),
+        "removed_classes": removed,
+        "added_classes": added,
         "fingerprint": data["fingerprint"],
         "hyperparameters": (tuning or {}).get("hyperparameters"),
         "objective": project.tuning.objective,
@@ -91,7 +95,9 @@ def summarise(
         "billable_seconds": (training or {}).get("billable_seconds"),
         "spot_saving": _spot_saving(training) if project.training.spot and training else None,
         "warnings": warnings,
+        "test_images": (evaluation or {}).get("images"),
         "test_accuracy": candidate.get("accuracy"),
+        "test_accuracy_interval": candidate.get("accuracy_interval"),
         "test_macro_f1": candidate.get("macro_f1"),
         "test_ece": candidate.get("ece"),
         "live_accuracy": ((evaluation or {}).get("live") or {}).get("accuracy"),
@@ -138,7 +144,12 @@ def render(summary: dict[str, Any], run_id: str, uri: str) -> str:
     figures = [
         ("Images", ", ".join(f"{count} {split}" for split, count in summary["images"].items())),
         ("Classes", summary["classes"]),
-        ("Test accuracy", _figure(summary["test_accuracy"])),
+        *(
+            (name, ", ".join(summary[key]))
+            for name, key in (("Removed classes", "removed_classes"), ("New classes", "added_classes"))
+            if summary[key]
+        ),
+        ("Test accuracy", _accuracy(summary)),
         ("Macro F1", _figure(summary["test_macro_f1"])),
         ("Expected calibration error", _figure(summary["test_ece"])),
         ("Live model's test accuracy", _figure(summary["live_accuracy"])),
@@ -191,6 +202,13 @@ def _spot_saving(training: dict[str, Any]) -> float | None:
 
 def _saving(share: float) -> str:
     return f"{share:.0%} of the training time is not billed"
+
+
+def _accuracy(summary: dict[str, Any]) -> str:
+    figure, interval = _figure(summary["test_accuracy"]), summary["test_accuracy_interval"]
+    if interval is None:
+        return figure
+    return f"{figure} on {summary['test_images']} images; 95% interval {interval[0]:.4f} to {interval[1]:.4f}"
 
 
 def _difference(difference: dict[str, Any] | None) -> str:

@@ -304,6 +304,15 @@ class Gate(Section):
     """What candidate and live model are compared by, on the same test images."""
     floor: float = Field(0.0, ge=0, le=1)
     """A candidate whose metric is below it is never deployed."""
+    min_test_images: int = Field(50, ge=1)
+    """With fewer test images, the lower end of the accuracy's 95 % interval must reach the floor, or a person decides.
+
+    With 50 test images that interval is up to 27 points wide.
+    """
+    allow_removed_classes: bool = False
+    """Release a candidate that lacks classes of the live model without approval; each run's form can change it."""
+    allow_incomparable: bool = False
+    """Release a candidate without approval if the live model can't be compared, such as one with fewer classes."""
     margin: float = Field(0.0, ge=-1, le=1)
     """By how much the candidate's metric must exceed the live model's; 0 accepts an equal one."""
     max_class_drop: float | None = Field(None, ge=0, le=1)

@@ -26,11 +26,13 @@ def decide(project: Project) -> TaskGroup:
         done, sagemaker = Done(), aws_client("sagemaker")
         package, run_type = done["register"], done.context["dag_run"].run_type
         evaluation = gate.read_evaluation(done["evaluate"]["output"], aws_client("s3"))
-        decision = gate.decide(evaluation, project.gate)
+        rules = project.gate.model_copy(update={key: done.context["params"][key] for key in gate.ALLOWANCES})
+        serving, ask = done.read_live(project), done.reason_not_to_ask(project) is None
+        is_live = serving is not None and serving["model"] == done.model(project)["ModelName"]
+        decision = gate.decide(evaluation, rules, asked=ask or is_live)
         if stays_rejected := registry.rejected_before(run_type, package):
             decision = gate.Decision(False, stays_rejected)
         else:
-            ask = done.reason_not_to_ask(project) is None
             registry.judge(package, decision, ask, sagemaker)
         print(decision.reason)
         return {

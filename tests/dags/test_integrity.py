@@ -8,17 +8,19 @@ import os
 import shlex
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk.exceptions import ParamValidationError
+from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.assets import AssetOrTimeSchedule
 from pipeline_steps.done import Done
 
+from include.pipeline.gate import ALLOWANCES
 from include.pipeline.settings import Project, read_projects
 from tests.dags.finished_tasks import task_instance
 
@@ -113,6 +115,13 @@ def test_the_run_ends_failed_where_the_release_was_rolled_back(dag_bag: DagBag) 
     assert dag.get_task("report").trigger_rule == "none_failed"
     assert dag.get_task("rollback").trigger_rule == "one_failed"
     assert dag.get_task("rollback").upstream_task_ids >= {"deploy_endpoint", "move_alias", "smoke_test"}
+
+
+def test_the_form_offers_what_the_gate_allows_as_the_project_has_it(dag_bag: DagBag) -> None:
+    for project in read_projects()[0]:
+        params = dag_bag.dags[f"{project.name}.train_and_deploy"].params
+        offered = {key: params[key] for key in ALLOWANCES}
+        assert offered == {key: getattr(project.gate, key) for key in ALLOWANCES}
 
 
 @pytest.mark.parametrize("kind", ["train_and_deploy", "rollback"])
@@ -377,3 +386,51 @@ def test_a_person_is_asked_about_a_new_model_where_that_is_wanted(
     monkeypatch.setattr(Done, "read_live", lambda self, project: live and {"model": name})
     found = done.reason_not_to_ask(project)
     assert found is None if reason is None else reason in found
+
+
+@pytest.mark.parametrize(
+    ("params", "live", "passes"),
+    [
+        pytest.param({}, "another", False, id="nobody is asked"),
+        pytest.param({"allow_incomparable": True}, "another", False, id="something else is allowed"),
+        pytest.param({"allow_removed_classes": True}, "another", True, id="allowed by the form"),
+        pytest.param({"require_approval": True}, "another", True, id="a person is asked"),
+        pytest.param({}, "the same", True, id="it is live already"),
+    ],
+)
+def test_a_candidate_that_lacks_classes_passes_the_gate_only_if_a_person_says_so(
+    dag_bag: DagBag, monkeypatch: pytest.MonkeyPatch, params: dict[str, bool], live: str, passes: bool
+) -> None:
+    returned = RETURNED | {
+        "train": {"artifact": "s3://bucket/model.tar.gz"},
+        "check_for_changes": "i",
+        "evaluate": {"output": "s3://bucket/evaluation"},
+        "register": {"arn": "arn", "version": 1, "approval_status": "PendingManualApproval"},
+    }
+    context = {
+        "ti": SimpleNamespace(
+            xcom_pull=lambda task_ids: returned[task_ids], xcom_push=lambda key, value: None
+        ),
+        "dag_run": SimpleNamespace(run_type="manual"),
+        "params": {"require_approval": False, **dict.fromkeys(ALLOWANCES, False), **params},
+    }
+    done = Done(context)
+    sample = next(project for project in read_projects()[0] if project.name == "sample")
+    name = done.model(sample)["ModelName"] if live == "the same" else live
+    returned["read_live"] = {"serving": {"model": name}}
+    evaluation = {
+        "images": 75,
+        "classes": ["rare"],
+        "candidate": {"accuracy": 0.9, "accuracy_interval": [0.8, 0.95], "size_bytes": 1},
+        "live": {"incomparable": "Other classes.", "classes": ["beagle"]},
+    }
+    judged: list[Any] = []
+    monkeypatch.setattr("pipeline_steps.decide.Done", lambda: done)
+    monkeypatch.setattr("pipeline_steps.decide.aws_client", lambda service: service)
+    monkeypatch.setattr("include.pipeline.gate.read_evaluation", lambda uri, s3: evaluation)
+    monkeypatch.setattr("include.pipeline.registry.judge", lambda *judgment: judged.append(judgment))
+    compare = dag_bag.dags["sample.train_and_deploy"].get_task("gate").python_callable
+    with nullcontext() if passes else pytest.raises(AirflowSkipException, match=r"lacks .* classes: beagle"):
+        compare()
+    [(_, decision, _, _)] = judged
+    assert decision.accepted is passes

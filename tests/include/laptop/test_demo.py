@@ -3,11 +3,19 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from include.laptop.airflow_api import TaskInstance
-from include.laptop.demo import DemoError, TaskProgress, check_project, dataset_address, summary
+from include.laptop.airflow_api import AirflowApi, TaskInstance
+from include.laptop.demo import (
+    DemoError,
+    TaskProgress,
+    check_project,
+    dataset_address,
+    run_demo,
+    summary,
+)
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 WAITING = TaskInstance("train", -1, "queued", 1, None, None)
@@ -67,3 +75,60 @@ def test_the_summary_shows_each_prediction_and_where_the_report_is() -> None:
     assert "  test accuracy        0.987" in text.splitlines()
     assert "http://127.0.0.1:5566/bucket/sample/runs/12%3A00%2B00/report.html" in text
     assert "trials" not in text
+
+
+class RefusingAirflow(AirflowApi):
+    """Runs a DAG whose gate lets nothing pass."""
+
+    def __init__(self) -> None:
+        super().__init__("http://127.0.0.1:1", "admin", "password")
+        self.conf: dict[str, Any] = {}
+
+    def is_parsed(self, dag_id: str) -> bool:
+        return True
+
+    def unfinished_runs(self, dag_id: str) -> list[Any]:
+        return []
+
+    def unpause(self, dag_id: str) -> None:
+        pass
+
+    def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
+        self.conf = conf
+        return "run-1"
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        return "success"
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
+        return []
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Any:
+        return {"report": {"outcome": "There are only 2 test images."}}.get(task_id)
+
+
+def test_a_demo_releases_images_of_other_classes_and_says_why_it_released_nothing() -> None:
+    airflow = RefusingAirflow()
+    with pytest.raises(DemoError, match=r"deployed nothing\. There are only 2 test images\."):
+        run_demo(airflow, "http://127.0.0.1:1", "sample", "/birds.zip", lambda line: None)
+    assert airflow.conf == {
+        "dataset": "/birds.zip",
+        "allow_removed_classes": True,
+        "allow_incomparable": True,
+    }
+
+
+def test_the_summary_says_on_what_the_accuracy_rests_and_which_classes_changed() -> None:
+    report = {
+        "test_accuracy": 0.987,
+        "test_accuracy_interval": [0.9, 0.999],
+        "test_images": 75,
+        "removed_classes": ["beagle", "collie"],
+        "added_classes": [],
+    }
+    lines = summary({"accuracy": 1.0, "requests": []}, report, "http://127.0.0.1:5566").splitlines()
+    facts = {line[:26].strip(): line[26:] for line in lines}
+    assert facts["test accuracy interval"] == "0.900 to 0.999"
+    assert facts["test images"] == "75"
+    assert facts["removed classes"] == "beagle, collie"
+    assert "added classes" not in facts

@@ -10,7 +10,13 @@ from include.pipeline.approval import ApprovalError, candidate, question, read_a
 from include.pipeline.settings import Approval
 
 ABOUT = {"model": "birds-model-1", "package": "arn:birds/3", "version": 3, "evaluation": "0123456789ab"}
-FIGURES = {"accuracy": 0.91, "macro_f1": 0.9, "milliseconds_p95": 41.4, "size_bytes": 16_300_000}
+FIGURES = {
+    "accuracy": 0.91,
+    "accuracy_interval": [0.8, 0.97],
+    "macro_f1": 0.9,
+    "milliseconds_p95": 41.4,
+    "size_bytes": 16_300_000,
+}
 
 
 def answered(option: str, user: str | None) -> dict[str, Any]:
@@ -23,11 +29,19 @@ def answered(option: str, user: str | None) -> dict[str, Any]:
 
 
 def test_champion_stands_against_challenger_with_a_link_to_the_report() -> None:
-    evaluation = {"candidate": FIGURES, "live": {**FIGURES, "accuracy": 0.85}}
-    decision, report = "The candidate is as good or better.", "https://example.com/report.html"
-    text = question(evaluation, decision, ABOUT, report)
-    assert text.startswith("The candidate is as good or better.\n\n| | Champion (live) | Challenger |\n")
+    evaluation = {
+        "images": 75,
+        "candidate": FIGURES,
+        "live": {**FIGURES, "accuracy": 0.85, "accuracy_interval": [0.7, 0.9]},
+    }
+    text = question(
+        evaluation, "The candidate is as good or better.", ABOUT, "https://example.com/report.html"
+    )
+    assert text.startswith(
+        "The candidate is as good or better.\n\nTest images: 75\n\n| | Champion (live) | Challenger |\n"
+    )
     assert "| Accuracy | 0.8500 | 0.9100 |" in text
+    assert "| 95% interval of the accuracy | 0.7000 to 0.9000 | 0.8000 to 0.9700 |" in text
     assert "| One image, 95th percentile | 41 ms | 41 ms |" in text
     assert "| Size of the archive | 16.3 MB | 16.3 MB |" in text
     assert "Challenger: version 3, birds-model-1, evaluation 0123456789ab." in text
@@ -36,8 +50,19 @@ def test_champion_stands_against_challenger_with_a_link_to_the_report() -> None:
 
 @pytest.mark.parametrize("live", [None, {"incomparable": "Other classes."}], ids=["first", "incomparable"])
 def test_where_there_is_no_champion_to_compare_with_its_figures_are_left_open(live: Any) -> None:
-    text = question({"candidate": FIGURES, "live": live}, "", ABOUT, "https://example.com")
+    text = question({"images": 75, "candidate": FIGURES, "live": live}, "", ABOUT, "https://example.com")
     assert "| Accuracy | \N{EN DASH} | 0.9100 |" in text
+    assert "| 95% interval of the accuracy | \N{EN DASH} | 0.8000 to 0.9700 |" in text
+
+
+def test_all_removed_and_new_classes_are_named_as_they_are_called() -> None:
+    ours, theirs = [f"new {number}" for number in range(12)], ["*beagle*", "<b>", "_owl_", "a_b"]
+    live = {"incomparable": "Other classes.", "classes": theirs}
+    evaluation = {"images": 75, "classes": ours, "candidate": FIGURES, "live": live}
+    paragraphs = question(evaluation, "It lacks *beagle*.", ABOUT, "https://example.com").split("\n\n")
+    assert paragraphs[0] == r"It lacks \*beagle\*."
+    assert paragraphs[2] == r"Classes that are removed: \*beagle\*, \<b\>, \_owl\_, a_b"
+    assert paragraphs[3] == f"New classes: {', '.join(ours)}"
 
 
 @pytest.mark.parametrize(

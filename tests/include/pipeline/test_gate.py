@@ -6,17 +6,27 @@ from typing import Any
 
 import pytest
 
-from include.pipeline.gate import decide, without_details
+from include.pipeline.gate import class_changes, decide, without_details
 from include.pipeline.settings import Gate
 
 
 def figures(accuracy: float, **others: Any) -> dict[str, Any]:
     """What evaluation measures of one model, as far as the gate looks at it."""
-    return {"accuracy": accuracy, "milliseconds_p95": 40.0, "size_bytes": 16_000_000, **others}
-
-
-def judged(candidate: float, live: Any = None, **others: Any) -> dict[str, Any]:
     return {
+        "accuracy": accuracy,
+        "accuracy_interval": [accuracy - 0.05, accuracy + 0.05],
+        "milliseconds_p95": 40.0,
+        "size_bytes": 16_000_000,
+        **others,
+    }
+
+
+def judged(
+    candidate: float, live: Any = None, images: int = 200, classes: Any = None, **others: Any
+) -> dict[str, Any]:
+    return {
+        "images": images,
+        "classes": classes or ["owl", "wren"],
         "candidate": figures(candidate, **others),
         "live": figures(live) if isinstance(live, float) else live,
     }
@@ -30,7 +40,8 @@ def judged(candidate: float, live: Any = None, **others: Any) -> dict[str, Any]:
             judged(0.5),
             Gate(floor=0.6),
             False,
-            "0.500 is below the floor of 0.600",
+            "0.500 is below the floor of 0.600 (gate.floor), on 200 test images (the candidate's 95% interval: "
+            "0.450 to 0.550).",
             id="below the floor",
         ),
         pytest.param(
@@ -51,24 +62,133 @@ def judged(candidate: float, live: Any = None, **others: Any) -> dict[str, Any]:
         pytest.param(judged(0.8, 0.8), Gate(), True, "as good or better", id="equal"),
         pytest.param(judged(0.79, 0.8), Gate(), False, "worse", id="worse"),
         pytest.param(judged(0.81, 0.8), Gate(margin=0.05), False, "margin of 0.050", id="not better enough"),
-        pytest.param(
-            judged(0.5, {"incomparable": "Other classes."}),
-            Gate(),
-            True,
-            "Other classes",
-            id="not comparable",
-        ),
     ],
 )
 def test_decision(evaluation: dict[str, Any], gate: Gate, accepted: bool, reason: str) -> None:
-    decision = decide(evaluation, gate)
+    decision = decide(evaluation, gate, asked=False)
     assert decision.accepted is accepted
     assert reason in decision.reason
 
 
+@pytest.mark.parametrize("live", [None, 0.8], ids=["first", "better"])
+def test_a_judgment_names_its_test_images_and_its_interval(live: Any) -> None:
+    reason = decide(judged(0.9, live), Gate(), asked=False).reason
+    assert "on 200 test images (the candidate's 95% interval: 0.850 to 0.950)" in reason
+
+
+def test_a_judgment_by_another_metric_names_its_test_images() -> None:
+    reason = decide(judged(0.9, macro_f1=0.7), Gate(metric="macro_f1"), asked=False).reason
+    assert reason == "The candidate's macro F1 is 0.700 on 200 test images, and no model is live yet."
+
+
+OTHERS = {"incomparable": "They differ in beagle.", "classes": ["beagle", "collie", "owl"]}
+NAMED = "The candidate lacks 2 of the live model's classes: beagle, collie. Its new classes: wren."
+BROKEN = {"incomparable": "The live model could not be evaluated: RuntimeError: broken"}
+FEWER = {"incomparable": "They differ in wren.", "classes": ["owl"]}
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "key", "named"),
+    [
+        pytest.param(judged(0.9, OTHERS), "allow_removed_classes", NAMED, id="classes removed"),
+        pytest.param(
+            judged(0.9, BROKEN),
+            "allow_incomparable",
+            "The live model can't be compared with the candidate: The live model could not be evaluated: "
+            "RuntimeError: broken.",
+            id="broken live model",
+        ),
+        pytest.param(
+            judged(0.9, FEWER),
+            "allow_incomparable",
+            "The live model can't be compared with the candidate: They differ in wren. Its new classes: wren.",
+            id="classes added",
+        ),
+    ],
+)
+def test_what_can_not_be_compared_is_released_by_a_person_or_where_that_is_allowed(
+    evaluation: dict[str, Any], key: str, named: str
+) -> None:
+    other = {"allow_removed_classes": "allow_incomparable", "allow_incomparable": "allow_removed_classes"}[
+        key
+    ]
+    alone = decide(evaluation, Gate(**{other: True}), asked=False)
+    assert not alone.accepted
+    assert named in alone.reason
+    assert alone.reason.endswith(
+        "To release it, start a run with require_approval and approve it, or set "
+        f"{key} in the run's form or gate.{key} in the project file."
+    )
+    for decision in (
+        decide(evaluation, Gate(), asked=True),
+        decide(evaluation, Gate(**{key: True}), asked=False),
+    ):
+        assert decision.accepted
+        assert named in decision.reason
+
+
+def test_a_broken_rule_is_refused_even_if_a_person_is_asked_and_the_classes_are_named() -> None:
+    decision = decide(judged(0.5, OTHERS), Gate(floor=0.6), asked=True)
+    assert not decision.accepted
+    assert "below the floor" in decision.reason
+    assert NAMED in decision.reason
+
+
+def test_only_the_first_of_many_classes_are_named() -> None:
+    live = {"incomparable": "", "classes": [f"class {number}" for number in range(12)]}
+    reason = decide(judged(0.9, live), Gate(), asked=True).reason
+    assert "lacks 12 of the live model's classes: class 0, " in reason
+    assert "class 9 and 2 more." in reason
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "changes"),
+    [
+        (judged(0.9, OTHERS), (["beagle", "collie"], ["wren"])),
+        (judged(0.9, BROKEN), ([], [])),
+        (judged(0.9, 0.8), ([], [])),
+        (judged(0.9), ([], [])),
+    ],
+    ids=["other classes", "unknown classes", "same classes", "first release"],
+)
+def test_class_changes(evaluation: dict[str, Any], changes: tuple[list[str], list[str]]) -> None:
+    assert class_changes(evaluation) == changes
+
+
+# By Wilson's formula for 2 of 2 and for 49 of 49 correct answers: the lower end is n / (n + 1.96^2).
+TWO, MANY = {"accuracy_interval": [0.342, 1.0]}, {"accuracy_interval": [0.927, 1.0]}
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "gate", "accepted"),
+    [
+        pytest.param(judged(1.0, images=2, **TWO), Gate(floor=0.8), False, id="too few"),
+        pytest.param(judged(1.0, images=49, **MANY), Gate(floor=0.8), True, id="few, but good enough"),
+        pytest.param(judged(1.0, images=50, **TWO), Gate(floor=0.8), True, id="enough"),
+        pytest.param(
+            judged(1.0, images=2, **TWO), Gate(floor=0.8, min_test_images=2), True, id="fewer wanted"
+        ),
+        pytest.param(judged(1.0, images=2, **TWO), Gate(), True, id="no floor"),
+        pytest.param(
+            judged(1.0, images=2, macro_f1=1.0), Gate(metric="macro_f1", floor=0.8), False, id="no interval"
+        ),
+    ],
+)
+def test_few_test_images_must_reach_the_floor_by_the_lower_end_of_their_interval(
+    evaluation: dict[str, Any], gate: Gate, accepted: bool
+) -> None:
+    decision = decide(evaluation, gate, asked=False)
+    assert decision.accepted is accepted
+    assert (
+        "There are only 2 test images, fewer than 50 (gate.min_test_images)" in decision.reason
+    ) is not accepted
+    assert ("add test images" in decision.reason) is not accepted
+    assert decide(evaluation, gate, asked=True).accepted
+
+
 def test_every_broken_rule_is_named() -> None:
     gate = Gate(floor=0.85, max_latency_ms=10, max_size_mb=1)
-    reason = decide(judged(0.7, 0.8), gate).reason
+    reason = decide(judged(0.7, 0.8), gate, asked=True).reason
     assert [rule in reason for rule in ("floor of 0.850", "40 ms", "16.0 MB", "The candidate is worse")] == [
         True
     ] * 4
@@ -94,7 +214,7 @@ def test_no_class_may_be_given_up_for_the_others(
     evaluation = judged(
         0.95, figures(0.8, per_class=by_class({"wren": 0.9, "owl": 0.9})), per_class=candidate
     )
-    decision = decide(evaluation, Gate(max_class_drop=max_class_drop))
+    decision = decide(evaluation, Gate(max_class_drop=max_class_drop), asked=False)
     assert decision.accepted is (broken is None)
     assert broken is None or broken in decision.reason
 
@@ -105,7 +225,7 @@ def test_the_class_that_falls_furthest_is_named_first() -> None:
         figures(0.8, per_class=by_class({"wren": 0.9, "owl": 0.9})),
         per_class=by_class({"wren": 0.7, "owl": 0.1}),
     )
-    reason = decide(evaluation, Gate(max_class_drop=0.1)).reason
+    reason = decide(evaluation, Gate(max_class_drop=0.1), asked=False).reason
     assert "owl (from 0.900 to 0.100), wren (from 0.900 to 0.700)" in reason
 
 
@@ -117,7 +237,7 @@ def test_the_reason_says_whether_the_difference_may_be_chance(significant: bool,
         "confidence": 0.95,
         "significant": significant,
     }
-    decision = decide({**judged(0.9, 0.8), "difference": difference}, Gate())
+    decision = decide({**judged(0.9, 0.8), "difference": difference}, Gate(), asked=False)
     assert decision.accepted
     assert f"The difference {said} (95% interval -0.020 to +0.220)." in decision.reason
 

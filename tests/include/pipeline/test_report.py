@@ -21,7 +21,9 @@ from include.pipeline.settings import Project, Training
 
 DATA = {"counts": {"train": 4, "valid": 2, "test": 2}, "classes": ["a", "b"], "fingerprint": "f"}
 EVALUATION = {
-    "candidate": {"accuracy": 0.75, "macro_f1": 0.7, "ece": 0.05},
+    "images": 40,
+    "classes": ["a", "b"],
+    "candidate": {"accuracy": 0.75, "accuracy_interval": [0.6, 0.86], "macro_f1": 0.7, "ece": 0.05},
     "live": {"accuracy": 0.7},
     "difference": {"accuracy": 0.05, "interval": [-0.01, 0.11], "confidence": 0.95, "significant": False},
 }
@@ -98,6 +100,22 @@ def test_the_first_model_is_compared_with_none(project: Project) -> None:
 def test_the_page_says_how_sure_the_difference_to_the_live_model_is(project: Project) -> None:
     page = render(summary(project), "run-1", PAGE)
     assert "+0.0500; 95% interval -0.0100 to +0.1100: may be noise" in page
+
+
+def test_the_page_says_on_how_many_images_the_accuracy_was_measured(project: Project) -> None:
+    page = render(summary(project), "run-1", PAGE)
+    assert "0.7500 on 40 images; 95% interval 0.6000 to 0.8600" in page
+
+
+def test_the_page_names_removed_and_new_classes(project: Project) -> None:
+    live = {"incomparable": "Other classes.", "classes": ["<b>", "b", "c"]}
+    changed = summary(project, evaluation={**EVALUATION, "live": live, "difference": None})
+    assert (changed["removed_classes"], changed["added_classes"]) == (["<b>", "c"], ["a"])
+    page = render(changed, "run-1", PAGE)
+    assert "&lt;b&gt;, c" in page
+    assert ("Removed classes" in page, "New classes" in page) == (True, True)
+    same = render(summary(project), "run-1", PAGE)
+    assert ("Removed classes" in same, "New classes" in same) == (False, False)
 
 
 def test_the_page_leads_to_the_evaluations_page(project: Project) -> None:
