@@ -243,6 +243,7 @@ class TestEC2TrainingOperator:
         self, aws: Any, config: Callable[..., Config]
     ) -> None:
         wanted = config()
+        del wanted["Instance"]["IamInstanceProfile"]
         task, event = launched(wanted, deadline=0)
         assert event["status"] == "timeout"
         with pytest.raises(AirflowException, match=r"took no commands .*needs the instance profile") as error:
