@@ -48,6 +48,11 @@ from include.pipeline import (
 from include.pipeline.settings import Project
 
 
+def chosen_value(key: str) -> Any:
+    """What ``choose_version`` has returned with a key, for a template field."""
+    return lambda context, jinja_env: RunResults(context)["choose_version"][key]
+
+
 def build(project: Project) -> DAG:
     """Wire the steps of one project."""
     dag_id = f"{project.name}.rollback"
@@ -218,7 +223,7 @@ def build(project: Project) -> DAG:
         chosen = choose_version()
         create_model = SageMakerModelIfAbsentOperator(
             task_id="create_model",
-            config=lambda context, jinja_env: RunResults(context)["choose_version"]["model"],
+            config=chosen_value("model"),
         )
         create_endpoint_config = SageMakerEndpointConfigIfAbsentOperator(
             task_id="create_endpoint_config",
@@ -250,9 +255,7 @@ def build(project: Project) -> DAG:
             task_id="move_alias",
             function_name=names.function_name(project),
             alias=names.ALIAS,
-            function_version=lambda context, jinja_env: RunResults(context)["choose_version"][
-                "function_version"
-            ],
+            function_version=chosen_value("function_version"),
             pre_execute=check_release,
         )
         release: list[Any] = [

@@ -91,7 +91,6 @@ def tags(project: Project, release: dict[str, Any]) -> list[dict[str, str]]:
         KNOWN_GOOD_CONFIG: release["endpoint_config"],
         KNOWN_GOOD_FUNCTION: release["function_version"] or "",
     }
-    # AWS lets Airflow tag an endpoint only if the request holds the project's tags as well.
     return [*tag_list(project), *({"Key": key, "Value": value} for key, value in noted.items())]
 
 

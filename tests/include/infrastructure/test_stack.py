@@ -271,11 +271,13 @@ def test_airflow_opens_no_port_and_commands_no_instance_but_its_own(aws: boto3.S
     }
 
 
-def test_airflow_tags_only_what_it_makes_and_jobs(aws: boto3.Session) -> None:
+def test_airflow_tags_only_what_it_makes_its_endpoints_and_jobs(aws: boto3.Session) -> None:
     statements = airflow_statements(aws, deploy(aws))
     tagging = [statement for statement in statements if "sagemaker:AddTags" in actions(statement)]
-    on_creation, on_jobs = tagging
+    on_creation, on_endpoints, on_jobs = tagging
     assert on_creation["Condition"] == {"Null": {"sagemaker:TaggingAction": "false"}}
+    assert on_endpoints["Resource"].endswith(":endpoint/*")
+    assert on_endpoints["Condition"] == TAGGED
     assert all(re.search(r":[a-z-]+-job/\*$", resource) for resource in on_jobs["Resource"])
 
 
