@@ -23,6 +23,7 @@ from botocore.exceptions import ClientError
 
 from amazon_ml.instance_look import ALIVE, ENDED
 from amazon_ml.links.ec2_training import CommandLogsLink
+from amazon_ml.operators.lost_trigger import LookAgainOperator, deferral_timeout
 from amazon_ml.operators.sagemaker_jobs import training_result
 from amazon_ml.triggers.ec2_training import EC2CommandTrigger
 
@@ -54,7 +55,7 @@ TIMES = ("CreationTime", "TrainingStartTime", "TrainingEndTime")
 SHOWN_ERROR = 1000
 
 
-class EC2TrainingOperator(AwsBaseOperator[EC2Hook]):
+class EC2TrainingOperator(LookAgainOperator, AwsBaseOperator[EC2Hook]):
     """
     Launch an EC2 instance, run commands on it that train, and terminate it, whatever comes of it.
 
@@ -63,7 +64,8 @@ class EC2TrainingOperator(AwsBaseOperator[EC2Hook]):
     ``INSTANCE_LAUNCH_TIME`` (ISO). A training whose record says that it is completed, and whose model still exists, is
     not done again. A retry finds the instance by its tags and the command by its comment, and waits for them. A
     training whose own script failed, or that took too long, fails the task without a retry; an instance that is not to
-    be had, or is lost, with one.
+    be had, or is lost, with one. If an instance of an earlier try is lost, another is launched in the same try: after a
+    Clear, the old try's trigger may terminate it late (apache/airflow#72100).
 
     :param config: What to do (templated): ``Name`` of the training, at most 60 characters; ``Instance``, the request as
         boto3's ``run_instances`` takes it, with tags for the instance that no other training has; ``Commands``, lines
@@ -118,7 +120,7 @@ class EC2TrainingOperator(AwsBaseOperator[EC2Hook]):
             "config": self.botocore_config,
         }
 
-    def execute(self, context: Context) -> Any:
+    def begin(self, context: Context) -> Any:
         """Use the training that has been done, or adopt instance and command, or launch an instance."""
         record = self.read_record()
         if record and self.is_done(record):
@@ -126,19 +128,26 @@ class EC2TrainingOperator(AwsBaseOperator[EC2Hook]):
             self.terminate()
             return self.result(record)
         with self.terminating():
-            instance = self.find() or self.launch()
+            found = self.find()
+            instance = found or self.launch()
+            adopted = found is not None
             self.instance_id = instance["InstanceId"]
             EC2InstanceLink.persist(**self._where(context), instance_id=self.instance_id)
             command = self.find_command(self.instance_id)
             if command:
                 self.log.info("%s runs already: waiting for it.", self.config["Name"])
-                return self.wait_for_command(context, command)
+                return self.wait_for_command(context, command, adopted=adopted)
             return self.wait(
-                context, deadline=instance["LaunchTime"].timestamp() + START_SECONDS, then="execute_command"
+                context,
+                deadline=instance["LaunchTime"].timestamp() + START_SECONDS,
+                then="execute_command",
+                adopted=adopted,
             )
 
-    def execute_command(self, context: Context, event: dict[str, Any]) -> Any:
+    def execute_command(self, context: Context, event: dict[str, Any], adopted: bool = False) -> Any:
         """Send the commands to the instance that is ready for them."""
+        if adopted and event["status"] == "lost":
+            return self.execute_again(context, event)
         self.instance_id = event["instance_id"]
         with self.terminating():
             if event["status"] == "timeout":
@@ -148,10 +157,12 @@ class EC2TrainingOperator(AwsBaseOperator[EC2Hook]):
                     "address, a NAT gateway or VPC endpoints."
                 )
             self.check_event(event)
-            return self.wait_for_command(context, self.send_command(event["instance_id"]))
+            return self.wait_for_command(context, self.send_command(event["instance_id"]), adopted=adopted)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any], adopted: bool = False) -> Any:
         """Evaluate the record when the command has ended, and let the instance go."""
+        if adopted and event["status"] == "lost":
+            return self.execute_again(context, event)
         self.instance_id = event["instance_id"]
         try:
             if event["status"] == "timeout":
@@ -160,6 +171,16 @@ class EC2TrainingOperator(AwsBaseOperator[EC2Hook]):
             return self.evaluate(event["instance_id"], event["command_id"])
         finally:
             self.terminate()
+
+    def execute_again(self, context: Context, event: dict[str, Any]) -> Any:
+        """Launch another instance in place of one of an earlier try."""
+        self.log.info(
+            "%s, which an earlier try launched, is lost: %s. Starting again.",
+            event["instance_id"],
+            event["message"],
+        )
+        self.instance_id = None
+        return self.begin(context)
 
     @contextmanager
     def terminating(self) -> Iterator[None]:
@@ -260,20 +281,39 @@ class EC2TrainingOperator(AwsBaseOperator[EC2Hook]):
         self.log.info("Sent command %s to %s.", command["CommandId"], instance_id)
         return command["CommandId"]
 
-    def wait_for_command(self, context: Context, command_id: str) -> Any:
+    def wait_for_command(self, context: Context, command_id: str, *, adopted: bool) -> Any:
         """Wait for the end of the command, as long as it may take from now on."""
         CommandLogsLink.persist(
             **self._where(context), log_group=self.config["LogGroup"], log_stream_prefix=f"{command_id}/"
         )
         limit = DELIVERY_SECONDS + self.config["ExecutionTimeout"] + GRACE_SECONDS
         return self.wait(
-            context, deadline=time.time() + limit, then="execute_complete", command_id=command_id
+            context,
+            deadline=time.time() + limit,
+            then="execute_complete",
+            command_id=command_id,
+            adopted=adopted,
         )
 
-    def wait(self, context: Context, *, deadline: float, then: str, command_id: str | None = None) -> Any:
-        """Wait in the triggerer, or here in the same way, then go on with the event."""
+    def wait(
+        self,
+        context: Context,
+        *,
+        deadline: float,
+        then: str,
+        command_id: str | None = None,
+        adopted: bool = False,
+    ) -> Any:
+        """
+        Wait in the triggerer, or here in the same way, then continue with the event.
+
+        :param deadline: When to give up, in seconds since the epoch.
+        :param then: The method that continues.
+        :param command_id: The command to wait for; None to wait until the instance takes commands.
+        :param adopted: Whether an earlier try launched the instance.
+        """
         if self.deferrable and self.execution_timeout is not None:
-            # While a task is deferred, Airflow does not watch it.
+            # While a task is deferred, Airflow does not watch it (apache/airflow#69678).
             deadline = min(deadline, time.time() + self.execution_timeout.total_seconds())
         trigger = EC2CommandTrigger(
             instance_id=str(self.instance_id),
@@ -287,8 +327,13 @@ class EC2TrainingOperator(AwsBaseOperator[EC2Hook]):
             botocore_config=self.botocore_config,
         )
         if self.deferrable:
-            self.defer(trigger=trigger, method_name=then)
-        return getattr(self, then)(context, asyncio.run(trigger.wait()))
+            self.defer(
+                trigger=trigger,
+                method_name=then,
+                kwargs={"adopted": adopted},
+                timeout=deferral_timeout(deadline),
+            )
+        return getattr(self, then)(context, asyncio.run(trigger.wait()), adopted=adopted)
 
     def check_event(self, event: dict[str, Any]) -> None:
         """

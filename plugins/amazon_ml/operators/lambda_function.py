@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseOperatorLi
 from botocore.exceptions import ClientError
 
 from amazon_ml.links.lambda_function import LambdaFunctionLink
+from amazon_ml.operators.lost_trigger import deferral_timeout
 from amazon_ml.triggers.lambda_function import LambdaProvisionedConcurrencyTrigger
 
 if TYPE_CHECKING:
@@ -344,12 +345,13 @@ class LambdaProvisionedConcurrencyOperator(LambdaBaseOperator):
             limits = [
                 self.max_wait,
                 *filter(None, [self.execution_timeout]),
-            ]  # which Airflow does not watch meanwhile
+            ]  # which Airflow does not watch meanwhile (apache/airflow#69678)
+            deadline = time.time() + min(seconds(limit) for limit in limits)
             self.defer(
                 trigger=LambdaProvisionedConcurrencyTrigger(
                     function_name=self.function_name,
                     qualifier=self.qualifier,
-                    deadline=time.time() + min(seconds(limit) for limit in limits),
+                    deadline=deadline,
                     poll_interval=self.poll_interval,
                     aws_conn_id=self.aws_conn_id,
                     region_name=self.region_name,
@@ -357,6 +359,7 @@ class LambdaProvisionedConcurrencyOperator(LambdaBaseOperator):
                     botocore_config=self.botocore_config,
                 ),
                 method_name="execute_complete",
+                timeout=deferral_timeout(deadline),
             )
         deadline = time.monotonic() + seconds(self.max_wait)
         while True:

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowException, conf
 from botocore.exceptions import ClientError
 
 from amazon_ml.job_logs import JobLogReader
+from amazon_ml.operators.lost_trigger import LookAgainOperator, deferral_timeout
 from amazon_ml.outage import Outage
 from amazon_ml.triggers.sagemaker import SageMakerStatusTrigger, progress
 
@@ -35,7 +36,7 @@ def is_missing(error: ClientError) -> bool:
     )
 
 
-class SageMakerBaseWaitingOperator(AwsBaseOperator[SageMakerHook]):
+class SageMakerBaseWaitingOperator(LookAgainOperator, AwsBaseOperator[SageMakerHook]):
     """
     Wait for something in SageMaker, deferred or not.
 
@@ -118,6 +119,7 @@ class SageMakerBaseWaitingOperator(AwsBaseOperator[SageMakerHook]):
                     **self.log_arguments(name),
                 ),
                 method_name=method_name,
+                timeout=deferral_timeout(deadline),
             )
         status = self._wait_here(name, deadline)
         return getattr(self, method_name)(context or {}, {"status": status, "name": name})
@@ -126,7 +128,8 @@ class SageMakerBaseWaitingOperator(AwsBaseOperator[SageMakerHook]):
         """
         Return when to give up, in seconds since the epoch; None for never.
 
-        While a task is deferred Airflow does not watch its ``execution_timeout``, so that is counted here too.
+        While a task is deferred, Airflow does not watch its ``execution_timeout`` (apache/airflow#69678, proposed fix
+        apache/airflow#69734). So it counts here.
         """
         deadlines = []
         if self.max_wait is not None:
@@ -204,11 +207,6 @@ class SageMakerBaseWaitingOperator(AwsBaseOperator[SageMakerHook]):
         """Return the result of a good end, raise for any other."""
         raise NotImplementedError
 
-    def on_kill(self) -> None:
-        """Stop the job when the task is killed while it waits."""
-        if self.name:
-            self.stop(self.name)
-
     def stop(self, name: str) -> None:
         """Stop what runs remotely, if that is possible at all."""
         if self.stop_method is None:
@@ -238,7 +236,7 @@ class SageMakerBaseStepwiseOperator(SageMakerBaseWaitingOperator):
 
     phrase: str
 
-    def execute(self, context: Context) -> Any:
+    def begin(self, context: Context) -> Any:
         """Take the first step."""
         return self.advance(context)
 

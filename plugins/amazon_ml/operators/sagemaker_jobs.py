@@ -15,6 +15,7 @@ from amazon_ml.differences import differences
 from amazon_ml.job_request import typed
 from amazon_ml.links.sagemaker import SageMakerJobLink, SageMakerJobLogsLink
 from amazon_ml.operators.sagemaker_base import SageMakerBaseWaitingOperator
+from amazon_ml.stop_mark import arn_key, is_marked, marked
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -30,7 +31,8 @@ class SageMakerBaseJobOperator(SageMakerBaseWaitingOperator):
     A job of that name that is running is waited for; one that is completed, and whose result still exists, is
     used; after one that failed or was stopped, the next attempt runs under the name with a number behind it. A job
     of that name that does something else is an error. A job whose own script failed, or that was stopped, fails the
-    task without a retry. Where the task is killed, the job is stopped.
+    task without a retry. Where the task is killed, the job is marked and stopped: a try that waits for it meanwhile
+    starts another attempt.
 
     :param config: The request, as boto3's create method takes it (templated).
     :param max_wait: How long the job may take at most from its creation, a timedelta or seconds; then it is stopped
@@ -52,8 +54,9 @@ class SageMakerBaseJobOperator(SageMakerBaseWaitingOperator):
         super().__init__(**kwargs)
         self.allow_stopped = allow_stopped
         self.print_log = print_log
+        self.killed = False
 
-    def execute(self, context: Context) -> Any:
+    def begin(self, context: Context) -> Any:
         """Adopt the job or create it, and wait."""
         client = self.hook.conn
         operation = client.meta.method_to_api_mapping[self.create_method]
@@ -65,7 +68,7 @@ class SageMakerBaseJobOperator(SageMakerBaseWaitingOperator):
             if description is None:
                 if self._create(name):
                     self._persist_links(context, name)
-                    return self.wait(name)
+                    return self.wait(name, context=context)
                 continue
             status = description[self.status_key]
             if status == "Stopping":
@@ -75,7 +78,7 @@ class SageMakerBaseJobOperator(SageMakerBaseWaitingOperator):
                 self._adopt(description)
                 self.log.info("%s is running already: waiting for it.", name)
                 self._persist_links(context, name)
-                return self.wait(name, since=description["CreationTime"])
+                return self.wait(name, since=description["CreationTime"], context=context)
             if self.is_done(description):
                 self._adopt(description)
                 self.log.info("%s has been done already: its result is used.", name)
@@ -88,7 +91,41 @@ class SageMakerBaseJobOperator(SageMakerBaseWaitingOperator):
         """Go on when an earlier attempt that was being stopped has ended."""
         self.check_event(event)
         self.name = None
-        return self.execute(context)
+        return self.begin(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Evaluate the job when it has ended, or start another attempt if Airflow itself stopped it."""
+        self.check_event(event)
+        name = event["name"]
+        if event["status"] == "Stopped" and not self.killed and self._is_marked(name):
+            # After a Clear, the old trigger may stop the job only when this try has adopted it (apache/airflow#72100).
+            self.log.info("%s was stopped for a try that was killed: starting another attempt.", name)
+            self.name = None
+            return self.begin(context)
+        return self.evaluate(name)
+
+    def on_kill(self) -> None:
+        """Stop the job when the task is killed while it waits."""
+        if not self.name:
+            return
+        self.killed = True
+        client = self.hook.conn
+        try:
+            description = self.describe(self.name)
+            if description is None or description[self.status_key] not in self.pending_states:
+                self.log.info("%s need not be stopped: it has ended or was never created.", self.name)
+                return
+            arn = description[self.arn_key]
+            client.add_tags(ResourceArn=arn, Tags=marked(client.list_tags(ResourceArn=arn)["Tags"]))
+        except ClientError as error:
+            self.log.warning("%s can't be marked as stopped by Airflow: %s", self.name, error)
+        self.stop(self.name)
+
+    def _is_marked(self, name: str) -> bool:
+        description = self.describe(name)
+        return description is not None and is_marked(
+            self.hook.conn.list_tags(ResourceArn=description[self.arn_key])["Tags"]
+        )
 
     def attempt_name(self, attempt: int) -> str:
         """
@@ -155,7 +192,7 @@ class SageMakerBaseJobOperator(SageMakerBaseWaitingOperator):
     @property
     def arn_key(self) -> str:
         """The key of the job's ARN in its description."""
-        return self.name_key.removesuffix("Name") + "Arn"
+        return arn_key(self.name_key)
 
     def log_arguments(self, name: str) -> dict[str, str]:
         """Say which log streams are the job's."""

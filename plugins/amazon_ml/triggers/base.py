@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.utils.state import TaskInstanceState
+from asgiref.sync import sync_to_async
 
 from amazon_ml.outage import Outage
 
@@ -115,3 +117,32 @@ class AwsWaitTrigger(AwsPollingTrigger):
     @abstractmethod
     async def wait(self) -> dict[str, Any]:
         """Return the event's payload when the wait is over."""
+
+    async def is_still_deferred(self) -> bool:
+        """
+        Return whether the task is deferred, so that another trigger waits for the same and nothing may be stopped.
+
+        Airflow calls ``on_kill`` not only when a person marks the task or clears it, but also when another triggerer
+        has taken over this trigger (apache/airflow#73454), and so late after a Clear that the next try may wait
+        already (apache/airflow#72100).
+        """
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        instance = self.task_instance
+        if instance is None:
+            return False
+        try:
+            states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+                dag_id=instance.dag_id,
+                task_ids=[instance.task_id],
+                run_ids=[instance.run_id],
+                map_index=instance.map_index,
+            )
+        except Exception as error:
+            # Nothing else would stop what a person wants stopped, and it is paid for.
+            self.log.warning("The state of the task is unknown (%s): taking it for killed.", error)
+            return False
+        is_deferred = TaskInstanceState.DEFERRED in states.get(instance.run_id, {}).values()
+        if is_deferred:
+            self.log.info("The task still waits, with another trigger: nothing is stopped.")
+        return is_deferred

@@ -113,6 +113,8 @@ class EC2CommandTrigger(AwsWaitTrigger):
 
     async def on_kill(self) -> None:
         """Terminate the instance when a user marks the task failed or clears it."""
+        if await self.is_still_deferred():
+            return
         self.log.info("Terminating %s.", self.instance_id)
         async with await self.hook().get_async_conn() as client:
             await client.terminate_instances(InstanceIds=[self.instance_id])

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from amazon_ml.job_logs import JobLogReader
 from amazon_ml.outage import Outage
+from amazon_ml.stop_mark import arn_key, marked
 from amazon_ml.triggers.base import AwsWaitTrigger
 
 
@@ -139,7 +140,18 @@ class SageMakerStatusTrigger(AwsWaitTrigger):
 
     async def on_kill(self) -> None:
         """Stop the job when a user marks the task failed or clears it."""
-        if self.stop is None:
+        if self.stop is None or await self.is_still_deferred():
             return
         async with await self.hook().get_async_conn() as client:
+            try:
+                description = await getattr(client, self.describe)(**self.describe_args)
+                if description[self.status_key] not in self.pending_states:
+                    self.log.info("%s need not be stopped: it has ended.", self.name)
+                    return
+                # Before the stop: the next try may have adopted the job already.
+                arn = description[arn_key(next(iter(self.describe_args)))]
+                tags = (await client.list_tags(ResourceArn=arn))["Tags"]
+                await client.add_tags(ResourceArn=arn, Tags=marked(tags))
+            except ClientError as error:
+                self.log.warning("%s can't be marked as stopped by Airflow: %s", self.name, error)
             await self._stop(client)

@@ -115,7 +115,7 @@ def run(task: EC2TrainingOperator, context: Any = None) -> Any:
         try:
             return method(context, **arguments)
         except TaskDeferred as wait:
-            arguments = {"event": asyncio.run(wait.trigger.wait())}
+            arguments = {"event": asyncio.run(wait.trigger.wait()), **(wait.kwargs or {})}
             task.instance_id = None  # another process goes on
             method = getattr(task, wait.method_name)
 
@@ -268,6 +268,20 @@ class TestEC2TrainingOperator:
         assert task.find() is None
         task.instance_id = task.launch()["InstanceId"]
         assert task.instance_id != lost
+        task.terminate()
+
+    def test_an_instance_that_the_old_try_terminates_late_is_replaced_in_the_same_try(
+        self, aws: Any, config: Callable[..., Config]
+    ) -> None:
+        wanted = config()
+        old = deferred(operator(wanted, deferrable=True).execute)
+        new = deferred((task := operator(wanted, deferrable=True)).execute)
+        asyncio.run(old.trigger.on_kill())
+        event = asyncio.run(new.trigger.wait())
+        assert event["status"] == "lost"
+        again = deferred(task.execute_command, event=event, **new.kwargs)
+        assert again.trigger.instance_id != old.trigger.instance_id == new.trigger.instance_id
+        assert again.kwargs == {"adopted": False}
         task.terminate()
 
     def test_a_killed_task_lets_the_instance_go(self, aws: Any, config: Callable[..., Config]) -> None:

@@ -333,6 +333,118 @@ class TestStoppedJobs:
         assert first["ProcessingEndTime"] <= datetime.fromisoformat(result["started"])
 
 
+def deferral(method: Callable[..., Any], *arguments: Any) -> TaskDeferred:
+    """Run a method of a task until it defers."""
+    with pytest.raises(TaskDeferred) as deferred:
+        method(*arguments)
+    return deferred.value
+
+
+class Described:
+    """SageMaker with one job, in this state and with these tags."""
+
+    def __init__(self, status: str, *tags: dict[str, str]) -> None:
+        self.status, self.tags_, self.conn = status, list(tags), self
+        self.stopped: list[str] = []
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        def call(**arguments: Any) -> dict[str, Any]:
+            if operation.startswith("stop"):
+                self.stopped.append(operation)
+            if operation == "add_tags":
+                assert not self.stopped
+                self.tags_ = arguments["Tags"]
+            (kind,) = {key for key in arguments if key.endswith("JobName")} or {"Name"}
+            kind = kind.removesuffix("Name")
+            return {f"{kind}Status": self.status, f"{kind}Arn": "arn:job", "Tags": self.tags_}
+
+        return call
+
+
+MARK = {"Key": "stopped-by", "Value": "airflow"}
+every_kind = pytest.mark.parametrize(
+    "kind",
+    [
+        SageMakerResumableTrainingOperator,
+        SageMakerResumableProcessingOperator,
+        SageMakerResumableTuningOperator,
+    ],
+)
+
+
+class TestClear:
+    """The old try's trigger stops the job; the new try looks at the job before, meanwhile or after."""
+
+    def both(self, config: dict[str, Any]) -> tuple[TaskDeferred, Any, TaskDeferred]:
+        """Let a try wait for the job, then the next one, which adopts it."""
+        old = deferral(processing(config, deferrable=True).execute, Context())
+        new = processing(config, deferrable=True)
+        return old, new, deferral(new.execute, Context())
+
+    def test_a_job_that_is_stopped_after_its_adoption_is_followed_by_another_attempt(
+        self, aws: Any, processing_config: ProcessingConfig, tmp_path: Path
+    ) -> None:
+        gate = tmp_path / "gate"
+        config = processing_config(name := unique("late"), f"{until(gate)}; {WRITE}")
+        old, new, wait = self.both(config)
+        asyncio.run(old.trigger.on_kill())  # type: ignore[attr-defined]
+        event = asyncio.run(wait.trigger.wait())  # type: ignore[attr-defined]
+        assert event == {"status": "Stopped", "name": name}
+        again = deferral(new.execute_complete, Context(), event)
+        gate.touch()
+        event = asyncio.run(again.trigger.wait())  # type: ignore[attr-defined]
+        assert new.execute_complete(Context(), event)["name"] == f"{name}-2"
+
+    def test_a_job_that_is_being_stopped_at_its_adoption_is_followed_by_another_attempt(
+        self, aws: Any, processing_config: ProcessingConfig, tmp_path: Path, eventually: Eventually
+    ) -> None:
+        gate = tmp_path / "gate"
+        command = f"trap '' TERM; touch {tmp_path}/begun; {until(gate)}"
+        config = processing_config(name := unique("during"), command)
+        old = deferral(processing(config, deferrable=True).execute, Context())
+        eventually((tmp_path / "begun").exists)
+        asyncio.run(old.trigger.on_kill())  # type: ignore[attr-defined]
+        operator = processing(config, deferrable=True)
+        open_after_a_look(operator, gate, "Stopping")
+        assert run(operator)["name"] == f"{name}-2"
+
+    def test_a_job_that_was_stopped_before_the_next_try_is_followed_by_another_attempt(
+        self, aws: Any, processing_config: ProcessingConfig, tmp_path: Path, eventually: Eventually
+    ) -> None:
+        gate = tmp_path / "gate"
+        config = processing_config(name := unique("before"), f"{until(gate)}; {WRITE}")
+        old = deferral(processing(config, deferrable=True).execute, Context())
+        asyncio.run(old.trigger.on_kill())  # type: ignore[attr-defined]
+        eventually(lambda: processing_status(aws, name) == "Stopped")
+        gate.touch()
+        assert run(processing(config, deferrable=True))["name"] == f"{name}-2"
+
+    def test_a_person_who_stops_an_adopted_job_ends_the_task(
+        self, aws: Any, processing_config: ProcessingConfig
+    ) -> None:
+        _, new, wait = self.both(processing_config(name := unique("person"), FOREVER))
+        stop(aws, name)
+        event = asyncio.run(wait.trigger.wait())  # type: ignore[attr-defined]
+        with pytest.raises(AirflowFailException, match=f"{name} was stopped"):
+            new.execute_complete(Context(), event)
+
+    @every_kind
+    @pytest.mark.parametrize("allow_stopped", [False, True])
+    def test_a_marked_job_is_no_result(self, kind: Any, allow_stopped: bool) -> None:
+        operator = kind(task_id="job", config={}, allow_stopped=allow_stopped)
+        operator.hook = Described("Stopped", MARK)
+        operator.begin = lambda context: "another attempt"
+        assert operator.execute_complete({}, {"status": "Stopped", "name": "birds"}) == "another attempt"
+
+    @every_kind
+    def test_a_worker_marks_the_job_before_it_stops_it(self, kind: Any) -> None:
+        operator = kind(task_id="job", config={})
+        operator.name, operator.hook = "birds", Described("InProgress", {"Key": "project", "Value": "x"})
+        operator.on_kill()
+        assert operator.hook.tags_ == [{"Key": "project", "Value": "x"}, MARK]
+        assert operator.hook.stopped == [kind.stop_method]
+
+
 class TestKilling:
     @both_ways
     def test_the_job_is_stopped(
@@ -351,6 +463,7 @@ class TestKilling:
                 with pytest.raises(AirflowFailException, match="was stopped"):
                     run(operator)
         eventually(lambda: processing_status(aws, name) == "Stopped")
+        assert processing_jobs(aws, name) == [name]
 
     def test_a_job_that_has_ended_is_left_alone(self, aws: Any, processing_config: ProcessingConfig) -> None:
         operator = processing(processing_config(name := unique("late"), WRITE))
