@@ -33,7 +33,12 @@ def _schedule(project: Project) -> list[Asset] | AssetOrTimeSchedule:
     watchers = []
     if project.data.watch_seconds is not None:
         bucket, key = names.split_s3_uri(project.data.source)
-        look = S3ContentChangedTrigger(bucket_name=bucket, key=key, poll_interval=project.data.watch_seconds)
+        look = S3ContentChangedTrigger(
+            bucket_name=bucket,
+            key=key,
+            asset_name=names.data_asset(project),
+            poll_interval=project.data.watch_seconds,
+        )
         watchers.append(AssetWatcher(name=names.data_asset(project), trigger=look))
     images = Asset(name=names.data_asset(project), watchers=watchers)
     if project.schedule is None:

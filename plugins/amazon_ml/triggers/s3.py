@@ -29,11 +29,15 @@ class S3ContentChangedTrigger(AwsPollingTrigger, BaseEventTrigger):
 
     :param bucket_name: Name of the bucket.
     :param key: Key of the object; where there is none of that key, or it ends with a slash, all objects below it.
+    :param asset_name: Name of the asset that is watched. Airflow uses one trigger for all assets whose watchers have
+        equal arguments, and then refuses their state store as ambiguous (apache/airflow#71460).
     :param poll_interval: seconds between two looks.
     """
 
-    def __init__(self, *, bucket_name: str, key: str, poll_interval: float = 300, **kwargs: Any) -> None:
-        fields = {"bucket_name": bucket_name, "key": key}
+    def __init__(
+        self, *, bucket_name: str, key: str, asset_name: str, poll_interval: float = 300, **kwargs: Any
+    ) -> None:
+        fields = {"bucket_name": bucket_name, "key": key, "asset_name": asset_name}
         super().__init__(serialized_fields=fields, poll_interval=poll_interval, **kwargs)
         self.bucket_name = bucket_name
         self.key = key
@@ -46,11 +50,21 @@ class S3ContentChangedTrigger(AwsPollingTrigger, BaseEventTrigger):
         """Look for ever."""
         address = f"s3://{self.bucket_name}/{self.key}"
         outage = Outage(self.poll_interval)
-        known = await self._recall()
+        recalled = False
         seen: str | None = None
+        known: str | None = None
+        noted: str | None = None
         while True:
             pause = self.poll_interval
             try:
+                if not recalled:
+                    known = noted = await self._recall()
+                    recalled = True
+                if known != noted:
+                    # Only now: a triggerer that ends before Airflow has stored the event must notice the change again
+                    # (apache/airflow#71391). A second event is harmless.
+                    await self._remember(known)
+                    noted = known
                 content = await self._look()
                 outage.over()
             except Exception as error:
@@ -63,11 +77,11 @@ class S3ContentChangedTrigger(AwsPollingTrigger, BaseEventTrigger):
             else:
                 is_settled, seen = content == seen, content
                 if is_settled and content != known:
-                    if known is not None and content != ABSENT:
+                    is_news = known is not None and content != ABSENT
+                    known = content
+                    if is_news:
                         self.log.info("%s has changed.", address)
                         yield TriggerEvent({"status": "success", "uri": address})
-                    known = content
-                    await self._remember(known)
             await asyncio.sleep(pause)
 
     async def _look(self) -> str:
@@ -95,7 +109,7 @@ class S3ContentChangedTrigger(AwsPollingTrigger, BaseEventTrigger):
         known = await self.asset_state_store.aget(self._state_key)
         return str(known) if known is not None else None
 
-    async def _remember(self, content: str) -> None:
+    async def _remember(self, content: str | None) -> None:
         if self.asset_state_store is not None:
             await self.asset_state_store.aset(self._state_key, content)
 

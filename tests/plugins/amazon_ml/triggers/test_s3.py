@@ -81,20 +81,26 @@ def watching(
     """Run a story beside a watcher that has looked twice, and so knows what was there."""
 
     async def both() -> None:
-        trigger = S3ContentChangedTrigger(bucket_name=bucket.name, key=key)
+        trigger = S3ContentChangedTrigger(bucket_name=bucket.name, key=key, asset_name="birds.data")
         trigger.asset_state_store = store  # type: ignore[assignment]
         watcher = Watcher()
+
+        async def tell() -> None:
+            await watcher.pausing.wait()
+            if not store.content:
+                assert await watcher.look(2) == []
+                assert store.content
+            await story(watcher)
+
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(triggers_s3, "asyncio", SimpleNamespace(sleep=watcher.sleep))
-            task = asyncio.create_task(watcher.watch(trigger.run()))
-            try:
-                await watcher.pausing.wait()
-                if not store.content:
-                    assert await watcher.look() == []
-                    assert store.content
-                await story(watcher)
-            finally:
+            tasks = [asyncio.create_task(tell()), asyncio.create_task(watcher.watch(trigger.run()))]
+            # The watcher ends only with an error, after which a story would wait for ever.
+            ended, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in others:
                 task.cancel()
+            for task in ended:
+                task.result()
 
     asyncio.run(both())
 
@@ -104,6 +110,7 @@ class TestS3ContentChangedTrigger:
         arguments = {
             "bucket_name": "photos",
             "key": "birds.zip",
+            "asset_name": "birds.data",
             "poll_interval": 60,
             "aws_conn_id": "mine",
             "region_name": "eu-west-1",
@@ -158,6 +165,55 @@ class TestS3ContentChangedTrigger:
         bucket.put("birds.zip", b"another")
         watching(bucket, "birds.zip", store, news)
         watching(bucket, "birds.zip", store, no_news)
+
+    def test_what_was_told_is_noted_only_at_the_next_look(self, bucket: Bucket) -> None:
+        bucket.put("birds.zip", b"one")
+        store = Store()
+
+        async def lost(watcher: Watcher) -> None:
+            before = dict(store.content)
+            await asyncio.to_thread(bucket.put, "birds.zip", b"another")
+            assert len(await watcher.look(2)) == 1
+            assert store.content == before  # a triggerer that ends now may lose the event
+
+        async def told_again(watcher: Watcher) -> None:
+            assert len(await watcher.look()) == 1
+            assert await watcher.look(2) == []
+
+        watching(bucket, "birds.zip", store, lost)
+        watching(bucket, "birds.zip", store, told_again)
+
+    def test_content_that_changes_back_right_after_an_event_is_told_too(self, bucket: Bucket) -> None:
+        bucket.put("birds.zip", b"one")
+
+        async def story(watcher: Watcher) -> None:
+            for body in (b"another", b"one"):
+                await asyncio.to_thread(bucket.put, "birds.zip", body)
+                assert len(await watcher.look(2)) == 1
+
+        watching(bucket, "birds.zip", Store(), story)
+
+    def test_a_store_that_does_not_answer_is_asked_again(
+        self, bucket: Bucket, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        store = Store()
+        refusals = [ValueError("the asset is ambiguous")]
+
+        async def aget(key: str, default: Any = None) -> Any:
+            if refusals:
+                raise refusals.pop()
+            return store.content.get(key, default)
+
+        store.aget = aget  # type: ignore[method-assign]
+        store.content["anything"] = "else"
+
+        async def story(watcher: Watcher) -> None:
+            assert "can't be watched now: the asset is ambiguous" in capsys.readouterr().out
+            assert await watcher.look(3) == []
+            await asyncio.to_thread(bucket.put, "birds.zip", b"one")
+            assert len(await watcher.look(2)) == 1
+
+        watching(bucket, "birds.zip", store, story)
 
     def test_an_upload_that_goes_on_is_told_once_at_its_end(self, bucket: Bucket) -> None:
         bucket.put("birds/0.jpg", b"one")
