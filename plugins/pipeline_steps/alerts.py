@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk.definitions.callback import AsyncCallback
-from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
-from amazon_ml.notifications.sns import RunFailureNotifier, StackTopicNotifier
+from airflow.sdk.definitions.deadline import DeadlineAlert
+from amazon_ml.notifications.sns import LateRunNotifier, RunFailureNotifier
 from dag_defaults import aws_client
+from upstream_guards.deadlines import RunQueuedAt
 
 from include.pipeline import infrastructure, notify
 from include.pipeline.settings import Project
@@ -40,7 +41,7 @@ def deadline(project: Project) -> DeadlineAlert | None:
         return None
     message = {"subject": notify.deadline_subject(project), "message": notify.deadline_message(project)}
     return DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        reference=RunQueuedAt(),
         interval=timedelta(minutes=project.deadline_minutes),
-        callback=AsyncCallback(StackTopicNotifier, kwargs={**message, **_topic(project)}),
+        callback=AsyncCallback(LateRunNotifier, kwargs={**message, **_topic(project)}),
     )

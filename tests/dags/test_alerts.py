@@ -72,7 +72,7 @@ def test_a_run_that_is_late_has_the_triggerer_tell_of_it(
         deadline.handle_miss(session)
         asked = deadline.callback.trigger.kwargs
         session.rollback()
-    assert asked["callback_path"] == "amazon_ml.notifications.sns.StackTopicNotifier"
+    assert asked["callback_path"] == "amazon_ml.notifications.sns.LateRunNotifier"
     kwargs = asked["callback_kwargs"]
     assert kwargs["subject"] == "fish: a run takes too long"
     assert kwargs["context"]["dag_run"]["dag_run_id"] == "manual__1"

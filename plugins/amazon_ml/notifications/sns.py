@@ -89,3 +89,28 @@ class RunFailureNotifier(StackTopicNotifier):
         self.message = self.compose(str(context["run_id"]), failed)
         self.log.info("%s", self.message)
         super().notify(context)
+
+
+class LateRunNotifier(StackTopicNotifier):
+    """
+    Publish that a run has missed its deadline, unless the run has ended.
+
+    Airflow deletes the deadline of a run that succeeds, and keeps that of a run that fails (apache/airflow#60927).
+    """
+
+    def notify(self, context: Context) -> None:
+        """Publish the message."""
+        if not self._has_ended(context):
+            super().notify(context)
+
+    async def async_notify(self, context: Context) -> None:
+        """Publish the message, from the triggerer."""
+        if not self._has_ended(context):
+            await super().async_notify(context)
+
+    def _has_ended(self, context: Context) -> bool:
+        run: Any = context["dag_run"]  # a dictionary, as Airflow gives it to a deadline's callback
+        if run["state"] not in ("failed", "success"):
+            return False
+        self.log.info("No alert: the deadline of run %s passed after its end.", run["dag_run_id"])
+        return True

@@ -10,6 +10,7 @@ from airflow import plugins_manager
 from airflow.jobs.job import Job
 from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 from upstream_guards import scheduler
+from upstream_guards.deadlines import RunQueuedAt
 from upstream_guards.questions import QuestionMiddleware
 
 
@@ -36,4 +37,5 @@ def test_airflow_loads_the_guards() -> None:
     assert not errors
     (plugin,) = [plugin for plugin in plugins if plugin.name == "upstream_guards"]
     assert plugin.listeners == [scheduler]
+    assert plugin.deadline_references == [RunQueuedAt]
     assert [each["middleware"] for each in plugin.fastapi_root_middlewares] == [QuestionMiddleware]

@@ -13,7 +13,7 @@ import pytest
 from airflow.models.callback import CallbackState
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.triggers.callback import CallbackTrigger
-from amazon_ml.notifications.sns import RunFailureNotifier, StackTopicNotifier
+from amazon_ml.notifications.sns import LateRunNotifier, RunFailureNotifier, StackTopicNotifier
 
 RUN = {"dag_run": {"dag_id": "birds.train_and_deploy", "dag_run_id": "manual__1"}}
 TEMPLATE = {
@@ -71,19 +71,37 @@ def test_where_no_topic_is_found_nobody_is_told_and_nothing_fails(
     assert subscribed.messages() == []
 
 
-def test_the_triggerer_tells_of_a_missed_deadline(subscribed: Subscribed) -> None:
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("running", [("birds: late", "Run manual__1 of birds.train_and_deploy")]),
+        ("queued", [("birds: late", "Run manual__1 of birds.train_and_deploy")]),
+        ("failed", []),
+        ("success", []),
+    ],
+)
+def test_the_triggerer_tells_of_a_missed_deadline_of_a_run_that_goes_on(
+    subscribed: Subscribed, state: str, expected: list[tuple[str, str]]
+) -> None:
     late = {**arguments(subscribed.stack), "message": "Run {{ dag_run.dag_run_id }} of {{ dag_run.dag_id }}"}
-    callback = AsyncCallback(StackTopicNotifier, kwargs=late)
+    callback = AsyncCallback(LateRunNotifier, kwargs=late)
+    context = {"dag_run": {**RUN["dag_run"], "state": state}}
 
     async def run() -> list[Any]:
-        trigger = CallbackTrigger(callback.path, {**callback.kwargs, "context": dict(RUN)})
+        trigger = CallbackTrigger(callback.path, {**callback.kwargs, "context": context})
         return [event.payload async for event in trigger.run()]
 
     assert [payload["state"] for payload in asyncio.run(run())] == [
         CallbackState.RUNNING,
         CallbackState.SUCCESS,
     ]
-    assert subscribed.messages() == [("birds: late", "Run manual__1 of birds.train_and_deploy")]
+    assert subscribed.messages() == expected
+
+
+def test_a_worker_tells_nothing_of_a_run_that_has_ended(subscribed: Subscribed) -> None:
+    notifier = LateRunNotifier(message="x", **arguments(subscribed.stack))
+    notifier({"dag_run": {**RUN["dag_run"], "state": "failed"}})
+    assert subscribed.messages() == []
 
 
 @pytest.fixture
