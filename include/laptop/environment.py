@@ -80,6 +80,8 @@ def airflow_settings(places: Places, keys: Keys) -> dict[str, str]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{VIEWER}:viewer",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+        # Seconds. A task can't renew an expired token: it is lost when the laptop sleeps longer (apache/airflow#67939).
+        "AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME": "86400",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(places.airflow_home / "logs"),
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
     }

@@ -37,3 +37,8 @@ def test_a_proxy_of_the_users_is_not_asked_for_loopback() -> None:
     )
     assert environment["HTTPS_PROXY"] == "http://p"
     assert environment["NO_PROXY"] == environment["no_proxy"] == "example.org,127.0.0.1,localhost"
+
+
+def test_a_task_outlives_a_laptop_that_sleeps_over_night() -> None:
+    environment = stack_environment(PLACES, Keys.generate(), {})
+    assert int(environment["AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME"]) >= 12 * 3600
