@@ -21,7 +21,7 @@ PORTS  = --airflow-port "$$AIRFLOW_PORT" --aws-port "$$AWS_PORT"
 PYTEST = .venv/bin/python -m pytest --run-times --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-fast bench lint env
+.PHONY: help setup demo up down test test-fast bench lint upstream env
 
 help:  ## list the commands
 	@echo "make <command>"
@@ -54,6 +54,9 @@ bench: setup  ## measure it against what you would do instead; ONLY=staging,swee
 lint: setup  ## check the code with ruff and mypy
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m mypy
+
+upstream: setup  ## list the workarounds for faults of Airflow, where an upgrade of Airflow begins
+	@PYTHONPATH=plugins .venv/bin/python -m upstream_guards.catalog
 
 env:  ## write .env and .env.aws, with new secrets, for docker-compose.yaml
 	@"$(PYTHON)" include/laptop/env_file.py
