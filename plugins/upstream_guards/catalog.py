@@ -52,6 +52,12 @@ GUARDS = (
         upstream=(73235,),
     ),
     Guard(
+        files=("plugins/run_results.py",),
+        fault="After Clear, a task that was skipped or did not start still has the results of its earlier try.",
+        upstream=(45506,),
+        can_go="never: Airflow means it so",
+    ),
+    Guard(
         files=("plugins/upstream_guards/deadlines.py",),
         fault="Clear fails with an error 500 as long as the run has a deadline that has not passed.",
         upstream=(70368, 70370),
