@@ -219,6 +219,7 @@ def build(project: Project) -> DAG:
             options=lambda context: RunResults(context)["list_versions"],
             response_timeout=timedelta(hours=project.approval.timeout_hours),
             skip=lambda context: "The form names a version." if context["params"]["version"] else None,
+            notifiers=alerts.on_question(project),
         )
         chosen = choose_version()
         create_model = SageMakerModelIfAbsentOperator(

@@ -1,4 +1,4 @@
-"""Who is told of runs that fail or take too long."""
+"""Who is told of runs that fail, wait for a person or take too long."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert
-from amazon_ml.notifications.sns import LateRunNotifier, RunFailureNotifier
+from amazon_ml.notifications.sns import LateRunNotifier, QuestionNotifier, RunFailureNotifier
 from dag_defaults import aws_client
 from upstream_guards.deadlines import RunQueuedAt
 
@@ -33,6 +33,11 @@ def on_failure(project: Project, dag_id: str) -> RunFailureNotifier:
         ),
         **_topic(project),
     )
+
+
+def on_question(project: Project) -> QuestionNotifier:
+    """Tells of a question that waits for an answer."""
+    return QuestionNotifier(**_topic(project))
 
 
 def deadline(project: Project) -> DeadlineAlert | None:

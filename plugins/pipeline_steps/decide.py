@@ -14,6 +14,7 @@ from human_input.operators import AskOperator
 from include.pipeline import approval, gate, job_requests, names, registry
 from include.pipeline.errors import PermanentError
 from include.pipeline.settings import Project
+from pipeline_steps import alerts
 from pipeline_steps.done import Done, when_run
 
 
@@ -120,6 +121,7 @@ def decide(project: Project) -> TaskGroup:
             defaults=approval.REJECT,
             response_timeout=timedelta(hours=project.approval.timeout_hours),
             skip=reason_not_to_ask,
+            notifiers=alerts.on_question(project),
         )
         approved = record_approval()
         chain(register, passed, approve, approved)

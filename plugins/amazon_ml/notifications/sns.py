@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.amazon.aws.notifications.sns import SnsNotifier
 from asgiref.sync import sync_to_async
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from amazon_ml.notifications.failures import failures
 
@@ -89,6 +89,29 @@ class RunFailureNotifier(StackTopicNotifier):
         self.message = self.compose(str(context["run_id"]), failed)
         self.log.info("%s", self.message)
         super().notify(context)
+
+
+class QuestionNotifier(StackTopicNotifier):
+    """
+    Publish the question that a task asks a person, with the text and the options that Airflow's UI shows.
+
+    For ``notifiers`` of an ``HITLOperator``. A question whose message can't be published is asked all the same.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(message="", **kwargs)
+
+    def notify(self, context: Context) -> None:
+        """Publish the question, with a link to the page that takes the answer."""
+        task: Any = context["task"]
+        # Not generate_link_to_ui, which fails where the API server's address is not configured.
+        page = f"{context['ti'].log_url.partition('?')[0]}/required_actions"
+        self.subject = task.subject[:MAX_SUBJECT]
+        self.message = f"{task.subject}\n\n{task.body}\n\nAnswer with {' or '.join(task.options)}: {page}"
+        try:
+            super().notify(context)
+        except (ClientError, BotoCoreError) as error:
+            self.log.warning("The question is asked, but nobody is told: %s", error)
 
 
 class LateRunNotifier(StackTopicNotifier):

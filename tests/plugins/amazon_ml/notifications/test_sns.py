@@ -13,7 +13,13 @@ import pytest
 from airflow.models.callback import CallbackState
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.triggers.callback import CallbackTrigger
-from amazon_ml.notifications.sns import LateRunNotifier, RunFailureNotifier, StackTopicNotifier
+from amazon_ml.notifications.sns import (
+    LateRunNotifier,
+    QuestionNotifier,
+    RunFailureNotifier,
+    StackTopicNotifier,
+)
+from human_input.operators import AskOperator
 
 RUN = {"dag_run": {"dag_id": "birds.train_and_deploy", "dag_run_id": "manual__1"}}
 TEMPLATE = {
@@ -151,3 +157,28 @@ def test_a_failed_run_without_a_task_is_told_of_too(subscribed: Subscribed) -> N
     ).notify
     notifier({"run_id": "manual__1"})
     assert [message for _, message in subscribed.messages()] == ['["manual__1", {}]']
+
+
+def asking(**arguments: Any) -> dict[str, Any]:
+    """The context of a task that asks, whose fields are rendered."""
+    task = AskOperator(task_id="approve", subject="Shall it go live?", body="Good figures.", **arguments)
+    page = "http://airflow.example/dags/birds.train_and_deploy/runs/manual__1/tasks/approve?try_number=1"
+    return {"task": task, "ti": SimpleNamespace(log_url=page)}
+
+
+def test_a_question_is_told_as_airflow_shows_it(subscribed: Subscribed) -> None:
+    context = asking(options=["Approve", "Reject"])
+    QuestionNotifier(stack_name=subscribed.stack, output_key="TopicArn")(context)
+    [(subject, message)] = subscribed.messages()
+    assert subject == "Shall it go live?"
+    assert message == (
+        "Shall it go live?\n\nGood figures.\n\nAnswer with Approve or Reject: "
+        "http://airflow.example/dags/birds.train_and_deploy/runs/manual__1/tasks/approve/required_actions"
+    )
+
+
+def test_a_question_is_asked_also_where_nobody_can_be_told(subscribed: Subscribed) -> None:
+    topic = subscribed.topic.replace("Topic", "Gone")
+    context = asking(options=["Approve", "Reject"])
+    QuestionNotifier(stack_name=subscribed.stack, output_key="TopicArn", target_arn=topic)(context)
+    assert subscribed.messages() == []
