@@ -21,6 +21,7 @@ SERVING_CODE = (
     "data.py",
     "errors.py",
     "fetch.py",
+    "image_decoding",
     "images.py",
     "inference.py",
     "model.py",
@@ -91,17 +92,19 @@ def _copy_code(directory: Path, architecture: str) -> None:
     directory.mkdir(exist_ok=True)
     here = Path(__file__).parent
     for name in SERVING_CODE:
-        shutil.copyfile(here / name, directory / name)
+        if (here / name).is_dir():
+            _copy_package(here / name, directory / name)
+        else:
+            shutil.copyfile(here / name, directory / name)
     if architecture == model.LITE0:
         package = importlib.util.find_spec(LITE0_PACKAGE)
         if package is None or not package.submodule_search_locations:
             raise ClassifierError(f"The package {LITE0_PACKAGE}, which serving needs, is not installed.")
-        shutil.copytree(
-            package.submodule_search_locations[0],
-            directory / LITE0_PACKAGE,
-            ignore=shutil.ignore_patterns("__pycache__"),
-            dirs_exist_ok=True,
-        )
+        _copy_package(Path(package.submodule_search_locations[0]), directory / LITE0_PACKAGE)
+
+
+def _copy_package(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
 
 
 def _save_onnx(classifier: model.Classifier, image_size: int, path: Path) -> None:

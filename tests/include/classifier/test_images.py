@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from images import MAX_PIXELS, ImageError, open_image
+from image_decoding import MAX_PIXELS
+from images import ImageError, open_image
 from PIL import Image
 
 from tests.include.classifier.drawing import draw, encode, png_that_claims
@@ -123,6 +124,11 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ImageError, match=r"broken\.jpg"):
         open_image(path)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"lost\.jpg cannot be read \(No such file"):
+        open_image(tmp_path / "lost.jpg")
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

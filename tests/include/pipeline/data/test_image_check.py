@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from include.classifier.image_decoding import MAX_PIXELS
 from include.pipeline.data.dataset import IMAGE_SUFFIXES
-from include.pipeline.data.image_check import FORMATS, ImageRefused, check_image
+from include.pipeline.data.image_check import ImageRefused, check_image
 from include.pipeline.settings import Data
 
 from .conftest import jpeg
@@ -23,16 +24,18 @@ from .conftest import jpeg
 REPOSITORY = Path(__file__).parents[4]
 
 
+# The classifier's own modules import each other by their bare names.
+sys.path.insert(0, str(REPOSITORY / "include" / "classifier"))
+
+from tests.include.classifier.hostile_images import ACCEPTED, REFUSED  # noqa: E402
+
+
 @pytest.fixture(scope="module")
 def classifier() -> Any:
-    """The classifier's own modules, which import each other by their bare names."""
-    folder = str(REPOSITORY / "include" / "classifier")
-    sys.path.insert(0, folder)
     import data
     import images
 
-    yield images, data
-    sys.path.remove(folder)
+    return images, data
 
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -123,6 +126,18 @@ def test_what_the_check_accepts_is_opened_rightly_in_training_and_serving(classi
     assert max(Image.open(io.BytesIO(checked.thumbnail)).size) == 60
 
 
+@pytest.mark.parametrize("kind", ACCEPTED)
+def test_a_sound_image_is_accepted(kind: str) -> None:
+    assert check_image("train/a/1.jpg", ACCEPTED[kind], Data()).sha256
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_hostile_or_damaged_image_is_excluded_with_its_reason(kind: str) -> None:
+    content, reason = REFUSED[kind]
+    with pytest.raises(ImageRefused, match=f"^it .*({reason})"):
+        check_image("train/a/1.jpg", content, Data())
+
+
 @pytest.mark.parametrize("kind", BAD)
 def test_what_the_check_refuses_is_refused_in_training_and_serving(classifier: Any, kind: str) -> None:
     with pytest.raises(ImageRefused, match=r"^it (is|has) "):
@@ -138,11 +153,9 @@ def test_limits_come_from_the_project() -> None:
         check_image("a/1.jpg", GOOD["png"], Data(max_image_bytes=100))
 
 
-def test_formats_and_endings_are_those_of_the_classifier(classifier: Any) -> None:
-    images, data = classifier
-    assert FORMATS == images.FORMATS
-    assert set(IMAGE_SUFFIXES) == set(data.EXTENSIONS)
-    assert Data().max_pixels == images.MAX_PIXELS
+def test_endings_and_pixels_are_those_of_the_classifier(classifier: Any) -> None:
+    assert set(IMAGE_SUFFIXES) == set(classifier[1].EXTENSIONS)
+    assert Data().max_pixels == MAX_PIXELS
 
 
 def test_a_decompression_bomb_costs_little_memory(tmp_path: Path) -> None:
