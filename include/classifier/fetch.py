@@ -14,6 +14,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
+from typing import Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from errors import RequestError
@@ -22,18 +24,55 @@ URL_VARIABLE = "URL_INPUT"
 S3_VARIABLE = "S3_INPUT_PREFIX"
 
 MAX_BYTES = 10 * 1024 * 1024
+MAX_URL_CHARACTERS = 8192
+MAX_KEY_BYTES = 1024  # what S3 allows
 MAX_REDIRECTS = 3
 CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 10.0
+
+MAX_S3_CONNECTIONS = 16  # a batch reads its images together
 
 REDIRECTS = (301, 302, 303, 307, 308)
 # Many object stores serve images as bytes of no declared type; whether they are one, decoding shows.
 UNDECLARED_TYPES = ("", "application/octet-stream", "binary/octet-stream")
 
-# Addresses that stand for an IPv4 address behind a gateway: "public" by number, private in effect.
-GATEWAY_NETWORKS = tuple(
-    ipaddress.IPv6Network(network) for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
+# What is not the public internet, of the IANA special-purpose address registries and the multicast and reserved
+# blocks (https://www.iana.org/assignments/iana-ipv4-special-registry, .../iana-ipv6-special-registry, of 2025).
+# A list, because the answers of `ipaddress` differ with the version of Python.
+NOT_PUBLIC_IPV4 = tuple(
+    ipaddress.IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",  # this network
+        "10.0.0.0/8",  # private
+        "100.64.0.0/10",  # shared address space of carriers
+        "127.0.0.0/8",  # loopback
+        "169.254.0.0/16",  # link local: on AWS the instance's credentials
+        "172.16.0.0/12",  # private
+        "192.0.0.0/24",  # protocol assignments; 192.0.0.192 is the metadata service of another cloud
+        "192.0.2.0/24",  # documentation
+        "192.88.99.0/24",  # relays to IPv6, deprecated
+        "192.168.0.0/16",  # private
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, and the broadcast address
+    )
 )
+# All of IPv6 that is public so far lies in one block, with exceptions.
+PUBLIC_IPV6 = ipaddress.IPv6Network("2000::/3")
+NOT_PUBLIC_IPV6 = tuple(
+    ipaddress.IPv6Network(network)
+    for network in (
+        "2001::/23",  # protocol assignments, among them Teredo, which stands for an IPv4 address
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4, which stands for an IPv4 address
+        "3fff::/20",  # documentation
+    )
+)
+
+
+_s3_lock = threading.Lock()
 
 
 def from_url(url: str) -> bytes:
@@ -43,6 +82,8 @@ def from_url(url: str) -> bytes:
     """
     if os.environ.get(URL_VARIABLE, "").lower() == "off":
         raise RequestError('This endpoint does not fetch addresses; send the image itself or "s3".')
+    if len(url) > MAX_URL_CHARACTERS:
+        raise RequestError(f"The address has {len(url):,} characters, more than {MAX_URL_CHARACTERS:,}.")
     deadline = time.monotonic() + TOTAL_SECONDS
     for _ in range(MAX_REDIRECTS + 1):
         parts, host, port = _parse(url)
@@ -53,7 +94,10 @@ def from_url(url: str) -> bytes:
             location = response.getheader("Location")
         if not location:
             raise RequestError(f"{host} answered a redirect that leads nowhere.")
-        url = urljoin(url, location)
+        try:
+            url = urljoin(url, location)
+        except ValueError as error:
+            raise RequestError(f"{host} answered a redirect that is not valid ({error}).") from None
     raise RequestError(f"The address redirects more than {MAX_REDIRECTS} times.")
 
 
@@ -69,15 +113,14 @@ def from_s3(uri: str) -> bytes:
     if not uri.startswith(prefix) or uri == prefix:
         raise RequestError(f"Only objects below {prefix} can be read.")
 
-    import boto3  # only this way of input needs it
-    from botocore.config import Config
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise RequestError(f"The key has {len(key.encode()):,} bytes, more than {MAX_KEY_BYTES:,}.")
+
     from botocore.exceptions import BotoCoreError, ClientError
 
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    seconds = CONNECT_SECONDS
-    config = Config(connect_timeout=seconds, read_timeout=seconds, retries={"total_max_attempts": 2})
     try:
-        answer = boto3.client("s3", config=config).get_object(Bucket=bucket, Key=key)
+        answer = _s3_client().get_object(Bucket=bucket, Key=key)
         if answer["ContentLength"] > MAX_BYTES:
             raise _too_large(uri)
         return answer["Body"].read()
@@ -85,6 +128,27 @@ def from_s3(uri: str) -> bytes:
         raise RequestError(f"{uri} cannot be read: {error.response['Error']['Code']}.") from None
     except BotoCoreError as error:
         raise RequestError(f"{uri} cannot be read: {type(error).__name__}.") from None
+
+
+def _s3_client() -> Any:
+    """Return the one S3 client of the process: several can't safely be made at once, as a batch would."""
+    with _s3_lock:
+        return _make_s3_client()
+
+
+@cache
+def _make_s3_client() -> Any:
+    import boto3  # only this way of input needs it
+    from botocore.config import Config
+
+    seconds = CONNECT_SECONDS
+    config = Config(
+        connect_timeout=seconds,
+        read_timeout=seconds,
+        retries={"total_max_attempts": 2},
+        max_pool_connections=MAX_S3_CONNECTIONS,
+    )
+    return boto3.client("s3", config=config)
 
 
 def _parse(url: str) -> tuple[SplitResult, str, int]:
@@ -114,12 +178,11 @@ def _public_addresses(host: str, port: int, deadline: float) -> list[str]:
 
 def _is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        elif any(ip in network for network in GATEWAY_NETWORKS):
-            return False
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    if isinstance(ip, ipaddress.IPv4Address):
+        return not any(ip in network for network in NOT_PUBLIC_IPV4)
+    return ip in PUBLIC_IPV6 and not any(ip in network for network in NOT_PUBLIC_IPV6)
 
 
 def _resolve(host: str, port: int, deadline: float) -> list[str]:
@@ -128,8 +191,8 @@ def _resolve(host: str, port: int, deadline: float) -> list[str]:
     def resolve() -> None:
         try:
             answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            return
+        except (OSError, ValueError):
+            return  # unknown, or no name at all
         found.extend(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
     # getaddrinfo knows no time limit; a thread that is still waiting is left behind and ends by itself.

@@ -10,18 +10,17 @@ from typing import Any, Protocol
 import numpy as np
 import payload
 from errors import ClassifierError, RequestError
+from images import inspect_image
 from predictor import Predictor
 
-try:
-    from sagemaker_inference import content_types
-
-    # The toolkit decodes these bodies itself, before this module sees them, and answers a caller's bytes
-    # that are not UTF-8 with status 500 and a stack trace. Here they get a 400 and a sentence.
-    content_types.UTF8_TYPES = [kind for kind in content_types.UTF8_TYPES if kind != payload.JSON_TYPE]
-except ImportError:  # evaluate.py runs this module without the toolkit
-    pass
-
 VERSION_VARIABLE = "MODEL_VERSION"
+
+# The images of a batch together; of one, image_decoding limits both further. Four of the largest images take
+# about 5 s to decode, as do two seconds of scans and the rest.
+MAX_BATCH_DECODED_BYTES = 2_200_000_000
+MAX_BATCH_SCANNED_PIXELS = 2_000_000_000
+
+FAILURE = "The model failed on this request; the endpoint's log says why."
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +31,38 @@ class Context(Protocol):
     def set_response_status(self, code: int, phrase: str) -> None: ...
 
 
+def take_over_errors() -> None:
+    """Keep the toolkit from answering with a status 500 and a stack trace on its own.
+
+    It decodes bodies of some content types before this module sees them, and fails on bytes that are not
+    UTF-8. And whatever else fails in it, it shows the caller the stack trace.
+    """
+    try:
+        from sagemaker_inference import content_types
+        from sagemaker_inference.transformer import Transformer
+    except ImportError:  # evaluate.py runs this module without the toolkit
+        return
+    content_types.UTF8_TYPES = []
+    Transformer.handle_error = staticmethod(_answer_failure)
+
+
+def _answer_failure(context: Context, error: Exception, trace: str) -> list[str]:
+    logger.error("The inference toolkit failed on a request: %s", trace)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    context.set_response_status(code=status.value, phrase=status.phrase)
+    return [json.dumps({"error": FAILURE})]
+
+
+take_over_errors()
+
+
 def model_fn(model_dir: str) -> Predictor:
     """Load the model from the unpacked model.tar.gz."""
     return Predictor(Path(model_dir))
 
 
 def transform_fn(
-    model: Predictor, body: bytes | str, content_type: str | None, accept: str, context: Context
+    model: Predictor, body: bytes | str | None, content_type: str | None, accept: str, context: Context
 ) -> tuple[str, str]:
     """Answer one request, and return the JSON answer and its content type.
 
@@ -55,15 +79,17 @@ def transform_fn(
     except Exception:  # the toolkit would send the caller the stack trace
         logger.exception("The model failed on a request")
         status = HTTPStatus.INTERNAL_SERVER_ERROR
-        answer = {"error": "The model failed on this request; the endpoint's log says why."}
+        answer = {"error": FAILURE}
     context.set_response_status(code=status.value, phrase=status.phrase)
     return json.dumps(answer), payload.JSON_TYPE
 
 
 def _predict(model: Predictor, request: payload.Payload) -> Any:
+    if request.is_batch:
+        _check_batch(request.items)
     # One image is decoded at a time: sixteen of the largest allowed would take gigabytes.
     prepared = [
-        _prepare(model, item.image, f"Item {number} of the batch: " if request.is_batch else "")
+        _prepare(model, item.image, _prefix(number) if request.is_batch else "")
         for number, item in enumerate(request.items, start=1)
     ]
     probabilities = model.probabilities(prepared)
@@ -75,6 +101,30 @@ def _predict(model: Predictor, request: payload.Payload) -> Any:
         for row, item in zip(probabilities, request.items, strict=True)
     ]
     return answers if request.is_batch else answers[0]
+
+
+def _check_batch(items: list[payload.Item]) -> None:
+    """Raise if the images together would take too long to decode."""
+    headers = []
+    for number, item in enumerate(items, start=1):
+        try:
+            headers.append(inspect_image(item.image))
+        except ClassifierError as error:
+            raise RequestError(f"{_prefix(number)}{error}") from error
+    if (
+        sum(header.decoded_bytes for header in headers) > MAX_BATCH_DECODED_BYTES
+        or sum(header.scanned_pixels for header in headers) > MAX_BATCH_SCANNED_PIXELS
+    ):
+        pixels = sum(header.width * header.height for header in headers)
+        raise RequestError(
+            f"The images of the batch have {pixels:,} pixels, which take too long to decode; "
+            f"send them smaller or one by one.",
+            status=413,
+        )
+
+
+def _prefix(number: int) -> str:
+    return f"Item {number} of the batch: "
 
 
 def _prepare(model: Predictor, image: bytes, prefix: str) -> np.ndarray:

@@ -16,6 +16,11 @@ DEFAULT_TOP_K = 5
 MAX_IMAGES = 16
 MAX_BODY_BYTES = 25 * 1024 * 1024  # what SageMaker lets through to a real-time endpoint
 
+# Of 25 MB, a document of empty lists becomes 800 MB of Python objects. A batch of 16 has some 80 of these marks,
+# and as many more as its addresses contain.
+MAX_JSON_MARKS = 50_000
+JSON_MARKS = (b"[", b"{", b",")
+
 
 @dataclass(frozen=True)
 class Item:
@@ -40,12 +45,12 @@ class Payload:
     is_batch: bool = False
 
 
-def read(body: bytes | str, content_type: str | None) -> Payload:
+def read(body: bytes | str | None, content_type: str | None) -> Payload:
     """Read a request, fetching what it refers to.
 
     :raises RequestError: the body is not usable; the status and the sentence say why.
     """
-    body = body.encode() if isinstance(body, str) else bytes(body)
+    body = body.encode(errors="replace") if isinstance(body, str) else bytes(body or b"")
     kind = (content_type or "").split(";")[0].strip().lower()
     if kind not in (*IMAGE_TYPES, JSON_TYPE):
         problem = (
@@ -60,9 +65,17 @@ def read(body: bytes | str, content_type: str | None) -> Payload:
 
 
 def _read_json(body: bytes) -> Payload:
+    marks = sum(body.count(mark) for mark in JSON_MARKS)
+    if marks > MAX_JSON_MARKS:
+        raise RequestError(
+            f"The request has {marks:,} brackets and commas, more than {MAX_JSON_MARKS:,}; "
+            f"send an object, or a list of 1 to {MAX_IMAGES} objects."
+        )
     try:
         document = json.loads(body)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise RequestError("The request is not valid JSON: it is nested too deeply.") from None
+    except ValueError as error:
         raise RequestError(f"The request is not valid JSON: {error}.") from None
     if not isinstance(document, list):
         return Payload([_read_item(document, "The request")])
@@ -88,10 +101,21 @@ def _read_item(document: object, name: str) -> Item:
     value = document[given[0]]
     if not isinstance(value, str):
         raise RequestError(f'{name}: "{given[0]}" must be a text.')
+    if not _is_unicode(value):
+        # As JSON can spell it: "\\ud800". No address, key or base64 contains one, and it can't be encoded.
+        raise RequestError(f'{name}: "{given[0]}" contains a surrogate, which is half of a character.')
     try:
         return Item(ways[given[0]](value), top_k)
     except RequestError as error:
         raise RequestError(f"{name}: {error}", error.status) from error
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _decode_base64(text: str) -> bytes:

@@ -72,7 +72,8 @@ class Refused(Exception):
     def __init__(self, status: int, sentence: str, cause: str = "") -> None:
         super().__init__(sentence)
         self.status = status
-        self.sentence = sentence
+        # Half a character of the caller's, which JSON can spell, would fail where the answer is encoded.
+        self.sentence = sentence.encode(errors="replace").decode()
         self.cause = cause
         """For the log alone: what the operator needs, without anything the caller sent."""
 
@@ -116,7 +117,8 @@ def read_http_body(event: dict[str, Any]) -> Any:
 
     :raises Refused: if the body is empty, not JSON, or a picture that the gateway did not pass on as bytes.
     """
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    given = event.get("headers")
+    headers = {name.lower(): value for name, value in given.items()} if isinstance(given, dict) else {}
     content_type = str(headers.get("content-type") or "").lower()
     body = event.get("body")
     if not body or not isinstance(body, str):
@@ -166,7 +168,18 @@ def check_picture(item: Any, where: str) -> None:
     [(source, value)] = item.items()
     if not isinstance(value, str) or not value:
         raise Refused(400, f'{where}: "{source}" must be a text that is not empty.')
+    if not is_unicode(value):
+        raise Refused(400, f'{where}: "{source}" contains a surrogate, which is half of a character.')
     {"url": check_url, "image": check_image, "s3": check_s3}[source](value, where)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether the text can be encoded; JSON can spell what cannot, as ``"\\ud800"``."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_url(url: str, where: str) -> None:

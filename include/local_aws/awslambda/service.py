@@ -250,7 +250,7 @@ def _check_event(event: bytes) -> None:
         )
     try:
         json.loads(event)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AwsError(
             "InvalidRequestContentException", f"Could not parse request body into json: {error}"
         ) from None

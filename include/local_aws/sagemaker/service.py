@@ -128,7 +128,7 @@ class SageMaker:
 def _members(request: Request) -> Document:
     try:
         members = json.loads(request.get_data() or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AwsError("SerializationException", f"The request's body is not JSON: {error}.") from error
     if not isinstance(members, dict):
         raise AwsError("SerializationException", "The request's body is not a JSON object.")

@@ -48,6 +48,6 @@ class SSM:
 def _members(request: Request) -> dict[str, Any]:
     try:
         members: dict[str, Any] = json.loads(request.get_data() or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AwsError("SerializationException", f"The request's body is not JSON: {error}.") from error
     return members

@@ -4,6 +4,7 @@ import http.server
 import ssl
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
@@ -113,6 +114,8 @@ def test_an_image_is_fetched(path: str, site: str) -> None:
         ("/to/http://169.254.169.254/latest/meta-data/", 400, "not on the public internet"),
         ("/to/http://[::1]/", 400, "not on the public internet"),
         ("/to/file:///etc/passwd", 400, "http:// or https://"),
+        ("/to/http://[/", 400, "redirect that is not valid"),
+        ("/to/http://a:99999/", 400, "not valid"),
     ],
 )
 def test_an_answer_that_is_no_image_is_refused(path: str, status: int, message: str, site: str) -> None:
@@ -286,13 +289,34 @@ def test_this_machine_is_refused(host: str, port: int) -> None:
         "64:ff9b::a9fe:a9fe",
         "2002:7f00:1::",
         "2001:0:7f00:1::",
+        "192.0.0.192",
+        "192.0.0.8",
+        "192.88.99.1",
+        "192.0.2.1",
+        "198.18.0.1",
+        "198.51.100.1",
+        "203.0.113.1",
+        "240.0.0.1",
+        "::ffff:192.0.0.192",
+        "::7f00:1",
+        "64:ff9b:1::1",
+        "100::1",
+        "100:0:0:1::1",
+        "2001:2::1",
+        "2001:db8::1",
+        "3fff::1",
+        "5f00::1",
+        "fec0::1",
     ],
 )
 def test_an_address_that_is_not_public_is_known(address: str) -> None:
     assert not fetch._is_public(address)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"])
+@pytest.mark.parametrize(
+    "address",
+    ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "192.0.1.1", "2001:4860:4860::8888", "2a00:1450::1"],
+)
 def test_a_public_address_is_known(address: str) -> None:
     assert fetch._is_public(address)
 
@@ -315,11 +339,24 @@ def test_a_name_with_one_private_address_is_refused(monkeypatch: pytest.MonkeyPa
         "http://a:b/",
         "http://[1",
         "http://a..b/",
+        "http://a:99999/",
+        "http://[::1/",
     ],
 )
 def test_an_address_that_is_not_valid_is_refused(url: str) -> None:
     with pytest.raises(RequestError, match=r"not valid|http:// or https://"):
         fetch.from_url(url)
+
+
+def test_a_host_that_no_resolver_can_be_asked_for_is_unknown(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RequestError, match="is unknown"):
+        fetch.from_url("http://a\0b/")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_very_long_address_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"10,009 characters, more than 8,192"):
+        fetch.from_url("http://a/" + "b" * 10_000)
 
 
 def test_a_password_in_an_address_is_refused() -> None:
@@ -340,6 +377,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("S3_INPUT_PREFIX", "s3://pets/dogs")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    fetch._make_s3_client.cache_clear()
     with mock_aws():
         s3 = boto3.client("s3", region_name="us-east-1")
         s3.create_bucket(Bucket="pets")
@@ -362,6 +401,7 @@ def test_an_object_of_the_project_is_read(bucket: None) -> None:
         ("https://pets/dogs/rex.jpg", 400, "Only objects below"),
         ("s3://pets/dogs/nobody.jpg", 400, "NoSuchKey"),
         ("s3://pets/dogs/large.jpg", 413, "larger than 10 MB"),
+        ("s3://pets/dogs/" + "é" * 600, 400, "The key has 1,205 bytes, more than 1,024"),
     ],
 )
 def test_another_object_is_refused(uri: str, status: int, message: str, bucket: None) -> None:
@@ -369,6 +409,16 @@ def test_another_object_is_refused(uri: str, status: int, message: str, bucket: 
         fetch.from_s3(uri)
 
     assert refused.value.status == status
+
+
+def test_a_batch_makes_one_client(bucket: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, make = [], boto3.client
+    monkeypatch.setattr(boto3, "client", lambda *given, **more: made.append(1) or make(*given, **more))
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(fetch.from_s3, ["s3://pets/dogs/rex.jpg"] * 16)) == {b"photo"}
+
+    assert len(made) == 1
 
 
 def test_without_a_prefix_nothing_is_read_from_s3(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,12 @@ from typing import Any
 
 import inference
 import numpy as np
+import payload
 import pytest
 from PIL import Image
 
 from tests.include.classifier.drawing import CLASSES, IMAGE_SIZE, draw, encode, png_that_claims
+from tests.include.classifier.hostile_images import photograph, with_size
 from tests.include.classifier.training import Trained
 
 PHOTO = encode(draw(CLASSES["002.Green"], seed=7))
@@ -78,6 +80,10 @@ def test_a_batch_is_answered_in_its_order(endpoint: str) -> None:
 
 
 BAD_REQUESTS = [
+    pytest.param(b"\xff\xfe", "text/csv", 415, "text/csv is unknown", id="bytes as csv"),
+    pytest.param(b"\xff", "application/x-npy", 415, "is unknown", id="another type of the toolkit"),
+    pytest.param({"s3": "s3://a/\ud800"}, "application/json", 400, "surrogate", id="surrogate"),
+    pytest.param([{"url": "http://\0/"}] * 2, "application/json", 400, "unknown", id="zero byte in a host"),
     pytest.param(b"x", "text/plain", 415, "text/plain is unknown", id="content type"),
     pytest.param(b"x", None, 415, "no content type", id="no content type"),
     pytest.param(b"no image", "image/jpeg", 400, "is not a JPEG", id="no image"),
@@ -186,6 +192,36 @@ def test_a_failure_of_the_model_is_a_500_without_its_reason(
 
     assert context.code == 500
     assert "division" not in answer
+
+
+def test_a_failure_of_the_toolkit_is_a_500_without_its_stack_trace(caplog: pytest.LogCaptureFixture) -> None:
+    from sagemaker_inference.transformer import Transformer
+
+    context = Context()
+    [answer] = Transformer.handle_error(context, ValueError("secret"), "Traceback: secret")
+
+    assert context.code == 500
+    assert json.loads(answer) == {"error": inference.FAILURE}
+    assert "Traceback: secret" in caplog.text
+
+
+def test_a_batch_that_takes_too_long_to_decode_is_refused(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, context = inference.model_fn(str(trained.model)), Context()
+    monkeypatch.setattr(model, "prepare", lambda image: pytest.fail("an image was decoded"))
+    batch = [in_json(png_that_claims(8000, 8000))] * 5
+
+    answer, _ = inference.transform_fn(model, json.dumps(batch), "application/json", "", context)
+
+    assert context.code == 413
+    assert "320,000,000 pixels" in json.loads(answer)["error"]
+
+
+def test_a_batch_of_photographs_is_not_too_large() -> None:
+    photos = [payload.Item(with_size(photograph(), 4000, 3000))] * 16
+
+    inference._check_batch(photos)
 
 
 def test_a_batch_is_one_forward_pass(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,9 @@ def test_a_list_is_a_batch_in_its_order() -> None:
         ([{"url": "a"}] * 17, "1 to 16 images"),
         ([{"url": "a"}, {}], "Item 2 of the batch must be"),
         ([{"url": "a"}, {"image": "%"}], "Item 2 of the batch: .* not valid base64"),
+        ({"s3": "s3://bucket/sample/\ud800"}, '"s3" contains a surrogate'),
+        ({"url": "http://a/\udfff"}, '"url" contains a surrogate'),
+        ({"image": "\ud800"}, '"image" contains a surrogate'),
     ],
 )
 def test_what_is_wrong_is_told(document: object, message: str) -> None:
@@ -78,7 +81,9 @@ def test_what_is_wrong_is_told(document: object, message: str) -> None:
         pytest.param(b"", "image/jpeg", 400, id="empty"),
         pytest.param(b"{", "application/json", 400, id="half a document"),
         pytest.param(b'"\xff"', "application/json", 400, id="not utf-8"),
-        pytest.param(b"[" * 100_000, "application/json", 400, id="too deep"),
+        pytest.param(None, "image/jpeg", 400, id="no body"),
+        pytest.param(b"[" * 10_000 + b"]" * 10_000, "application/json", 400, id="too deep"),
+        pytest.param(b"9" * 5000, "application/json", 400, id="a long number"),
         pytest.param(bytes(payload.MAX_BODY_BYTES + 1), "image/jpeg", 413, id="too big"),
     ],
 )
@@ -87,3 +92,14 @@ def test_a_bad_body_has_its_status(body: bytes, content_type: str | None, status
         payload.read(body, content_type)
 
     assert refused.value.status == status
+
+
+@pytest.mark.parametrize("item", [b"[]", b"{}", b"0", b'""'])
+def test_a_document_of_many_values_is_refused_before_it_takes_memory(
+    item: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = b"[" + b",".join([item] * 60_000) + b"]"
+    monkeypatch.setattr(payload.json, "loads", lambda _: pytest.fail("the document was read"))
+
+    with pytest.raises(RequestError, match="brackets and commas"):
+        payload.read(body, "application/json")

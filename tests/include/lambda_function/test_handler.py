@@ -109,6 +109,9 @@ def test_a_request_is_passed_on_as_it_is_and_the_answer_returned(
         pytest.param({"image": "data:image/png;base64,AAAA"}, "base64 alone", id="data url"),
         pytest.param({"s3": "https://bucket/key"}, "s3://bucket/key", id="s3 with another scheme"),
         pytest.param({"s3": "s3://bucket"}, "s3://bucket/key", id="s3 without key"),
+        pytest.param({"s3": "s3://bucket/\ud800"}, "surrogate", id="half of a character in s3"),
+        pytest.param({"url": "https://a/\ud800"}, "surrogate", id="half of a character in a url"),
+        pytest.param({"\ud800": "x"}, "unknown keys: ?", id="half of a character in a key"),
         pytest.param([], "this one holds 0", id="empty batch"),
         pytest.param([URL] * 17, "this one holds 17", id="batch too long"),
         pytest.param([URL, {"url": "ftp://x"}], "Picture 2 of the batch", id="second of a batch"),
@@ -121,6 +124,7 @@ def test_a_wrong_request_is_refused_before_it_costs_a_call(
     answer = function.handler(event, CONTEXT)
     assert answer["status"] == 400
     assert sentence in answer["error"]
+    assert answer["error"].encode()  # Lambda can send it
 
 
 @pytest.mark.parametrize(
@@ -184,6 +188,11 @@ def test_the_bytes_of_a_picture_over_http_become_an_image(function: ModuleType, 
         pytest.param({"body": "[" * 100_000}, "not valid JSON", id="deeply nested"),
         pytest.param({"body": "%", "isBase64Encoded": True}, "not valid JSON", id="broken base64"),
         pytest.param({"body": "{}", "headers": None}, "has 0 of the keys", id="no headers"),
+        pytest.param({"body": "{}", "headers": ["a"]}, "has 0 of the keys", id="headers as a list"),
+        pytest.param(
+            {"body": "{}", "headers": {"Content-Type": 1}}, "has 0 of the keys", id="a number as header"
+        ),
+        pytest.param({"body": '{"s3": "s3://b/\\ud800"}'}, "surrogate", id="half of a character"),
         pytest.param(
             {"body": "x", "headers": {"content-type": "image/png"}}, "as text", id="picture as text"
         ),

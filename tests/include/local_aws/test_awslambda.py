@@ -176,10 +176,13 @@ class TestInvoke:
         with pytest.raises(client.exceptions.ResourceNotFoundException, match="Function not found: arn:aws"):
             client.invoke(FunctionName="nobody")
 
-    def test_a_payload_that_is_not_json_is_refused(self, create: Callable[..., Function]) -> None:
+    @pytest.mark.parametrize("payload", [b"{", b"[" * 10_000 + b"]" * 10_000], ids=["half", "nested deeply"])
+    def test_a_payload_that_is_not_json_is_refused(
+        self, create: Callable[..., Function], payload: bytes
+    ) -> None:
         function = create(ECHO)
         with pytest.raises(function.client.exceptions.InvalidRequestContentException):
-            function.client.invoke(FunctionName=function.name, Payload=b"{")
+            function.client.invoke(FunctionName=function.name, Payload=payload)
 
     def test_a_dry_run_runs_nothing(
         self, create: Callable[..., Function], pids: Callable[[], set[int]]
