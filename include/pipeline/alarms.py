@@ -1,4 +1,10 @@
-"""CloudWatch alarms on the endpoint: they are shown, and an update that raises one is taken back."""
+"""CloudWatch alarms on the endpoint: three that people are told of, and those that take a release back.
+
+What takes a release back may count only what the release can cause, for else any caller could veto it. So those
+alarms look at the new fleet alone, and where the old fleet has traffic too, at what the new one does worse.
+SageMaker splits the traffic at random, and publishes the metrics of each fleet under its endpoint configuration
+(https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html).
+"""
 
 from __future__ import annotations
 
@@ -9,11 +15,15 @@ from include.pipeline.settings import Project
 
 PERIOD_SECONDS = 60
 FEW_REQUESTS = 20
-"""A minute's requests to which as many good ones are added, so that one bad request of two is no alarm."""
+"""A minute's requests to which as many good ones are added, so that one bad request of two is no alarm. Of a fleet
+that has fewer, a percentile says nothing."""
+RELEASE = "release-"
+CHANCE = 3
+"""How many times its share of the errors the new fleet may get by the chance of the split."""
 
 
 def put_alarms(project: Project, cloudwatch: Any, topic: str | None = None) -> list[str]:
-    """Create or update the endpoint's alarms: 5XX answers, a slow 99th percentile, many 4XX answers.
+    """Create or update the alarms that people are told of: 5XX answers, a slow 99th percentile, many 4XX answers.
 
     :param topic: the SNS topic that is told of each alarm; None: nobody is.
     :return: their names.
@@ -25,7 +35,7 @@ def put_alarms(project: Project, cloudwatch: Any, topic: str | None = None) -> l
         "AlarmActions": [topic] if topic else [],
         "Tags": tag_list(project),
     }
-    errors, latency, refusals = alarm_names(project)
+    errors, latency, refusals = _names(project)
     cloudwatch.put_metric_alarm(
         AlarmName=errors,
         AlarmDescription=f"The endpoint answered more than {limits.max_server_errors} requests of a minute by a 5XX.",
@@ -50,8 +60,8 @@ def put_alarms(project: Project, cloudwatch: Any, topic: str | None = None) -> l
         AlarmName=refusals,
         AlarmDescription=f"More than {limits.max_client_error_percent:g} % of the requests got a 4XX.",
         Metrics=[
-            _sum(project, "refused", "Invocation4XXErrors"),
-            _sum(project, "invocations", "Invocations"),
+            _input(project, "refused", "Invocation4XXErrors"),
+            _input(project, "invocations", "Invocations"),
             {
                 "Id": "share",
                 "Label": "4XX answers in percent",
@@ -66,12 +76,140 @@ def put_alarms(project: Project, cloudwatch: Any, topic: str | None = None) -> l
     return [errors, latency, refusals]
 
 
+def put_release_alarms(
+    project: Project, cloudwatch: Any, new_config: str, old_config: str | None
+) -> list[str]:
+    """Create or update the alarms that take a release back.
+
+    Server errors of the new fleet; its latency; and, where it can be compared with the old fleet, its 4XX answers.
+
+    :param new_config: the endpoint configuration that is released.
+    :param old_config: the one in service; None where there is none, or where it gets no traffic beside the new one.
+    :return: their names.
+    """
+    limits = project.alarms
+    errors, latency, refusals = _names(project, RELEASE)
+    metrics = _Fleets(project, new_config, old_config)
+    _put_expression(
+        project,
+        cloudwatch,
+        errors,
+        "The released model answered more requests of a minute by a 5XX than allowed, and than the one before.",
+        metrics.errors_beyond_the_old(),
+        periods=1,
+        threshold=limits.max_server_errors,
+    )
+    _put_expression(
+        project,
+        cloudwatch,
+        latency,
+        f"The released model takes more than {limits.max_latency_ms:g} ms, and more than the one before.",
+        metrics.latency_beyond_the_old(),
+        periods=3,
+        threshold=limits.max_latency_ms * 1000,
+    )
+    if old_config is None:
+        return [errors, latency]
+    _put_expression(
+        project,
+        cloudwatch,
+        refusals,
+        f"The released model answers {limits.max_client_error_percent:g} % more of the requests by a 4XX.",
+        metrics.refusals_beyond_the_old(),
+        periods=2,
+        threshold=limits.max_client_error_percent,
+    )
+    return [errors, latency, refusals]
+
+
+class _Fleets:
+    """The metrics of an update's two fleets, and what is computed of them."""
+
+    def __init__(self, project: Project, new_config: str, old_config: str | None) -> None:
+        self.project, self.new_config, self.old_config = project, new_config, old_config
+
+    def errors_beyond_the_old(self) -> list[dict[str, Any]]:
+        new = [self._new("errors", "Invocation5XXErrors")]
+        if self.old_config is None:
+            return [{**new[0], "ReturnData": True}]
+        return [
+            *new,
+            self._new("requests", "Invocations"),
+            self._old("old_errors", "Invocation5XXErrors"),
+            self._old("old_requests", "Invocations"),
+            _result(f"errors - {CHANCE} * FILL(old_errors * requests / old_requests, 0)"),
+        ]
+
+    def latency_beyond_the_old(self) -> list[dict[str, Any]]:
+        # Where nothing can be compared: the median, so that callers who are slow to fetch from need to be the most.
+        median = f"IF(requests >= {FEW_REQUESTS}, median, 0)"
+        new = [self._new("requests", "Invocations"), self._new("median", "ModelLatency", "p50")]
+        if self.old_config is None:
+            return [*new, _result(median)]
+        return [
+            *new,
+            self._new("slow", "ModelLatency", "p90"),
+            self._old("old_requests", "Invocations"),
+            self._old("old_slowest", "ModelLatency", "p99"),
+            _result(
+                f"IF(FILL(old_requests, 0) >= {FEW_REQUESTS}, "
+                f"IF(requests >= {FEW_REQUESTS}, IF(slow > FILL(old_slowest, 0), slow, 0), 0), {median})"
+            ),
+        ]
+
+    def refusals_beyond_the_old(self) -> list[dict[str, Any]]:
+        return [
+            self._new("refused", "Invocation4XXErrors"),
+            self._new("requests", "Invocations"),
+            self._old("old_refused", "Invocation4XXErrors"),
+            self._old("old_requests", "Invocations"),
+            _result(f"100 * refused / (requests + {FEW_REQUESTS}) - 100 * old_refused / old_requests"),
+        ]
+
+    def _new(self, metric_id: str, name: str, statistic: str = "Sum") -> dict[str, Any]:
+        return _input(self.project, metric_id, name, statistic, self.new_config)
+
+    def _old(self, metric_id: str, name: str, statistic: str = "Sum") -> dict[str, Any]:
+        return _input(self.project, metric_id, name, statistic, self.old_config)
+
+
+def _put_expression(
+    project: Project,
+    cloudwatch: Any,
+    name: str,
+    description: str,
+    metrics: list[dict[str, Any]],
+    *,
+    periods: int,
+    threshold: float,
+) -> None:
+    cloudwatch.put_metric_alarm(
+        AlarmName=name,
+        AlarmDescription=description,
+        Metrics=metrics,
+        EvaluationPeriods=periods,
+        Threshold=threshold,
+        ComparisonOperator="GreaterThanThreshold",
+        TreatMissingData="notBreaching",
+        Tags=tag_list(project),
+    )
+
+
 def alarm_names(project: Project) -> list[str]:
-    return [f"{endpoint_name(project)}-{what}" for what in ("server-errors", "latency", "client-errors")]
+    """The names of all alarms that a project can have."""
+    return [*_names(project), *_names(project, RELEASE)]
 
 
-def _metric(project: Project, name: str) -> dict[str, Any]:
+def _names(project: Project, kind: str = "") -> list[str]:
+    return [
+        f"{endpoint_name(project)}-{kind}{what}" for what in ("server-errors", "latency", "client-errors")
+    ]
+
+
+def _metric(project: Project, name: str, config: str | None = None) -> dict[str, Any]:
     dimensions = {"EndpointName": endpoint_name(project), "VariantName": VARIANT}
+    if config is not None:
+        dimensions["EndpointConfigName"] = config
     return {
         "Namespace": "AWS/SageMaker",
         "MetricName": name,
@@ -79,7 +217,13 @@ def _metric(project: Project, name: str) -> dict[str, Any]:
     }
 
 
-def _sum(project: Project, metric_id: str, name: str) -> dict[str, Any]:
+def _input(
+    project: Project, metric_id: str, name: str, statistic: str = "Sum", config: str | None = None
+) -> dict[str, Any]:
     """One metric of an alarm that computes with several."""
-    statistic = {"Metric": _metric(project, name), "Period": PERIOD_SECONDS, "Stat": "Sum"}
-    return {"Id": metric_id, "MetricStat": statistic, "ReturnData": False}
+    stat = {"Metric": _metric(project, name, config), "Period": PERIOD_SECONDS, "Stat": statistic}
+    return {"Id": metric_id, "MetricStat": stat, "ReturnData": False}
+
+
+def _result(expression: str) -> dict[str, Any]:
+    return {"Id": "result", "Expression": expression, "ReturnData": True}

@@ -47,6 +47,17 @@ def tags(arn: str, sagemaker: Any) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
 
+def config_beside(project: Project, new_config: str, sagemaker: Any) -> str | None:
+    """The endpoint configuration that gets traffic beside a new one while it is released, or None."""
+    if project.endpoint.deployment.strategy == "all_at_once":
+        return None
+    endpoint = describe_endpoint(project, sagemaker)
+    if endpoint is None or "ProductionVariants" not in endpoint:
+        return None
+    old: str = endpoint["EndpointConfigName"]
+    return None if old == new_config else old
+
+
 def read_scaling(project: Project, autoscaling: Any) -> dict[str, Any] | None:
     """How the endpoint scales, or None where it does not.
 

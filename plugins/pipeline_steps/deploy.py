@@ -16,7 +16,7 @@ from amazon_ml.operators.sagemaker_endpoint import (
 )
 from dag_defaults import aws_client
 
-from include.pipeline import alarms, job_requests, names
+from include.pipeline import alarms, job_requests, live, names
 from include.pipeline.settings import Project
 from pipeline_steps.done import Done, check_release, when_run
 
@@ -26,8 +26,12 @@ def deploy(project: Project) -> TaskGroup:
 
     @task
     def put_alarms() -> list[str]:
-        """Watch the endpoint for errors and slowness."""
-        return alarms.put_alarms(project, aws_client("cloudwatch"), Done().environment.topic)
+        """Watch the endpoint for errors and slowness; returns the alarms that take the release back."""
+        done, cloudwatch = Done(), aws_client("cloudwatch")
+        alarms.put_alarms(project, cloudwatch, done.environment.topic)
+        new = done["create_endpoint_config"]
+        old = live.config_beside(project, new, aws_client("sagemaker"))
+        return alarms.put_release_alarms(project, cloudwatch, new, old)
 
     scalable: dict[str, Any] = {
         "service_namespace": "sagemaker",

@@ -290,7 +290,7 @@ def test_a_worse_model_is_rejected_by_the_gate(shapes: Shapes, live: str) -> Non
             "1 / 0",
             {**ENDPOINT, "deployment": SHIFT},
             "deploy_endpoint",
-            "shapes-server-errors",
+            "shapes-release-server-errors",
             id="that raises an alarm in mid-shift",
         ),
     ],

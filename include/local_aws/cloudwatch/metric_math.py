@@ -1,4 +1,4 @@
-"""Arithmetic of metrics, as in ``100 * errors / invocations``."""
+"""Metric math: arithmetic, comparisons, FILL and IF, as in ``IF(calls > 9, 100 * FILL(errors, 0) / calls, 0)``."""
 
 import ast
 import operator
@@ -10,10 +10,18 @@ _BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
+_COMPARE: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
 
 
 def evaluate(expression: str, values: Mapping[str, float | None]) -> float | None:
-    """Return what an expression of numbers, ids, ``+ - * /`` and brackets comes to.
+    """Return what an expression of numbers, ids, operators, FILL and IF comes to, in one period.
 
     :param values: what each id stands for; None where it has no data
     :returns: None where an id has no data, or a divisor is zero, as CloudWatch gives no datapoint then
@@ -39,10 +47,22 @@ def _value(node: ast.expr, values: Mapping[str, float | None]) -> float | None:
             if first is None or second is None or (isinstance(sign, ast.Div) and second == 0):
                 return None
             return _BINARY[type(sign)](first, second)
+        case ast.Compare(left=left, ops=[sign], comparators=[right]) if type(sign) in _COMPARE:
+            first, second = _value(left, values), _value(right, values)
+            if first is None or second is None:
+                return None
+            return float(_COMPARE[type(sign)](first, second))
+        case ast.Call(func=ast.Name(id="FILL"), args=[series, ast.Constant(value=int() | float() as number)]):
+            filled = _value(series, values)
+            return float(number) if filled is None else filled
+        case ast.Call(func=ast.Name(id="IF"), args=[condition, if_true, if_false]):
+            chosen = _value(condition, values)
+            return None if chosen is None else _value(if_true if chosen else if_false, values)
     raise _unsupported(ast.unparse(node))
 
 
 def _unsupported(expression: str) -> ValueError:
     return ValueError(
-        f"{expression!r} is not understood: local AWS computes metrics by their ids with + - * / and brackets."
+        f"{expression!r} is not understood: local AWS computes metrics by their ids with + - * /, comparisons, "
+        f"FILL(id, number) and IF(condition, then, else)."
     )

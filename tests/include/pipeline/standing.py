@@ -51,6 +51,7 @@ class Standing:
         self.make_registry()
         self.make_logs()
         alarms.put_alarms(self.project, self.client("cloudwatch"))
+        alarms.put_release_alarms(self.project, self.client("cloudwatch"), "new", "old")
         self.client("s3").put_object(Bucket=BUCKET, Key=f"{self.project.name}/data/1", Body=b"x")
         return self
 

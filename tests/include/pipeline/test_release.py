@@ -11,11 +11,24 @@ import pytest
 from botocore.exceptions import ClientError
 
 from include.pipeline import live, names, releases, rollback, smoke_test
+from include.pipeline.settings import Deployment, Endpoint
 from tests.include.pipeline.release import Release
 
 
 def test_nothing_is_live_before_the_first_release(release: Release) -> None:
     assert release.live() is None
+
+
+def test_only_a_shift_by_steps_has_an_old_fleet_beside_the_new_one(release: Release) -> None:
+    by_steps = release.project.model_copy(
+        update={"endpoint": Endpoint(deployment=Deployment(strategy="canary"))}
+    )
+    assert live.config_beside(by_steps, "new", release.sagemaker) is None  # the first release
+    served = release.deploy("first")
+    assert served is not None
+    assert live.config_beside(by_steps, "new", release.sagemaker) == served["endpoint_config"]
+    assert live.config_beside(by_steps, served["endpoint_config"], release.sagemaker) is None
+    assert live.config_beside(release.project, "new", release.sagemaker) is None
 
 
 def test_what_is_live_is_told_with_what_it_was_made_from(release: Release) -> None:

@@ -14,6 +14,13 @@ from include.local_aws.cloudwatch.metric_math import evaluate
         ("errors / none", None),
         ("none + 1", None),
         ("errors / zero", None),
+        ("FILL(none, 0)", 0.0),
+        ("FILL(errors / zero, 7)", 7.0),
+        ("FILL(errors, 7)", 1.0),
+        ("IF(calls >= 4, errors, 0)", 1.0),
+        ("IF(calls > 4, none, 9)", 9.0),
+        ("IF(calls == 4, none, 9)", None),
+        ("IF(none > 0, 1, 2)", None),
     ],
 )
 def test_an_expression_is_computed_unless_data_is_missing(expression: str, value: float | None) -> None:
@@ -22,7 +29,16 @@ def test_an_expression_is_computed_unless_data_is_missing(expression: str, value
 
 @pytest.mark.parametrize(
     "expression",
-    ["SUM(METRICS())", "unknown + 1", "errors ** 9", "__import__('os')", "errors if 1 else 2", "("],
+    [
+        "SUM(METRICS())",
+        "unknown + 1",
+        "errors ** 9",
+        "__import__('os')",
+        "errors if 1 else 2",
+        "FILL(errors)",
+        "IF(1, 2)",
+        "(",
+    ],
 )
 def test_anything_else_is_refused(expression: str) -> None:
     with pytest.raises(ValueError, match="is not understood"):

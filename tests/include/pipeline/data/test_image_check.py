@@ -18,24 +18,23 @@ from include.classifier.image_decoding import MAX_PIXELS
 from include.pipeline.data.dataset import IMAGE_SUFFIXES
 from include.pipeline.data.image_check import ImageRefused, check_image
 from include.pipeline.settings import Data
+from tests.include.classifier.hostile_images import ACCEPTED, REFUSED
 
 from .conftest import jpeg
 
 REPOSITORY = Path(__file__).parents[4]
 
 
-# The classifier's own modules import each other by their bare names.
-sys.path.insert(0, str(REPOSITORY / "include" / "classifier"))
-
-from tests.include.classifier.hostile_images import ACCEPTED, REFUSED  # noqa: E402
-
-
 @pytest.fixture(scope="module")
 def classifier() -> Any:
+    """The classifier's own modules, which import each other by their bare names."""
+    folder = str(REPOSITORY / "include" / "classifier")
+    sys.path.insert(0, folder)
     import data
     import images
 
-    return images, data
+    yield images, data
+    sys.path.remove(folder)
 
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
