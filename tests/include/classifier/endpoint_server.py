@@ -5,35 +5,16 @@ it was initialised with, not that of the request.
 """
 
 import sys
-from types import SimpleNamespace
 
 model_dir = sys.argv[1]
 sys.path.insert(0, f"{model_dir}/code")
 
+from endpoint_context import Context  # noqa: E402
 from sagemaker_pytorch_serving_container.handler_service import HandlerService  # noqa: E402
 from werkzeug.serving import make_server  # noqa: E402
 from werkzeug.wrappers import Request, Response  # noqa: E402
 
-
-class Context:
-    model_name = "model"
-
-    def __init__(self) -> None:
-        self.system_properties = {"model_dir": model_dir}
-        self.start_request({})
-
-    def start_request(self, headers: dict[str, str]) -> None:
-        self.status, self.content_type = 200, ""
-        self.request_processor = [SimpleNamespace(get_request_properties=lambda: headers)]
-
-    def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:
-        self.status = code
-
-    def set_response_content_type(self, idx: int, value: str) -> None:
-        self.content_type = value
-
-
-context = Context()
+context = Context(model_dir)
 service = HandlerService()
 service.initialize(context)
 

@@ -6,8 +6,9 @@ import zlib
 from collections.abc import Callable
 
 import numpy as np
-from image_decoding import jpeg
 from PIL import Image
+
+from include.classifier.image_decoding import jpeg
 
 # Noise on a slope, so that every block of a JPEG differs, as in a photograph.
 _SLOPE = np.linspace(30, 190, 320)[None, :, None] + np.linspace(-20, 20, 240)[:, None, None]
