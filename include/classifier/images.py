@@ -19,12 +19,9 @@ def open_image(source: bytes | Path, short_side: int | None = None) -> Image.Ima
     :raises ImageError: not an image, damaged, truncated, or too large to decode safely.
     """
     try:
-        content = source if isinstance(source, bytes) else source.read_bytes()
-        return image_decoding.decode(content, short_side=short_side)[0]
+        return image_decoding.decode(_read(source), short_side=short_side)[0]
     except ImageRefused as error:
         raise ImageError(_sentence(source, error)) from error
-    except OSError as error:
-        raise ImageError(f"The image {source} cannot be read ({error.strerror}).") from error
 
 
 def inspect_image(content: bytes) -> Header:
@@ -36,6 +33,15 @@ def inspect_image(content: bytes) -> Header:
         return image_decoding.inspect(content)
     except ImageRefused as error:
         raise ImageError(_sentence(content, error)) from error
+
+
+def _read(source: bytes | Path) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    try:
+        return source.read_bytes()
+    except OSError as error:
+        raise ImageError(f"The image {source} cannot be read ({error.strerror}).") from error
 
 
 def _sentence(source: bytes | Path, error: ImageRefused) -> str:

@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from . import bounds, formats, orientation
 from .bounds import Header, ImageRefused
@@ -57,7 +57,7 @@ def decode(
             raise _damaged(error) from error
 
 
-def _open(file: io.BytesIO, source: Source) -> Image.Image:
+def _open(file: io.BytesIO, source: Source) -> ImageFile.ImageFile:
     try:
         return Image.open(file, formats=[source.format])
     except UnidentifiedImageError:
