@@ -89,6 +89,10 @@ def put_release_alarms(
     """
     limits = project.alarms
     errors, latency, refusals = _names(project, RELEASE)
+    # An alarm that is put again keeps its state, and one that the release before raised would end this one at once.
+    before = cloudwatch.describe_alarms(AlarmNames=[errors, latency, refusals])["MetricAlarms"]
+    if before:
+        cloudwatch.delete_alarms(AlarmNames=[alarm["AlarmName"] for alarm in before])
     metrics = _Fleets(project, new_config, old_config)
     _put_expression(
         project,

@@ -347,7 +347,7 @@ class Deployment(Section):
     step_percent: int = Field(25, ge=1, le=50)
     """The step of ``canary`` and ``linear``, in percent of the new instances."""
     wait_minutes: float = Field(5, ge=0, le=60)
-    """How long the alarms are watched after each step; one of them takes all traffic back."""
+    """How long the alarms of the release are watched after each step; one of them takes all traffic back."""
     termination_wait_minutes: float = Field(2, ge=0, le=60)
     """How long the old instances stay after the last step."""
 
@@ -375,14 +375,14 @@ class Deployment(Section):
 
 
 class Alarms(Section):
-    """When the endpoint's alarms go off: they are shown, and take a release back that raises one."""
+    """When the endpoint's alarms go off, and when a release is taken back for what it does worse than before."""
 
     max_server_errors: int = Field(0, ge=0)
     """Answers with a 5XX status in a minute."""
     max_latency_ms: float = Field(5000, gt=0)
-    """The model's 99th percentile, over three minutes."""
+    """The model's 99th percentile over three minutes; of a release, its 90th percentile or median."""
     max_client_error_percent: float = Field(50, ge=0, le=100)
-    """The share of answers with a 4XX status, over two minutes; a handful of requests never counts."""
+    """The share of answers with a 4XX status over two minutes; of a release, how much larger its share is."""
 
 
 class Endpoint(Section):

@@ -165,3 +165,7 @@ def test_server_errors_of_the_new_fleet_alone_raise_the_release_s_alarm(
         return [alarm["AlarmName"] for alarm in found if alarm["StateValue"] == "ALARM"]
 
     assert eventually(are_raised) == [errors]
+    # The next release begins without it.
+    put_release_alarms(watched, cloudwatch, "newer-config", None)
+    found = cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
+    assert "ALARM" not in [alarm["StateValue"] for alarm in found]
