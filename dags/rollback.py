@@ -16,6 +16,7 @@ from airflow.sdk import (
     Param,
     TriggerRule,
     chain,
+    get_current_context,
     task,
 )
 from airflow.sdk.exceptions import AirflowSkipException
@@ -28,7 +29,7 @@ from amazon_ml.operators.sagemaker_endpoint import (
     SageMakerEndpointConfigIfAbsentOperator,
     SageMakerModelIfAbsentOperator,
 )
-from dag_defaults import aws_client, default_args, wanted_projects
+from dag_defaults import add_dags, aws_client, check_conf, default_args
 from human_input.operators import AskOperator
 from pipeline_steps import alerts
 from run_results import RunResults
@@ -63,6 +64,7 @@ def build(project: Project) -> DAG:
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
+        auto_register=False,  # by add_dags instead, once it is complete
         is_paused_upon_creation=False,  # it runs on request alone
         tags=["image-classifier", project.name],
         doc_md=__doc__,
@@ -82,7 +84,8 @@ def build(project: Project) -> DAG:
 
         @task
         def preflight() -> dict[str, Any]:
-            """See that the infrastructure is there."""
+            """See that the run's conf is understood and the infrastructure is there."""
+            check_conf(get_current_context())
             return infrastructure.read_infrastructure(aws_client("cloudformation")).model_dump()
 
         @task
@@ -274,5 +277,4 @@ def build(project: Project) -> DAG:
     return dag
 
 
-for _project in wanted_projects("rollback"):
-    globals()[f"{_project.name}_rollback"] = build(_project)
+errors = add_dags(globals(), "rollback", build)

@@ -39,7 +39,7 @@ from amazon_ml.operators.sagemaker_notebook import (
     SageMakerDeleteLifecycleConfigIfExistsOperator,
     SageMakerDeleteNotebookIfExistsOperator,
 )
-from dag_defaults import aws_client, default_args, wanted_projects
+from dag_defaults import add_dags, aws_client, check_conf, default_args
 from run_results import RunResults
 
 from include.pipeline import infrastructure, inventory, names, teardown
@@ -93,6 +93,7 @@ def build(project: Project) -> DAG:
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
+        auto_register=False,  # by add_dags instead, once it is complete
         is_paused_upon_creation=False,  # it runs on request, and where the project file asks for the check
         tags=["image-classifier", project.name],
         doc_md=__doc__,
@@ -142,6 +143,7 @@ def build(project: Project) -> DAG:
         @task
         def find() -> list[dict[str, str]]:
             """Show what exists, and what becomes of it."""
+            check_conf(get_current_context())
             rows = [
                 {**row, "then": teardown.fate(row["what"], _options())}
                 for row in inventory.look(project, aws_client, _bucket())
@@ -291,5 +293,4 @@ def build(project: Project) -> DAG:
     return dag
 
 
-for _project in wanted_projects("teardown"):
-    globals()[f"{_project.name}_teardown"] = build(_project)
+errors = add_dags(globals(), "teardown", build)

@@ -14,7 +14,7 @@ from airflow.sdk import (
     chain,
 )
 from amazon_ml.triggers.s3 import S3ContentChangedTrigger
-from dag_defaults import default_args, wanted_projects
+from dag_defaults import add_dags, default_args
 from pipeline_steps import alerts
 from pipeline_steps.conclude import conclude
 from pipeline_steps.decide import decide
@@ -58,6 +58,7 @@ def build(project: Project) -> DAG:
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
+        auto_register=False,  # by add_dags instead, once it is complete
         # What starts by itself begins when a person says so.
         is_paused_upon_creation=project.schedule is not None or project.data.watch_seconds is not None,
         tags=["image-classifier", project.name],
@@ -130,5 +131,4 @@ def build(project: Project) -> DAG:
     return dag
 
 
-for _project in wanted_projects("train_and_deploy"):
-    globals()[f"{_project.name}_train_and_deploy"] = build(_project)
+errors = add_dags(globals(), "train_and_deploy", build)

@@ -33,7 +33,7 @@ from amazon_ml.operators.sagemaker_notebook import (
     SageMakerStartNotebookIfStoppedOperator,
     SageMakerStopNotebookIfRunningOperator,
 )
-from dag_defaults import aws_client, default_args, wanted_projects
+from dag_defaults import add_dags, aws_client, check_conf, default_args
 from run_results import RunResults
 
 from include.pipeline import infrastructure, names, workspace
@@ -57,6 +57,7 @@ def build(project: Project) -> DAG:
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
+        auto_register=False,  # by add_dags instead, once it is complete
         is_paused_upon_creation=False,  # it runs on request alone
         tags=["image-classifier", project.name],
         doc_md=__doc__,
@@ -81,6 +82,7 @@ def build(project: Project) -> DAG:
         @task.branch
         def choose() -> str:
             """Go on with what the form asks for."""
+            check_conf(get_current_context())
             return FIRST_TASKS[get_current_context()["params"]["action"]]
 
         @task
@@ -137,5 +139,4 @@ def build(project: Project) -> DAG:
     return dag
 
 
-for _project in wanted_projects("workspace"):
-    globals()[f"{_project.name}_workspace"] = build(_project)
+errors = add_dags(globals(), "workspace", build)

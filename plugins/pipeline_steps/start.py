@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import get_current_context, task
-from dag_defaults import aws_client
+from dag_defaults import aws_client, check_conf
 
 from include.pipeline import cost, ec2_requests, infrastructure, job_requests
 from include.pipeline.settings import Project
@@ -17,10 +17,12 @@ def start(project: Project) -> list[Any]:
 
     @task
     def preflight() -> dict[str, Any]:
-        """See that AWS answers and the infrastructure is there, and look up the container images."""
+        """See that conf is understood, AWS answers, the infrastructure is there; look up the container images."""
         from include.pipeline.images import container_images
 
-        params = get_current_context()["params"]
+        context = get_current_context()
+        check_conf(context)
+        params = context["params"]
         project.check_place(params["train_on"], params["instance_count"])
         sts = aws_client("sts")
         region = sts.meta.region_name

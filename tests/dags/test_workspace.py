@@ -37,7 +37,8 @@ def test_the_form_offers_the_actions_and_nothing_else(dag: Any) -> None:
 @pytest.mark.parametrize("action", TASKS)
 def test_an_action_is_done_by_its_own_tasks(dag: Any, monkeypatch: pytest.MonkeyPatch, action: str) -> None:
     choose = dag.get_task("choose")
-    context = {"params": {"action": action}, "ti": SimpleNamespace()}
+    run = SimpleNamespace(conf={"action": action})
+    context = {"params": {"action": action}, "ti": SimpleNamespace(), "dag": dag, "dag_run": run}
     monkeypatch.setitem(choose.python_callable.__globals__, "get_current_context", lambda: context)
     first = dag.get_task(choose.python_callable())
     assert {first.task_id} | first.get_flat_relative_ids(upstream=False) == TASKS[action]

@@ -10,6 +10,7 @@ import torch
 import torchvision
 from errors import ClassifierError
 
+from include.pipeline.architectures import ARCHITECTURES
 from tests.include.classifier.drawing import IMAGE_SIZE
 
 
@@ -139,3 +140,9 @@ def test_unusable_weights_are_told(write: Callable[[Path], None], message: str, 
 
     with pytest.raises(ClassifierError, match=message):
         model.load_pretrained(model.build("resnet18", 3, IMAGE_SIZE), tmp_path)
+
+
+def test_project_files_may_name_each_architecture_that_ends_in_a_linear_layer() -> None:
+    known = {model.LITE0, *torchvision.models.list_models(module=torchvision.models)}
+    assert known - set(ARCHITECTURES) == {"squeezenet1_0", "squeezenet1_1"}
+    assert set(ARCHITECTURES) <= known

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from airflow.sdk.definitions.timetables._cron import CRON_PRESETS
 
-from include.pipeline.settings import PROJECTS_FOLDER, SettingsError, load_project, read_projects
+from include.pipeline.schedule import PRESETS
+from include.pipeline.settings import (
+    PROJECTS_FOLDER,
+    Project,
+    SettingsError,
+    load_project,
+    read_projects,
+)
 
 GOOD = "name: birds\ndescription: Tells birds apart.\n"
 
@@ -185,6 +194,134 @@ def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pyt
             ["train_layers 'last_2' needs pretrained weights"],
             id="partly frozen random backbone",
         ),
+        pytest.param(GOOD + "data:\n  source: ''\n", ["data.source is ''", "must be a path"], id="no source"),
+        pytest.param(
+            GOOD + "data:\n  source: 's3://'\n  watch_seconds: 60\n",
+            ["data.source is 's3://'", "s3://<bucket>/<key>"],
+            id="watched source without a bucket",
+        ),
+        pytest.param(
+            GOOD + "data:\n  source: s3://BAD_Bucket!/x\n",
+            ["data.source is 's3://BAD_Bucket!/x'", "name of a bucket"],
+            id="bucket that cannot exist",
+        ),
+        pytest.param(
+            GOOD + "data:\n  source: ftp://photos/birds.zip\n",
+            ["data.source is 'ftp://photos/birds.zip'", "http(s):// or an s3://"],
+            id="unknown kind of source",
+        ),
+        pytest.param(
+            GOOD + "data:\n  source: http://[/birds.zip\n",
+            ["data.source", "http(s)://<host>/<path>"],
+            id="URL that is none",
+        ),
+        pytest.param(
+            GOOD + "classifier:\n  pretrained: ''\n",
+            ["classifier.pretrained is ''", "must be a path"],
+            id="no weights",
+        ),
+        pytest.param(
+            GOOD + "classifier:\n  pretrained: 'package:'\n",
+            ["classifier.pretrained is 'package:'", "must be package:<name>"],
+            id="no package",
+        ),
+        pytest.param(
+            GOOD + "classifier:\n  architecture: resnet5\n",
+            ["classifier.architecture is 'resnet5'", "such as resnet50"],
+            id="unknown architecture",
+        ),
+        pytest.param(
+            GOOD + "classifier:\n  architecture: squeezenet1_0\n",
+            ["classifier.architecture", "ends in a linear layer"],
+            id="architecture without a linear layer",
+        ),
+        pytest.param(
+            GOOD + "schedule: 61 * * * *\n", ["schedule is '61 * * * *'", "out of range"], id="minute 61"
+        ),
+        pytest.param(
+            GOOD + "schedule: '@weakly'\n", ["schedule is '@weakly'", "@weekly"], id="unknown preset"
+        ),
+        pytest.param(GOOD + "schedule: 0 0 31 2 *\n", ["schedule", "no date fits it"], id="February 31"),
+        pytest.param(GOOD + "schedule: '* * * * * *'\n", ["schedule", "five fields"], id="every second"),
+        pytest.param(GOOD + "schedule: R R * * *\n", ["schedule", "five fields"], id="random time"),
+        pytest.param(GOOD + "schedule: ''\n", ["schedule is ''", "five fields"], id="empty schedule"),
+        pytest.param(
+            GOOD + "deadline_minutes: 1.0e+300\n",
+            ["deadline_minutes", "less than or equal to 525600"],
+            id="deadline longer than time",
+        ),
+        pytest.param(
+            GOOD + "alarms:\n  max_latency_ms: .inf\n",
+            ["alarms.max_latency_ms is inf", "finite number"],
+            id="infinite number",
+        ),
+        pytest.param(
+            GOOD + "gate:\n  floor: yes\n",
+            ["gate.floor is True; must not be a boolean"],
+            id="boolean for a number",
+        ),
+        pytest.param(
+            GOOD + "owner: no\n", ["owner is False; must not be a boolean"], id="boolean for a text"
+        ),
+        pytest.param(GOOD + "owner: ''\n", ["owner is ''", "at least 1 character"], id="no owner"),
+        pytest.param(
+            f"{GOOD}owner: {'x' * 50_000}\n",
+            ["owner is 'xxx", "...", "at most 100 characters"],
+            id="a long owner",
+        ),
+        pytest.param(
+            GOOD + "local:\n  name: bb\n",
+            ["local.name is set", "delete local.name"],
+            id="another name locally",
+        ),
+        pytest.param(
+            GOOD + "local: []\n", ["local is []", "must hold keys and values"], id="local is a list"
+        ),
+        pytest.param(
+            GOOD + "local: false\n", ["local is False", "must hold keys and values"], id="local is off"
+        ),
+        pytest.param("name: a_\ndescription: x\n", ["name is 'a_'", "pattern"], id="name that AWS refuses"),
+        pytest.param(
+            GOOD + "gate:\n  floor: 0.9\n  floor: 0.1\n",
+            ["line 5: the key floor is there twice", "delete one"],
+            id="key twice",
+        ),
+        pytest.param(
+            GOOD + "gate: {floor: 0.9}\ntuning: {}\ngate: {}\n",
+            ["line 5: the key gate is there twice"],
+            id="section twice",
+        ),
+        pytest.param(
+            f"{GOOD}data: {'[' * 3000}{']' * 3000}\n",
+            ["line 3: more than 20 levels are nested"],
+            id="nested too deep",
+        ),
+        pytest.param(
+            GOOD
+            + "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+            + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)),
+            ["line 7: there are more than 10,000 values"],
+            id="alias bomb",
+        ),
+        pytest.param(GOOD + "data: &a [*a]\n", ["*a refers to itself"], id="alias of itself"),
+        pytest.param(f"{GOOD}# {'x' * 100_000}\n", ["has more than 100,000 bytes"], id="too large"),
+        pytest.param(
+            'name: birds\ndescription: "\\ud800"\n',
+            [r"line 2: the text holds the character '\ud800'"],
+            id="half of a character",
+        ),
+        pytest.param(
+            'name: birds\ndescription: "a\\0b"\n', [r"holds the character '\x00'"], id="zero character"
+        ),
+        pytest.param(GOOD + "? [a]\n: b\n", ["line 3: a key is not a text"], id="list as a key"),
+        pytest.param(GOOD + "1: b\n", ["birds.yaml", "keys should be strings"], id="number as a key"),
+        pytest.param(
+            GOOD + "data: 2026-99-99\n", ["birds.yaml can't be read: month"], id="date that is none"
+        ),
+        pytest.param(f"{GOOD}data: {'9' * 5000}\n", ["birds.yaml can't be read"], id="endless number"),
+        pytest.param(GOOD + "data: !!int x\n", ["birds.yaml can't be read"], id="tag that does not fit"),
+        pytest.param(GOOD + "---\nname: fish\n", ["birds.yaml can't be read"], id="two documents"),
+        pytest.param("", ["must hold keys and values"], id="empty"),
     ],
 )
 def test_a_wrong_file_is_refused_by_a_message_that_says_what_and_where(
@@ -222,6 +359,78 @@ def test_one_wrong_file_does_not_hide_the_others(tmp_path: Path) -> None:
     assert [project.name for project in projects] == ["birds"]
     assert len(errors) == 1
     assert "fish.yaml" in str(errors[0])
+
+
+@pytest.mark.parametrize("name", ["fish.yml", "fish.YAML", "fish.json", "fish.yaml.txt", "more/fish.yaml"])
+def test_what_looks_like_a_project_file_is_never_ignored(tmp_path: Path, name: str) -> None:
+    write(tmp_path, GOOD)
+    (tmp_path / "more").mkdir()
+    (tmp_path / name).write_text("name: fish\ndescription: x\n")
+    projects, (error,) = read_projects(tmp_path)
+    assert [project.name for project in projects] == ["birds"]
+    assert f"{name} is not read" in str(error)
+
+
+@pytest.mark.parametrize("name", [".birds.yaml.swp", "birds.yaml~", "README.md", "birds.zip"])
+def test_what_editors_and_people_leave_beside_project_files_is_no_error(tmp_path: Path, name: str) -> None:
+    write(tmp_path, GOOD)
+    (tmp_path / name).touch()
+    assert read_projects(tmp_path)[1] == []
+
+
+def test_what_is_no_regular_file_is_an_error_and_holds_nothing_up(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "device.yaml").symlink_to("/dev/zero")
+    (tmp_path / "lost.yaml").symlink_to(tmp_path / "nowhere")
+    projects, errors = read_projects(tmp_path)
+    assert [project.name for project in projects] == ["birds"]
+    assert [str(error).partition(" can't be read")[0] for error in errors] == [
+        "device.yaml",
+        "folder.yaml",
+        "lost.yaml",
+        "pipe.yaml",
+    ]
+
+
+def test_a_folder_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    projects, (error,) = read_projects(tmp_path / "nowhere")
+    assert (projects, "can't be read" in str(error)) == ([], True)
+
+
+def test_an_error_that_nobody_foresaw_is_that_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("birds", "fish"):
+        (tmp_path / f"{name}.yaml").write_text(f"name: {name}\ndescription: x\n")
+
+    def stumble(path: Path) -> Project:
+        if path.stem == "birds":
+            raise RecursionError("too deep")
+        return load_project(path)
+
+    monkeypatch.setattr("include.pipeline.settings.load_project", stumble)
+    projects, (error,) = read_projects(tmp_path)
+    assert [project.name for project in projects] == ["fish"]
+    assert str(error) == "birds.yaml can't be read: RecursionError: too deep"
+
+
+def test_aliases_and_merged_keys_may_be_used(tmp_path: Path) -> None:
+    text = "tuning: &fast {instance_type: ml.g5.xlarge, spot: true}\ntraining: {<<: *fast, spot: false}\n"
+    project = load_project(write(tmp_path, GOOD + text))
+    assert (project.training.instance_type, project.training.spot) == ("ml.g5.xlarge", False)
+
+
+@pytest.mark.parametrize(
+    "schedule", ["0 5 * * 1", "@quarterly", "0 0 29 2 *", "*/15 8-17 * * mon-fri", "0 0 L * *"]
+)
+def test_a_schedule_that_is_due_some_day_is_taken(tmp_path: Path, schedule: str) -> None:
+    assert load_project(write(tmp_path, f"{GOOD}schedule: '{schedule}'\n")).schedule == schedule
+
+
+def test_the_presets_are_airflows() -> None:
+    assert PRESETS == CRON_PRESETS
 
 
 def test_a_name_too_long_for_a_tuning_job_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+"""A run's conf: what the form's params take, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from include.pipeline.run_conf import RunConfError, check
+
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "dataset": {"type": "string"},
+    "instance_count": {"type": "integer"},
+    "require_approval": {"type": "boolean"},
+}
+
+
+@pytest.mark.parametrize(
+    ("conf", "message"),
+    [
+        pytest.param(
+            {"require_aproval": True},
+            "'require_aproval' is not a param of this DAG. Did you mean require_approval? Start a run with no others "
+            "than dataset, instance_count, require_approval.",
+            id="typo",
+        ),
+        pytest.param(
+            {"zzz": 1},
+            "'zzz' is not a param of this DAG. Start a run with no others than dataset, instance_count, "
+            "require_approval.",
+            id="unlike any",
+        ),
+        pytest.param(
+            {"instance_count": 2.0},
+            "instance_count is 2.0, which is not of the type integer. Start a run with a value such as 2.",
+            id="float for an integer",
+        ),
+        pytest.param({"instance_count": True}, "instance_count is True", id="boolean for an integer"),
+        pytest.param({"require_approval": 1}, "a value such as true", id="number for a boolean"),
+        pytest.param({"dataset": None}, "dataset is None", id="nothing for a text"),
+        pytest.param({"\ud800": 1}, r"'\ud800' is not a param", id="half of a character"),
+    ],
+)
+def test_a_conf_that_no_param_takes_is_refused_in_a_sentence(conf: dict[str, Any], message: str) -> None:
+    with pytest.raises(RunConfError) as error:
+        check(conf, SCHEMAS)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "conf", [None, {}, {"dataset": "generated", "instance_count": 2, "require_approval": False}]
+)
+def test_what_the_form_sends_is_taken(conf: dict[str, Any] | None) -> None:
+    check(conf, SCHEMAS)
