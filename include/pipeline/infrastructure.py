@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from pydantic import BaseModel
 
 from include.pipeline.errors import PermanentError
+from include.pipeline.target import is_local
 
 STACK_VARIABLE = "IMAGE_CLASSIFIER_STACK"
 DEFAULT_STACK = "image-classifier"
@@ -56,6 +57,11 @@ def read_infrastructure(cloudformation: Any) -> Infrastructure:
         if error.response["Error"]["Code"] != "ValidationError":
             raise InfrastructureError(
                 f"CloudFormation refused to describe stack {name!r}: {error}"
+            ) from error
+        if is_local():
+            raise MissingStackError(
+                f"There is no CloudFormation stack {name!r} in local AWS, which keeps all it has in memory and was "
+                "perhaps started again. Run `make up`, which makes it again, and start a new run."
             ) from error
         raise MissingStackError(
             f"There is no CloudFormation stack {name!r} in this account and region. Deploy "

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from botocore.exceptions import ClientError
 
+from include.pipeline.data.download import writing
 from include.pipeline.errors import PermanentError
 from include.pipeline.names import project_uri, split_s3_uri
 from include.pipeline.settings import Project
@@ -44,7 +46,8 @@ def stage_weights(
         progress(f"The weights of {source} are in S3 already.")
         return {"uri": uri}
     with tempfile.TemporaryDirectory(prefix="weights-") as scratch:
-        path = _fetch(source, Path(scratch), s3)
+        with writing(source):
+            path = _fetch(source, Path(scratch), s3)
         _check_name(path, source)
         progress(f"Sending {path.name}, {path.stat().st_size / 1e6:.0f} MB.")
         s3.upload_file(str(path), target, f"{prefix}/{path.name}")
@@ -70,9 +73,20 @@ def _fetch(source: str, scratch: Path, s3: Any) -> Path:
     if scheme == "s3":
         bucket, key = split_s3_uri(source)
         path = scratch / key.rsplit("/", 1)[-1]
-        s3.download_file(bucket, key, str(path))
+        try:
+            s3.download_file(bucket, key, str(path))
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in (
+                "403",
+                "404",
+                "AccessDenied",
+                "NoSuchBucket",
+                "NoSuchKey",
+            ):
+                raise
+            raise PretrainedError(f"The pretrained weights {source} can't be fetched: {error}.") from error
         return path
-    path = Path(source)
+    path = Path(source.removeprefix("file://"))
     if not path.is_file():
         raise PretrainedError(f"There is no file {source} with pretrained weights.")
     return path

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -12,12 +14,24 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from include.pipeline.data.dataset import DatasetError
+from include.pipeline.data.dataset import DatasetError, is_ignored
 from include.pipeline.data.s3_members import CopySource
 
 ZIP_COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 READ_AHEAD_BYTES = 1 << 20
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError)
+# What zipfile, tarfile and the decompressors below them raise for content that is cut off or made up.
+DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    OverflowError,
+    NotImplementedError,
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,7 @@ class FolderMembers:
         self._limits = limits
         self._folders: list[str] = []
         self._files: dict[str, int] = {}
-        for folder, folders, files in os.walk(root):
+        for folder, folders, files in os.walk(root, onerror=_raise_unreadable):
             for name in sorted([*folders, *files]):
                 path = Path(folder, name)
                 if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(root.resolve())):
@@ -50,8 +64,11 @@ class FolderMembers:
             self._folders += [Path(folder, name).relative_to(root).as_posix() for name in sorted(folders)]
             for name in sorted(files):
                 path = Path(folder, name)
-                if path.is_file():
-                    self._files[path.relative_to(root).as_posix()] = path.stat().st_size
+                if is_ignored(path.relative_to(root).as_posix()):
+                    continue
+                if not path.is_file():
+                    raise DatasetError(f"{path} is {kind_of(path)}, which is not read. Remove it.")
+                self._files[path.relative_to(root).as_posix()] = path.stat().st_size
 
     def files(self) -> dict[str, int]:
         return self._files
@@ -62,7 +79,13 @@ class FolderMembers:
     def read(self, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
         for path in paths:
             _check_member_size(path, self._files[path], self._limits)
-            yield path, (self._root / path).read_bytes()
+            try:
+                with (self._root / path).open("rb") as file:
+                    content = file.read(self._limits.max_file_bytes + 1)
+            except OSError as error:
+                raise unreadable(self._root / path, error) from error
+            _check_member_size(path, len(content), self._limits)  # it may have grown since
+            yield path, content
 
     def copy_source(self, path: str) -> CopySource | None:
         return None
@@ -213,6 +236,25 @@ class TarMembers:
                     yield member
         except DAMAGED as error:
             raise DatasetError(f"The archive is damaged: {error}. Make it anew.") from error
+
+
+def kind_of(path: Path) -> str:
+    """What a path leads to that is neither a file nor a folder."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return "a link that leads nowhere"
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def unreadable(path: str | Path, error: OSError) -> DatasetError:
+    """The error for what the system does not let us read."""
+    return DatasetError(f"{path} can't be read: {error.strerror}. Make it readable for the user of Airflow.")
+
+
+def _raise_unreadable(error: OSError) -> None:
+    raise unreadable(error.filename, error) from error
 
 
 def check_paths(paths: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import random
 import shutil
@@ -14,7 +15,9 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
+from requests.exceptions import InvalidSchema, InvalidURL
 
+from include.pipeline.addresses import check_address
 from include.pipeline.data.dataset import DatasetError
 from include.pipeline.data.progress import Progress
 
@@ -23,6 +26,7 @@ MAX_REDIRECTS = 5
 ATTEMPTS_WITHOUT_PROGRESS = 5
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 CHUNK_BYTES = 1 << 16  # what has come of the last one is lost when the connection is cut
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 REDIRECTS = {301, 302, 303, 307, 308}
 METADATA_ADDRESSES = {ipaddress.ip_address("fd00:ec2::254")}
 
@@ -37,9 +41,13 @@ class CutError(Exception):
 
 def public_address(address: str) -> str:
     """The address without user, password and query, which may be secrets."""
-    if "://" not in address:
+    scheme, separator, _ = address.partition("://")
+    if not separator:
         return address
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # where the secrets end can't be told
+        return f"{scheme}://..."
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -59,6 +67,8 @@ def download(address: str, destination: Path, say: Callable[[str], None]) -> Non
             with answer_of("GET", address, state.range_headers()) as answer:
                 state.take(answer)
             return
+        except (InvalidURL, InvalidSchema) as error:
+            raise DatasetError(f"{state.name} is not an address that can be asked.") from error
         except (requests.RequestException, CutError) as error:
             failures = 1 if state.received > before else failures + 1
             reason = str(error) if isinstance(error, CutError) else type(error).__name__
@@ -85,21 +95,28 @@ def answer_of(method: str, address: str, headers: dict[str, str]) -> Iterator[re
     with session:
         for _ in range(MAX_REDIRECTS + 1):
             _check_address(address)
-            answer = session.request(
-                method,
-                address,
-                headers=sent,
-                stream=True,
-                allow_redirects=False,
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
-            )
+            try:
+                answer = session.request(
+                    method,
+                    address,
+                    headers=sent,
+                    stream=True,
+                    allow_redirects=False,
+                    timeout=(CONNECT_SECONDS, READ_SECONDS),
+                )
+            except requests.RequestException:
+                raise
+            except ValueError as error:  # requests reads where a redirect leads, though it does not follow it
+                raise DatasetError(
+                    f"{public_address(address)} redirects to what is no address. Give the address of the archive."
+                ) from error
             target = answer.headers.get("Location")
             if answer.status_code not in REDIRECTS or not target:
                 with answer:
                     yield answer
                 return
             answer.close()
-            following = urljoin(address, target)
+            following = urlsplit(urljoin(address, target)).geturl()  # with the scheme in small letters
             if urlsplit(address).scheme == "https" and urlsplit(following).scheme == "http":
                 raise DatasetError(
                     f"{public_address(address)} redirects from https to http, which is not followed."
@@ -109,9 +126,13 @@ def answer_of(method: str, address: str, headers: dict[str, str]) -> Iterator[re
 
 
 def _check_address(address: str) -> None:
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not address.startswith(("http://", "https://")):
         raise DatasetError(f"{public_address(address)} is not an http(s) address, so it is not followed.")
+    try:
+        check_address(address)
+    except ValueError as error:
+        raise DatasetError(f"{public_address(address)} is not followed: it {error}.") from None
+    parts = urlsplit(address)
     try:
         found = socket.getaddrinfo(parts.hostname, parts.port or 80, proto=socket.IPPROTO_TCP)
     except (OSError, UnicodeError):
@@ -170,6 +191,24 @@ class _Download:
         self._version = etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
         check_space(self.name, self._total or 0, self._destination)
         self._progress = Progress("Downloaded", None, self._total, self._say)
+
+
+@contextmanager
+def writing(address: str) -> Iterator[None]:
+    """Raise a DatasetError where a source can't be written to this machine's disk in the block.
+
+    :raises DatasetError: if the disk is full or read-only, or there is no folder for temporary files.
+    """
+    try:
+        yield
+    except OSError as error:
+        # tempfile says with ENOENT that it found no folder in which it could write.
+        if error.errno not in DISK_ERRORS and "temporary directory" not in str(error.strerror):
+            raise
+        raise DatasetError(
+            f"{public_address(address)} can't be written to this machine's folder for temporary files: "
+            f"{error.strerror}. Make room there, or start Airflow with TMPDIR set to a folder on another disk."
+        ) from error
 
 
 def check_space(name: str, size: int, destination: Path) -> None:

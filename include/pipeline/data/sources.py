@@ -4,31 +4,56 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import requests
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from include.pipeline.addresses import check_address
 from include.pipeline.data import drawings
 from include.pipeline.data.archives import (
+    DAMAGED,
     FolderMembers,
     Limits,
     ReadAhead,
     TarMembers,
     ZipMembers,
     check_paths,
+    kind_of,
+    unreadable,
 )
 from include.pipeline.data.dataset import DatasetError
-from include.pipeline.data.download import CutError, answer_of, check_space, download, public_address
+from include.pipeline.data.download import (
+    CutError,
+    answer_of,
+    check_space,
+    download,
+    public_address,
+    writing,
+)
 from include.pipeline.data.progress import Progress
 from include.pipeline.data.s3_members import CopySource, S3Members, list_objects
 from include.pipeline.names import split_s3_uri
+
+# How files begin that people take for a zip or a tar, or that were one before they were cut off.
+OTHER_KINDS = {
+    b"PK": "a zip that was cut off: its end is missing. Copy or download it again",
+    b"\x1f\x8b": "compressed by gzip, but holds no tar, or was cut off. Pack the folder as a zip or a tar",
+    b"BZh": "compressed by bzip2, but holds no tar, or was cut off. Pack the folder as a zip or a tar",
+    b"\xfd7zXZ": "compressed by xz, but holds no tar, or was cut off. Pack the folder as a zip or a tar",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd, which is not read. Pack the folder as a zip or a tar",
+    b"7z\xbc\xaf": "a 7-Zip archive, which is not read. Pack the folder as a zip or a tar",
+    b"Rar!": "a RAR archive, which is not read. Pack the folder as a zip or a tar",
+    b"\xff\xd8\xff": "a single JPEG. Give a zip, a tar or a folder with one folder of images per class",
+    b"\x89PNG": "a single PNG. Give a zip, a tar or a folder with one folder of images per class",
+}
 
 __all__ = ["CopySource", "Limits", "Members", "identify", "open_source", "public_address"]
 
@@ -59,39 +84,43 @@ def open_source(
         s3:// prefix.
     :param s3: a boto3 client, used for s3:// addresses.
     :param progress: is told how a download goes.
-    :raises DatasetError: if the source does not exist, is refused, is neither zip, tar nor folder, or holds what
-        no honest archive of images does.
+    :raises DatasetError: if the source can't exist or does not, is refused, is neither zip, tar nor folder, or holds
+        what no honest archive of images does.
     """
     limits = limits or Limits()
     scheme = address.partition("://")[0] if "://" in address else "file"
     if address == "generated":
         yield drawings.DrawnMembers()
-    elif scheme == "file":
+        return
+    try:
+        check_address(address)
+    except ValueError as error:
+        shown = ascii(public_address(address) if scheme in ("http", "https") else address)
+        raise DatasetError(f"dataset is {shown[:100]}; it {error}.") from None
+    if scheme == "file":
         path = _local_path(address)
-        if path.is_dir():
+        if _is_folder(path):
             yield FolderMembers(path, limits)
-        elif path.exists():
+        else:
             with _open_archive(path, address, limits) as members:
                 yield members
-        else:
-            raise DatasetError(f"There is no file or folder {path}.")
-    elif scheme in ("http", "https", "s3"):
-        with tempfile.TemporaryDirectory(prefix="dataset-") as scratch:
-            archive = Path(scratch) / "archive"
-            if scheme == "s3":
-                below = _fetch_from_s3(address, archive, s3, progress)
-                if below:
-                    check_paths(below.files())
-                    yield below
-                    return
-            else:
-                download(address, archive, progress)
+    else:
+        with ExitStack() as stack:
+            below = None
+            with writing(address):
+                archive = (
+                    Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dataset-"))) / "archive"
+                )
+                if scheme == "s3":
+                    below = _fetch_from_s3(address, archive, s3, progress)
+                else:
+                    download(address, archive, progress)
+            if below:
+                check_paths(below.files())
+                yield below
+                return
             with _open_archive(archive, address, limits) as members:
                 yield members
-    else:
-        raise DatasetError(
-            f"{scheme}:// is no kind of address that is known; allowed: a path, http(s):// or s3://."
-        )
 
 
 def identify(address: str, s3: Any) -> Any | None:
@@ -124,9 +153,12 @@ def _open_archive(path: Path, address: str, limits: Limits) -> Iterator[Members]
     try:
         file = ReadAhead(path)
         archive = zipfile.ZipFile(file) if zipfile.is_zipfile(path) else None
-        is_tar = not archive and tarfile.is_tarfile(path)
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise DatasetError(f"{public_address(address)} can't be read: {error}.") from error
+    try:
+        is_tar = not archive and tarfile.is_tarfile(path)
+    except DAMAGED:
+        is_tar = False
     with file:
         if archive:
             with archive:
@@ -134,7 +166,33 @@ def _open_archive(path: Path, address: str, limits: Limits) -> Iterator[Members]
         elif is_tar:
             yield TarMembers(path, limits)
         else:
-            raise DatasetError(f"{public_address(address)} is neither a zip, a tar nor a folder.")
+            raise DatasetError(f"{public_address(address)} {_what_else(path)}.")
+
+
+def _what_else(path: Path) -> str:
+    """Say what a file is that is neither a zip nor a tar, by how it begins."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start:
+        return "is empty: it has 0 bytes. Copy or download it again"
+    for magic, kind in OTHER_KINDS.items():
+        if start.startswith(magic):
+            return f"is {kind}"
+    if start.lstrip().startswith(b"<"):
+        return "is an HTML or XML page, such as one to sign in. Give the address of the archive itself"
+    return "is neither a zip, a tar nor a folder"
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise DatasetError(f"There is no file or folder {path}.") from None
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise DatasetError(f"{path} is {kind_of(path)}. Give the path of a zip, a tar or a folder.")
+    return stat.S_ISDIR(mode)
 
 
 def _local_path(address: str) -> Path:
@@ -158,6 +216,8 @@ def _fetch_from_s3(address: str, archive: Path, s3: Any, progress: Callable[[str
                 told.finish()
                 return None
         below = S3Members(s3, bucket, f"{key.rstrip('/')}/" if key else "")
+    except ParamValidationError as error:
+        raise DatasetError(f"{address} can't be read: {error}") from error
     except ClientError as error:
         problem = error.response["Error"]
         if problem["Code"] in ("503", "SlowDown", "500", "InternalError"):

@@ -38,6 +38,15 @@ def test_a_missing_stack_is_named_with_what_to_do() -> None:
 
 
 @pytest.mark.usefixtures("aws")
+def test_on_local_aws_a_missing_stack_is_made_by_make_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGE_CLASSIFIER_TARGET", "local")
+    with pytest.raises(
+        InfrastructureError, match=r"in local AWS, which keeps all it has in memory.*`make up`"
+    ):
+        read_infrastructure(boto3.client("cloudformation"))
+
+
+@pytest.mark.usefixtures("aws")
 def test_missing_outputs_are_named() -> None:
     deploy("BucketName")
     with pytest.raises(InfrastructureError, match="lacks the outputs FunctionRoleArn, SageMakerRoleArn"):

@@ -81,7 +81,10 @@ def test_damaged_weights_are_refused(project: Project, s3: Any, web: str) -> Non
     [
         ("package:no-such-package", "no-such-package"),
         ("/nowhere/x.pth", "no file /nowhere/x.pth"),
+        ("/dev/zero", "no file /dev/zero"),
         ("{web}/missing.pth", "can't be fetched"),
+        ("s3://bucket/missing.pth", "s3://bucket/missing.pth can't be fetched"),
+        ("s3://other-bucket/missing.pth", "can't be fetched"),
     ],
 )
 def test_weights_that_cannot_be_had_are_named(

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from werkzeug import Request, Response
@@ -41,6 +42,13 @@ def serve() -> Iterator[Serve]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class AsItIs(Response):
+    """Sends its headers without a look at them."""
+
+    def get_wsgi_headers(self, environ: Any) -> Any:
+        return self.headers
 
 
 class Cutting:
@@ -118,12 +126,14 @@ def test_a_server_that_never_answers_is_given_up(tmp_path: Path) -> None:
         ("http://169.254.169.254/latest/meta-data/", "keeps credentials"),
         ("http://[fe80::1]/", "keeps credentials"),
         ("/a.zip", "redirects more than 5 times"),
+        ("http://[/a.zip", "redirects to what is no address"),
+        ("http://host:99999/a.zip", "is not followed: it must be http"),
     ],
 )
 def test_a_redirect_leads_only_where_it_may(serve: Serve, tmp_path: Path, target: str, message: str) -> None:
     with pytest.raises(DatasetError, match=message):
         download(
-            serve(lambda request: Response(status=302, headers={"Location": target})),
+            serve(lambda request: AsItIs(status=302, headers={"Location": target})),
             tmp_path / "file",
             print,
         )

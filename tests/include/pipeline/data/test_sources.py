@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
+import io
 import os
+import random
+import socket
+import tarfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -84,7 +90,20 @@ def test_an_object_that_changes_while_it_is_read_is_noticed(s3: Any) -> None:
     ("address", "message"),
     [
         ("/nowhere/a.zip", "There is no file or folder /nowhere/a.zip"),
-        ("ftp://host/a.zip", "ftp:// is no kind of address that is known"),
+        ("", "dataset is ''; it must be a path"),
+        (" /a.zip", "without blanks around it"),
+        ("ftp://host/a.zip", "dataset is 'ftp://host/a.zip'; it must be a path, an http"),
+        ("s3://", "dataset is 's3://'; it must be s3://<bucket>/<key>"),
+        ("s3://BAD_Bucket!/x", "dataset is 's3://BAD_Bucket!/x'; .* the name of a bucket"),
+        (f"s3://bucket/{'x' * 1025}", "a key of at most 1024 bytes"),
+        ("/" + "x" * 100_000, "a path of at most 4096 bytes"),
+        ("/" + "x" * 256, "names of at most 255"),
+        ("/a\0.zip", "must not hold control characters"),
+        ("/\ud800.zip", "must not hold control characters"),
+        ("http://[/a.zip?signature=secret", "dataset is 'http://...'; it must be http"),
+        ("http://", "must be http"),
+        ("http://host:99999/a.zip", "must be http"),
+        ("/etc/passwd/a.zip", "There is no file or folder"),
         ("s3://bucket/nothing.zip", "no such object, and none below it"),
         ("s3://other/a.zip", "s3://other/a.zip can't be read"),
         ("s3://bucket/../evil", "no such object"),
@@ -101,11 +120,130 @@ def test_a_key_in_s3_that_leads_outside_is_refused(s3: Any) -> None:
         read("s3://bucket/photos/", s3)
 
 
-@pytest.mark.parametrize("content", [b"no archive", b"PK\x03\x04 and nothing more", b""])
-def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+def archived(kind: str, cut: int | None = None) -> bytes:
+    """An archive with a file that can't be compressed, up to a number of bytes."""
+    file, content = io.BytesIO(), random.Random(0).randbytes(5000)
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("a.jpg", content)
+    else:
+        with tarfile.open(fileobj=file, mode=kind) as tar:  # type: ignore[call-overload]
+            member = tarfile.TarInfo("a.jpg")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return file.getvalue()[:cut]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"no archive", "is neither a zip, a tar nor a folder", id="text"),
+        pytest.param(b"", "is empty: it has 0 bytes", id="empty"),
+        pytest.param(archived("zip", 2000), "is a zip that was cut off", id="zip cut off"),
+        pytest.param(
+            archived("w:gz", 15), "by gzip, but holds no tar, or was cut off", id="gzip cut off at once"
+        ),
+        pytest.param(archived("w:gz", 2000), "archive is damaged", id="gzip cut off"),
+        pytest.param(
+            archived("w:xz", 40), "by xz, but holds no tar, or was cut off", id="xz cut off at once"
+        ),
+        pytest.param(archived("w:bz2", 40), "by bzip2, but holds no tar, or was cut off", id="bzip2 cut off"),
+        pytest.param(archived("w", 2000), "archive is damaged", id="tar cut off"),
+        pytest.param(gzip.compress(b"no tar"), "by gzip, but holds no tar", id="gzip of something else"),
+        pytest.param(b"7z\xbc\xaf\x27\x1c", "is a 7-Zip archive", id="7-Zip"),
+        pytest.param(b"Rar!\x1a\x07", "is a RAR archive", id="RAR"),
+        pytest.param(b"\xff\xd8\xff\xe0", "is a single JPEG", id="JPEG"),
+        pytest.param(b"\n<!DOCTYPE html>", "is an HTML or XML page", id="page to sign in"),
+    ],
+)
+def test_a_file_that_is_no_archive_is_refused_by_what_it_is(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     (tmp_path / "notes.zip").write_bytes(content)
-    with pytest.raises(DatasetError, match=r"notes\.zip (is neither a zip|can't be read)"):
+    with pytest.raises(DatasetError, match=message):
         read(str(tmp_path / "notes.zip"))
+
+
+@pytest.fixture
+def special(tmp_path: Path) -> Iterator[dict[str, Path]]:
+    """Paths that lead to neither files nor folders."""
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket.jpg"))
+        yield {
+            "a device": Path("/dev/zero"),
+            "a pipe": tmp_path / "pipe.jpg",
+            "a socket": tmp_path / "socket.jpg",
+        }
+
+
+@pytest.mark.parametrize("kind", ["a device", "a pipe", "a socket"])
+def test_what_is_neither_a_file_nor_a_folder_is_refused_and_not_waited_for(
+    tmp_path: Path, special: dict[str, Path], kind: str
+) -> None:
+    with pytest.raises(DatasetError, match=f"{special[kind]} is {kind}. Give the path of a zip"):
+        read(str(special[kind]))
+    folder = tmp_path / "photos" / "train"
+    folder.mkdir(parents=True)
+    inside = folder / "1.jpg"
+    if kind == "a device":
+        inside.symlink_to("/dev/zero")
+        kind = "a link that leads elsewhere"
+    else:
+        special[kind].rename(inside)
+    with pytest.raises(DatasetError, match=f"{inside} is {kind}"):
+        read(str(tmp_path / "photos"))
+
+
+def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").symlink_to(tmp_path / "2.jpg")
+    with pytest.raises(DatasetError, match=r"1\.jpg is a link that leads nowhere"):
+        read(str(tmp_path))
+
+
+def test_hidden_files_may_be_of_any_kind(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    os.mkfifo(tmp_path / ".git" / "pipe")
+    assert read(str(tmp_path)) == {}
+
+
+def refuse(*_: Any, **__: Any) -> Any:
+    raise PermissionError(errno.EACCES, "Permission denied", "train")
+
+
+@pytest.mark.parametrize("what", ["pathlib.Path.stat", "os.scandir", "pathlib.Path.open"])
+def test_what_airflow_may_not_read_is_an_error_and_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    (tmp_path / "1.jpg").touch()
+    monkeypatch.setattr(what, refuse)
+    with pytest.raises(DatasetError, match=r"can't be read: Permission denied\. Make it readable"):
+        read(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        ("open", OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        ("open", OSError(errno.EROFS, "Read-only file system"), "Read-only file system"),
+        (
+            "tempfile",
+            FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"),
+            "No usable temporary directory found",
+        ),
+    ],
+)
+def test_a_disk_that_takes_nothing_is_named_and_not_tried_again(
+    web: str, monkeypatch: pytest.MonkeyPatch, call: str, error: OSError, message: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(
+        *{"open": ("pathlib.Path.open", fail), "tempfile": ("tempfile.TemporaryDirectory", fail)}[call]
+    )
+    with pytest.raises(DatasetError, match=f"temporary files: {message}.*Make room there"):
+        read(f"{web}/a.zip")
 
 
 def test_a_source_is_known_again_until_it_changes(tmp_path: Path, zipped: Zipped, web: str, s3: Any) -> None:
