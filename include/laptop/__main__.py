@@ -25,6 +25,11 @@ def main() -> int:
     except (StackError, DemoError, AirflowApiError) as problem:
         print(problem, file=sys.stderr)
         return 1
+    except OSError as problem:
+        print(
+            f"{problem.filename or arguments.state_dir} can't be used: {problem.strerror}.", file=sys.stderr
+        )
+        return 1
     except KeyboardInterrupt:
         return 130
 

@@ -37,9 +37,13 @@ def write_private(path: Path, text: str) -> None:
     """Write a file of mode 600 that never exists half-written; its folder has to be there."""
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(unfinished, path)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(unfinished, path)
+    except OSError:
+        unfinished.unlink()
+        raise
 
 
 def keys(path: Path) -> Keys:

@@ -46,15 +46,26 @@ def write_new(path: Path, text: str) -> bool:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
         return False
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError:
+        path.unlink()  # half a file would be kept ever after
+        raise
     return True
 
 
 def main(folder: Path = REPOSITORY) -> int:
     """Write what is missing, and say so; return the exit status."""
     for name, text in ((".env", secret_settings()), (".env.aws", AWS)):
-        print(f"{'Wrote' if write_new(folder / name, text) else 'Kept'} {folder / name}")
+        try:
+            print(f"{'Wrote' if write_new(folder / name, text) else 'Kept'} {folder / name}")
+        except OSError as error:
+            print(
+                f"{folder / name} can't be written: {error.strerror}. Make {folder} writable, with room on its disk.",
+                file=sys.stderr,
+            )
+            return 1
     print("Next: docker compose --profile local up --build")
     return 0
 

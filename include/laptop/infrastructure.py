@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 from botocore.config import Config
@@ -31,13 +31,13 @@ def client(service: str, aws_url: str) -> Any:
     )
 
 
-def deploy(aws_url: str, template: Path = TEMPLATE) -> bool:
-    """Create or update the stack in the local AWS at `aws_url`; return False when there was nothing to do."""
+def deploy(aws_url: str, template: Path = TEMPLATE) -> Literal["created", "updated"] | None:
+    """Create or update the stack in the local AWS at `aws_url`; return which, or None if it was up to date."""
     cloudformation = client("cloudformation", aws_url)
     body = template.read_text(encoding="utf-8")
     deployed = _deployed(cloudformation)
     if deployed == body:
-        return False
+        return None
     action, waiter = (
         (cloudformation.create_stack, "stack_create_complete")
         if deployed is None
@@ -50,7 +50,7 @@ def deploy(aws_url: str, template: Path = TEMPLATE) -> bool:
         Capabilities=["CAPABILITY_NAMED_IAM"],
     )
     cloudformation.get_waiter(waiter).wait(StackName=DEFAULT_STACK, WaiterConfig={"Delay": 1})
-    return True
+    return "created" if deployed is None else "updated"
 
 
 def _deployed(cloudformation: Any) -> Any:

@@ -70,6 +70,6 @@ class Places:
         """Return these places with the ports of the last start, or as they are when there was none."""
         try:
             ports = json.loads((self.state_dir / "ports.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            return Places(self.state_dir, ports["airflow_port"], ports["aws_port"])
+        except (OSError, ValueError, TypeError, KeyError):  # cut off by a full disk, perhaps
             return self
-        return Places(self.state_dir, ports["airflow_port"], ports["aws_port"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import requests
 
 from include.laptop.airflow_api import AirflowApi
+from include.laptop.checks import StackError, check_disk, check_ports, own_files
 from include.laptop.credentials import ADMIN, keys, passwords
 from include.laptop.environment import stack_environment
 from include.laptop.places import (
@@ -33,10 +33,6 @@ HEALTHY_WITHIN_SECONDS = 180
 ANSWER_SECONDS = 5
 POLL_SECONDS = 0.2
 AIRFLOW_COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
-
-
-class StackError(RuntimeError):
-    """The stack cannot be brought up; the message says what is in the way and what to do."""
 
 
 class Stack:
@@ -71,20 +67,27 @@ class Stack:
         return AirflowApi(self.places.airflow_url, ADMIN, passwords(self.places.passwords_file)[ADMIN])
 
     def up(self) -> bool:
-        """Bring the stack up; return False when it was up already. Raises StackError."""
-        self.places.make()
+        """Bring the stack up, and say what had to be mended; return False when it was up already.
+
+        :raises StackError: if it can't be brought up.
+        """
+        with own_files(self.places):
+            self.places.make()
+        check_disk(self.places)
         with self._alone():
             if self.supervision.is_running():
                 self._wait_until_healthy()
                 return False
-            self.supervision.stop()  # what a killed supervisord has left
-            self._check_port(self.places.airflow_port, "AIRFLOW_PORT")
-            self._check_port(self.places.aws_port, "AWS_PORT")
-            passwords(self.places.passwords_file)
-            environment = stack_environment(self.places, keys(self.places.keys_file), os.environ)
-            environment |= self._differences
-            self._migrate_database(environment)
-            self.places.remember_ports()
+            left = self.supervision.stop()  # what a killed supervisord has left
+            if left:
+                self._say(f"Stopped {left} processes that an earlier stack had left behind")
+            check_ports(self.places)
+            with own_files(self.places):
+                passwords(self.places.passwords_file)
+                environment = stack_environment(self.places, keys(self.places.keys_file), os.environ)
+                environment |= self._differences
+                self._migrate_database(environment)
+                self.places.remember_ports()
             self._say("Starting local AWS and Airflow")
             try:
                 started_at = datetime.now(UTC)
@@ -116,13 +119,15 @@ class Stack:
     def _wait_until_healthy(self, started_at: datetime | None = None) -> None:
         """Wait for all components; given `started_at`, for ones that started since, and lived through it."""
         until = time.monotonic() + HEALTHY_WITHIN_SECONDS
-        aws_is_ready = False
+        aws_is_ready = forgot = False
         while not (aws_is_ready and self._airflow_is_ready(started_at)):
             if not aws_is_ready and _get(f"{self.places.aws_url}/_local_aws/health"):
-                self._deploy_infrastructure()
+                was_made = self._deploy_infrastructure()
                 aws_is_ready = True
+                forgot = was_made and started_at is None
             if started_at is not None:
                 self._raise_if_crashed()
+            self._raise_if_given_up()
             if time.monotonic() > until:
                 unhealthy = ", ".join(
                     f"{name} ({how})" for name, how in self.health().items() if how != "healthy"
@@ -134,6 +139,12 @@ class Stack:
             time.sleep(POLL_SECONDS)
         # Made on the first call, which otherwise is the first task's and keeps it waiting up to 30 s.
         _get(f"{self.places.airflow_url}/execution/health", seconds=60)
+        if forgot:
+            self._say(
+                "Local AWS had died and was started again without what it held in memory: its bucket and roles were "
+                "made again; models, endpoints and data sets have to be made by new runs"
+            )
+            self._end_runs_of_an_earlier_life(datetime.now(UTC))
 
     def _airflow_is_ready(self, started_at: datetime | None) -> bool:
         health = _get(f"{self.places.airflow_url}/api/v2/monitor/health")
@@ -158,10 +169,11 @@ class Stack:
                 )
                 self._say(f"Ended {run.run_id} of {run.dag_id}, which was cut short by the last stop")
 
-    def _deploy_infrastructure(self) -> None:
+    def _deploy_infrastructure(self) -> bool:
+        """Bring the CloudFormation stack up to date; return whether there was none."""
         from include.laptop.infrastructure import deploy  # boto3: half a second
 
-        deploy(self.places.aws_url)
+        return deploy(self.places.aws_url) == "created"
 
     def _raise_if_crashed(self) -> None:
         crash = self.supervision.first_crash()
@@ -169,6 +181,14 @@ class Stack:
             raise StackError(
                 f"{crash.program} died at its start ({crash.how}); all is stopped again. "
                 f"Its log is {crash.log} and ends with:\n{last_lines(crash.log)}"
+            )
+
+    def _raise_if_given_up(self) -> None:
+        lost = self.supervision.first_given_up()
+        if lost is not None:
+            raise StackError(
+                f"{lost.program} could not be started, and is not tried again. `make down` and then `make up` starts "
+                f"all anew. Its log is {lost.log} and ends with:\n{last_lines(lost.log)}"
             )
 
     def _migrate_database(self, environment: dict[str, str]) -> None:
@@ -194,23 +214,17 @@ class Stack:
             )
         stamp.write_text(version, encoding="utf-8")
 
-    def _check_port(self, port: int, variable: str) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                raise StackError(
-                    f"Port {port} of 127.0.0.1 is taken by another program: "
-                    f"stop that, or choose another port with {variable}={port + 1000}."
-                ) from error
-
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep two commands from starting or stopping the same stack at once."""
-        descriptor = os.open(self.places.state_dir, os.O_RDONLY)
+        with own_files(self.places):
+            descriptor = os.open(self.places.state_dir, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._say("Waiting for another command that starts or stops this stack")
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)

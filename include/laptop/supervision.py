@@ -22,6 +22,7 @@ from include.laptop.places import REPOSITORY, Places
 STOP_SECONDS = 10
 LAST_LINES = 15
 # What supervisord's own log says of a program that ended by itself; it restarts it either way.
+GIVEN_UP = re.compile(r"gave up: (?P<program>[\w-]+) entered FATAL state")
 CRASH = re.compile(r"WARN exited: (?P<program>[\w-]+) \((?P<how>[^;]*); not expected\)")
 
 
@@ -114,12 +115,13 @@ class Supervision:
 
     def first_crash(self) -> Crash | None:
         """Return the first program that ended by itself since the start."""
-        if not self.log.exists():
-            return None
-        found = CRASH.search(self.log.read_text(encoding="utf-8", errors="replace"))
-        if found is None:
-            return None
-        return Crash(found["program"], found["how"], self.program_log(found["program"]))
+        found = self._in_log(CRASH)
+        return Crash(found["program"], found["how"], self.program_log(found["program"])) if found else None
+
+    def first_given_up(self) -> Crash | None:
+        """Return the first program that failed to start so often that it is not started again."""
+        found = self._in_log(GIVEN_UP)
+        return Crash(found["program"], "given up", self.program_log(found["program"])) if found else None
 
     def stop(self) -> int:
         """End every process of the stack; return how many there were."""
@@ -148,10 +150,15 @@ class Supervision:
             if process.pid not in spared and self._is_ours(process)
         ]
 
+    def _in_log(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        if not self.log.exists():
+            return None
+        return pattern.search(self.log.read_text(encoding="utf-8", errors="replace"))
+
     def _supervisord(self) -> psutil.Process | None:
         try:
             process = psutil.Process(int(self.pid_file.read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+        except (OSError, ValueError, psutil.NoSuchProcess):
             return None
         return process if self._is_ours(process) else None
 

@@ -26,7 +26,7 @@ def main() -> int:
     for noisy in ("werkzeug", "botocore", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     listener = _listen(arguments.host, arguments.port)
-    if listener is None:
+    if listener is None or not _is_writable(arguments.state_dir):
         return 1
     # Not an Event or a queue: a signal that comes just before the wait for one begins is noticed only after it.
     stop, wake = socket.socketpair()
@@ -58,6 +58,9 @@ def _arguments() -> argparse.Namespace:
 
 
 def _listen(host: str, port: int) -> socket.socket | None:
+    if not 1 <= port <= 65535:
+        print(f"--port is {port}; choose a port from 1 to 65535.", file=sys.stderr)
+        return None
     try:
         return socket.create_server((host, port), backlog=128)
     except OSError as error:
@@ -67,6 +70,20 @@ def _listen(host: str, port: int) -> socket.socket | None:
             file=sys.stderr,
         )
         return None
+
+
+def _is_writable(state_dir: Path) -> bool:
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=state_dir), tempfile.TemporaryFile():
+            return True
+    except OSError as error:
+        print(
+            f"{error.filename or state_dir} can't be used: {error.strerror}. Choose a --state-dir, and a TMPDIR, that "
+            "can be written to.",
+            file=sys.stderr,
+        )
+        return False
 
 
 @contextmanager

@@ -1,8 +1,11 @@
 """What the demo says: of the data set it is given, of tasks as they go, and at the end."""
 
+import os
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from include.laptop.demo import (
     dataset_address,
     run_demo,
     summary,
+    wait_until_parsed,
 )
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,6 +42,35 @@ def test_a_relative_path_is_looked_for_where_the_user_stands(tmp_path: Path) -> 
 def test_a_path_that_is_nowhere_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DemoError, match=r"There is no DATASET=birds\.zip in"):
         dataset_address("birds.zip", [tmp_path, tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ("/dev/zero", "DATASET=/dev/zero is a device, a pipe or a socket"),
+        ("pipe", "DATASET=pipe is a device, a pipe or a socket"),
+        ("s3://", "DATASET=s3:// must be s3://<bucket>/<key>"),
+        ("http://[/a.zip", "must be http"),
+        ("~no_such_user_here/a.zip", "can't be read"),
+        ("x" * 5000, "can't be read: .*File name too long"),
+    ],
+)
+def test_a_data_set_that_can_be_none_is_refused(tmp_path: Path, dataset: str, message: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DemoError, match=message):
+        dataset_address(dataset, [tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("trace", "is_raised"), [("birds.yaml: wrong", False), ("fish.yaml: wrong\nbirds.yaml: wrong", True)]
+)
+def test_another_projects_broken_file_does_not_end_the_wait_for_a_dag(trace: str, is_raised: bool) -> None:
+    answers = iter([False, True])
+    api = SimpleNamespace(
+        is_parsed=lambda _: next(answers), import_errors=lambda: {"dags/project_files.py": trace}
+    )
+    with pytest.raises(DemoError, match="could not be imported") if is_raised else nullcontext():
+        wait_until_parsed(api, "fish.train_and_deploy")  # type: ignore[arg-type]
 
 
 def test_an_unknown_project_is_refused_with_those_there_are(tmp_path: Path) -> None:

@@ -1,6 +1,11 @@
 """The env files for docker-compose.yaml are written once and are for their owner's eyes."""
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from include.laptop.env_file import main
 
@@ -27,3 +32,16 @@ def test_no_two_files_share_a_secret(tmp_path: Path) -> None:
         main(tmp_path / name)
         values |= {line.partition("=")[2] for line in (tmp_path / name / ".env").read_text().splitlines()}
     assert len(values) == 2 * 5
+
+
+def test_a_full_disk_leaves_no_empty_file_that_would_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(descriptor: int, *_: Any, **__: Any) -> Any:
+        os.close(descriptor)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fdopen", full)
+    assert main(tmp_path) == 1
+    assert ".env can't be written: No space left on device. Make" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -158,3 +158,18 @@ def test_health_names_the_account(local_aws: Any) -> None:
 
     with urlopen(f"{local_aws.url}/_local_aws/health") as answer:
         assert json.load(answer) == {"status": "ok", "account": "123456789012"}
+
+
+def test_a_state_folder_that_can_not_be_used_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "include.local_aws", "--port", str(port), "--state-dir", tmp_path / "file"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{tmp_path}/file can't be used: ")
+    assert done.stderr.count("\n") == 1
