@@ -66,6 +66,7 @@ class FolderMembers:
                 path = Path(folder, name)
                 if is_ignored(path.relative_to(root).as_posix()):
                     continue
+                _check_name(path.relative_to(root).as_posix())
                 if not path.is_file():
                     raise DatasetError(f"{path} is {kind_of(path)}, which is not read. Remove it.")
                 self._files[path.relative_to(root).as_posix()] = path.stat().st_size
@@ -258,12 +259,13 @@ def _raise_unreadable(error: OSError) -> None:
 
 
 def check_paths(paths: Iterable[str]) -> None:
-    """See that no path leads outside and none is there twice.
+    """See that each path is a name, none leads outside and none is there twice.
 
     :raises DatasetError: naming the first that does.
     """
     seen: set[str] = set()
     for path in paths:
+        _check_name(path)
         outside = path.startswith(("/", "\\")) or ":" in path[:3] or "\0" in path
         if outside or ".." in PurePosixPath(path.replace("\\", "/")).parts:
             raise DatasetError(
@@ -272,6 +274,12 @@ def check_paths(paths: Iterable[str]) -> None:
         if path in seen:
             raise _twice(path)
         seen.add(path)
+
+
+def _check_name(path: str) -> None:
+    # Python keeps bytes that are not UTF-8 as halves of characters, which neither S3 nor JSON takes.
+    if not path or any("\ud800" <= letter <= "\udfff" for letter in path):
+        raise DatasetError(f"{path!a} is not a name in UTF-8. Rename the file, and pack the archive again.")
 
 
 def _twice(path: str) -> DatasetError:

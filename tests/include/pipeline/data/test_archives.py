@@ -196,6 +196,21 @@ def test_a_damaged_zip_member_is_named(tmp_path: Path) -> None:
         list(ZipMembers(archive, Limits()).read(["a.jpg"]))
 
 
+def test_a_name_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = zip_of(tmp_path / "a.zip", lambda a: a.writestr("a.jpg", b"1"))
+    with zipfile.ZipFile(path) as archive:
+        archive.infolist()[0].filename = ""
+        with pytest.raises(DatasetError, match="'' is not a name"):
+            ZipMembers(archive, Limits())
+    path = tar_of(tmp_path / "a.tar", (tarfile.TarInfo("a\udcff.jpg"), b"1"))
+    with pytest.raises(DatasetError, match=r"'a\\udcff\.jpg' is not a name in UTF-8"):
+        TarMembers(path, Limits())
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a\udcff.jpg").touch()
+    with pytest.raises(DatasetError, match=r"'a\\udcff\.jpg' is not a name in UTF-8"):
+        FolderMembers(tmp_path / "folder", Limits())
+
+
 def test_counts_and_sizes_are_limited(tmp_path: Path) -> None:
     path = zip_of(tmp_path / "a.zip", lambda a: [a.writestr(f"{n}.jpg", b"123") for n in range(3)])
     with zipfile.ZipFile(path) as archive:
