@@ -21,6 +21,7 @@ from airflow.utils.db import initdb
 
 from include.laptop.infrastructure import deploy
 from include.pipeline import approval, names, teardown
+from tests.e2e.callers import BadCaller
 from tests.e2e.pipeline import NAME, PERSON, Choice, Hook, Pipeline, states, xcom
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
@@ -59,12 +60,24 @@ class Released:
     :param before: the model that answered before the run.
     :param during: the answers to all requests.
     :param after: the answers to requests that were sent after the run.
+    :param refused: what a caller sent meanwhile that can't be answered, each with the status of the answer.
     """
 
     run: Any
     before: str
     during: list[dict[str, Any]]
     after: list[dict[str, Any]]
+    refused: list[tuple[str, Any]]
+
+    def row(self, what: str) -> str:
+        """Return what callers have seen, for people."""
+        answered = [answer for answer in self.during if "model" in answer]
+        bad = [status for _, status in self.refused]
+        return (
+            f"{what:32} {len(answered)} of {len(self.during)} requests answered by {len(models(answered))} models, "
+            f"{len(bad)} malformed ones got {sorted(set(bad))}; {self.run.state}, "
+            f"serves {'what served before' if models(self.after) == {self.before} else 'the new model'}"
+        )
 
 
 class Shapes(Pipeline):
@@ -88,11 +101,14 @@ class Shapes(Pipeline):
     ) -> Released:
         """Run a release while requests are sent."""
         self.set(**changes)
-        with self.asked() as asking:
+        bucket = self.client("s3").list_buckets()["Buckets"][0]["Name"]
+        with self.asked() as asking, BadCaller(self.client, NAME, bucket) as bad_caller:
             (first,) = asking.next(1)
             run = self.run(RELEASE, before=before, answers=answers, **(conf or {}))
             after = asking.next()
-        return Released(run, first["model"], asking.answers, after)
+        # However malformed, a request is never answered by an error of the server.
+        assert {what: status for what, status in bad_caller.statuses if not 400 <= status < 500} == {}
+        return Released(run, first["model"], asking.answers, after, bad_caller.statuses)
 
     def release_weak(self, before: dict[str, Hook] | None = None) -> Any:
         """Release a model that is trained for one epoch, and return the run."""
@@ -246,6 +262,7 @@ def test_a_better_model_replaces_it_and_costs_no_request(better: Released) -> No
     assert better.before != model
     assert models(better.during) == {better.before, model}
     assert models(better.after) == {model}
+    print(better.row("that is good"))
 
 
 def test_two_instances_have_trained_it_together(shapes: Shapes, better: Released) -> None:
@@ -276,34 +293,60 @@ def test_a_worse_model_is_rejected_by_the_gate(shapes: Shapes, live: str) -> Non
     assert (package["ModelApprovalStatus"], package["ApprovalDescription"]) == ("Rejected", reason)
 
 
+def import_nothing(files: dict[str, bytes]) -> dict[str, bytes]:
+    return files | {"code/inference.py": b"import nowhere\n"}
+
+
 @pytest.mark.parametrize(
-    ("fault", "endpoint", "failing_step", "cause"),
+    ("change", "settings", "failing_step", "cause"),
     [
         pytest.param(
-            "model.classes = sorted(model.classes, reverse=True)",
-            ENDPOINT,
+            break_serving("model.classes = sorted(model.classes, reverse=True)"),
+            {},
             "smoke_test",
             "accuracy",
             id="that answers wrongly",
         ),
         pytest.param(
-            "1 / 0",
-            {**ENDPOINT, "deployment": SHIFT},
+            break_serving("1 / 0"),
+            {"endpoint": {**ENDPOINT, "deployment": SHIFT}},
             "deploy_endpoint",
             "shapes-release-server-errors",
             id="that raises an alarm in mid-shift",
         ),
+        pytest.param(
+            break_serving("import os; os._exit(1)"),
+            {"endpoint": {**ENDPOINT, "deployment": SHIFT}},
+            "deploy_endpoint",
+            "shapes-release-server-errors",
+            id="that crashes",
+        ),
+        pytest.param(
+            break_serving("import time; time.sleep(8)"),
+            {"smoke_test": {"images": 2, "max_p95_ms": 7_000}},
+            "smoke_test",
+            "p95",
+            id="that is slow",
+        ),
+        pytest.param(import_nothing, {}, "deploy_endpoint", "", id="that can't be imported"),
     ],
 )
 def test_a_model_is_taken_back_and_costs_no_request(
-    shapes: Shapes, live: str, fault: str, endpoint: dict[str, Any], failing_step: str, cause: str
+    request: pytest.FixtureRequest,
+    shapes: Shapes,
+    live: str,
+    change: Change,
+    settings: dict[str, Any],
+    failing_step: str,
+    cause: str,
 ) -> None:
     released = shapes.release(
-        {"register": change_candidate(shapes, break_serving(fault))},
+        {"register": change_candidate(shapes, change)},
         training=BROKEN_ONE,
-        endpoint=endpoint,
         gate=ANY_ACCURACY,
+        **settings,
     )
+    print(released.row(request.node.callspec.id))
     found = states(released.run)
     assert str(released.run.state) == "failed"
     assert (found[failing_step], found["rollback"]) == ("failed", "success"), found
