@@ -63,7 +63,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 def run_task(monkeypatch: pytest.MonkeyPatch, kind: str, task_id: str, states: dict[str, str]) -> Any:
     """Run the function of a task of ``sample`` in a run with these states."""
     context = {"ti": task_instance(GREEN, states), "params": {"train_on": "sagemaker"}, "run_id": "run"}
-    monkeypatch.setattr("run_results.get_current_context", lambda: context)
+    # Not in the module run_results: Airflow's plugin manager puts another one in its place once it loads plugins.
+    monkeypatch.setattr(
+        "airflow.sdk.definitions._internal.contextmanager._get_current_context", lambda: context
+    )
     function = dag(kind).get_task(task_id).python_callable
     monkeypatch.setitem(function.__globals__, "aws_client", lambda service: service)
     return function()
