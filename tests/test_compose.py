@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
+from airflow.configuration import conf
 
 from include.laptop import env_file
-from include.laptop.places import REPOSITORY
+from include.laptop.credentials import Keys
+from include.laptop.environment import airflow_settings
+from include.laptop.places import REPOSITORY, Places
 
 PINNED = re.compile(r"[\w./-]+:\d+\.\d+[\w.-]*")
 SECRET = re.compile(r"SECRET|PASSWORD$|_KEY$|_CONN$")
@@ -84,6 +87,15 @@ def test_every_secret_comes_from_outside_the_file() -> None:
     values = [value for one in environments for name, value in one.items() if SECRET.search(name)]
     assert values
     assert [value for value in values if "${" not in value] == []
+
+
+def test_tasks_of_a_killed_scheduler_are_found_as_soon_as_on_a_laptop() -> None:
+    name = "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL"
+    compose = yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text())
+    laptop = airflow_settings(Places(REPOSITORY / ".local", 8080, 5566), Keys.generate())
+    assert compose["x-airflow"]["environment"][name] == laptop[name]
+    # Checked more seldom than a scheduler counts as dead, the tasks of one would wait for the check alone.
+    assert float(laptop[name]) < conf.getint("scheduler", "scheduler_health_check_threshold")
 
 
 def test_nothing_built_here_runs_as_root(services: dict[str, Any]) -> None:

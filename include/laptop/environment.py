@@ -83,5 +83,8 @@ def airflow_settings(places: Places, keys: Keys) -> dict[str, str]:
         # Seconds. A task can't renew an expired token: it is lost when the laptop sleeps longer (apache/airflow#67939).
         "AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME": "86400",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(places.airflow_home / "logs"),
+        # A scheduler that was killed leaves tasks queued or running. The next one looks for them when it starts, which
+        # is too early: the killed one counts as dead 30 s after its last heartbeat. By default it looks again in 300 s.
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
     }
