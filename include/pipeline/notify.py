@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from include.pipeline.live import is_missing
+from include.pipeline import live, rollback
 from include.pipeline.names import endpoint_name
 from include.pipeline.settings import Project
 
@@ -16,7 +16,7 @@ def failure_subject(project: Project) -> str:
 
 
 def failure_message(
-    project: Project, dag_id: str, run_id: str, failures: dict[str, str], sagemaker: Any
+    project: Project, dag_id: str, run_id: str, failures: dict[str, str], sagemaker: Any, lambda_client: Any
 ) -> str:
     """Project, run, the failed tasks with their causes, and what serves now.
 
@@ -27,7 +27,7 @@ def failure_message(
         f"Project: {project.name}",
         f"Run: {run_id} of {dag_id}",
         *(tasks or ["No task is named as failed; look at the run in Airflow."]),
-        endpoint_state(project, sagemaker),
+        endpoint_state(project, sagemaker, lambda_client),
     ]
     return "\n".join(lines)
 
@@ -45,15 +45,22 @@ def deadline_message(project: Project) -> str:
     )
 
 
-def endpoint_state(project: Project, sagemaker: Any) -> str:
-    """What the endpoint is in and serves, in one sentence; also where AWS does not answer."""
+def endpoint_state(project: Project, sagemaker: Any, lambda_client: Any) -> str:
+    """What the endpoint is in and serves, and whether that has passed a smoke test; also where AWS does not answer."""
     name = endpoint_name(project)
     try:
-        endpoint = sagemaker.describe_endpoint(EndpointName=name)
-        config = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
-    except (ClientError, BotoCoreError) as error:
-        if isinstance(error, ClientError) and is_missing(error):
+        endpoint = live.describe_endpoint(project, sagemaker)
+        if endpoint is None:
             return f"There is no endpoint {name}: no model serves."
+        config = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+        is_unproved = rollback.unproved(project, sagemaker, lambda_client) is not None
+    except (ClientError, BotoCoreError) as error:
         return f"What state endpoint {name} is in could not be read: {error}"
-    model = config["ProductionVariants"][0]["ModelName"]
-    return f"Endpoint {name} is {endpoint['EndpointStatus']} with model {model}."
+    status, model = endpoint["EndpointStatus"], config["ProductionVariants"][0]["ModelName"]
+    state = f"Endpoint {name} is {status} with model {model}."
+    next_run = f"the next run of {project.name}.train_and_deploy takes"
+    if is_unproved:
+        return f"{state} Its release has not passed the smoke test; {next_run} it back."
+    if status != "InService":  # what it serves in the end is not known yet
+        return f"{state} If its release has not passed the smoke test, {next_run} it back."
+    return state

@@ -66,6 +66,20 @@ def roll_back(
     return f"Model {before['model']} serves again."
 
 
+def unproved(project: Project, sagemaker: Any, lambda_client: Any) -> dict[str, Any] | None:
+    """What serves although no smoke test has proved it, or None where that is not so.
+
+    What no run has released is not meant: a model without a package is a person's doing.
+
+    :return: in the form of :func:`include.pipeline.live.read_live`.
+    """
+    serving = live.read_live(project, sagemaker, lambda_client)
+    if serving is None or known_good.is_same(serving, _good(project, serving, sagemaker, lambda_client)):
+        return None
+    package = registry.find(serving["model"], registry.packages(project, sagemaker))
+    return serving if package else None
+
+
 def take_back_unproved(
     project: Project,
     run: str,
@@ -82,14 +96,9 @@ def take_back_unproved(
     :return: what was found and done, in a sentence or two; None where nothing was wrong.
     """
     _settle(project, sagemaker, progress)
-    good = known_good.read(project, sagemaker, lambda_client)
     serving = live.read_live(project, sagemaker, lambda_client)
+    good = _good(project, serving, sagemaker, lambda_client)
     scaling = live.read_scaling(project, autoscaling)
-    if good and serving and serving["function_version"] is None:
-        good = {
-            **good,
-            "function_version": None,
-        }  # somebody has deleted the function, and a release makes it again
     if known_good.is_same(serving, good) and endpoint_status(project, sagemaker) != "Failed":
         if scaling is None or not scaling["suspended"]:
             return None
@@ -105,6 +114,16 @@ def take_back_unproved(
     what = f"model {serving['model']}" if serving else "an endpoint that never served"
     state = roll_back(project, good, scaling, sagemaker, lambda_client, autoscaling, progress)
     return f"An earlier run did not end and left {what} without a smoke test. {state}"
+
+
+def _good(
+    project: Project, serving: dict[str, Any] | None, sagemaker: Any, lambda_client: Any
+) -> dict[str, Any] | None:
+    """The last good release as far as it can serve: without its function where somebody has deleted that."""
+    good = known_good.read(project, sagemaker, lambda_client)
+    if good and serving and serving["function_version"] is None:  # a release makes it again
+        return {**good, "function_version": None}
+    return good
 
 
 def cause(failures: dict[str, str]) -> str:

@@ -29,7 +29,7 @@ def on_failure(project: Project, dag_id: str) -> RunFailureNotifier:
     return RunFailureNotifier(
         subject=notify.failure_subject(project),
         compose=lambda run_id, failed: notify.failure_message(
-            project, dag_id, run_id, failed, aws_client("sagemaker")
+            project, dag_id, run_id, failed, aws_client("sagemaker"), aws_client("lambda")
         ),
         **_topic(project),
     )

@@ -16,6 +16,7 @@ from include.pipeline import (
     known_good,
     live,
     names,
+    notify,
     packages,
     registry,
     rollback,
@@ -183,6 +184,14 @@ class Release:
         return rollback.take_back_unproved(
             self.project, "run 2", self.sagemaker, self.functions, self.scaling
         )
+
+    @property
+    def endpoint(self) -> str:
+        return names.endpoint_name(self.project)
+
+    def state(self) -> str:
+        """What the message of a failed run says of the endpoint."""
+        return notify.endpoint_state(self.project, self.sagemaker, self.functions)
 
     def register(self, serving: dict[str, Any] | None) -> str:
         """Register the approved package of what serves, and return its ARN."""

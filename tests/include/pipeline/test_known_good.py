@@ -156,3 +156,36 @@ class TestTakeBackUnproved:
         assert theirs
         assert found == f"Model {theirs['model']} serves, which no run has released; it stays."
         assert release.live() == theirs
+
+
+class TestWhatAFailureTells:
+    """The sentence about the endpoint in the message of a failed run."""
+
+    def test_a_release_that_was_never_tested_is_named_as_such(self, release: Release) -> None:
+        good = release.deploy("inputs-1") and release.note_good()
+        assert good
+        assert release.state() == f"Endpoint {release.endpoint} is InService with model {good['model']}."
+        untested = release.deploy("inputs-2")
+        release.register(untested)
+        assert untested
+        assert release.state() == (
+            f"Endpoint {release.endpoint} is InService with model {untested['model']}. Its release has not passed the "
+            f"smoke test; the next run of {release.project.name}.train_and_deploy takes it back."
+        )
+        release.take_back()
+        assert release.state() == f"Endpoint {release.endpoint} is InService with model {good['model']}."
+
+    def test_what_a_person_has_put_there_is_not(self, release: Release) -> None:
+        theirs = release.deploy("inputs-1")
+        assert theirs
+        assert release.state() == f"Endpoint {release.endpoint} is InService with model {theirs['model']}."
+
+    def test_an_update_that_goes_on_has_an_open_end(self, release: Release) -> None:
+        first = release.deploy("inputs-1") and release.note_good()
+        release.deploy("inputs-2")
+        assert first
+        release.sagemaker.update_endpoint(
+            EndpointName=release.endpoint, EndpointConfigName=first["endpoint_config"]
+        )
+        assert "If its release has not passed the smoke test, the next run of" in release.state()
+        release.eventually(lambda: release.live() == {**first, "function_version": "2"})

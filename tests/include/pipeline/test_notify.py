@@ -27,7 +27,7 @@ def test_a_failure_is_told_with_project_run_task_cause_and_state(
 
     def lines() -> list[str]:
         return notify.failure_message(
-            project, "notified.train_and_deploy", "manual__1", failures, sagemaker
+            project, "notified.train_and_deploy", "manual__1", failures, sagemaker, local_aws.client("lambda")
         ).splitlines()
 
     told = [
@@ -43,10 +43,13 @@ def test_a_failure_is_told_with_project_run_task_cause_and_state(
 
 
 def test_a_failure_is_told_where_aws_does_not_answer(project: Project) -> None:
-    deaf = boto3.client(
-        "sagemaker", endpoint_url="http://127.0.0.1:9", config=Config(retries={"total_max_attempts": 1})
+    sagemaker, functions = (
+        boto3.client(
+            name, endpoint_url="http://127.0.0.1:9", config=Config(retries={"total_max_attempts": 1})
+        )
+        for name in ("sagemaker", "lambda")
     )
-    message = notify.failure_message(project, "birds.train_and_deploy", "r", {}, deaf)
+    message = notify.failure_message(project, "birds.train_and_deploy", "r", {}, sagemaker, functions)
     assert "No task is named as failed" in message
     assert "What state endpoint birds is in could not be read: Could not connect" in message
 
