@@ -145,13 +145,28 @@ def build(project: Project) -> DAG:
                 aws_client("lambda"),
             )
 
+        def outcome(done: RunResults) -> str:
+            left = done["read_live"]["serving"]["model"]
+            return f"Version {done['choose_version']['version']} serves again, in place of {left}."
+
         @task(task_id="smoke_test")
         def run_smoke_test() -> dict[str, Any]:
-            """Ask the function about images that the model has not seen, and check its answers."""
-            package = registry.describe(RunResults()["choose_version"]["arn"], aws_client("sagemaker"))
-            return smoke_test.run_smoke_test(
-                project, releases.expected_of(package), aws_client("s3"), aws_client("lambda")
+            """Ask the function about unseen images, check its answers, and reject the version that served before."""
+            done, sagemaker, functions = RunResults(), aws_client("sagemaker"), aws_client("lambda")
+            chosen, before = done["choose_version"], done["read_live"]["serving"]
+            package = registry.describe(chosen["arn"], sagemaker)
+            found = smoke_test.run_smoke_test(
+                project, releases.expected_of(package), aws_client("s3"), functions
             )
+            # Here and not in a later task: a run that somebody ends in between must not be undone by the next one.
+            serving = live.read_live(project, sagemaker, functions)
+            if serving and serving["model"] == package.model:
+                known_good.note(project, serving, sagemaker)
+            left = registry.find(before["model"], registry.packages(project, sagemaker))
+            if left is not None:
+                reason = f"{outcome(done)} Run {done.context['run_id']}."
+                registry.decide(left.arn, "Rejected", reason, sagemaker)
+            return found
 
         def check_release(context: Context) -> None:
             """Refuse to go back once another release has passed: a cleared task runs without those before it."""
@@ -188,20 +203,13 @@ def build(project: Project) -> DAG:
 
         @task(task_id="report")
         def write_report() -> dict[str, Any]:
-            """Reject the version that served before, and put the run's report to S3."""
-            done, sagemaker = RunResults(), aws_client("sagemaker")
+            """Put the run's report to S3."""
+            done = RunResults()
             check_release(done.context)
-            context, chosen, before = done.context, done["choose_version"], done["read_live"]["serving"]
-            outcome = f"Version {chosen['version']} serves again, in place of {before['model']}."
-            serving = live.read_live(project, sagemaker, aws_client("lambda"))
-            if serving is not None:
-                known_good.note(project, serving, sagemaker)
-            left = registry.find(before["model"], registry.packages(project, sagemaker))
-            if left is not None:
-                registry.decide(left.arn, "Rejected", f"{outcome} Run {context['run_id']}.", sagemaker)
+            context, chosen = done.context, done["choose_version"]
             summary = {
                 "project": project.name,
-                "outcome": outcome,
+                "outcome": outcome(done),
                 "model": chosen["model"]["ModelName"],
                 "smoke_test": done["smoke_test"],
             }

@@ -27,14 +27,20 @@ def conclude(project: Project, release: list[Any]) -> Any:
 
     @task(task_id="smoke_test")
     def run_smoke_test() -> dict[str, Any]:
-        """Ask the function about images that the model has not seen, and check its answers."""
-        done = Done()
+        """Ask the function about images that the model has not seen, check its answers, and note that it is good."""
+        done, sagemaker, functions = Done(), aws_client("sagemaker"), aws_client("lambda")
         expected = smoke_test.Expected(
             data=done["stage_data"]["uri"],
             model=done["create_model"],
             accuracy_interval=done["gate"]["evaluation"]["candidate"]["accuracy_interval"],
         )
-        return smoke_test.run_smoke_test(project, expected, aws_client("s3"), aws_client("lambda"))
+        found = smoke_test.run_smoke_test(project, expected, aws_client("s3"), functions)
+        # Here and not in a later task: a run that somebody ends in between must not have its good release taken back.
+        serving = done.read_live(project)
+        if serving and serving["model"] == expected.model:
+            registry.mark_released(done["register"]["arn"], serving["function_version"], sagemaker)
+            known_good.note(project, serving, sagemaker)
+        return found
 
     @task(task_id="rollback", trigger_rule=TriggerRule.ONE_FAILED)
     def roll_back() -> str:
@@ -74,16 +80,12 @@ def conclude(project: Project, release: list[Any]) -> Any:
     # Also after a run that released nothing: each one registers a candidate.
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def clean_up() -> dict[str, Any]:
-        """Note that the release is good, and delete what neither serves nor is needed for a rollback."""
-        done, sagemaker, functions = Done(), aws_client("sagemaker"), aws_client("lambda")
+        """Delete what neither serves nor is needed for a rollback."""
+        done, sagemaker = Done(), aws_client("sagemaker")
         serving, deleted = done.read_live(project), []
         if done["smoke_test"] and serving and serving["model"] == done["create_model"]:
-            before = known_good.read(project, sagemaker, functions)
-            registry.mark_released(done["register"]["arn"], serving["function_version"], sagemaker)
-            known_good.note(project, serving, sagemaker)
-            deleted = releases.delete_superseded(
-                project, serving, before, registry.packages(project, sagemaker), sagemaker
-            )
+            before, packages = done["read_live"]["good"], registry.packages(project, sagemaker)
+            deleted = releases.delete_superseded(project, serving, before, packages, sagemaker)
         model = serving["model"] if serving else None
         return {"deleted": deleted, "pruned_versions": registry.prune(project, model, sagemaker)}
 

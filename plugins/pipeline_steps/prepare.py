@@ -51,7 +51,9 @@ def prepare(project: Project) -> TaskGroup:
         done, sagemaker, functions = Done(), aws_client("sagemaker"), aws_client("lambda")
         scaling = aws_client("application-autoscaling")
         ti: Any = done.context["ti"]
-        if not ti.get_dr_count(dag_id=f"{project.name}.rollback", states=["running"]):
+        if ti.get_dr_count(dag_id=f"{project.name}.rollback", states=["running"]):
+            print(f"A run of {project.name}.rollback is under way, so nothing is taken back here.")
+        else:
             found = rollback.take_back_unproved(project, done.address, sagemaker, functions, scaling)
             print(found or "No earlier run has left anything that no smoke test has proved.")
         return known_good.look(project, sagemaker, functions, scaling)
