@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from include.pipeline.settings import Project, load_project
+from tests.e2e import stops
 
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -24,6 +25,7 @@ DOCUMENTS = sorted(
     ]
 )
 README = REPOSITORY / "README.md"
+OPERATING = REPOSITORY / "docs" / "operating.md"
 DECISIONS = REPOSITORY / "docs" / "decisions"
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -68,6 +70,12 @@ def table(document: Path, header: str) -> list[list[str]]:
         rows.append([cell.strip() for cell in line.strip("|").split("|")])
     assert rows, f"{document.name} has no table with the header {header}"
     return rows
+
+
+def header(document: Path, first: str) -> list[str]:
+    """The headers of the columns of the table whose first column has this header."""
+    line = next(line for line in document.read_text().splitlines() if line.startswith(f"| {first} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def spans(cell: str) -> list[str]:
@@ -216,14 +224,20 @@ def test_the_steps_in_the_readme_are_those_of_the_dag(dag_bag: DagBag) -> None:
 
 
 def test_the_parameters_are_those_of_the_dags(dag_bag: DagBag) -> None:
-    documented = {
-        (spans(name)[0], spans(dag)[0])
-        for name, dag, *_ in table(REPOSITORY / "docs" / "operating.md", "Parameter")
-    }
+    documented = {(spans(name)[0], spans(dag)[0]) for name, dag, *_ in table(OPERATING, "Parameter")}
     kinds = ("train_and_deploy", "rollback", "teardown", "workspace")
     assert documented == {
         (name, f"<project>.{kind}") for kind in kinds for name in dag_bag.dags[f"sample.{kind}"].params
     }
+
+
+def test_the_table_of_stops_is_the_one_that_is_tested() -> None:
+    first, *when = header(OPERATING, "Action")
+    assert (first, when) == ("Action", list(stops.WHEN))
+    assert [row[0] for row in table(OPERATING, "Action")] == list(stops.ACTIONS)
+    for proof in (proof for proofs in stops.ACTIONS.values() for proof in proofs):
+        path, _, name = proof.partition("::")
+        assert f"def {name}(" in (REPOSITORY / path).read_text(), proof
 
 
 @every_document

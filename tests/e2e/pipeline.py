@@ -28,12 +28,13 @@ from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
 from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
 from airflow.dag_processing import dagbag
 from airflow.dag_processing.dagbag import BundleDagBag, DagBag
+from airflow.models.dagrun import DagRun
 from airflow.models.hitl import HITLDetail
-from airflow.models.taskinstance import TaskInstance
+from airflow.models.taskinstance import TaskInstance, clear_task_instances
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.sdk import DAG
 from airflow.utils.session import create_session
-from airflow.utils.state import TaskInstanceState
+from airflow.utils.state import DagRunState, TaskInstanceState
 from sqlalchemy import select
 
 from include.pipeline.data.drawings import CLASSES, draw_picture
@@ -159,6 +160,17 @@ class Pipeline:
             dag.get_task(task_id).pre_execute = hook
         return run_dag(dag, run_type, answers, run_conf=conf)
 
+    def clear(self, kind: str, run: Any, task_id: str, before: Mapping[str, Hook] | None = None) -> Any:
+        """Clear a task of a run that has ended, with the tasks after it, run these and return the run.
+
+        :param before: as in :meth:`run`.
+        """
+        dag = self.dag(kind)
+        for hooked, hook in (before or {}).items():
+            dag.get_task(hooked).pre_execute = hook
+        after = dag.get_task(task_id).get_flat_relatives(upstream=False)
+        return run_dag(dag, cleared=(run, {task_id, *(task.task_id for task in after)}))
+
     def ask(self) -> dict[str, Any]:
         """Return the answer of the function to a drawn picture."""
         result = self.client("lambda").invoke(
@@ -208,15 +220,30 @@ def tasks_asking(aws_url: str) -> Iterator[None]:
 
 
 def run_dag(
-    dag: DAG, run_type: str = "manual", answers: Mapping[str, Choice] | None = None, **options: Any
+    dag: DAG,
+    run_type: str = "manual",
+    answers: Mapping[str, Choice] | None = None,
+    cleared: tuple[Any, set[str]] | None = None,
+    **options: Any,
 ) -> Any:
     """Run a DAG to its end in this process and return the run.
 
     :param answers: by task, how a person answers its question.
+    :param cleared: a run that has ended, which runs again in place of a new one, and its tasks to clear.
     :param options: the options of ``DAG.test``.
     """
 
     create, sleep = airflow.models.dagrun.get_or_create_dagrun, time.sleep
+
+    def clear_run(**arguments: Any) -> Any:
+        session = arguments["session"]
+        assert cleared is not None
+        run = session.get(DagRun, cleared[0].id)
+        run.dag = arguments["dag"]
+        clear_task_instances([ti for ti in run.get_task_instances() if ti.task_id in cleared[1]], session)
+        run.state = DagRunState.RUNNING
+        session.commit()
+        return run
 
     def create_run(**arguments: Any) -> Any:
         run, session = create(**arguments), arguments["session"]
@@ -237,7 +264,7 @@ def run_dag(
     # Airflow would write all DAGs of the folder to its database, which takes longer.
     one = functools.partial(BundleDagBag, Path(dag.fileloc))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(airflow.models.dagrun, "get_or_create_dagrun", create_run)
+        patch.setattr(airflow.models.dagrun, "get_or_create_dagrun", clear_run if cleared else create_run)
         patch.setattr(dagbag, "BundleDagBag", lambda dag_folder, **options: one(**options))
         patch.setattr(time, "sleep", pause)
         return dag.test(**options)

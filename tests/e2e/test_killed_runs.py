@@ -12,28 +12,19 @@ tests/include/pipeline/test_teardown.py proves that a teardown removes each kind
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass
-from multiprocessing import Pipe
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from airflow.api.common.mark_tasks import set_dag_run_state_to_failed
-from airflow.models.dagrun import DagRun
-from airflow.models.serialized_dag import SerializedDagModel
 from airflow.utils.db import initdb
-from airflow.utils.session import create_session
-from sqlalchemy import select
 
 from include.laptop.infrastructure import deploy
 from include.pipeline import inventory
 from include.pipeline.infrastructure import read_infrastructure
-from tests.e2e.pipeline import NAME, REPOSITORY, Pipeline, xcom
+from tests.e2e.child_runs import ChildRuns
+from tests.e2e.pipeline import NAME, Pipeline, xcom
 from tests.e2e.release_record import Wanted
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
@@ -87,38 +78,15 @@ class Runs:
     """Runs releases in child processes that can kill themselves, and tears the project down after each."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self.pipeline = pipeline
-        script = Path(__file__).with_name("killed_runs.py")
-        self.channel, theirs = Pipe()
-        with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, str(script), str(pipeline.folder), pipeline.aws_url, str(theirs.fileno())],
-                env=os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'plugins'}"},
-                pass_fds=[theirs.fileno()],
-            )
+        self.pipeline, self.children = pipeline, ChildRuns(pipeline)
 
     def run(self, wanted: Wanted) -> Ended:
-        """Run the release, mark it failed if it was killed, as a user must, and tear the project down."""
+        """Run the release and tear the project down."""
         self.pipeline.write(function=FUNCTION, **wanted.settings)
-        self.channel.send(astuple(wanted))
-        exit_code, *noted = self.channel.recv()
-        mark_failed()
+        exit_code, noted = self.children.run(wanted)
         teardown = self.pipeline.run("teardown", dry_run=False, confirm=NAME)
         failure = None if str(teardown.state) == "success" else xcom(teardown, "verify", "failure")
         return Ended(exit_code, *noted, failure, exists(self.pipeline))
-
-    def end(self) -> None:
-        self.channel.close()
-        self.process.wait(60)
-
-
-def mark_failed() -> None:
-    """Mark the release failed that a kill has left in state running."""
-    with create_session() as session:
-        found = select(DagRun).where(DagRun.dag_id == f"{NAME}.train_and_deploy", DagRun.state == "running")
-        for run in session.scalars(found):
-            dag = SerializedDagModel.get_dag(run.dag_id, session=session)
-            set_dag_run_state_to_failed(dag=dag, run_id=run.run_id, commit=True, session=session)
 
 
 def exists(shapes: Pipeline) -> set[str]:
@@ -143,7 +111,7 @@ def shapes(
 def runs(shapes: Pipeline) -> Iterator[Runs]:
     runs = Runs(shapes)
     yield runs
-    runs.end()
+    runs.children.end()
 
 
 @pytest.fixture(scope="module")

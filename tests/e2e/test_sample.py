@@ -13,6 +13,7 @@ import base64
 import functools
 import json
 import os
+import re
 import time
 import zipfile
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 import pytest
 import requests
 from nbclient import NotebookClient
@@ -32,6 +34,7 @@ from include.laptop.environment import aws_settings
 from include.laptop.stack import Stack
 from include.pipeline import approval
 from include.pipeline.data.drawings import DrawnMembers
+from tests.e2e.test_kills import kill
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -291,6 +294,118 @@ def test_a_bad_data_set_is_refused_at_once_and_what_is_live_stays(
     assert "The data set has no test split." in log_of(airflow, RELEASE, run_id, "stage_data")
     assert tasks["rollback"].state == "skipped"
     assert ask(aws)["model"] == live
+
+
+@dataclass(frozen=True)
+class Stops:
+    """Two releases of another model: the first is stopped, the second is paused and loses its scheduler.
+
+    :param before: the model that served before.
+    :param first: the task states of the first run, which was marked failed during `deploy_endpoint`.
+    :param refusal: the answer of Airflow when that run was to be deleted before.
+    :param second: the id of the second run.
+    :param paused: the states of its tasks when the DAG was paused and the endpoint had been updated.
+    :param serving: the model that answered then.
+    :param suspended: whether scaling was suspended then.
+    :param killed_in: the state of `smoke_test` when the scheduler was killed.
+    :param state: the state in which the second run has ended.
+    """
+
+    before: str
+    first: dict[str, str | None]
+    refusal: str
+    second: str
+    paused: dict[str, str | None]
+    serving: str
+    suspended: bool
+    killed_in: str | None
+    state: str
+
+
+def await_state(airflow: AirflowApi, run_id: str, task_id: str, *wanted: str) -> dict[str, str | None]:
+    """Wait until a task of a release is in one of the states, and return the states of all tasks."""
+    deadline = time.monotonic() + RUN_SECONDS
+    while (found := states(airflow, RELEASE, run_id))[task_id] not in wanted:
+        assert airflow.run_state(RELEASE, run_id) not in RUN_ENDED, found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture(scope="module")
+def stops(airflow: AirflowApi, aws: Client, whole_stack: Stack, approved: Approved) -> Stops:
+    """Stop a release with another training in several ways."""
+    if serving(aws) is None:  # another test has torn the project down
+        run(airflow, RELEASE)
+    before = ask(aws)["model"]
+    first = start(airflow, RELEASE, instance_count=2)
+    await_state(airflow, first, "deploy_endpoint", "deferred")
+    refusal = ""
+    try:
+        airflow._answer("DELETE", _run(RELEASE, first)).raise_for_status()
+    except requests.HTTPError as error:
+        refusal = str(error)
+    airflow.fail_run(airflow.run(RELEASE, first), "The test stops it.")
+    stopped = states(airflow, RELEASE, first)
+    airflow._answer("DELETE", _run(RELEASE, first)).raise_for_status()
+
+    second = start(airflow, RELEASE, instance_count=2)
+    await_state(airflow, second, "deploy_endpoint", "deferred")
+    airflow._ask("PATCH", f"dags/{RELEASE}", json={"is_paused": True})
+    paused = await_state(airflow, second, "deploy_endpoint", "scheduled")
+    meanwhile = ask(aws)["model"]
+    (target,) = aws("application-autoscaling").describe_scalable_targets(ServiceNamespace="sagemaker")[
+        "ScalableTargets"
+    ]
+    airflow.unpause(RELEASE)
+    killed_in = await_state(airflow, second, "smoke_test", "queued", "running")["smoke_test"]
+    log = whole_stack.supervision.log.read_text(encoding="utf-8")
+    scheduler = psutil.Process(int(re.findall(r"spawned: 'scheduler' with pid (\d+)", log)[-1]))
+    kill(whole_stack, [scheduler, *scheduler.children(recursive=True)])
+    return Stops(
+        before,
+        stopped,
+        refusal,
+        second,
+        paused,
+        meanwhile,
+        target["SuspendedState"]["DynamicScalingOutSuspended"],
+        killed_in,
+        airflow.wait(RELEASE, second, RUN_SECONDS),
+    )
+
+
+def test_a_run_that_is_marked_failed_does_not_roll_back_but_the_next_one_does(
+    airflow: AirflowApi, stops: Stops
+) -> None:
+    assert (stops.first["deploy_endpoint"], stops.first["rollback"]) == ("failed", "skipped")
+    assert airflow.xcom(RELEASE, stops.second, "read_live")["serving"]["model"] == stops.before
+    said = log_of(airflow, RELEASE, stops.second, "read_live")
+    assert "An earlier run did not end and left model" in said
+    assert f"Model {stops.before} serves again." in said
+
+
+def test_a_run_is_deleted_only_after_it_has_ended(stops: Stops) -> None:
+    assert "409" in stops.refusal
+
+
+def test_while_the_dag_is_paused_an_untested_model_may_serve(airflow: AirflowApi, stops: Stops) -> None:
+    assert stops.serving == airflow.xcom(RELEASE, stops.second, "create_model") != stops.before
+    assert stops.suspended
+    assert stops.paused["smoke_test"] is None
+
+
+def test_a_release_survives_a_pause_and_a_killed_scheduler(
+    airflow: AirflowApi, aws: Client, stops: Stops
+) -> None:
+    found = states(airflow, RELEASE, stops.second)
+    assert stops.state == "success", found
+    assert (found["smoke_test"], found["rollback"]) == ("success", "skipped")
+    package = aws("sagemaker").describe_model_package(
+        ModelPackageName=airflow.xcom(RELEASE, stops.second, "register")["arn"]
+    )
+    assert package["ModelApprovalStatus"] == "Approved"
+    assert package["CustomerMetadataProperties"].get("released")
 
 
 def execute_notebook(stack: Stack, checks: str) -> list[Any]:
