@@ -49,24 +49,29 @@ class QuestionMiddleware:
             await self.app(scope, receive, send)
             return
         body = await _read(receive)
-        if await self._is_authorized(scope):
+        status = await self._reading_status(scope)
+        if status >= 500:
+            # A busy database. If the route got the request now, it would erase an answer. The task asks again.
+            await _answer(send, 503, b'{"detail": "The question of the task could not be read."}')
+            return
+        if status == 200:
             from anyio import to_thread
 
             stored = await to_thread.run_sync(partial(settle, UUID(asking["instance"]), body))
             if stored is not None:
-                await _answer(send, stored)
+                await _answer(send, 201, stored)
                 return
         await self.app(scope, _replay(body, receive), send)
 
-    async def _is_authorized(self, scope: Scope) -> bool:
-        """Return whether the route itself lets this task read its question; False also where there is none."""
+    async def _reading_status(self, scope: Scope) -> int:
+        """Return the status of the route's answer when this task reads its question; 200 if it may, and has one."""
         import httpx
 
         names = (b"authorization", b"airflow-api-version")
         headers = [(name, value) for name, value in scope["headers"] if name.lower() in names]
         transport = httpx.ASGITransport(self.app, root_path=scope.get("root_path", ""))
         async with httpx.AsyncClient(transport=transport, base_url="http://api-server.invalid") as client:
-            return (await client.get(scope["path"], headers=headers)).status_code == 200
+            return (await client.get(scope["path"], headers=headers)).status_code
 
 
 def settle(instance_id: UUID, body: bytes) -> bytes | None:
@@ -138,7 +143,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return next_message
 
 
-async def _answer(send: Send, body: bytes) -> None:
+async def _answer(send: Send, status: int, body: bytes) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 201, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -69,7 +69,7 @@ CHANGES = {
     *("AddTags", "CreateTags", "CreateMultipartUpload", "UploadPart", "DeleteModelPackage"),
     *("UpdateModelPackage", "UpdateEndpoint", "UpdateAlias", "UpdateFunctionCode", "Invoke"),
     *("UpdateFunctionConfiguration", "UpdateFunctionUrlConfig", "SendCommand", "RevokeSecurityGroupEgress"),
-    *("AuthorizeSecurityGroupEgress", "TagResource"),
+    *("AuthorizeSecurityGroupEgress", "TagResource", "Publish"),
 }
 
 

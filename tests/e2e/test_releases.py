@@ -318,7 +318,7 @@ def import_nothing(files: dict[str, bytes]) -> dict[str, bytes]:
             break_serving("import os; os._exit(1)"),
             {"endpoint": {**ENDPOINT, "deployment": SHIFT}},
             "deploy_endpoint",
-            "shapes-release-server-errors",
+            "shapes-release-server-errors|health check",
             id="that crashes",
         ),
         pytest.param(

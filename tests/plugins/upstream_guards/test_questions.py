@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+from uuid import UUID
+
 import pytest
+from starlette.testclient import TestClient
+from upstream_guards.questions import QuestionMiddleware
 
 from tests.plugins.upstream_guards.conftest import Instance
 
@@ -118,6 +123,29 @@ class TestAQuestionThatChanged:
         instance.answer("Approve")
         assert instance.ask(SEEN_NOW, token="forged").status_code in (401, 403)
         assert instance.question() == (SEEN_FIRST, ["Approve"])
+
+
+@pytest.mark.parametrize(
+    ("reading", "reached", "status"),
+    [
+        pytest.param(500, ["GET"], 503, id="a busy database: the task asks again"),
+        pytest.param(404, ["GET", "POST"], 201, id="no question yet"),
+        pytest.param(401, ["GET", "POST"], 201, id="not allowed: the route says so"),
+    ],
+)
+def test_the_route_stores_a_question_only_if_it_is_known_whether_there_is_an_answer(
+    reading: int, reached: list[str], status: int
+) -> None:
+    methods: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        methods.append(scope["method"])
+        code = reading if scope["method"] == "GET" else 201
+        await send({"type": "http.response.start", "status": code, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    answer = TestClient(QuestionMiddleware(app)).post(f"/execution/hitlDetails/{UUID(int=1)}", json={})
+    assert (methods, answer.status_code) == (reached, status)
 
 
 class TestWithoutTheGuard:
