@@ -15,6 +15,8 @@ from asgiref.sync import sync_to_async
 from amazon_ml.outage import Outage
 
 T = TypeVar("T")
+KILL_SECONDS = 25
+"""Less than the 30 seconds that Airflow gives ``on_kill`` (``[triggerer] on_kill_timeout``)."""
 
 
 class AwsPollingTrigger(BaseTrigger):
@@ -117,6 +119,31 @@ class AwsWaitTrigger(AwsPollingTrigger):
     @abstractmethod
     async def wait(self) -> dict[str, Any]:
         """Return the event's payload when the wait is over."""
+
+    async def kill(self) -> None:
+        """Stop what the task waits for; called when a user marks the task failed or clears it."""
+
+    async def on_kill(self) -> None:
+        """
+        Stop what the task waits for, however often Airflow cancels the trigger meanwhile.
+
+        The triggerer of Airflow 3.3.2 cancels a killed trigger again with each look at its triggers, about every second
+        (``cancelling_triggers`` in ``triggerer_job_runner.py``), until the trigger has ended. On a busy machine that
+        was before the stop had been sent. No upstream issue is known.
+        """
+        work = asyncio.ensure_future(self.kill())
+        end = time.monotonic() + KILL_SECONDS
+        while not work.done():
+            try:
+                # Unlike an await of the work, this does not hand on a cancellation.
+                await asyncio.wait({work}, timeout=max(0.0, end - time.monotonic()))
+            except asyncio.CancelledError:
+                self.log.debug("Airflow cancels the trigger again; it ends once the stop has been sent.")
+            if time.monotonic() >= end and not work.done():
+                work.cancel()
+                self.log.error("What the task waited for could not be stopped in %d seconds.", KILL_SECONDS)
+                return
+        work.result()
 
     async def is_still_deferred(self) -> bool:
         """

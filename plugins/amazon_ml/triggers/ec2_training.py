@@ -111,7 +111,7 @@ class EC2CommandTrigger(AwsWaitTrigger):
             seen: Look = end.value
             return seen
 
-    async def on_kill(self) -> None:
+    async def kill(self) -> None:
         """Terminate the instance when a user marks the task failed or clears it."""
         if await self.is_still_deferred():
             return

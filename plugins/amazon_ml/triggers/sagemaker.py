@@ -138,7 +138,7 @@ class SageMakerStatusTrigger(AwsWaitTrigger):
                 raise
             self.log.info("%s need not be stopped: %s", self.name, error)
 
-    async def on_kill(self) -> None:
+    async def kill(self) -> None:
         """Stop the job when a user marks the task failed or clears it."""
         if self.stop is None or await self.is_still_deferred():
             return

@@ -194,3 +194,41 @@ class TestATaskThatWaitsNoLonger:
         waiting = instance("deferred")
         monkeypatch.setattr(task_runner.SUPERVISOR_COMMS, "send", fail)
         assert kill(Job(Aws()), waiting)[-1] == "stop_training_job"
+
+
+@pytest.mark.parametrize("make", [Job, Instance])
+def test_what_is_waited_for_is_stopped_however_often_airflow_cancels_the_trigger(
+    make: Callable[[Aws], Any],
+) -> None:
+    """The triggerer cancels a killed trigger again and again until it has ended."""
+
+    async def cancelled_three_times() -> list[str]:
+        trigger, answer = make(Aws()), asyncio.Event()
+
+        async def is_still_deferred() -> bool:
+            await answer.wait()
+            return False
+
+        trigger.is_still_deferred = is_still_deferred
+        killing = asyncio.ensure_future(trigger.on_kill())
+        for _ in range(3):
+            await asyncio.sleep(0)
+            killing.cancel()
+        await asyncio.sleep(0)
+        answer.set()
+        await killing
+        return [operation for operation, _ in trigger.aws.calls]
+
+    assert asyncio.run(cancelled_three_times())[-1] in ("stop_training_job", "terminate_instances")
+
+
+def test_a_stop_that_hangs_ends_before_airflow_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("amazon_ml.triggers.base.KILL_SECONDS", 0)
+    trigger: Any = Job(Aws())
+
+    async def kill() -> None:
+        await asyncio.Event().wait()
+
+    trigger.kill = kill
+    asyncio.run(trigger.on_kill())
+    assert trigger.aws.calls == []
