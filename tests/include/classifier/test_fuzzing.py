@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 import fetch
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from moto import mock_aws
 from sagemaker_pytorch_serving_container.handler_service import HandlerService
@@ -105,6 +105,9 @@ def test_documents_are_answered_or_refused(ask: Ask) -> None:
 
     @settings
     @given(headers=HEADERS, document=DOCUMENTS)
+    @example(headers={}, document={"s3": "s3://pets/dogs/\ud800"})
+    @example(headers={}, document=[{"s3": "s3://pets/dogs/a"}] * 16)
+    @example(headers={"Content-Type": "text/csv"}, document="\udfff")
     def run(headers: dict[str, str], document: Any) -> None:
         growth.count()
         check_answer(*ask({"Content-Type": "application/json", **headers}, json.dumps(document).encode()))
