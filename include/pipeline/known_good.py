@@ -7,12 +7,19 @@ endpoint, so that after a teardown there is nothing to go back to.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from include.pipeline import live, registry
-from include.pipeline.names import KNOWN_GOOD_CONFIG, KNOWN_GOOD_FUNCTION, NO_GOOD_RELEASE, tag_list
+from include.pipeline.names import (
+    KNOWN_GOOD_CONFIG,
+    KNOWN_GOOD_FUNCTION,
+    KNOWN_GOOD_SINCE,
+    NO_GOOD_RELEASE,
+    tag_list,
+)
 from include.pipeline.settings import Project
 
 
@@ -22,7 +29,7 @@ def read(project: Project, sagemaker: Any, lambda_client: Any) -> dict[str, Any]
     An endpoint without a note was not made by this version of the pipeline. What it serves is good if its model
     package is, or if it has none.
 
-    :return: in the form of :func:`include.pipeline.live.read_live`.
+    :return: in the form of :func:`include.pipeline.live.read_live`, with ``since`` (ISO; None without a note).
     """
     endpoint = live.describe_endpoint(project, sagemaker)
     if endpoint is None:
@@ -33,7 +40,8 @@ def read(project: Project, sagemaker: Any, lambda_client: Any) -> dict[str, Any]
         return None
     if config:
         try:
-            return live.describe_release(config, noted.get(KNOWN_GOOD_FUNCTION) or None, sagemaker)
+            release = live.describe_release(config, noted.get(KNOWN_GOOD_FUNCTION) or None, sagemaker)
+            return {**release, "since": noted.get(KNOWN_GOOD_SINCE)}
         except ClientError as error:
             if not live.is_missing(error):  # else somebody has deleted it
                 raise
@@ -41,7 +49,7 @@ def read(project: Project, sagemaker: Any, lambda_client: Any) -> dict[str, Any]
     if serving is None:
         return None
     package = registry.find(serving["model"], registry.packages(project, sagemaker))
-    return serving if package is None or package.is_good else None
+    return {**serving, "since": None} if package is None or package.is_good else None
 
 
 def look(project: Project, sagemaker: Any, lambda_client: Any, autoscaling: Any) -> dict[str, Any]:
@@ -51,8 +59,9 @@ def look(project: Project, sagemaker: Any, lambda_client: Any, autoscaling: Any)
         :func:`include.pipeline.live.read_scaling`.
     """
     good = read(project, sagemaker, lambda_client)
-    if good:
+    if good and good["since"] is None:
         note(project, good, sagemaker)
+        good = read(project, sagemaker, lambda_client)
     return {
         "serving": live.read_live(project, sagemaker, lambda_client),
         "good": good,
@@ -76,20 +85,27 @@ def scaling(
 
 
 def note(project: Project, release: dict[str, Any], sagemaker: Any) -> None:
-    """Note on the endpoint that a release is good.
+    """Note on the endpoint that a release is good; if it is noted already, the time stays.
 
     :param release: in the form of :func:`include.pipeline.live.read_live`.
     """
     endpoint = live.describe_endpoint(project, sagemaker)
-    if endpoint is not None:
-        sagemaker.add_tags(ResourceArn=endpoint["EndpointArn"], Tags=tags(project, release))
+    if endpoint is None:
+        return
+    noted = live.tags(endpoint["EndpointArn"], sagemaker)
+    new = tags(project, release)
+    if noted.get(KNOWN_GOOD_SINCE) is None or any(
+        noted.get(tag["Key"]) != tag["Value"] for tag in new if tag["Key"] != KNOWN_GOOD_SINCE
+    ):
+        sagemaker.add_tags(ResourceArn=endpoint["EndpointArn"], Tags=new)
 
 
 def tags(project: Project, release: dict[str, Any]) -> list[dict[str, str]]:
-    """The tags of an endpoint whose last good release is this one."""
+    """The tags of an endpoint whose last good release is this one, from now on."""
     noted = {
         KNOWN_GOOD_CONFIG: release["endpoint_config"],
         KNOWN_GOOD_FUNCTION: release["function_version"] or "",
+        KNOWN_GOOD_SINCE: datetime.now(UTC).isoformat(),
     }
     return [*tag_list(project), *({"Key": key, "Value": value} for key, value in noted.items())]
 
@@ -110,8 +126,11 @@ def superseded(
     :param good_at_start: what :func:`read` found when the run decided about its model.
     """
     good = read(project, sagemaker, lambda_client)
-    allowed = {model, good_at_start["model"] if good_at_start else None}
-    if good is None or good["model"] in allowed:
+    # The time tells a release that was good at the start from one that has come back since, by a rollback for example.
+    keys = ("model", "since")
+    if good is None or good["model"] == model:
+        return None
+    if good_at_start is not None and all(good[key] == good_at_start[key] for key in keys):
         return None
     return (
         f"{good['model']} went live after this run had decided about {model}; it stays live. Start a new run, which "

@@ -19,6 +19,8 @@ KNOWN_GOOD_CONFIG = "known-good-endpoint-config"
 """The tag of the endpoint that names the configuration of its last good release."""
 KNOWN_GOOD_FUNCTION = "known-good-function-version"
 """Likewise, the version of the function."""
+KNOWN_GOOD_SINCE = "known-good-since"
+"""Likewise, when that release was first known to be good (ISO)."""
 NO_GOOD_RELEASE = {"Key": KNOWN_GOOD_CONFIG, "Value": "none"}
 """The tag of an endpoint none of whose releases has passed its smoke test so far."""
 

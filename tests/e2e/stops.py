@@ -9,7 +9,6 @@ WHEN: dict[str, list[tuple[str, str]]] = {
     "`approve` waits": [("gate", "UpdateModelPackage")],
     "`deploy_endpoint` changes the endpoint": [("deploy_endpoint", "UpdateEndpoint")],
     "then, until `smoke_test` has passed": [
-        ("scale_endpoint", "PutScalingPolicy"),
         ("move_alias", "UpdateAlias"),
         ("smoke_test", "Invoke"),
     ],

@@ -166,8 +166,14 @@ class Release:
     def how_it_scales(self) -> dict[str, Any] | None:
         return live.read_scaling(self.project, self.scaling)
 
-    def good(self) -> dict[str, Any] | None:
+    def good_now(self) -> dict[str, Any] | None:
+        """Return the last good release, with the time since which it is."""
         return known_good.read(self.project, self.sagemaker, self.functions)
+
+    def good(self) -> dict[str, Any] | None:
+        """Return the last good release in the form of what is live."""
+        good = self.good_now()
+        return good and {key: value for key, value in good.items() if key != "since"}
 
     def note_good(self) -> dict[str, Any] | None:
         """Note that what serves is good, as a run does after its smoke test."""

@@ -76,7 +76,8 @@ def test_a_noted_configuration_that_somebody_has_deleted_is_passed_over(release:
 
 def test_a_run_must_not_replace_what_went_live_since_it_decided(release: Release) -> None:
     first = release.deploy("inputs-1")
-    at_start = release.note_good()
+    release.note_good()
+    at_start = release.good_now()
     assert first
     assert release.superseded(at_start, "candidate") is None
     newer = release.deploy("inputs-2")
@@ -90,9 +91,29 @@ def test_a_run_must_not_replace_what_went_live_since_it_decided(release: Release
     assert release.superseded(None, "candidate") is not None  # nothing served when it began
 
 
+def test_a_run_must_not_bring_back_what_a_rollback_has_taken_back(release: Release) -> None:
+    """What was good when the run decided is good again. The run that was rolled back is cleared."""
+    release.deploy("inputs-1")
+    first = release.note_good()
+    at_start = release.good_now()
+    second = release.deploy("inputs-2")
+    release.note_good()
+    assert second
+    assert release.superseded(at_start, second["model"]) is None
+    release.roll_back(first, release.how_it_scales())
+    release.note_good()
+    assert release.superseded(at_start, second["model"]) is not None
+    # What is noted again stays as it was noted.
+    again = release.good_now()
+    release.note_good()
+    assert release.good_now() == again
+    assert release.superseded(again, second["model"]) is None
+
+
 def test_after_a_teardown_a_cleared_run_may_release_again(release: Release) -> None:
     release.deploy("inputs-1")
-    at_start = release.note_good()
+    release.note_good()
+    at_start = release.good_now()
     release.roll_back(None)
     assert release.superseded(at_start, "candidate") is None
 
