@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from airflow import plugins_manager
 from airflow.providers.amazon.aws.links.base_aws import BaseAwsLink
 from airflow.sdk import DAG
@@ -56,7 +57,11 @@ def test_it_adds_little_to_airflows_start() -> None:
     assert len(added) < 40
 
 
-def test_an_operators_links_survive_serialization_as_links_that_the_api_server_can_read() -> None:
+def test_an_operators_links_survive_serialization_as_links_that_the_api_server_can_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Scheduler and DAG processor switch links off, for all of their process.
+    monkeypatch.setattr(DagSerialization, "_load_operator_extra_links", True)
     with DAG("linked", schedule=None) as dag:
         SageMakerResumableTrainingOperator(task_id="train", config={})
     task = DagSerialization.from_dict(DagSerialization.to_dict(dag)).get_task("train")
