@@ -2,7 +2,7 @@
 
 The version is chosen by a person while the run waits, from a list of those that are known to be good, or named in the
 form. The version that serves now is marked as rejected, so that no scheduled run brings it back. If the chosen one
-does not answer rightly, what served before serves again.
+fails its smoke test, the last good release serves again.
 """
 
 from __future__ import annotations
