@@ -121,16 +121,15 @@ def superseded(
 ) -> str | None:
     """Why a run must not release its model any more, in a sentence, or None where it may.
 
-    A run that is cleared goes on where it was, whatever has been released since.
+    A run that is cleared continues where it was, whatever has been released since.
 
     :param good_at_start: what :func:`read` found when the run decided about its model.
     """
     good = read(project, sagemaker, lambda_client)
-    # The time tells a release that was good at the start from one that has come back since, by a rollback for example.
-    keys = ("model", "since")
     if good is None or good["model"] == model:
         return None
-    if good_at_start is not None and all(good[key] == good_at_start[key] for key in keys):
+    # The time tells a release that was good at the start from one that has come back since, by a rollback for example.
+    if good_at_start and all(good[key] == good_at_start[key] for key in ("model", "since")):
         return None
     return (
         f"{good['model']} went live after this run had decided about {model}; it stays live. Start a new run, which "
