@@ -43,16 +43,19 @@ class BadCaller:
         self._name, self._bucket = name, bucket
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run)
-        self.statuses: list[tuple[str, Any]] = []
-        """What was sent, and the status of its answer."""
+        self.by_function: list[tuple[str, Any]] = []
+        """The events of the function, each with the status of its answer."""
+        self.by_endpoint: list[tuple[str, Any]] = []
+        """The bodies of requests to the endpoint, each with the status of its answer."""
 
     def _run(self) -> None:
         for event, (body, content_type) in zip(
             itertools.cycle(EVENTS), itertools.cycle(BODIES), strict=False
         ):
             text = json.dumps(event).replace("{bucket}", self._bucket)
-            self.statuses.append((text, self._call_function(text)))
-            self.statuses.append((f"{content_type} {body[:40]!r}", self._call_endpoint(body, content_type)))
+            self.by_function.append((text, self._call_function(text)))
+            sent = f"{content_type} {body[:40]!r}"
+            self.by_endpoint.append((sent, self._call_endpoint(body, content_type)))
             if self._ended.wait(PAUSE_SECONDS):
                 return
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import os
 import random
 import tarfile
 import threading
@@ -52,6 +53,8 @@ SETTINGS: dict[str, Any] = {
     "smoke_test": {"images": 5},
 }
 PAUSE_SECONDS = 0.15
+CALLERS = int(os.environ.get("CALLERS", "1"))
+"""How many callers send requests at the same time. Each sends about five a second."""
 PERSON = "anna"
 """The user who answers the questions of a run."""
 Hook = Callable[[Any], Any]
@@ -60,47 +63,65 @@ Choice = Callable[[list[str]], str]
 
 
 class Asking:
-    """Sends requests to the function one after the other, in its own thread."""
+    """Sends requests to the function. Each of the :data:`CALLERS` sends one after the other, in its own thread."""
 
     def __init__(self, ask: Callable[[], dict[str, Any]]) -> None:
         self._ask = ask
-        self._answered = threading.Condition()
+        self._changed = threading.Condition()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._threads = [threading.Thread(target=self._run) for _ in range(CALLERS)]
         self._error: BaseException | None = None
+        self._sent = 0
+        self._numbers: list[int] = []  # of the requests that were answered
+        self._began = time.monotonic()
         self.answers: list[dict[str, Any]] = []
         """The answers so far."""
 
+    @property
+    def per_second(self) -> float:
+        """The number of answers in a second, from the first request to now."""
+        return len(self.answers) / (time.monotonic() - self._began)
+
     def next(self, count: int = 5) -> list[dict[str, Any]]:
         """Wait for the answers to ``count`` requests that are sent after this call, and return them."""
-        with self._answered:
-            # One request is under way.
-            sent = len(self.answers) + 1
-            self._answered.wait_for(lambda: self._error or len(self.answers) >= sent + count)
+        with self._changed:
+            sent = self._sent
+
+            def found() -> list[dict[str, Any]]:
+                pairs = zip(self._numbers, self.answers, strict=True)
+                return [answer for number, answer in pairs if number > sent][:count]
+
+            self._changed.wait_for(lambda: self._error or len(found()) == count)
             if self._error:
                 raise self._error
-            return self.answers[sent : sent + count]
+            return found()
 
     def _run(self) -> None:
         try:
             while not self._ended.is_set():
+                with self._changed:
+                    self._sent += 1
+                    number = self._sent
                 answer = self._ask()
-                with self._answered:
+                with self._changed:
+                    self._numbers.append(number)
                     self.answers.append(answer)
-                    self._answered.notify_all()
+                    self._changed.notify_all()
                 self._ended.wait(PAUSE_SECONDS)  # the requests share two cores with the endpoint
         except BaseException as error:
-            with self._answered:
+            with self._changed:
                 self._error = error
-                self._answered.notify_all()
+                self._changed.notify_all()
 
     def __enter__(self) -> Asking:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
 
 class Pipeline:

@@ -36,13 +36,15 @@ ENDPOINT = {
 SHIFT = {"strategy": "linear", "step_percent": 10, "wait_minutes": 40, "termination_wait_minutes": 0}
 # The limits for latency are so high that a good model passes on a slow machine.
 ANY_TIME = {"alarms": {"max_latency_ms": 600_000}, "smoke_test": {"images": 5, "max_p95_ms": 600_000}}
+# A malformed request is refused before the fault, as in the sound model.
 BROKEN = """
 import sound
 from sound import *
 
 def transform_fn(model, body, content_type, accept, context):
+    answer = sound.transform_fn(model, body, content_type, accept, context)
     {fault}
-    return sound.transform_fn(model, body, content_type, accept, context)
+    return answer
 """
 WEAK = {"classifier": {"epochs": 1}, "function": {"provisioned_concurrency": 1}}
 # Each setting starts a new training. The tests change the artifacts of these trainings.
@@ -60,6 +62,7 @@ class Released:
     :param before: the model that answered before the run.
     :param during: the answers to all requests.
     :param after: the answers to requests that were sent after the run.
+    :param per_second: the number of answers in a second.
     :param refused: what a caller sent meanwhile that can't be answered, each with the status of the answer.
     """
 
@@ -67,6 +70,7 @@ class Released:
     before: str
     during: list[dict[str, Any]]
     after: list[dict[str, Any]]
+    per_second: float
     refused: list[tuple[str, Any]]
 
     def row(self, what: str) -> str:
@@ -74,7 +78,8 @@ class Released:
         answered = [answer for answer in self.during if "model" in answer]
         bad = [status for _, status in self.refused]
         return (
-            f"{what:32} {len(answered)} of {len(self.during)} requests answered by {len(models(answered))} models, "
+            f"{what:32} {len(answered)} of {len(self.during)} requests ({self.per_second:.0f} a second) "
+            f"answered by {len(models(answered))} models, "
             f"{len(bad)} malformed ones got {sorted(set(bad))}; {self.run.state}, "
             f"serves {'what served before' if models(self.after) == {self.before} else 'the new model'}"
         )
@@ -97,18 +102,25 @@ class Shapes(Pipeline):
         before: dict[str, Hook] | None = None,
         answers: dict[str, Choice] | None = None,
         conf: dict[str, Any] | None = None,
+        *,
+        dies: bool = False,
         **changes: Any,
     ) -> Released:
-        """Run a release while requests are sent."""
+        """Run a release while requests are sent.
+
+        :param dies: whether the new model's process dies, with every request that it has, malformed or not.
+        """
         self.set(**changes)
         bucket = self.client("s3").list_buckets()["Buckets"][0]["Name"]
         with self.asked() as asking, BadCaller(self.client, NAME, bucket) as bad_caller:
             (first,) = asking.next(1)
             run = self.run(RELEASE, before=before, answers=answers, **(conf or {}))
-            after = asking.next()
+            after, per_second = asking.next(), asking.per_second
         # However malformed, a request is never answered by an error of the server.
-        assert {what: status for what, status in bad_caller.statuses if not 400 <= status < 500} == {}
-        return Released(run, first["model"], asking.answers, after, bad_caller.statuses)
+        assert errors(bad_caller.by_function) == {}
+        assert dies or errors(bad_caller.by_endpoint) == {}
+        refused = bad_caller.by_function + bad_caller.by_endpoint
+        return Released(run, first["model"], asking.answers, after, per_second, refused)
 
     def release_weak(self, before: dict[str, Hook] | None = None) -> Any:
         """Release a model that is trained for one epoch, and return the run."""
@@ -209,6 +221,11 @@ def break_serving(fault: str) -> Change:
     return change
 
 
+def errors(answers: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return what was not answered by an error of the caller, with the status of its answer."""
+    return {what: status for what, status in answers if not 400 <= status < 500}
+
+
 def models(answers: list[dict[str, Any]]) -> set[str]:
     """Return the models that have answered."""
     return {answer.get("model", "none") for answer in answers}
@@ -301,7 +318,7 @@ def import_nothing(files: dict[str, bytes]) -> dict[str, bytes]:
     ("change", "settings", "failing_step", "cause"),
     [
         pytest.param(
-            break_serving("model.classes = sorted(model.classes, reverse=True)"),
+            mix_up_classes,
             {},
             "smoke_test",
             "accuracy",
@@ -344,6 +361,7 @@ def test_a_model_is_taken_back_and_costs_no_request(
         {"register": change_candidate(shapes, change)},
         training=BROKEN_ONE,
         gate=ANY_ACCURACY,
+        dies="crashes" in request.node.callspec.id,
         **settings,
     )
     print(released.row(request.node.callspec.id))

@@ -238,7 +238,10 @@ def two_gpus(instance: Instance, tmp_path: Path) -> Callable[[], None]:
 
 def test_each_gpu_gets_a_process(instance: Instance, two_gpus: Callable[[], None]) -> None:
     two_gpus()
-    status, printed = instance.run("import os; print('rank', os.environ['RANK'], os.environ['SM_NUM_GPUS'])")
+    # Written at once: both processes write to the same pipe.
+    status, printed = instance.run(
+        "import os; os.write(1, b'rank %s %s\\n' % (os.environb[b'RANK'], os.environb[b'SM_NUM_GPUS']))"
+    )
     assert status == 0, printed
     assert {line for line in printed.splitlines() if line.startswith("rank")} == {"rank 0 2", "rank 1 2"}
 
