@@ -1,7 +1,8 @@
-"""Test kills of workers and triggerers while tasks wait for a training job or for a training on EC2.
+"""Test kills of the stack's processes while tasks wait for a training job or for a training on EC2.
 
-A kill starts no second job and no second instance. A task that is marked failed stops its job or terminates its
-instance. Each job runs until its test creates a file, the gate, so that every kill is in the middle of the job.
+A kill of a worker, a triggerer or the API server starts no second job and no second instance. A task that is marked
+failed stops its job or terminates its instance. Each job runs until its test creates a file, the gate, so that every
+kill is in the middle of the job. A kill of local AWS loses what it holds, and the tasks fail.
 
 These tests prove what Airflow does after a kill. tests/plugins/amazon_ml/operators proves for each operator what it
 adopts when it is executed again, and what it stops.
@@ -261,6 +262,13 @@ def kill(stack: Stack, processes: list[psutil.Process]) -> None:
             process.kill()
 
 
+def kill_component(stack: Stack, name: str) -> None:
+    """Kill a component of a stack with all its child processes. The stack starts it again."""
+    log = stack.supervision.log.read_text(encoding="utf-8")
+    component = psutil.Process(int(re.findall(rf"spawned: '{name}' with pid (\d+)", log)[-1]))
+    kill(stack, [component, *component.children(recursive=True)])
+
+
 @pytest.fixture(scope="module")
 def after_killed_workers(kills: Kills) -> dict[str, tuple[Run, str]]:
     """Return for each kind a run whose worker was killed, and the state in which the run has ended."""
@@ -290,9 +298,7 @@ def after_a_killed_triggerer(kills: Kills) -> dict[str, tuple[Run, str, int, int
     # Once, unless the machine is so busy that Airflow took the task for a lost one before that, see docs/operating.md.
     tries = {kind: kills.task(run)["try_number"] for kind, run in runs.items()}
     begun = {kind: kills.made(run).count(run.name) for kind, run in runs.items()}
-    log = kills.stack.supervision.log.read_text(encoding="utf-8")
-    triggerer = psutil.Process(int(re.findall(r"spawned: 'triggerer' with pid (\d+)", log)[-1]))
-    kill(kills.stack, [triggerer, *triggerer.children(recursive=True)])
+    kill_component(kills.stack, "triggerer")
     for run in runs.values():
         kills.eventually(lambda run=run: kills.triggerer_of(run) not in (None, killed[run.run_id]))
     return {kind: (run, kills.end(run), tries[kind], begun[kind]) for kind, run in runs.items()}
@@ -326,6 +332,29 @@ def check_made(kills: Kills, run: Run, kind: str, begun: int) -> None:
 
 
 @pytest.fixture(scope="module")
+def after_a_killed_api_server(kills: Kills) -> dict[str, tuple[Run, str, int, int]]:
+    """Return a run in a worker and one in the triggerer, whose API server was killed, as the fixture above."""
+    runs = {"training": kills.start("training", "worker"), "ec2": kills.start("ec2", "triggerer")}
+    for run in runs.values():
+        kills.wait_until_under_way(run)
+    tries = {kind: kills.task(run)["try_number"] for kind, run in runs.items()}
+    begun = {kind: kills.made(run).count(run.name) for kind, run in runs.items()}
+    kill_component(kills.stack, "api-server")
+    kills.eventually(lambda: kills.stack.health()["metadatabase"] == "healthy")
+    return {kind: (run, kills.end(run), tries[kind], begun[kind]) for kind, run in runs.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_while_the_api_server_starts_again_a_task_keeps_waiting(
+    kills: Kills, after_a_killed_api_server: dict[str, tuple[Run, str, int, int]], kind: str
+) -> None:
+    run, state, tries, begun = after_a_killed_api_server[kind]
+    assert state == "success", kills.log(run)
+    assert kills.task(run)["try_number"] == tries, kills.log(run)
+    check_made(kills, run, kind, begun)
+
+
+@pytest.fixture(scope="module")
 def marked_failed(kills: Kills) -> dict[str, Run]:
     """Mark two tasks failed, one that waits in the worker and one in the triggerer, and return their runs."""
     runs = {"training": kills.start("training", "worker"), "ec2": kills.start("ec2", "triggerer")}
@@ -352,3 +381,15 @@ def test_a_task_that_is_marked_failed_in_the_triggerer_lets_its_instance_go(
     run = marked_failed["ec2"]
     kills.eventually(lambda: set(kills.instances(run)) == {"terminated"})
     assert kills.task(run)["state"] == "failed"
+
+
+def test_a_task_fails_when_local_aws_was_killed_and_says_what_to_do(kills: Kills) -> None:
+    runs = [kills.start("training", "worker"), kills.start("training", "triggerer")]
+    for run in runs:
+        kills.wait_until_under_way(run)
+    kill_component(kills.stack, "local-aws")
+    for run in runs:
+        assert kills.airflow.wait(run.dag_id, run.run_id, END_SECONDS) == "failed"
+        assert "Run `make up`" in kills.log(run)
+    assert kills.stack.up() is False
+    assert kills.client("cloudformation").describe_stacks()["Stacks"]

@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.sagemaker.documents import Document
 from include.local_aws.sagemaker.hosting import Endpoints
 from include.local_aws.sagemaker.invocations import Invocations
-from include.local_aws.sagemaker.scaling_activities import DIMENSION, NAMESPACE, ScalingActivities
+from include.local_aws.sagemaker.moto_scaling import ScalableTarget, scalable_targets
+from include.local_aws.sagemaker.scaling_activities import ScalingActivities
 
 _CHECKS_PER_WINDOW = 12
 _MINUTE_SECONDS = 60.0
@@ -49,9 +48,13 @@ class Autoscaling:
         endpoints: Endpoints,
         invocations: Invocations,
         clock: Callable[[], float] = time.monotonic,
+        targets: Callable[[str], list[ScalableTarget]] = scalable_targets,
     ) -> None:
-        """:param clock: says how late it is, in seconds, to tell how long a change is ago"""
-        self._config = config
+        """:param clock: says how late it is, in seconds, to tell how long a change is ago
+        :param targets: returns the scalable targets of a region
+        """
+        self._targets = targets
+        self._region = config.region
         self._clock = clock
         self._window = config.scaling_window_seconds
         self._endpoints = endpoints
@@ -69,31 +72,21 @@ class Autoscaling:
         while not self._closing.wait(self._window / _CHECKS_PER_WINDOW):
             try:
                 self.check()
-            except (BotoCoreError, ClientError, AwsError) as error:
+            except AwsError as error:
                 _log.warning("Scaling waits for the next check: %s", error)
 
     def check(self) -> None:
         """Change the instances of each target whose policies want another number of them now."""
-        client = self._config.client("application-autoscaling")
-        targets = [
-            target
-            for page in client.get_paginator("describe_scalable_targets").paginate(
-                ServiceNamespace=NAMESPACE, ScalableDimension=DIMENSION
-            )
-            for target in page["ScalableTargets"]
-        ]
-        known = {target["ResourceId"] for target in targets}
+        targets = self._targets(self._region)
+        known = {target.resource_id for target in targets}
         self._histories = {name: past for name, past in self._histories.items() if name in known}
         for target in targets:
-            policies = client.describe_scaling_policies(
-                ServiceNamespace=NAMESPACE, ResourceId=target["ResourceId"]
-            )["ScalingPolicies"]
-            self._scale(target, [_tracking(policy) for policy in policies if _tracking(policy)])
+            self._scale(target, [policy for policy in target.policies if _counts_invocations(policy)])
 
-    def _scale(self, target: Document, policies: list[Document]) -> None:
+    def _scale(self, target: ScalableTarget, policies: list[Document]) -> None:
         """Apply the policies to a target; as in AWS the one that wants most instances wins."""
-        _, endpoint, _, name = target["ResourceId"].split("/")
-        history = self._histories.setdefault(target["ResourceId"], _History(self._clock()))
+        _, endpoint, _, name = target.resource_id.split("/")
+        history = self._histories.setdefault(target.resource_id, _History(self._clock()))
         for variant in self._endpoints.variants(endpoint):
             if variant["VariantName"] != name:
                 continue
@@ -117,21 +110,21 @@ class Autoscaling:
                 )
                 for policy in policies
             )
-            wanted = max(1, min(max(wanted, target["MinCapacity"]), target["MaxCapacity"]))
-            suspended = target.get("SuspendedState", {})
-            if wanted > count and not suspended.get("DynamicScalingOutSuspended"):
+            fewest, most = target.capacity
+            wanted = max(1, min(max(wanted, fewest), most))
+            if wanted > count and not target.suspended.get("DynamicScalingOutSuspended"):
                 history.scaled_out = now
-            elif wanted < count and not suspended.get("DynamicScalingInSuspended"):
+            elif wanted < count and not target.suspended.get("DynamicScalingInSuspended"):
                 history.scaled_in = now
             else:
                 continue
             _log.info("Scaling %s of %s from %d to %d", name, endpoint, count, wanted)
             self._endpoints.set_capacity(endpoint, name, wanted)
-            limits = f"{target['MinCapacity']} to {target['MaxCapacity']}"
             cause = (
-                f"{count} instances had {per_minute:g} invocations a minute; {limits} instances are allowed."
+                f"{count} instances had {per_minute:g} invocations a minute; "
+                f"{fewest} to {most} instances are allowed."
             )
-            history.pending = self.activities.begin(target["ResourceId"], wanted, cause), wanted
+            history.pending = self.activities.begin(target.resource_id, wanted, cause), wanted
 
     def _end_activity(self, history: _History, variant: Document) -> None:
         """Record how the last change ended, now that the endpoint is no longer being changed."""
@@ -192,8 +185,7 @@ def wanted_instances(
     return wanted if may_scale_in else count
 
 
-def _tracking(policy: Document) -> Document:
-    """Return the configuration of a target tracking policy on a variant's invocations, else nothing."""
-    configuration: Document = policy.get("TargetTrackingScalingPolicyConfiguration", {})
-    metric = configuration.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
-    return configuration if metric == _METRIC else {}
+def _counts_invocations(policy: Document) -> bool:
+    """Return whether a target tracking policy tracks a variant's invocations."""
+    specification: Document = policy.get("PredefinedMetricSpecification", {})
+    return specification.get("PredefinedMetricType") == _METRIC

@@ -9,6 +9,9 @@ import pytest
 
 from include.local_aws.config import Config
 from include.local_aws.sagemaker.autoscaling import Autoscaling, wanted_instances
+from include.local_aws.sagemaker.moto_scaling import ScalableTarget
+
+METRIC = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
 
 
 @pytest.fixture
@@ -34,9 +37,7 @@ def scale(local_aws: Any, name: str) -> Iterator[Callable[..., None]]:
             PolicyType="TargetTrackingScaling",
             TargetTrackingScalingPolicyConfiguration={
                 "TargetValue": 60.0,
-                "PredefinedMetricSpecification": {
-                    "PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"
-                },
+                "PredefinedMetricSpecification": METRIC,
                 **cooldowns,
             },
         )
@@ -48,14 +49,13 @@ def scale(local_aws: Any, name: str) -> Iterator[Callable[..., None]]:
 class Serving:
     """Stands for the endpoints and their invocations: those of one endpoint, whose changes take no time."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self) -> None:
         self.instances = 1
         self.requests = 0
 
     def variants(self, name: str) -> list[dict[str, Any]]:
         variant = {"VariantName": "blue", "CurrentInstanceCount": self.instances}
-        return [variant] if name == self.name else []
+        return [variant] if name == "serving" else []
 
     def set_capacity(self, name: str, variant: str, count: int) -> None:
         self.instances = count
@@ -65,8 +65,8 @@ class Serving:
 
 
 @pytest.fixture
-def serving(name: str) -> Serving:
-    return Serving(name)
+def serving() -> Serving:
+    return Serving()
 
 
 @pytest.fixture
@@ -76,12 +76,29 @@ def clock() -> list[float]:
 
 
 @pytest.fixture
-def scaling(local_aws: Any, serving: Serving, clock: list[float], tmp_path: Path) -> Autoscaling:
+def targets() -> list[ScalableTarget]:
+    return []
+
+
+@pytest.fixture
+def scaling(
+    serving: Serving, clock: list[float], targets: list[ScalableTarget], tmp_path: Path
+) -> Autoscaling:
     """Scaling that checks only when the test says so."""
-    config = Config(state_dir=tmp_path, port=int(local_aws.url.rpartition(":")[2]))
-    scaling = Autoscaling(config, serving, serving, clock=lambda: clock[0])  # type: ignore[arg-type]
+    config = Config(state_dir=tmp_path)
+    scaling = Autoscaling(config, serving, serving, lambda: clock[0], lambda region: targets)  # type: ignore[arg-type]
     scaling.close()
     return scaling
+
+
+def target(capacity: tuple[int, int], suspended: bool = False, **cooldowns: int) -> ScalableTarget:
+    """Return the serving's variant with a policy of 60 invocations per instance per minute."""
+    return ScalableTarget(
+        "endpoint/serving/variant/blue",
+        capacity,
+        {"DynamicScalingOutSuspended": suspended},
+        ({"TargetValue": 60.0, "PredefinedMetricSpecification": METRIC, **cooldowns},),
+    )
 
 
 @pytest.fixture
@@ -127,9 +144,9 @@ def test_traffic_scales_out_to_the_maximum_and_silence_in(
 
 
 def test_the_cooldown_begins_when_the_change_is_complete(
-    scale: Callable[..., None], scaling: Autoscaling, serving: Serving, clock: list[float]
+    targets: list[ScalableTarget], scaling: Autoscaling, serving: Serving, clock: list[float]
 ) -> None:
-    scale((1, 2), ScaleOutCooldown=0, ScaleInCooldown=100)
+    targets.append(target((1, 2), ScaleOutCooldown=0, ScaleInCooldown=100))
     serving.requests = 600
     scaling.check()
     assert serving.instances == 2
@@ -142,13 +159,13 @@ def test_the_cooldown_begins_when_the_change_is_complete(
 
 
 def test_a_variant_grows_to_its_minimum_unless_scaling_out_is_suspended(
-    scale: Callable[..., None], scaling: Autoscaling, serving: Serving
+    targets: list[ScalableTarget], scaling: Autoscaling, serving: Serving
 ) -> None:
-    scale((2, 3), suspended=True)
+    targets[:] = [target((2, 3), suspended=True)]
     scaling.check()
     assert serving.instances == 1
     assert scaling.activities.describe({})["ScalingActivities"] == []
-    scale((2, 3), suspended=False)
+    targets[:] = [target((2, 3))]
     scaling.check()
     assert serving.instances == 2
 
