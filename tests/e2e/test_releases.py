@@ -41,10 +41,14 @@ BROKEN = """
 import sound
 from sound import *
 
-def transform_fn(model, body, content_type, accept, context):
-    answer = sound.transform_fn(model, body, content_type, accept, context)
+sound_predict = sound._predict
+
+def broken_predict(model, request):
+    answer = sound_predict(model, request)
     {fault}
     return answer
+
+sound._predict = broken_predict
 """
 WEAK = {"classifier": {"epochs": 1}, "function": {"provisioned_concurrency": 1}}
 # Each setting starts a new training. The tests change the artifacts of these trainings.
