@@ -13,7 +13,6 @@ import base64
 import functools
 import json
 import os
-import re
 import time
 import zipfile
 from collections.abc import Callable
@@ -22,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import psutil
 import pytest
 import requests
 from nbclient import NotebookClient
@@ -34,7 +32,7 @@ from include.laptop.environment import aws_settings
 from include.laptop.stack import Stack
 from include.pipeline import approval
 from include.pipeline.data.drawings import DrawnMembers
-from tests.e2e.test_kills import kill
+from tests.e2e.test_kills import kill_component
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -298,7 +296,7 @@ def test_a_bad_data_set_is_refused_at_once_and_what_is_live_stays(
 
 @dataclass(frozen=True)
 class Stops:
-    """Two releases of another model: the first is stopped, the second is paused and loses its scheduler.
+    """Two releases of another model: one is stopped, one is paused and loses its API server and its scheduler.
 
     :param before: the model that served before.
     :param first: the task states of the first run, which was marked failed during `deploy_endpoint`.
@@ -333,7 +331,13 @@ def await_state(airflow: AirflowApi, run_id: str, task_id: str, *wanted: str) ->
 
 
 @pytest.fixture(scope="module")
-def stops(airflow: AirflowApi, aws: Client, whole_stack: Stack, approved: Approved) -> Stops:
+def stops(
+    airflow: AirflowApi,
+    aws: Client,
+    whole_stack: Stack,
+    approved: Approved,
+    eventually: Callable[..., Any],
+) -> Stops:
     """Stop a release with another training in several ways."""
     if serving(aws) is None:  # another test has torn the project down
         run(airflow, RELEASE)
@@ -351,6 +355,8 @@ def stops(airflow: AirflowApi, aws: Client, whole_stack: Stack, approved: Approv
 
     second = start(airflow, RELEASE, instance_count=2)
     await_state(airflow, second, "deploy_endpoint", "deferred")
+    kill_component(whole_stack, "api-server")
+    eventually(lambda: whole_stack.health()["metadatabase"] == "healthy")
     airflow._ask("PATCH", f"dags/{RELEASE}", json={"is_paused": True})
     paused = await_state(airflow, second, "deploy_endpoint", "scheduled")
     meanwhile = ask(aws)["model"]
@@ -359,9 +365,7 @@ def stops(airflow: AirflowApi, aws: Client, whole_stack: Stack, approved: Approv
     ]
     airflow.unpause(RELEASE)
     killed_in = await_state(airflow, second, "smoke_test", "queued", "running")["smoke_test"]
-    log = whole_stack.supervision.log.read_text(encoding="utf-8")
-    scheduler = psutil.Process(int(re.findall(r"spawned: 'scheduler' with pid (\d+)", log)[-1]))
-    kill(whole_stack, [scheduler, *scheduler.children(recursive=True)])
+    kill_component(whole_stack, "scheduler")
     return Stops(
         before,
         stopped,
@@ -395,7 +399,7 @@ def test_while_the_dag_is_paused_an_untested_model_may_serve(airflow: AirflowApi
     assert stops.paused["smoke_test"] is None
 
 
-def test_a_release_survives_a_pause_and_a_killed_scheduler(
+def test_a_release_survives_a_pause_a_killed_api_server_and_a_killed_scheduler(
     airflow: AirflowApi, aws: Client, stops: Stops
 ) -> None:
     found = states(airflow, RELEASE, stops.second)
