@@ -20,7 +20,6 @@ from airflow.sdk import (
     task,
 )
 from airflow.sdk.exceptions import AirflowSkipException
-from amazon_ml.links.s3 import RunReportLink
 from amazon_ml.notifications.failures import failures
 from amazon_ml.operators.application_autoscaling import ApplicationAutoScalingSuspendOperator
 from amazon_ml.operators.lambda_function import LambdaAliasOperator
@@ -32,6 +31,7 @@ from amazon_ml.operators.sagemaker_endpoint import (
 from dag_defaults import add_dags, aws_client, check_conf, default_args
 from human_input.operators import AskOperator
 from pipeline_steps import alerts
+from project_pages.links import RunReportLink
 from run_results import RunResults
 
 from include.pipeline import (
@@ -217,7 +217,7 @@ def build(project: Project) -> DAG:
             page = report.publish(
                 project, summary, context["run_id"], bucket, s3, show=report.render_rollback
             )
-            RunReportLink.persist_page(context, page, s3)
+            RunReportLink.persist_page(context, page)
             return {**summary, "report": page}
 
         versions = list_versions()

@@ -9,7 +9,7 @@ The form says what to do with it. Each action can be repeated: what is there alr
 - `delete` removes it, with all files on it.
 
 The tasks `create_instance` and `start_instance` link to where it can be opened. Signing in is left to AWS: nothing that
-lets anybody in is kept in Airflow.
+lets anybody in is kept in Airflow. On a laptop the link opens it, for whoever may trigger this DAG.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from amazon_ml.operators.sagemaker_notebook import (
     SageMakerStopNotebookIfRunningOperator,
 )
 from dag_defaults import add_dags, aws_client, check_conf, default_args
+from project_pages.links import WorkspaceLink
 from run_results import RunResults
 
 from include.pipeline import infrastructure, names, workspace
@@ -132,6 +133,8 @@ def build(project: Project) -> DAG:
         delete_lifecycle_config = SageMakerDeleteLifecycleConfigIfExistsOperator(
             task_id="delete_lifecycle_config", config={"NotebookInstanceLifecycleConfigName": name}
         )
+        for task_that_starts in (create_instance, start_instance):
+            WorkspaceLink.add_to(task_that_starts)
         ready = prepare()
         choose() >> [ready, start_instance, stop_instance, delete_instance]
         chain(ready, put_lifecycle_config, create_instance)

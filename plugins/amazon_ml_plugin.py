@@ -5,7 +5,6 @@ from __future__ import annotations
 from airflow.plugins_manager import AirflowPlugin
 from amazon_ml.links.ec2_training import CommandLogsLink
 from amazon_ml.links.lambda_function import LambdaFunctionLink
-from amazon_ml.links.s3 import DataReportLink, EvaluationReportLink, RunReportLink
 from amazon_ml.links.sagemaker import SageMakerJobLink, SageMakerJobLogsLink
 from amazon_ml.links.sagemaker_endpoint import SageMakerEndpointLink
 from amazon_ml.links.sagemaker_notebook import SageMakerNotebookLink
@@ -17,9 +16,6 @@ LINKS = [
     SageMakerNotebookLink(),
     LambdaFunctionLink(),
     CommandLogsLink(),
-    DataReportLink(),
-    EvaluationReportLink(),
-    RunReportLink(),
 ]
 
 

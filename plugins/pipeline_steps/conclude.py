@@ -6,9 +6,9 @@ from typing import Any
 
 from airflow.sdk import TriggerRule, chain, task
 from airflow.sdk.exceptions import AirflowSkipException
-from amazon_ml.links.s3 import RunReportLink
 from amazon_ml.notifications.failures import failures
 from dag_defaults import aws_client
+from project_pages.links import RunReportLink
 
 from include.pipeline import cost, known_good, registry, releases, report, rollback, smoke_test
 from include.pipeline.settings import Project
@@ -121,7 +121,7 @@ def conclude(project: Project, release: list[Any]) -> Any:
             },
         )
         page = report.publish(project, summary, done.context["run_id"], done.environment.bucket, s3)
-        RunReportLink.persist_page(done.context, page, s3)
+        RunReportLink.persist_page(done.context, page)
         return {**summary, "report": page}
 
     tested = run_smoke_test()

@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Context, TaskGroup, TriggerRule, chain, task
-from amazon_ml.links.s3 import EvaluationReportLink
 from amazon_ml.operators.sagemaker_registry import SageMakerRegisterModelPackageOperator
 from dag_defaults import aws_client
 from human_input.operators import AskOperator
+from project_pages.links import EvaluationReportLink
 
 from include.pipeline import approval, gate, job_requests, names, registry
 from include.pipeline.errors import PermanentError
@@ -113,7 +113,7 @@ def decide(project: Project) -> TaskGroup:
                     done["gate"]["evaluation"],
                     done["gate"]["reason"],
                     done["gate"]["candidate"],
-                    EvaluationReportLink().format_link(**done.pushed("evaluate", EvaluationReportLink.key)),
+                    done.pushed("evaluate", EvaluationReportLink.key),
                 )
             ),
             about=lambda context: Done(context)["gate"]["candidate"],

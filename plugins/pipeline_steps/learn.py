@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Context, TaskGroup, TriggerRule, chain, get_current_context, task
-from amazon_ml.links.s3 import EvaluationReportLink
 from amazon_ml.operators.ec2_training import EC2TrainingOperator
 from amazon_ml.operators.sagemaker_jobs import (
     SageMakerResumableProcessingOperator,
@@ -14,6 +13,7 @@ from amazon_ml.operators.sagemaker_jobs import (
     SageMakerResumableTuningOperator,
 )
 from dag_defaults import aws_client
+from project_pages.links import EvaluationReportLink
 
 from include.pipeline import ec2_launch, ec2_requests, job_requests, report
 from include.pipeline.settings import Project
@@ -36,7 +36,7 @@ def learn(project: Project) -> TaskGroup:
 
     def link_evaluation(context: Context, result: Any) -> None:
         """Link the task to the page that its job wrote."""
-        EvaluationReportLink.persist_page(context, report.evaluation_page(result), aws_client("s3"))
+        EvaluationReportLink.persist_page(context, report.evaluation_page(result))
 
     job_arguments: dict[str, Any] = {"poll_interval": project.poll_seconds, "deferrable": True}
     with TaskGroup("learn", prefix_group_id=False, tooltip="Find hyperparameters, train, judge") as group:

@@ -7,8 +7,8 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk import TaskGroup, chain, task
 from airflow.sdk.exceptions import AirflowSkipException
-from amazon_ml.links.s3 import DataReportLink
 from dag_defaults import aws_client
+from project_pages.links import DataReportLink
 
 from include.pipeline import job_requests, known_good, live, packages, pretrained, rollback
 from include.pipeline.data import staging
@@ -35,9 +35,9 @@ def prepare(project: Project) -> TaskGroup:
                 credentials=credentials,
             )
         except DatasetError as error:
-            DataReportLink.persist_page(done.context, error.report, s3)
+            DataReportLink.persist_page(done.context, error.report)
             raise
-        DataReportLink.persist_page(done.context, staged["report"], s3)
+        DataReportLink.persist_page(done.context, staged["report"])
         return staged
 
     @task

@@ -199,8 +199,7 @@ def test_one_of_two_places_trains_and_the_evaluation_takes_either(dag_bag: DagBa
 def test_the_evaluation_links_to_its_job_and_to_its_report(
     dag_bag: DagBag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
     task = dag_bag.dags["sample.train_and_deploy"].get_task("evaluate")
     assert [link.name for link in task.operator_extra_links] == [
         "Amazon SageMaker Job",
@@ -210,7 +209,9 @@ def test_the_evaluation_links_to_its_job_and_to_its_report(
     pushed: dict[str, Any] = {}
     context = {"ti": SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value})), "task": task}
     task._post_execute_hook(context, {"output": "s3://bucket/sample/evaluate/sample-evaluate-1"})
-    assert pushed["evaluation_report"]["object_key"] == "sample/evaluate/sample-evaluate-1/report.html"
+    assert pushed["evaluation_report"] == (
+        "https://airflow.example.com/projects/sample/reports/evaluate/sample-evaluate-1/report.html"
+    )
 
 
 def test_the_form_offers_typed_parameters_with_the_projects_defaults(dag_bag: DagBag) -> None:

@@ -23,9 +23,6 @@ LINKS = {
     "SageMakerNotebookLink",
     "LambdaFunctionLink",
     "CommandLogsLink",
-    "DataReportLink",
-    "EvaluationReportLink",
-    "RunReportLink",
 }
 
 

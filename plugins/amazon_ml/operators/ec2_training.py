@@ -22,6 +22,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from botocore.exceptions import ClientError
 
 from amazon_ml.instance_look import ALIVE, ENDED
+from amazon_ml.links.console import persist_console_link
 from amazon_ml.links.ec2_training import CommandLogsLink
 from amazon_ml.operators.lost_trigger import LookAgainOperator, deferral_timeout
 from amazon_ml.operators.sagemaker_jobs import training_result
@@ -132,7 +133,7 @@ class EC2TrainingOperator(LookAgainOperator, AwsBaseOperator[EC2Hook]):
             instance = found or self.launch()
             adopted = found is not None
             self.instance_id = instance["InstanceId"]
-            EC2InstanceLink.persist(**self._where(context), instance_id=self.instance_id)
+            persist_console_link(EC2InstanceLink, context, self, instance_id=self.instance_id)
             command = self.find_command(self.instance_id)
             if command:
                 self.log.info("%s runs already: waiting for it.", self.config["Name"])
@@ -283,8 +284,12 @@ class EC2TrainingOperator(LookAgainOperator, AwsBaseOperator[EC2Hook]):
 
     def wait_for_command(self, context: Context, command_id: str, *, adopted: bool) -> Any:
         """Wait for the end of the command, as long as it may take from now on."""
-        CommandLogsLink.persist(
-            **self._where(context), log_group=self.config["LogGroup"], log_stream_prefix=f"{command_id}/"
+        persist_console_link(
+            CommandLogsLink,
+            context,
+            self,
+            log_group=self.config["LogGroup"],
+            log_stream_prefix=f"{command_id}/",
         )
         limit = DELIVERY_SECONDS + self.config["ExecutionTimeout"] + GRACE_SECONDS
         return self.wait(
@@ -418,11 +423,3 @@ class EC2TrainingOperator(LookAgainOperator, AwsBaseOperator[EC2Hook]):
             for reservation in page["Reservations"]
             for instance in reservation["Instances"]
         ]
-
-    def _where(self, context: Context) -> dict[str, Any]:
-        return {
-            "context": context,
-            "operator": self,
-            "region_name": self.hook.conn_region_name,
-            "aws_partition": self.hook.conn_partition,
-        }

@@ -15,6 +15,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperatorLink, conf
 from botocore.exceptions import ClientError
 
+from amazon_ml.links.console import persist_console_link
 from amazon_ml.links.lambda_function import LambdaFunctionLink
 from amazon_ml.operators.lost_trigger import deferral_timeout
 from amazon_ml.triggers.lambda_function import LambdaProvisionedConcurrencyTrigger
@@ -41,13 +42,7 @@ class LambdaBaseOperator(AwsBaseOperator[LambdaHook]):
 
     def persist_link(self, context: Context) -> None:
         """Note the function for the link on the task's page."""
-        LambdaFunctionLink.persist(
-            context=context,
-            operator=self,
-            region_name=self.hook.conn_region_name,
-            aws_partition=self.hook.conn_partition,
-            function_name=self.function_name,
-        )
+        persist_console_link(LambdaFunctionLink, context, self, function_name=self.function_name)
 
 
 class LambdaBasePublishingOperator(LambdaBaseOperator):

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from amazon_ml.differences import differences
 from amazon_ml.hooks.sagemaker_runtime import SageMakerRuntimeHook
+from amazon_ml.links.console import persist_console_link
 from amazon_ml.links.sagemaker_endpoint import SageMakerEndpointLink
 from amazon_ml.operators.sagemaker_base import Config, SageMakerBaseStepwiseOperator, is_missing, reason
 
@@ -166,13 +167,7 @@ class SageMakerDeployEndpointOperator(SageMakerBaseEndpointOperator):
 
     def execute(self, context: Context) -> Any:
         """Create or update the endpoint, unless that has been done."""
-        SageMakerEndpointLink.persist(
-            context=context,
-            operator=self,
-            region_name=self.hook.conn_region_name,
-            aws_partition=self.hook.conn_partition,
-            endpoint_name=self.config["EndpointName"],
-        )
+        persist_console_link(SageMakerEndpointLink, context, self, endpoint_name=self.config["EndpointName"])
         return self.advance(context)
 
     def advance(self, context: Context) -> Any:
@@ -408,13 +403,7 @@ class SageMakerInvokeEndpointOperator(AwsBaseOperator[SageMakerRuntimeHook]):
         :raises AirflowException: with the model's own status and message, if it answers with an error.
         :raises AirflowFailException: if that is the request's fault, or the answer is too long or no text.
         """
-        SageMakerEndpointLink.persist(
-            context=context,
-            operator=self,
-            region_name=self.hook.conn_region_name,
-            aws_partition=self.hook.conn_partition,
-            endpoint_name=self.endpoint_name,
-        )
+        persist_console_link(SageMakerEndpointLink, context, self, endpoint_name=self.endpoint_name)
         body = self.payload if isinstance(self.payload, bytes | str) else json.dumps(self.payload)
         optional = {"Accept": self.accept, "TargetVariant": self.target_variant}
         try:

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from amazon_ml.differences import differences
 from amazon_ml.job_request import typed
+from amazon_ml.links.console import persist_console_link
 from amazon_ml.links.sagemaker import SageMakerJobLink, SageMakerJobLogsLink
 from amazon_ml.operators.sagemaker_base import SageMakerBaseWaitingOperator
 from amazon_ml.stop_mark import arn_key, is_marked, marked
@@ -178,15 +179,13 @@ class SageMakerBaseJobOperator(SageMakerBaseWaitingOperator):
             self.hook.conn.add_tags(ResourceArn=description[self.arn_key], Tags=tags)
 
     def _persist_links(self, context: Context, name: str) -> None:
-        where = {
-            "context": context,
-            "operator": self,
-            "region_name": self.hook.conn_region_name,
-            "aws_partition": self.hook.conn_partition,
-        }
-        SageMakerJobLink.persist(**where, job_type=self.console_path, job_name=name)
-        SageMakerJobLogsLink.persist(
-            **where, log_group=self.log_group, log_stream_prefix=f"{name}{self.log_separator}"
+        persist_console_link(SageMakerJobLink, context, self, job_type=self.console_path, job_name=name)
+        persist_console_link(
+            SageMakerJobLogsLink,
+            context,
+            self,
+            log_group=self.log_group,
+            log_stream_prefix=f"{name}{self.log_separator}",
         )
 
     @property

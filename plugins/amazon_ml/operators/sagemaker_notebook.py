@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from botocore.exceptions import ClientError
 
 from amazon_ml.differences import NOT_DESCRIBED, differences
-from amazon_ml.links.hosts import is_aws
+from amazon_ml.links.console import persist_console_link
 from amazon_ml.links.sagemaker_notebook import SageMakerNotebookLink
 from amazon_ml.operators.sagemaker_base import Config, SageMakerBaseStepwiseOperator, is_missing, reason
 
@@ -86,7 +86,7 @@ class SageMakerStartNotebookIfStoppedOperator(SageMakerBaseNotebookOperator):
             raise AirflowFailException(
                 f"There is no notebook instance {self.config[self.name_key]} to start; create it first."
             )
-        self.persist_link(context, found)
+        self.persist_link(context)
         if found[self.status_key] == "InService":
             return self.result(found)
         self.ask("start_notebook_instance")
@@ -103,7 +103,7 @@ class SageMakerStartNotebookIfStoppedOperator(SageMakerBaseNotebookOperator):
         found = self.describe(name)
         if found is None:
             raise AirflowException(f"Notebook instance {name} was deleted while it was being started.")
-        self.persist_link(context, found)
+        self.persist_link(context)
         if found[self.status_key] in self.pending_states:
             return self.wait_for_change(context, "execute_complete")
         if found[self.status_key] != "InService":
@@ -112,16 +112,9 @@ class SageMakerStartNotebookIfStoppedOperator(SageMakerBaseNotebookOperator):
             )
         return self.result(found)
 
-    def persist_link(self, context: Context, found: dict[str, Any]) -> None:
-        """Keep where the instance can be opened."""
-        SageMakerNotebookLink.persist(
-            context=context,
-            operator=self,
-            region_name=self.hook.conn_region_name,
-            aws_partition=self.hook.conn_partition,
-            instance_name=found[self.name_key],
-            server=None if is_aws(self.hook.conn.meta.endpoint_url) else found.get("Url"),
-        )
+    def persist_link(self, context: Context) -> None:
+        """Store where the instance can be opened."""
+        persist_console_link(SageMakerNotebookLink, context, self, instance_name=self.config[self.name_key])
 
 
 class SageMakerDeployNotebookOperator(SageMakerStartNotebookIfStoppedOperator):

@@ -36,6 +36,12 @@ def aws(local_aws: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
+def with_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let operators store links to the AWS console, as they do on AWS."""
+    monkeypatch.setattr("amazon_ml.links.console.is_aws", lambda url: True)
+
+
+@pytest.fixture
 def processing_config() -> Callable[..., dict[str, Any]]:
     """A processing job that runs a shell command."""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from amazon_ml.links.lambda_function import LambdaFunctionLink
 from amazon_ml.operators.lambda_function import LambdaReservedConcurrencyOperator
 
 
 class TestLambdaFunctionLink:
-    def test_a_task_notes_its_function_for_the_link(self, aws: Any) -> None:
+    def test_a_task_notes_its_function_for_the_link(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         pushed: dict[str, Any] = {}
         operator = LambdaReservedConcurrencyOperator(
             task_id="reserve", function_name="birds", reserved_concurrent_executions=1

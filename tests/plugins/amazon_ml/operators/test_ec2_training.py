@@ -149,6 +149,7 @@ class TestEC2TrainingOperator:
     def test_template_fields(self) -> None:
         assert EC2TrainingOperator.template_fields == ("aws_conn_id", "config", "region_name", "verify")
 
+    @pytest.mark.usefixtures("with_console")
     @pytest.mark.parametrize("deferrable", [False, True], ids=["in the worker", "deferred"])
     def test_it_trains_shows_the_output_gives_a_small_result_and_lets_the_instance_go(
         self, aws: Any, config: Callable[..., Config], capsys: Any, deferrable: bool

@@ -442,6 +442,7 @@ class TestSageMakerDeployEndpointOperator:
             self.deploy(endpoint, configuration, deferrable=deferrable, max_wait=timedelta(seconds=0.1))
         gate.touch()
 
+    @pytest.mark.usefixtures("with_console")
     def test_the_link_leads_to_the_endpoint(self, aws: Any, echo_endpoint: str) -> None:
         context = FakeContext()
         configuration = aws.client("sagemaker").describe_endpoint(EndpointName=echo_endpoint)[
@@ -793,6 +794,7 @@ class TestSageMakerInvokeEndpointOperator:
         with pytest.raises(ClientError, match="not found"):
             self.ask("no-such-endpoint", "hi")
 
+    @pytest.mark.usefixtures("with_console")
     def test_the_link_leads_to_the_endpoint(self, aws: Any, echo_endpoint: str) -> None:
         context = FakeContext()
         self.ask(echo_endpoint, "hi", context)

@@ -569,6 +569,7 @@ class TestTaskLog:
 
 
 class TestLinks:
+    @pytest.mark.usefixtures("with_console")
     def test_job_and_logs_are_linked_before_the_task_waits(
         self, aws: Any, processing_config: ProcessingConfig
     ) -> None:
@@ -585,6 +586,14 @@ class TestLinks:
                 "log_stream_prefix": f"{name}/",
             },
         }
+
+    def test_nothing_is_linked_where_there_is_no_console(
+        self, aws: Any, processing_config: ProcessingConfig
+    ) -> None:
+        context = Context()
+        with pytest.raises(TaskDeferred):
+            processing(processing_config(unique("local"), WRITE), deferrable=True).execute(context)
+        assert context.pushed == {}
 
 
 class Troubled:

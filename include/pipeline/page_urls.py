@@ -1,0 +1,50 @@
+"""The URLs at which Airflow serves the pages that a project keeps in S3, and which objects are such pages."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from include.pipeline.names import split_s3_uri
+
+ROOT = "/projects"
+"""The path below Airflow's own at which ``plugins/project_pages`` answers."""
+PROJECT = re.compile(r"[a-z]([a-z0-9_]*[a-z0-9])?", re.ASCII)
+CONTENT_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "webp": "image/webp",
+}
+_NAME = r"(?!\.)[\w.-]+"
+_PICTURES = "|".join(ending for ending in CONTENT_TYPES if ending != "html")
+PAGE = re.compile(rf"(runs|data|evaluate|tuning)/{_NAME}/({_NAME}\.html|pictures/{_NAME}\.({_PICTURES}))")
+"""What may be served, below a project's prefix. Data sets and models are never directly below such a folder."""
+
+
+def content_type(path: str) -> str | None:
+    """Return the content type of a page or of a picture, or None if a path is neither.
+
+    :param path: the key of an object without the name of its project, for example ``runs/manual/report.html``.
+    """
+    return CONTENT_TYPES[path.rpartition(".")[2]] if PAGE.fullmatch(path) else None
+
+
+def page_url(uri: str, base_url: str) -> str:
+    """Return the URL at which Airflow serves a page, behind its login.
+
+    :param uri: ``s3://<bucket>/<project>/<path of the page>``.
+    :param base_url: the URL of Airflow (``[api] base_url``).
+    :raises ValueError: if Airflow does not serve the object.
+    """
+    project, _, path = split_s3_uri(uri)[1].partition("/")
+    if not PROJECT.fullmatch(project) or content_type(path) is None:
+        raise ValueError(f"{uri!r} is not a page of a project: it must match <project>/{PAGE.pattern}.")
+    return f"{base_url.rstrip('/')}{ROOT}/{project}/reports/{quote(path)}"
+
+
+def workspace_url(project: str, base_url: str) -> str:
+    """Return the URL at which Airflow opens the workspace of a project on local AWS."""
+    return f"{base_url.rstrip('/')}{ROOT}/{project}/workspace"

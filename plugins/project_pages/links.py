@@ -1,0 +1,93 @@
+"""The links from tasks to the pages of their project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom, conf
+
+from include.pipeline import page_urls
+from include.pipeline.target import is_local
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import TaskInstanceKey
+    from airflow.sdk import BaseOperator, Context
+
+LOCAL_AIRFLOW = "http://localhost:8080/"
+"""What Airflow's own links begin with where ``[api] base_url`` is not set."""
+
+
+def airflow_url() -> str:
+    """Return the URL of Airflow."""
+    return str(conf.get("api", "base_url", fallback=LOCAL_AIRFLOW))
+
+
+def page_url(uri: str) -> str:
+    """Return the URL at which Airflow serves a page.
+
+    :param uri: ``s3://<bucket>/<project>/<path of the page>``.
+    :raises ValueError: if Airflow does not serve the object.
+    """
+    return page_urls.page_url(uri, airflow_url())
+
+
+class AddedLink(BaseOperatorLink):
+    """A link that is added to a task rather than to the class of its operator."""
+
+    @classmethod
+    def add_to(cls, step: Any) -> Any:
+        """Add this link to an operator or a decorated task, and return it."""
+        operator = getattr(step, "operator", step)
+        operator.operator_extra_links = (*operator.operator_extra_links, cls())
+        return step
+
+
+class PageLink(AddedLink):
+    """A page that a task has put to S3, at Airflow."""
+
+    key: ClassVar[str]
+
+    @classmethod
+    def persist_page(cls, context: Context, uri: str | None) -> None:
+        """Store the URL of a page, from inside a task. Do nothing without one.
+
+        :param uri: ``s3://<bucket>/<project>/<path of the page>``.
+        """
+        if uri:
+            context["ti"].xcom_push(key=cls.key, value=page_url(uri))
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the stored URL, or an empty string, which shows no link."""
+        return XCom.get_value(key=self.key, ti_key=ti_key) or ""
+
+
+class DataReportLink(PageLink):
+    """The page that shows what a data set contains and what is wrong with it."""
+
+    name = "Data report"
+    key = "data_report"
+
+
+class EvaluationReportLink(PageLink):
+    """The page that shows how good a model is, and where it errs."""
+
+    name = "Evaluation report"
+    key = "evaluation_report"
+
+
+class RunReportLink(PageLink):
+    """The page that shows what a run did."""
+
+    name = "Run report"
+    key = "run_report"
+
+
+class WorkspaceLink(AddedLink):
+    """The JupyterLab of a project's workspace on local AWS. On AWS, the console opens it."""
+
+    name = "Open JupyterLab"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the URL that opens it, which holds no token, or an empty string, which shows no link."""
+        project = ti_key.dag_id.rpartition(".")[0]
+        return page_urls.workspace_url(project, airflow_url()) if is_local() else ""
