@@ -5,14 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
-from project_pages.links import DataReportLink, EvaluationReportLink, RunReportLink, WorkspaceLink
+from project_pages.links import (
+    DataReportLink,
+    EvaluationReportLink,
+    RunReportLink,
+    TuningReportLink,
+    WorkspaceLink,
+)
 
 from include.pipeline import page_urls
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-LINKS: list[Any] = [DataReportLink(), EvaluationReportLink(), RunReportLink(), WorkspaceLink()]
+LINKS: list[Any] = [
+    DataReportLink(),
+    TuningReportLink(),
+    EvaluationReportLink(),
+    RunReportLink(),
+    WorkspaceLink(),
+]
 
 
 class Pages:

@@ -43,7 +43,9 @@ TITLES = {
     HTTPStatus.SERVICE_UNAVAILABLE: "The page can't be read now",
 }
 
-app = FastAPI(title="Pages of projects", docs_url=None, redoc_url=None, openapi_url=None)
+app = FastAPI(
+    title="Pages of projects", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+)
 templates = Jinja2Templates(Path(__file__).parent / "templates")
 
 

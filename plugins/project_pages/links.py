@@ -75,6 +75,13 @@ class EvaluationReportLink(PageLink):
     key = "evaluation_report"
 
 
+class TuningReportLink(PageLink):
+    """The page that shows the trials of a tuning job."""
+
+    name = "Tuning report"
+    key = "tuning_report"
+
+
 class RunReportLink(PageLink):
     """The page that shows what a run did."""
 

@@ -2,6 +2,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import cfnlint
 import cfnlint.decode
 import pytest
 from moto import mock_aws
+
+from include.pipeline.page_urls import content_type
 
 STACK = Path(__file__).parents[3] / "include" / "infrastructure" / "stack.yaml"
 LONGEST_MANAGED_POLICY = 6_144
@@ -90,10 +93,31 @@ def test_it_outputs_what_the_pipeline_and_the_administrator_need(aws: boto3.Sess
         "AirflowPolicyArn",
         "AirflowServingPolicyArn",
         "AirflowEc2PolicyArn",
+        "AirflowPagesPolicyArn",
         "TrainingInstanceProfileArn",
         "WorkspaceRoleArn",
         "TopicArn",
     }
+
+
+def test_the_api_server_may_read_pages_alone(aws: boto3.Session) -> None:
+    outputs = deploy(aws)
+    statements = policy_statements(aws, outputs["AirflowPagesPolicyArn"])
+    (pages,) = [statement for statement in statements if "s3:GetObject" in actions(statement)]
+    for path in (
+        "runs/manual/report.html",
+        "data/0123/report.html",
+        "evaluate/job/pictures/0.png",
+        "tuning/job/pictures/trials.svg",
+        "runs/manual/summary.json",
+        "data/0123/train/robin/1.jpg",
+        "training/job/output/model.tar.gz",
+    ):
+        arn = f"arn:aws:s3:::{outputs['BucketName']}/birds/{path}"
+        allowed = any(fnmatchcase(arn, resource) for resource in pages["Resource"])
+        assert allowed == (content_type(path) is not None), path
+    granted = sorted(action for statement in statements for action in actions(statement))
+    assert granted == ["cloudformation:DescribeStacks", "s3:GetObject", "s3:ListBucket"]
 
 
 def test_the_bucket_is_encrypted(aws: boto3.Session) -> None:

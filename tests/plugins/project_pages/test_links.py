@@ -8,11 +8,17 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, task
 from project_pages import links
-from project_pages.links import DataReportLink, EvaluationReportLink, RunReportLink, WorkspaceLink
+from project_pages.links import (
+    DataReportLink,
+    EvaluationReportLink,
+    RunReportLink,
+    TuningReportLink,
+    WorkspaceLink,
+)
 
 from include.pipeline.target import TARGET_VARIABLE
 
-PAGE_LINKS = (DataReportLink, EvaluationReportLink, RunReportLink)
+PAGE_LINKS = (DataReportLink, TuningReportLink, EvaluationReportLink, RunReportLink)
 
 
 @pytest.fixture(autouse=True)
