@@ -18,9 +18,10 @@ CONTENT_TYPES = {
     "svg": "image/svg+xml",
     "webp": "image/webp",
 }
+_FOLDER = r"(?!\.\.?/)[\w.-]+"
 _NAME = r"(?!\.)[\w.-]+"
 _PICTURES = "|".join(ending for ending in CONTENT_TYPES if ending != "html")
-PAGE = re.compile(rf"(runs|data|evaluate|tuning)/{_NAME}/({_NAME}\.html|pictures/{_NAME}\.({_PICTURES}))")
+PAGE = re.compile(rf"(runs|data|evaluate|tuning)/{_FOLDER}/({_NAME}\.html|pictures/{_NAME}\.({_PICTURES}))")
 """What may be served, below a project's prefix. Data sets and models are never directly below such a folder."""
 
 

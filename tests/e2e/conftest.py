@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -12,9 +13,30 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from include.laptop.airflow_api import AirflowApi
+from include.laptop.airflow_api import AirflowApi, AirflowApiError
+from include.laptop.credentials import VIEWER, passwords
 from include.laptop.stack import Stack
+from include.pipeline import approval
 from tests.e2e.after_failure import describe, end_runs
+from tests.e2e.sample_runs import (
+    RELEASE,
+    RUN_SECONDS,
+    WORKSPACE,
+    Approved,
+    await_question,
+    links_in,
+    run,
+    start,
+    states,
+)
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SWITCHES = [
+    "--no-sandbox",  # the tests may run as root
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 # The tests of this stack change no DAG file, so to parse all of them every 10 s would only take their time.
 PARSED_ONCE = {"AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600"}
@@ -95,6 +117,87 @@ def airflow(whole_stack: Stack) -> AirflowApi:
 def aws(whole_stack: Stack, client_of: Callable[[Stack, str], Any]) -> Callable[[str], Any]:
     """Makes boto3 clients of the stack's local AWS."""
     return lambda service: client_of(whole_stack, service)
+
+
+@pytest.fixture(scope="session")
+def viewer(airflow: AirflowApi, whole_stack: Stack) -> AirflowApi:
+    """Return Airflow's API as the viewer."""
+    return AirflowApi(airflow.url, VIEWER, passwords(whole_stack.places.passwords_file)[VIEWER])
+
+
+@pytest.fixture(scope="session")
+def approved(airflow: AirflowApi, viewer: AirflowApi, aws: Callable[[str], Any]) -> Approved:
+    """Run the first release. The viewer tries to approve it, then the administrator approves it."""
+    run_id = start(airflow, RELEASE, require_approval=True)
+    path = await_question(airflow, RELEASE, run_id, "approve")
+    question = airflow._ask("GET", path)["body"]
+    (page,) = links_in(question)
+    evidence = airflow._session.get(page, timeout=60)
+    chosen = {"chosen_options": [approval.APPROVE], "params_input": {}}
+    refusal = ""
+    try:
+        viewer._ask("PATCH", path, json=chosen)
+    except AirflowApiError as error:
+        refusal = str(error)
+    airflow._ask("PATCH", path, json=chosen)
+    state = airflow.wait(RELEASE, run_id, RUN_SECONDS)
+    package = airflow.xcom(RELEASE, run_id, "register")["arn"]
+    described = aws("sagemaker").describe_model_package(ModelPackageName=package)
+    return Approved(run_id, state, question, evidence.text, refusal, described)
+
+
+@pytest.fixture
+def workspace(airflow: AirflowApi, aws: Callable[[str], Any]) -> str:
+    """Make sure that the notebook instance is in service, and return the id of the run that created it."""
+    if aws("sagemaker").list_notebook_instances(StatusEquals="InService")["NotebookInstances"]:
+        return airflow.runs(WORKSPACE, ["success"], limit=1)[0].run_id
+    run_id, state = run(airflow, WORKSPACE, action="create")
+    assert state == "success", states(airflow, WORKSPACE, run_id)
+    return run_id
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Start Chromium."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.skip("no Chromium on this machine: install the package chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=SWITCHES)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page_of(browser: Any, whole_stack: Stack) -> Iterator[Callable[..., Any]]:
+    """Open a page of a browser in which a user is signed in, or nobody."""
+    opened = []
+
+    def open_page(user: str | None = None) -> Any:
+        context = browser.new_context(
+            viewport={"width": 1500, "height": 900}, base_url=whole_stack.places.airflow_url
+        )
+        opened.append(context)
+        page = context.new_page()
+        page.set_default_timeout(180_000)
+        if user:
+            page.goto("/")
+            sign_in(page, user, passwords(whole_stack.places.passwords_file)[user])
+            page.wait_for_url(f"{whole_stack.places.airflow_url}/")
+        return page
+
+    yield open_page
+    for context in opened:
+        context.close()
+
+
+def sign_in(page: Any, user: str, password: str) -> None:
+    """Fill in Airflow's login."""
+    page.fill("input[name=username]", user)
+    page.fill("input[name=password]", password)
+    page.keyboard.press("Enter")
 
 
 _FAILED = pytest.StashKey[bool]()

@@ -25,51 +25,26 @@ import pytest
 import requests
 from nbclient import NotebookClient
 
-from include.laptop.airflow_api import RUN_ENDED, AirflowApi, AirflowApiError, _run
-from include.laptop.credentials import ADMIN, VIEWER
-from include.laptop.demo import browser_address
+from include.laptop.airflow_api import RUN_ENDED, AirflowApi, _run
+from include.laptop.credentials import ADMIN
 from include.laptop.environment import aws_settings
 from include.laptop.stack import Stack
-from include.pipeline import approval
 from include.pipeline.data.drawings import DrawnMembers
+from tests.e2e.sample_runs import (
+    RELEASE,
+    RUN_SECONDS,
+    TEARDOWN,
+    Approved,
+    run,
+    start,
+    states,
+)
 from tests.e2e.test_kills import kill_component
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
-RELEASE, TEARDOWN, WORKSPACE = "sample.train_and_deploy", "sample.teardown", "sample.workspace"
-RUN_SECONDS = 1500
-"""The time after which a test gives up waiting for a run."""
 REMOVE = {"dry_run": False, "confirm": "sample", "delete_registry": True}
 Client = Callable[[str], Any]
-
-
-@dataclass(frozen=True)
-class Approved:
-    """A run whose candidate the administrator has approved.
-
-    :param refusal: the answer of Airflow when the viewer tried to decide.
-    :param package: the model package of the candidate after the run.
-    """
-
-    run_id: str
-    state: str
-    refusal: str
-    package: dict[str, Any]
-
-
-def run(airflow: AirflowApi, dag_id: str, **conf: Any) -> tuple[str, str]:
-    """Run a DAG to its end, and return the id and the state of the run."""
-    run_id = start(airflow, dag_id, **conf)
-    return run_id, airflow.wait(dag_id, run_id, RUN_SECONDS)
-
-
-def start(airflow: AirflowApi, dag_id: str, **conf: Any) -> str:
-    deadline = time.monotonic() + RUN_SECONDS
-    while not airflow.is_parsed(dag_id):
-        assert time.monotonic() < deadline, airflow.import_errors()
-        time.sleep(0.5)
-    airflow.unpause(dag_id)
-    return airflow.trigger(dag_id, conf)
 
 
 def announce_images(airflow: AirflowApi) -> str:
@@ -81,20 +56,6 @@ def announce_images(airflow: AirflowApi) -> str:
         assert time.monotonic() < deadline, "no run started"
         time.sleep(0.2)
     return started[0].run_id
-
-
-def states(airflow: AirflowApi, dag_id: str, run_id: str) -> dict[str, str | None]:
-    return {task.task_id: task.state for task in airflow.task_instances(dag_id, run_id)}
-
-
-def await_question(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> str:
-    """Wait until a task waits for a person, and return the path of its question."""
-    deadline = time.monotonic() + RUN_SECONDS
-    while (found := states(airflow, dag_id, run_id))[task_id] not in ("awaiting_input", "deferred"):
-        assert airflow.run_state(dag_id, run_id) not in RUN_ENDED, found
-        assert time.monotonic() < deadline, found
-        time.sleep(0.5)
-    return f"{_run(dag_id, run_id)}/taskInstances/{task_id}/-1/hitlDetails"
 
 
 def log_of(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> str:
@@ -152,30 +113,6 @@ def serving(aws: Client) -> str | None:
     return ask(aws)["model"] if "sample" in found else None
 
 
-@pytest.fixture(scope="module")
-def viewer(airflow: AirflowApi, whole_stack: Stack) -> AirflowApi:
-    """Return Airflow's API as the viewer."""
-    return AirflowApi(airflow.url, VIEWER, json.loads(whole_stack.places.passwords_file.read_text())[VIEWER])
-
-
-@pytest.fixture(scope="module")
-def approved(airflow: AirflowApi, viewer: AirflowApi, aws: Client) -> Approved:
-    """Run the first release. The viewer tries to approve it, then the administrator approves it."""
-    run_id = start(airflow, RELEASE, require_approval=True)
-    question = await_question(airflow, RELEASE, run_id, "approve")
-    chosen = {"chosen_options": [approval.APPROVE], "params_input": {}}
-    refusal = ""
-    try:
-        viewer._ask("PATCH", question, json=chosen)
-    except AirflowApiError as error:
-        refusal = str(error)
-    airflow._ask("PATCH", question, json=chosen)
-    state = airflow.wait(RELEASE, run_id, RUN_SECONDS)
-    package = airflow.xcom(RELEASE, run_id, "register")["arn"]
-    described = aws("sagemaker").describe_model_package(ModelPackageName=package)
-    return Approved(run_id, state, refusal, described)
-
-
 @pytest.fixture
 def live(airflow: AirflowApi, aws: Client, approved: Approved) -> str:
     """Make sure that a model is live, and return it."""
@@ -183,16 +120,6 @@ def live(airflow: AirflowApi, aws: Client, approved: Approved) -> str:
         run_id, state = run(airflow, RELEASE)
         assert state == "success", states(airflow, RELEASE, run_id)
     return ask(aws)["model"]
-
-
-@pytest.fixture
-def workspace(airflow: AirflowApi, aws: Client) -> None:
-    """Make sure that the notebook instance is in service."""
-    found = aws("sagemaker").list_notebook_instances(StatusEquals="InService")["NotebookInstances"]
-    if found:
-        return
-    run_id, state = run(airflow, WORKSPACE, action="create")
-    assert state == "success", states(airflow, WORKSPACE, run_id)
 
 
 def test_images_become_a_served_scaled_and_tested_model(
@@ -239,14 +166,6 @@ def test_the_function_reads_from_the_projects_own_prefix_in_s3_and_fetches_nothi
     assert invoke(aws, {"s3": f"s3://{bucket}/{key}"})["predictions"][0]["label"] == "005.triangle"
     for refused in ({"s3": f"s3://{bucket}/another/project.png"}, {"url": "http://127.0.0.1:1/picture.png"}):
         assert invoke(aws, refused)["status"] == 400
-
-
-def test_the_report_opens_in_a_browser(whole_stack: Stack, airflow: AirflowApi, approved: Approved) -> None:
-    address = airflow.xcom(RELEASE, approved.run_id, "report")["report"]
-    answer = requests.get(browser_address(address, whole_stack.places.aws_url), timeout=30)
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"].startswith("text/html")
-    assert "Test accuracy" in answer.text
 
 
 def test_a_person_who_may_only_look_decides_nothing(approved: Approved) -> None:

@@ -61,6 +61,7 @@ def test_what_is_no_page_has_none(uri: str) -> None:
         ("data/0123456789ab/pictures/0.webp", "image/webp"),
         ("evaluate/job/pictures/confusion.svg", "image/svg+xml"),
         ("tuning/job/trials.html", "text/html; charset=utf-8"),
+        ("runs/.begins-with-a-dot/report.html", "text/html; charset=utf-8"),
         ("runs/../report.html", None),
         ("runs/./report.html", None),
         ("runs//report.html", None),

@@ -1,0 +1,66 @@
+"""Runs of the project `sample` on the whole stack, which several files of tests share."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from include.laptop.airflow_api import RUN_ENDED, AirflowApi, _run
+
+RELEASE, TEARDOWN, WORKSPACE = "sample.train_and_deploy", "sample.teardown", "sample.workspace"
+RUN_SECONDS = 1500
+"""The time after which a test gives up waiting for a run."""
+
+
+@dataclass(frozen=True)
+class Approved:
+    """A run whose candidate the administrator has approved.
+
+    :param question: what the administrator was shown, as Markdown.
+    :param evidence: the page to which the question links, as it was before the answer.
+    :param refusal: the answer of Airflow when the viewer tried to decide.
+    :param package: the model package of the candidate after the run.
+    """
+
+    run_id: str
+    state: str
+    question: str
+    evidence: str
+    refusal: str
+    package: dict[str, Any]
+
+
+def run(airflow: AirflowApi, dag_id: str, **conf: Any) -> tuple[str, str]:
+    """Run a DAG to its end, and return the id and the state of the run."""
+    run_id = start(airflow, dag_id, **conf)
+    return run_id, airflow.wait(dag_id, run_id, RUN_SECONDS)
+
+
+def start(airflow: AirflowApi, dag_id: str, **conf: Any) -> str:
+    deadline = time.monotonic() + RUN_SECONDS
+    while not airflow.is_parsed(dag_id):
+        assert time.monotonic() < deadline, airflow.import_errors()
+        time.sleep(0.5)
+    airflow.unpause(dag_id)
+    return airflow.trigger(dag_id, conf)
+
+
+def states(airflow: AirflowApi, dag_id: str, run_id: str) -> dict[str, str | None]:
+    return {task.task_id: task.state for task in airflow.task_instances(dag_id, run_id)}
+
+
+def links_in(markdown: str) -> list[str]:
+    """Return the URLs to which a text links."""
+    return re.findall(r"\]\((\S+?)\)", markdown)
+
+
+def await_question(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> str:
+    """Wait until a task waits for a person, and return the path of its question."""
+    deadline = time.monotonic() + RUN_SECONDS
+    while (found := states(airflow, dag_id, run_id))[task_id] not in ("awaiting_input", "deferred"):
+        assert airflow.run_state(dag_id, run_id) not in RUN_ENDED, found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.5)
+    return f"{_run(dag_id, run_id)}/taskInstances/{task_id}/-1/hitlDetails"

@@ -1,0 +1,154 @@
+"""Follow every link that tasks, questions and reports show, in a browser, and see the page.
+
+The tests share the run of the fixture `approved`, and can run alone and in any order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, urldefrag
+
+import pytest
+
+from include.laptop.airflow_api import AirflowApi, _run
+from include.laptop.credentials import ADMIN, VIEWER, passwords
+from include.laptop.stack import Stack
+from tests.e2e.conftest import sign_in
+from tests.e2e.sample_runs import RELEASE, WORKSPACE, Approved, links_in
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.timeout(1800)]
+
+PageOf = Callable[..., Any]
+SEEN = "() => [...document.images].every(image => image.complete && image.naturalWidth > 0)"
+
+
+def links_of(airflow: AirflowApi, dag_id: str, run_id: str) -> dict[tuple[str, str], str]:
+    """Return the links that Airflow shows of each task of a run, by task and name."""
+    return {
+        (task.task_id, name): url
+        for task in airflow.task_instances(dag_id, run_id)
+        for name, url in airflow._ask(
+            "GET", f"{_run(dag_id, run_id)}/taskInstances/{quote(task.task_id)}/links"
+        )["extra_links"].items()
+        if url is not None
+    }
+
+
+@pytest.fixture
+def links(airflow: AirflowApi, approved: Approved) -> dict[tuple[str, str], str]:
+    """Return the links of the tasks of the finished run."""
+    return links_of(airflow, RELEASE, approved.run_id)
+
+
+def see(page: Any, url: str) -> list[str]:
+    """Open a page, check that a person sees all of it, and return the URLs to which it links."""
+    wrong: list[str] = []
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("response", lambda answer: wrong.append(answer.url) if answer.status >= 400 else None)
+    page.on("requestfailed", lambda request: wrong.append(request.url))
+    answer = page.goto(url)
+    assert answer.status == 200, (url, answer.status)
+    page.get_by_role("heading", level=1).first.wait_for()
+    page.wait_for_function(SEEN)
+    assert wrong == [], url
+    return [
+        urldefrag(link).url for link in page.eval_on_selector_all("a[href]", "all => all.map(a => a.href)")
+    ]
+
+
+def test_a_task_links_to_pages_at_airflow_alone(
+    links: dict[tuple[str, str], str], whole_stack: Stack
+) -> None:
+    assert {
+        ("stage_data", "Data report"),
+        ("evaluate", "Evaluation report"),
+        ("report", "Run report"),
+    } <= links.keys()
+    pages = f"{whole_stack.places.airflow_url}/projects/sample/reports/"
+    assert [url for url in links.values() if not url.startswith(pages)] == []
+
+
+@pytest.mark.parametrize("user", [ADMIN, VIEWER])
+def test_every_link_of_tasks_questions_and_reports_leads_to_a_page(
+    page_of: PageOf,
+    links: dict[tuple[str, str], str],
+    approved: Approved,
+    whole_stack: Stack,
+    user: str,
+) -> None:
+    airflow_url = whole_stack.places.airflow_url
+    page = page_of(user)
+    waiting, seen = [*links.values(), *links_in(approved.question)], set()
+    while waiting:
+        url = waiting.pop()
+        if url in seen:
+            continue
+        seen.add(url)
+        assert url.startswith(f"{airflow_url}/"), f"{url} leads out of Airflow"
+        tab = page.context.new_page()
+        if url.startswith(f"{airflow_url}/projects/"):
+            waiting += see(tab, url)
+        else:
+            assert tab.goto(url).status == 200
+            tab.get_by_text("sample", exact=False).first.wait_for()
+            assert tab.get_by_text("not found", exact=False).count() == 0, url
+        tab.close()
+    assert len(seen) >= 3
+
+
+def test_whoever_approves_has_seen_the_evaluation_before(approved: Approved) -> None:
+    assert "<title>Evaluation" in approved.evidence
+    assert "<svg" in approved.evidence or "<img" in approved.evidence
+
+
+@pytest.mark.parametrize("user", [ADMIN, VIEWER])
+def test_a_question_shows_its_link_in_airflow(page_of: PageOf, approved: Approved, user: str) -> None:
+    page = page_of(user)
+    page.goto(f"/dags/{RELEASE}/runs/{quote(approved.run_id)}/tasks/approve/required_actions")
+    (url,) = links_in(approved.question)
+    page.locator(f"a[href='{url}']").wait_for()
+
+
+def test_a_click_on_a_tasks_link_opens_the_page(page_of: PageOf, approved: Approved) -> None:
+    page = page_of(ADMIN)
+    page.goto(f"/dags/{RELEASE}/runs/{quote(approved.run_id)}/tasks/report")
+    page.get_by_role("link", name="Run report").click()
+    page.wait_for_url("**/projects/sample/reports/runs/*/report.html")
+    assert "Test accuracy" in page.inner_text("body")
+
+
+def test_a_person_who_is_not_signed_in_sees_the_login_and_then_the_page(
+    page_of: PageOf, links: dict[tuple[str, str], str], whole_stack: Stack
+) -> None:
+    for url in links.values():
+        page = page_of()
+        page.goto(url)
+        page.wait_for_selector("input[name=password]")
+        assert page.get_by_text("Test accuracy").count() == 0
+    sign_in(page, VIEWER, passwords(whole_stack.places.passwords_file)[VIEWER])
+    page.wait_for_url(url)
+
+
+def test_a_report_that_was_deleted_says_what_to_do(page_of: PageOf, approved: Approved) -> None:
+    page = page_of(VIEWER)
+    assert page.goto("/projects/sample/reports/runs/deleted/report.html").status == 404
+    page.get_by_text("Run sample.train_and_deploy again").wait_for()
+    page.get_by_role("link", name=RELEASE).click()
+    page.wait_for_url(f"**/dags/{RELEASE}")
+
+
+def test_the_link_of_a_workspace_opens_jupyterlab_for_whoever_may_trigger_it(
+    page_of: PageOf, airflow: AirflowApi, workspace: str
+) -> None:
+    found = links_of(airflow, WORKSPACE, workspace)
+    assert set(found) == {("create_instance", "Open JupyterLab")}
+    (url,) = found.values()
+    page = page_of(ADMIN)
+    page.goto(url)
+    page.wait_for_url(re.compile(r"/lab(\?|$)"))
+    page.get_by_role("tab", name=re.compile("Launcher|File Browser")).first.wait_for()
+    page = page_of(VIEWER)
+    assert page.goto(url).status == 403
+    page.get_by_text("may not trigger the DAG sample.workspace").wait_for()
