@@ -36,9 +36,9 @@ HEADERS = {
 }
 INVALID_TOKEN = "Invalid JWT token"  # noqa: S105 - Airflow's words for a cookie that another installation has signed
 TITLES = {
-    HTTPStatus.FORBIDDEN: "You may not see this page",
-    HTTPStatus.NOT_FOUND: "There is no such page",
-    HTTPStatus.CONFLICT: "Not now",
+    HTTPStatus.FORBIDDEN: "You are not allowed to see this page",
+    HTTPStatus.NOT_FOUND: "Page not found",
+    HTTPStatus.CONFLICT: "The workspace can't be opened now",
     HTTPStatus.BAD_GATEWAY: "The page can't be read",
     HTTPStatus.SERVICE_UNAVAILABLE: "The page can't be read now",
 }
@@ -73,7 +73,7 @@ def _require(check: Callable[[Request, Any], None], request: Request, user: Any,
         check(request, user)
     except HTTPException as error:
         raise PageError(
-            HTTPStatus.FORBIDDEN, f"{refusal} Ask whoever administrates Airflow for the right."
+            HTTPStatus.FORBIDDEN, f"{refusal} Ask an administrator of Airflow for access."
         ) from error
 
 
@@ -85,7 +85,7 @@ def show_page(request: Request, project: str, path: str) -> Response:
     if not page_urls.PROJECT.fullmatch(project) or content_type is None:
         raise PageError(
             HTTPStatus.NOT_FOUND,
-            "This is not the address of a report. Open reports from the links of tasks in Airflow.",
+            "This is not the URL of a report. Open reports through the links of tasks in Airflow.",
         )
     found = storage.open_page(project, path)
     headers = {**HEADERS, "ETag": found.etag}

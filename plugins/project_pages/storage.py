@@ -95,11 +95,11 @@ def _bucket(minute: int) -> tuple[Any, str]:
 
 def _gone(project: str) -> str:
     forgotten = (
-        "Local AWS has been started again since, which forgets all it had, or a teardown"
+        "Local AWS was restarted, which deletes everything in it, or a teardown"
         if is_local()
         else "A teardown"
     )
     return (
-        f"This report does not exist any more. {forgotten} has deleted it with the data of the project. Run "
+        f"This report no longer exists. {forgotten} deleted it with the data of the project. Run "
         f"{project}.train_and_deploy again: it writes new reports."
     )

@@ -199,7 +199,7 @@ class TestWhatIsNotThere:
         put(key, b"secret")
         answer = client_of("admin").get(f"/projects/birds/reports/{key.removeprefix('birds/')}")
         assert answer.status_code == 404
-        assert "not the address of a report" in answer.text
+        assert "not the URL of a report" in answer.text
 
     @pytest.mark.parametrize(
         "path",
@@ -230,7 +230,7 @@ class TestWhatIsNotThere:
     def test_a_report_that_was_deleted_says_so_and_what_to_do(self, client_of: ClientOf, bucket: str) -> None:
         answer = client_of("viewer").get("/projects/birds/reports/runs/deleted/report.html")
         assert answer.status_code == 404
-        assert "This report does not exist any more." in answer.text
+        assert "This report no longer exists." in answer.text
         assert "Run birds.train_and_deploy again" in answer.text
         assert 'href="/dags/birds.train_and_deploy"' in answer.text
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
