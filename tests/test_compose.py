@@ -106,13 +106,13 @@ def test_nothing_built_here_runs_as_root(services: dict[str, Any]) -> None:
     assert re.search(r"^USER local-aws$", last_stage, re.MULTILINE)
 
 
-def test_what_the_airflow_image_runs_needs_no_pytorch() -> None:
+def test_what_the_airflow_image_runs_needs_neither_pytorch_nor_the_sagemaker_sdk() -> None:
     script = """
 import sys
 
 class NotInstalled:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "torchvision", "onnx", "onnxruntime"):
+        if name.partition(".")[0] in ("torch", "torchvision", "onnx", "onnxruntime", "sagemaker"):
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, NotInstalled())

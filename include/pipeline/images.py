@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
 from pydantic import BaseModel
 
 from include.pipeline.settings import Project
@@ -9,6 +14,11 @@ from include.pipeline.settings import Project
 # The newest PyTorch that AWS offers an inference image for; training uses the same, so that what one saves the
 # other reads.
 PYTORCH, PYTHON = "2.6.0", "py312"
+GPU_FAMILIES = ("g", "p")
+"""The first letters of the instance types that have NVIDIA GPUs, as in the SageMaker SDK."""
+AWS_FAMILIES = ("inf", "trn")
+TABLE = Path(__file__).with_name("images.json")
+"""For each kind of image, the URI of its repository by region. ``include/laptop/image_table.py`` writes it."""
 
 
 class Images(BaseModel):
@@ -21,22 +31,19 @@ class Images(BaseModel):
 
 
 def container_images(project: Project, region: str) -> Images:
-    """Look the images up in the SageMaker SDK's own tables; nothing is asked over the network.
+    """Return the images for the instance types of a project. Nothing is asked over the network.
 
-    :raises ValueError: if there is no image for an instance type or region.
+    :raises ValueError: if the region has no image.
     """
-    from sagemaker.core import image_uris  # 2 s and 180 MB: never at the import of a DAG file
 
     def image(scope: str, instance_type: str) -> str:
-        uri: str = image_uris.retrieve(
-            "pytorch",
-            region,
-            version=PYTORCH,
-            py_version=PYTHON,
-            instance_type=instance_type,
-            image_scope=scope,
-        )
-        return uri
+        repositories = _repositories()[scope]
+        if region not in repositories:
+            raise ValueError(
+                f"AWS has no image for {scope} with PyTorch {PYTORCH} in the region {region}. "
+                f"Choose one of {', '.join(repositories)}."
+            )
+        return f"{repositories[region]}:{PYTORCH}-{processor(instance_type)}-{PYTHON}"
 
     return Images(
         tuning=image("training", project.tuning.instance_type),
@@ -44,3 +51,23 @@ def container_images(project: Project, region: str) -> Images:
         processing=image("training", project.processing.instance_type),
         inference=image("inference", project.endpoint.instance_type),
     )
+
+
+def processor(instance_type: str) -> str:
+    """Return ``gpu`` or ``cpu`` for an instance type such as ``ml.g4dn.xlarge``.
+
+    :raises ValueError: if it has an accelerator of AWS's own.
+    """
+    family = instance_type.removeprefix("ml.")
+    if family.startswith(AWS_FAMILIES):
+        raise ValueError(
+            f"{instance_type} has AWS's own accelerator, for which there is no image here. "
+            "Choose an instance type with CPUs alone or with NVIDIA GPUs."
+        )
+    return "gpu" if family.startswith(GPU_FAMILIES) else "cpu"
+
+
+@functools.cache
+def _repositories() -> Mapping[str, Mapping[str, str]]:
+    table: dict[str, dict[str, str]] = json.loads(TABLE.read_text(encoding="utf-8"))
+    return table

@@ -13,7 +13,7 @@ from botocore.validate import ParamValidator
 from sagemaker_training import files, mapping
 
 from include.pipeline import job_requests
-from include.pipeline.images import Images, container_images
+from include.pipeline.images import Images
 from include.pipeline.job_requests import Environment
 from include.pipeline.packages import classifier_package
 from include.pipeline.settings import (
@@ -347,20 +347,6 @@ def test_metrics_are_found_in_what_training_prints(project: Project, env: Enviro
     assert re.findall(regexes["validation:loss"], line) == ["1.5e-02"]
     assert not re.findall(regexes["best:validation_loss"], line)
     assert re.findall(regexes["best:validation_loss"], "best:validation_loss=0.25") == ["0.25"]
-
-
-def test_images_fit_the_instance_types(project: Project) -> None:
-    images = container_images(
-        project.model_copy(
-            update={"tuning": project.tuning.model_copy(update={"instance_type": "ml.g4dn.xlarge"})}
-        ),
-        "eu-west-1",
-    )
-    assert "pytorch-training" in images.tuning
-    assert "-gpu-" in images.tuning
-    assert "-cpu-" in images.training
-    assert "pytorch-inference" in images.inference
-    assert "eu-west-1" in images.inference
 
 
 @pytest.mark.parametrize(

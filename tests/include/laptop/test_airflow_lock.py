@@ -1,0 +1,53 @@
+"""requirements/airflow.lock: what an Airflow of the user's own installs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.laptop.airflow_lock import LOCK, resolve, write
+from include.laptop.lock import PYTHONS, ROOT
+
+UNREACHABLE = ("Failed to fetch", "error sending request", "Connection", "timed out", "dns error")
+
+
+def pins(path: Path) -> set[str]:
+    """Return each ``package==version`` of a file, without markers and hashes, and without those for Windows."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {
+        found[0] for line in lines if "win32'" not in line and (found := re.match(r"[\w.-]+==[\w.!+]+", line))
+    }
+
+
+def online(act: Callable[..., Any], *arguments: Any) -> None:
+    """Call a function, or skip the test if the package index can't be reached."""
+    try:
+        act(*arguments)
+    except subprocess.CalledProcessError as error:
+        if any(word in error.stderr for word in UNREACHABLE):
+            pytest.skip(f"the package index can't be reached: {error.stderr.splitlines()[0]}")
+        raise AssertionError(error.stderr) from error
+
+
+def test_the_lock_holds_versions_of_the_constraints_with_hashes() -> None:
+    assert pins(LOCK) <= pins(ROOT / "constraints.txt")
+    entries = re.split(r"\n(?=\w)", LOCK.read_text(encoding="utf-8").partition("\na")[2])
+    assert len(entries) > 100
+    assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+def test_the_lock_is_that_of_the_requirements(tmp_path: Path) -> None:
+    online(write, tmp_path / "airflow.lock")
+    assert pins(tmp_path / "airflow.lock") == pins(LOCK)
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_requirements_resolve(tmp_path: Path, python: str) -> None:
+    found = tmp_path / "found.txt"
+    online(resolve, "--python-version", python, "--output-file", str(found))
+    assert "apache-airflow==" in found.read_text(encoding="utf-8")
