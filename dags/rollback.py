@@ -28,7 +28,7 @@ from amazon_ml.operators.sagemaker_endpoint import (
     SageMakerEndpointConfigIfAbsentOperator,
     SageMakerModelIfAbsentOperator,
 )
-from dag_defaults import add_dags, aws_client, check_conf, default_args
+from dag_defaults import add_dags, aws_client, check_conf, default_args, run_of
 from human_input.operators import AskOperator
 from pipeline_steps import alerts
 from project_pages.links import RunReportLink
@@ -39,6 +39,7 @@ from include.pipeline import (
     job_requests,
     known_good,
     live,
+    live_version,
     names,
     registry,
     releases,
@@ -46,6 +47,7 @@ from include.pipeline import (
     rollback,
     smoke_test,
 )
+from include.pipeline.results import SmokeTestResult
 from include.pipeline.settings import Project
 
 
@@ -207,18 +209,19 @@ def build(project: Project) -> DAG:
             done = RunResults()
             check_release(done.context)
             context, chosen = done.context, done["choose_version"]
-            summary = {
-                "project": project.name,
-                "outcome": outcome(done),
-                "model": chosen["model"]["ModelName"],
-                "smoke_test": done["smoke_test"],
-            }
-            bucket, s3 = done["preflight"]["bucket"], aws_client("s3")
-            page = report.publish(
-                project, summary, context["run_id"], bucket, s3, show=report.render_rollback
+            bucket, s3, sagemaker = done["preflight"]["bucket"], aws_client("s3"), aws_client("sagemaker")
+            summary = report.summarize_rollback(
+                project,
+                run_of(context),
+                live=live_version.read(project, sagemaker, aws_client("lambda")),
+                outcome=outcome(done),
+                model=chosen["model"]["ModelName"],
+                smoke_test=SmokeTestResult.model_validate(done["smoke_test"]),
+                data=releases.expected_of(registry.describe(chosen["arn"], sagemaker)).data,
             )
+            page = report.publish(project, summary, bucket, s3)
             RunReportLink.persist_page(context, page)
-            return {**summary, "report": page}
+            return {**summary.model_dump(mode="json"), "report": page}
 
         versions = list_versions()
         ask = AskOperator(

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk import (
@@ -19,6 +20,7 @@ from airflow.sdk import (
 from amazon_ml.notifications.failures import keep_cause
 
 from include.pipeline import run_conf
+from include.pipeline.pages.documents import Run
 from include.pipeline.settings import Project, SettingsError, read_projects
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,13 @@ def default_args(owner: str) -> dict[str, Any]:
 def aws_client(service: str) -> Any:
     """A boto3 client with the credentials of Airflow's connection."""
     return AwsBaseHook(client_type=service).get_conn()
+
+
+def run_of(context: Context) -> Run:
+    """Return what a page says of the run that makes it."""
+    dag_run, ti = context["dag_run"], context["ti"]
+    url = unquote(ti.log_url.partition("/tasks/")[0])
+    return Run(id=dag_run.run_id, url=url, started=dag_run.start_date)
 
 
 def check_conf(context: Context) -> None:

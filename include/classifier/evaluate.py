@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import evaluation_metrics
-import evaluation_page
 import numpy as np
 from data import Split, read_split
 from errors import ClassifierError, run_program
 from evaluation_metrics import Answer
 from significance import accuracy_difference, accuracy_interval
-from training_record import read_training_record
 
 WORKER = Path(__file__).parent / "evaluation_worker.py"
 
@@ -31,21 +29,16 @@ class OtherClassesError(ClassifierError):
 
 
 def main() -> None:
-    """Read the command line, and write evaluation.json and report.html."""
+    """Read the command line, and write evaluation.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the test split, one folder per class")
     parser.add_argument("--candidate", type=Path, required=True, help="folder with its model.tar.gz")
     parser.add_argument("--live", type=Path, help="folder with its model.tar.gz, if one is live")
-    parser.add_argument("--training", type=Path, help="folder with the output.tar.gz of its training")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    # First, so that a damaged record is told before the models have been run.
-    training = read_training_record(arguments.training) if arguments.training else None
     evaluation = evaluate(arguments.data, arguments.candidate, arguments.live)
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "evaluation.json").write_text(json.dumps(evaluation, indent=2))
-    page = evaluation_page.render(evaluation, arguments.data, training)
-    (arguments.output / "report.html").write_text(page, encoding="utf-8")
 
 
 def evaluate(data: Path, candidate: Path, live: Path | None) -> dict[str, Any]:
@@ -53,9 +46,10 @@ def evaluate(data: Path, candidate: Path, live: Path | None) -> dict[str, Any]:
 
     :param live: None where no model is live.
     :return: images, classes; for candidate and live what evaluation_metrics.measure returns, mistakes,
-        accuracy_interval and size_bytes; and difference, see significance.accuracy_difference. Without a live
-        model, live and difference are None. A live model that cannot be compared is {"incomparable":
-        sentence} instead, with its "classes" if they are why.
+        accuracy_interval and size_bytes; difference, see significance.accuracy_difference; and identical,
+        whether both models are the same file. Without a live model, live and difference are None. A live
+        model that cannot be compared is {"incomparable": sentence} instead, with its "classes" if they are
+        why.
     :raises ClassifierError: the data or the candidate cannot be evaluated.
     """
     split = read_split(data, "test")
@@ -67,12 +61,14 @@ def evaluate(data: Path, candidate: Path, live: Path | None) -> dict[str, Any]:
         "candidate": measured,
         "live": None,
         "difference": None,
+        "identical": False,
     }
     if live is not None:
         try:
             archive = _archive(live)
             if filecmp.cmp(candidate_archive, archive, shallow=False):
                 live_measured, live_correct = measured, correct
+                evaluation["identical"] = True
             else:
                 live_measured, live_correct = _evaluate_archive(archive, data, split, "live")
             evaluation |= {"live": live_measured, "difference": accuracy_difference(correct, live_correct)}

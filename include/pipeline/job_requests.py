@@ -95,21 +95,14 @@ def evaluation_job(
 ) -> dict[str, Any]:
     """A processing job that judges the candidate, and the live model if there is one, on the same test images.
 
-    :param candidate: the ``model.tar.gz`` of the training job, whose learning curves are reported too; likewise
-        ``live``.
+    :param candidate: the S3 URI of the candidate's ``model.tar.gz``; likewise ``live``.
     """
     arguments = {
         "data": f"{PROCESSING}/input/data",
         "candidate": f"{PROCESSING}/input/candidate",
-        "training": f"{PROCESSING}/input/training",
         "output": f"{PROCESSING}/output",
     }
-    inputs = {
-        "code": code,
-        "data": f"{data}/test/",
-        "candidate": candidate,
-        "training": training_output(candidate),
-    }
+    inputs = {"code": code, "data": f"{data}/test/", "candidate": candidate}
     if live:
         arguments["live"] = f"{PROCESSING}/input/live"
         inputs["live"] = live

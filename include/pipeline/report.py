@@ -1,274 +1,265 @@
-"""The report of one run: a page for people and a summary for programs."""
+"""The report of a run: a page for people and a summary for programs."""
 
 from __future__ import annotations
 
-import html
-import io
-import json
-import posixpath
-import re
-import tarfile
-from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
+from pydantic import Field
 
-from include.pipeline import tuning_results
-from include.pipeline.cost import dollars, rows
+from include.pipeline import cost, evaluation_report, live_version, tuning_report
+from include.pipeline.evaluation_report import EvaluationReport
 from include.pipeline.gate import class_changes
-from include.pipeline.job_requests import training_output
-from include.pipeline.names import endpoint_name, function_name, project_uri, split_s3_uri
-from include.pipeline.page import page, put_page, table
+from include.pipeline.live_version import LiveVersion
+from include.pipeline.names import endpoint_name, function_name, split_s3_uri
+from include.pipeline.pages import page, pictures
+from include.pipeline.pages.documents import Document, Run
+from include.pipeline.results import (
+    Answer,
+    Difference,
+    Mistake,
+    SmokeTestResult,
+    StepResults,
+    TrainingResult,
+    TrainingWarning,
+    Trial,
+)
 from include.pipeline.settings import Project
 
-NONE = "\N{EN DASH}"
-DIAGNOSIS = "diagnosis.json"
+PAGE, SUMMARY = "report.html", "summary.json"
+UNCHANGED = "Nothing has changed since the live model was made."
+MISTAKES_SHOWN = 6
+PICTURED_ANSWERS = 6
 
 
-def evaluation_page(evaluation: dict[str, Any] | None) -> str | None:
-    """The address of the page that an evaluation job wrote; None where there was none.
+class RunReport(Document):
+    """What every kind of run has in its report.
 
-    :param evaluation: what the job's task returned.
+    :param now: what is true at the end of the run, in a sentence or two.
+    :param outcome: what was decided in the run, and why.
+    :param data: the S3 prefix of the data set that the smoke test took its images from, if it is known.
     """
-    return f"{evaluation['output']}/report.html" if evaluation else None
+
+    project: str
+    description: str
+    run: Run
+    ended: datetime
+    now: str
+    outcome: str
+    smoke_test: SmokeTestResult | None = None
+    data: str | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the run took."""
+        return (self.ended - self.run.started).total_seconds() if self.run.started else None
 
 
-def read_warnings(training: dict[str, Any] | None, s3: Any) -> list[dict[str, str]]:
-    """What the training job found wrong with its own training: ``check`` and ``message`` of each.
+class RollbackReport(RunReport):
+    """What a rollback did; ``model`` is the name of the one that is live again."""
 
-    :param training: what the job's task returned; None where there was none.
-    """
-    if training is None:
-        return []
-    bucket, key = split_s3_uri(training_output(training["artifact"]))
-    try:
-        content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "NoSuchKey":
-            raise
-        return []  # a report without warnings is better than none
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        for member in archive:
-            file = archive.extractfile(member)
-            if file and posixpath.basename(member.name) == DIAGNOSIS:
-                warnings: list[dict[str, str]] = json.load(file)
-                return warnings
-    return []
+    model: str
 
 
-def summarise(
-    project: Project,
-    data: dict[str, Any],
-    training: dict[str, Any] | None,
-    tuning: dict[str, Any] | None,
-    evaluation: dict[str, Any] | None,
-    evaluation_page: str | None,
-    warnings: list[dict[str, str]],
-    smoke_test: dict[str, Any] | None,
-    package: dict[str, Any] | None,
-    outcome: str,
-    cost: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """What one run did, in few figures. Parts that the run did not reach are None.
+class ReleaseReport(RunReport):
+    """What a run of ``train_and_deploy`` did. Parts that the run did not reach are None.
 
-    :param evaluation: the content of ``evaluation.json``, which may lack what is large.
-    :param evaluation_page: see :func:`evaluation_page`; likewise ``warnings``, see :func:`read_warnings`.
-    :param package: what the task that registered the candidate returned.
-    :param outcome: what was decided, in a sentence or two.
+    :param images: by split; ``classes`` is their number.
+    :param released: whether the run has released its candidate.
+    :param test_ece: expected calibration error on the test images, as the others with this prefix.
+    :param spot_saving: the share of the training time that spot instances saved.
     :param cost: ``estimate`` and ``actual``, see :mod:`include.pipeline.cost`.
+    :param evaluation_page: an S3 URI; likewise ``tuning_page`` and ``data_report``.
+    :param mistakes: of the evaluation, the most confident first; shown on the page, not part of the summary.
     """
-    candidate = (evaluation or {}).get("candidate", {})
-    removed, added = class_changes(evaluation or {})
-    return {
-        "project": project.name,
-        "outcome": outcome,
-        "images": data["counts"],
-        "classes": len(data["classes"]),
-        "removed_classes": removed,
-        "added_classes": added,
-        "fingerprint": data["fingerprint"],
-        "hyperparameters": (tuning or {}).get("hyperparameters"),
-        "objective": project.tuning.objective,
-        "trials": (tuning or {}).get("trials"),
-        "training_job": (training or {}).get("name"),
-        "package_version": (package or {}).get("version"),
-        "billable_seconds": (training or {}).get("billable_seconds"),
-        "spot_saving": _spot_saving(training) if project.training.spot and training else None,
-        "warnings": warnings,
-        "test_images": (evaluation or {}).get("images"),
-        "test_accuracy": candidate.get("accuracy"),
-        "test_accuracy_interval": candidate.get("accuracy_interval"),
-        "test_macro_f1": candidate.get("macro_f1"),
-        "test_ece": candidate.get("ece"),
-        "live_accuracy": ((evaluation or {}).get("live") or {}).get("accuracy"),
-        "difference": (evaluation or {}).get("difference"),
-        "evaluation_page": evaluation_page,
-        "cost": cost,
-        "smoke_test": smoke_test,
-        "endpoint": endpoint_name(project) if smoke_test else None,
-        "function": function_name(project) if smoke_test else None,
-    }
+
+    released: bool
+    images: dict[str, int]
+    classes: int
+    removed_classes: list[str]
+    added_classes: list[str]
+    fingerprint: str
+    data_warnings: list[str]
+    set_aside: int
+    data_report: str | None
+    hyperparameters: dict[str, Any] | None
+    objective: str
+    trials: list[Trial] | None
+    training_job: str | None
+    billable_seconds: float | None
+    spot_saving: float | None
+    warnings: list[TrainingWarning]
+    package_version: int | None
+    test_images: int | None
+    test_accuracy: float | None
+    test_accuracy_interval: tuple[float, float] | None
+    test_macro_f1: float | None
+    test_ece: float | None
+    live_accuracy: float | None
+    difference: Difference | None
+    comparison: str | None
+    evaluation_page: str | None
+    tuning_page: str | None
+    cost: dict[str, Any] | None
+    endpoint: str | None
+    function: str | None
+    mistakes: list[Mistake] = Field(exclude=True)
 
 
-def publish(
+def summarize(
     project: Project,
-    summary: dict[str, Any],
-    run_id: str,
+    run: Run,
+    results: StepResults,
+    *,
+    live: LiveVersion | None,
+    answer: str | None,
+    evaluation: EvaluationReport | None,
+    billed: dict[str, Any] | None,
     bucket: str,
-    s3: Any,
-    show: Callable[[dict[str, Any], str, str], str] | None = None,
-) -> str:
+) -> ReleaseReport:
+    """Put together what a run of ``train_and_deploy`` did.
+
+    :param live: the model that is live at its end.
+    :param answer: who has approved or rejected the candidate, in a sentence; None if nobody was asked.
+    :param evaluation: the report of the evaluation, if the run has made one.
+    :param billed: see :func:`include.pipeline.cost.actual`.
+    """
+    data, tuning, trained, gate = results.stage_data, results.tune, results.trained, results.gate
+    released = results.smoke_test is not None
+    version = results.registered.version if results.registered else None
+    judged = gate.evaluation if gate else None
+    candidate = judged.candidate if judged else None
+    removed, added = class_changes(judged.model_dump(exclude_none=True)) if judged else ([], [])
+    training = evaluation.training if evaluation else None
+    ended = datetime.now(UTC)
+    folder = page.run_folder(bucket, project, run.id)
+    estimate = results.estimate_cost
+    return ReleaseReport(
+        project=project.name,
+        description=project.description,
+        run=run,
+        ended=ended,
+        now=live_version.sentence(
+            live, ended, rejected=None if released else version, unchanged=gate is None
+        ),
+        outcome=" ".join(filter(None, [gate.reason if gate else UNCHANGED, answer])),
+        released=released,
+        images=data.counts,
+        classes=len(data.classes),
+        removed_classes=removed,
+        added_classes=added,
+        data=data.uri,
+        fingerprint=data.fingerprint,
+        data_warnings=data.warnings,
+        set_aside=data.set_aside,
+        data_report=data.report,
+        hyperparameters=tuning.hyperparameters if tuning else None,
+        objective=project.tuning.objective,
+        trials=tuning.trials if tuning else None,
+        training_job=trained.name if trained else None,
+        billable_seconds=trained.billable_seconds if trained else None,
+        spot_saving=_spot_saving(trained) if project.training.spot and trained else None,
+        warnings=(training.warnings if training else None) or [],
+        package_version=version,
+        test_images=judged.images if judged else None,
+        test_accuracy=candidate.accuracy if candidate else None,
+        test_accuracy_interval=candidate.accuracy_interval if candidate else None,
+        test_macro_f1=candidate.macro_f1 if candidate else None,
+        test_ece=candidate.ece if candidate else None,
+        live_accuracy=judged.compared.accuracy if judged and judged.compared else None,
+        difference=judged.difference if judged else None,
+        comparison=evaluation_report.comparison(judged) if judged else None,
+        evaluation_page=f"{folder}/{evaluation_report.PAGE}" if results.evaluate else None,
+        tuning_page=f"{folder}/{tuning_report.PAGE}" if tuning else None,
+        cost={"estimate": estimate, "actual": billed} if estimate and billed else None,
+        smoke_test=results.smoke_test,
+        endpoint=endpoint_name(project) if released else None,
+        function=function_name(project) if released else None,
+        mistakes=evaluation.evaluation.candidate.mistakes if evaluation else [],
+    )
+
+
+def summarize_rollback(
+    project: Project,
+    run: Run,
+    *,
+    live: LiveVersion | None,
+    outcome: str,
+    model: str,
+    smoke_test: SmokeTestResult,
+    data: str | None,
+) -> RollbackReport:
+    """Put together what a rollback did; see :class:`RollbackReport`."""
+    ended = datetime.now(UTC)
+    return RollbackReport(
+        project=project.name,
+        description=project.description,
+        run=run,
+        ended=ended,
+        now=live_version.sentence(live, ended),
+        outcome=outcome,
+        model=model,
+        smoke_test=smoke_test,
+        data=data,
+    )
+
+
+def publish(project: Project, report: RunReport, bucket: str, s3: Any) -> str:
     """Put ``report.html`` and ``summary.json`` below ``s3://<bucket>/<project>/runs/<run>/``.
 
-    :param show: what makes the page of summary, run and address; :func:`render` unless it is another kind of run.
-    :return: the page's address.
+    :return: the S3 URI of the page.
     """
-    folder = re.sub(r"[^\w.-]", "-", run_id)  # a time's colons and plus signs are a nuisance in an address
-    uri = f"{project_uri(bucket, project)}/runs/{folder}"
-    target, prefix = split_s3_uri(uri)
+    folder = page.run_folder(bucket, project, report.run.id)
+    target, prefix = split_s3_uri(folder)
     s3.put_object(
         Bucket=target,
-        Key=f"{prefix}/summary.json",
-        Body=json.dumps(summary, indent=2).encode(),
+        Key=f"{prefix}/{SUMMARY}",
+        Body=report.model_dump_json(indent=2).encode(),
         ContentType="application/json",
     )
-    page_uri = f"{uri}/report.html"
-    return put_page((show or render)(summary, run_id, page_uri), page_uri, s3)
+    uri = f"{folder}/{PAGE}"
+    return page.put(render(_with_pictures(report, project, s3), uri), uri, s3)
 
 
-def render(summary: dict[str, Any], run_id: str, uri: str) -> str:
-    """The page: figures, warnings, trials, and the smoke test's answers.
+def render(report: RunReport, uri: str) -> str:
+    """Return the page as HTML.
 
-    :param uri: where the page is put: links to other pages are relative to it.
+    :param uri: where the page is put.
     """
-    figures = [
-        ("Images", ", ".join(f"{count} {split}" for split, count in summary["images"].items())),
-        ("Classes", summary["classes"]),
-        *(
-            (name, ", ".join(summary[key]))
-            for name, key in (("Removed classes", "removed_classes"), ("New classes", "added_classes"))
-            if summary[key]
-        ),
-        ("Test accuracy", _accuracy(summary)),
-        ("Macro F1", _figure(summary["test_macro_f1"])),
-        ("Expected calibration error", _figure(summary["test_ece"])),
-        ("Live model's test accuracy", _figure(summary["live_accuracy"])),
-        ("Difference", _difference(summary["difference"])),
-        ("Hyperparameters", json.dumps(summary["hyperparameters"]) if summary["hyperparameters"] else NONE),
-        ("Training job", summary["training_job"] or NONE),
-        ("Version in the model registry", summary["package_version"] or NONE),
-        (
-            "Billable seconds of training",
-            summary["billable_seconds"] if summary["billable_seconds"] is not None else NONE,
-        ),
-        *([("Saved by spot instances", _saving(summary["spot_saving"]))] if summary["spot_saving"] else []),
-        ("Endpoint", summary["endpoint"] or NONE),
-        ("Function", summary["function"] or NONE),
-    ]
-    body = (
-        f"<h1>{html.escape(summary['project'])}</h1>"
-        f"<p>{html.escape(summary['outcome'])}</p><p>Run {html.escape(run_id)}</p>"
-        + table(["", ""], figures)
-        + _link("Evaluation", summary["evaluation_page"], uri)
-        + _warnings(summary["warnings"])
-        + _cost(summary["cost"])
-        + (
-            f"<h2>Tuning</h2>{tuning_results.show(summary['trials'], summary['objective'])}"
-            if summary["trials"]
-            else ""
-        )
-        + _answers(summary["smoke_test"])
+    content: dict[str, Any] = {"report": report, "wrong": _wrong(report)}
+    if not isinstance(report, ReleaseReport):
+        return page.render("rollback.html", links=page.navigation(uri, report.run), **content)
+    links = page.navigation(
+        uri,
+        report.run,
+        Evaluation=report.evaluation_page,
+        Tuning=report.tuning_page,
+        Data_report=report.data_report,
     )
-    return page(summary["project"], body)
+    cost_rows = cost.rows(report.cost["estimate"], report.cost["actual"]) if report.cost else []
+    return page.render("run.html", links=links, cost_rows=cost_rows, shown=MISTAKES_SHOWN, **content)
 
 
-def render_rollback(summary: dict[str, Any], run_id: str, uri: str) -> str:
-    """The page of a rollback: what serves now, and the smoke test's answers."""
-    body = (
-        f"<h1>{html.escape(summary['project'])}</h1>"
-        f"<p>{html.escape(summary['outcome'])}</p><p>Run {html.escape(run_id)}</p>"
-        + table(["", ""], [("Model", summary["model"])])
-        + _answers(summary["smoke_test"])
-    )
-    return page(summary["project"], body)
+def _wrong(report: RunReport) -> list[Answer]:
+    return [answer for answer in report.smoke_test.requests if not answer.right] if report.smoke_test else []
 
 
-def _spot_saving(training: dict[str, Any]) -> float | None:
-    """The share of the training time that is not billed, which is how SageMaker states what spot instances save."""
-    billable, seconds = training.get("billable_seconds"), training.get("training_seconds")
+def _with_pictures(report: RunReport, project: Project, s3: Any) -> RunReport:
+    """Return the report with pictures of what the smoke test answered wrongly."""
+    if report.data is None:
+        return report
+    pictured = report.model_copy(deep=True)
+    wrong = [answer for answer in _wrong(pictured) if answer.image][:PICTURED_ANSWERS]
+    uris = [f"{report.data}/{answer.image}" for answer in wrong]
+    for answer, thumbnail in zip(
+        wrong, pictures.read_thumbnails(uris, s3, project.data.max_pixels), strict=True
+    ):
+        answer.picture = thumbnail
+    return pictured
+
+
+def _spot_saving(training: TrainingResult) -> float | None:
+    """Return the share of the training time that is not billed, as SageMaker states what spot instances save."""
+    billable, seconds = training.billable_seconds, training.training_seconds
     # EC2 bills an instance for longer than it trains.
     return max(0.0, 1 - billable / seconds) if billable is not None and seconds else None
-
-
-def _saving(share: float) -> str:
-    return f"{share:.0%} of the training time is not billed"
-
-
-def _accuracy(summary: dict[str, Any]) -> str:
-    figure, interval = _figure(summary["test_accuracy"]), summary["test_accuracy_interval"]
-    if interval is None:
-        return figure
-    return f"{figure} on {summary['test_images']} images; 95% interval {interval[0]:.4f} to {interval[1]:.4f}"
-
-
-def _difference(difference: dict[str, Any] | None) -> str:
-    if difference is None:
-        return NONE
-    low, high = difference["interval"]
-    verdict = "more than noise" if difference["significant"] else "may be noise"
-    interval = f"{difference['confidence']:.0%} interval {low:+.4f} to {high:+.4f}"
-    return f"{difference['accuracy']:+.4f}; {interval}: {verdict}"
-
-
-def _link(text: str, target: str | None, uri: str) -> str:
-    """A link to another page of the same bucket, with its address as text: a signed address follows no link."""
-    if target is None:
-        return ""
-    bucket, _ = split_s3_uri(uri)
-    path = posixpath.relpath(target.removeprefix(f"s3://{bucket}/"), posixpath.dirname(split_s3_uri(uri)[1]))
-    return f"<p><a href='{html.escape(path, quote=True)}'>{text}</a>: {html.escape(target)}</p>"
-
-
-def _answers(smoke_test: dict[str, Any] | None) -> str:
-    if smoke_test is None:
-        return ""
-    rows = [
-        (
-            request["truth"],
-            request["label"],
-            f"{request['probability']:.3f}",
-            f"{request['milliseconds']:.0f} ms",
-        )
-        for request in smoke_test["requests"]
-    ]
-    return f"<h2>Smoke test</h2>{table(['True class', 'Answer', 'Probability', 'Time'], rows)}"
-
-
-def _warnings(warnings: list[dict[str, str]]) -> str:
-    if not warnings:
-        return ""
-    rows = [(warning["check"], warning["message"]) for warning in warnings]
-    return f"<h2>Warnings of the training</h2>{table(['Check', 'What was found'], rows)}"
-
-
-def _cost(told: dict[str, Any] | None) -> str:
-    """Estimate against actual, and what goes on to be billed."""
-    if told is None:
-        return ""
-    estimated, billed = told["estimate"], told["actual"]
-    running = [(item["what"], dollars(item["usd"])) for item in estimated["monthly"]]
-    running.append(("in all", dollars(estimated["monthly_usd"])))
-    calls = f"1,000 calls of a second each: {dollars(estimated['thousand_calls_usd'])}."
-    notes = [calls, *estimated["notes"]]
-    if billed["spot_saved_usd"]:
-        notes.insert(0, f"Spot instances saved {dollars(billed['spot_saved_usd'])}.")
-    return (
-        "<h2>Cost</h2>"
-        + table(["Step", "At most", "Last time", "This run"], rows(estimated, billed))
-        + table(["What stays, while it serves", "Per month"], running)
-        + "".join(f"<p>{html.escape(note)}</p>" for note in notes)
-    )
-
-
-def _figure(value: float | None) -> str:
-    return NONE if value is None else f"{value:.4f}"

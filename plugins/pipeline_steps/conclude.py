@@ -7,14 +7,23 @@ from typing import Any
 from airflow.sdk import TriggerRule, chain, task
 from airflow.sdk.exceptions import AirflowSkipException
 from amazon_ml.notifications.failures import failures
-from dag_defaults import aws_client
+from dag_defaults import aws_client, run_of
 from project_pages.links import RunReportLink
 
-from include.pipeline import cost, known_good, registry, releases, report, rollback, smoke_test
+from include.pipeline import (
+    cost,
+    evaluation_report,
+    known_good,
+    live_version,
+    registry,
+    releases,
+    report,
+    rollback,
+    smoke_test,
+)
+from include.pipeline.results import StepResults
 from include.pipeline.settings import Project
 from pipeline_steps.done import Done
-
-UNCHANGED = "Nothing has changed since the live model was made; it stays."
 
 
 def conclude(project: Project, release: list[Any]) -> Any:
@@ -92,37 +101,28 @@ def conclude(project: Project, release: list[Any]) -> Any:
     @task(task_id="report", trigger_rule=TriggerRule.NONE_FAILED)
     def write_report() -> dict[str, Any]:
         """Put the run's report to S3."""
-        done, s3 = Done(), aws_client("s3")
-        judged, answer = done["gate"] or {}, done.pushed("record_approval", "answer")
-        steps = (step for step in cost.KINDS if step in done.context["dag"].task_ids)
-        jobs = {step: (done[step] or {}).get("name") for step in steps}
-        jobs["train"] = (done.trained or {}).get("name")
-        summary = report.summarise(
-            project,
-            data=done["stage_data"],
-            training=done.trained,
-            tuning=done["tune"],
-            evaluation=judged.get("evaluation"),
-            evaluation_page=report.evaluation_page(done["evaluate"]),
-            warnings=report.read_warnings(done.trained, s3),
-            smoke_test=done["smoke_test"],
-            package=done["register"],
-            outcome=" ".join(filter(None, [judged.get("reason"), answer])) or UNCHANGED,
-            cost={
-                "estimate": done["estimate_cost"],
-                # not the run's start, which is another after the run was cleared
-                "actual": cost.actual(
-                    project,
-                    jobs,
-                    done.context["dag_run"].run_after,
-                    aws_client("sagemaker"),
-                    done.ec2_records(project),
-                ),
-            },
+        done, s3, sagemaker = Done(), aws_client("s3"), aws_client("sagemaker")
+        results, run, bucket = (
+            StepResults.read(done.__getitem__),
+            run_of(done.context),
+            done.environment.bucket,
         )
-        page = report.publish(project, summary, done.context["run_id"], done.environment.bucket, s3)
+        # not the run's start, which is another after the run was cleared
+        started = done.context["dag_run"].run_after
+        billed = cost.actual(project, results.jobs, started, sagemaker, done.ec2_records(project))
+        summary = report.summarize(
+            project,
+            run,
+            results,
+            live=live_version.read(project, sagemaker, aws_client("lambda")),
+            answer=done.pushed("record_approval", "answer"),
+            evaluation=evaluation_report.read(project, run.id, bucket, s3) if results.evaluate else None,
+            billed=billed,
+            bucket=bucket,
+        )
+        page = report.publish(project, summary, bucket, s3)
         RunReportLink.persist_page(done.context, page)
-        return {**summary, "report": page}
+        return {**summary.model_dump(mode="json"), "report": page}
 
     tested = run_smoke_test()
     chain(tested, clean_up(), RunReportLink.add_to(write_report()))

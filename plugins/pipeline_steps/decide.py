@@ -11,7 +11,7 @@ from dag_defaults import aws_client
 from human_input.operators import AskOperator
 from project_pages.links import EvaluationReportLink
 
-from include.pipeline import approval, gate, job_requests, names, registry
+from include.pipeline import approval, evaluation_report, gate, job_requests, names, registry
 from include.pipeline.errors import PermanentError
 from include.pipeline.settings import Project
 from pipeline_steps import alerts
@@ -36,6 +36,15 @@ def decide(project: Project) -> TaskGroup:
         else:
             registry.judge(package, decision, ask, sagemaker)
         print(decision.reason)
+        evaluation_report.add_verdict(
+            project,
+            done.context["run_id"],
+            done.environment.bucket,
+            aws_client("s3"),
+            version=package["version"],
+            accepted=decision.accepted,
+            verdict=decision.reason,
+        )
         return {
             "accepted": decision.accepted,
             "reason": decision.reason,

@@ -12,12 +12,13 @@ from amazon_ml.operators.sagemaker_jobs import (
     SageMakerResumableTrainingOperator,
     SageMakerResumableTuningOperator,
 )
-from dag_defaults import aws_client
-from project_pages.links import EvaluationReportLink
+from dag_defaults import aws_client, run_of
+from project_pages.links import EvaluationReportLink, TuningReportLink
 
-from include.pipeline import ec2_launch, ec2_requests, job_requests, report
+from include.pipeline import ec2_launch, ec2_requests, evaluation_report, job_requests, tuning_report
+from include.pipeline.results import EvaluationJob, StagedData, TuningResult
 from include.pipeline.settings import Project
-from pipeline_steps.done import when_run
+from pipeline_steps.done import Done, when_run
 
 
 def learn(project: Project) -> TaskGroup:
@@ -34,9 +35,27 @@ def learn(project: Project) -> TaskGroup:
         """Look up the newest Deep Learning AMI, and find or make the security group."""
         return ec2_launch.find(project, aws_client("ec2"), aws_client("ssm")).model_dump()
 
-    def link_evaluation(context: Context, result: Any) -> None:
-        """Link the task to the page that its job wrote."""
-        EvaluationReportLink.persist_page(context, report.evaluation_page(result))
+    def report_tuning(context: Context, result: Any) -> None:
+        """Put the report of the trials to S3, and link the task to it."""
+        done, s3 = Done(context), aws_client("s3")
+        tuning = TuningResult.model_validate(result)
+        page = tuning_report.publish(project, run_of(context), done.environment.bucket, s3, tuning)
+        TuningReportLink.persist_page(context, page)
+
+    def report_evaluation(context: Context, result: Any) -> None:
+        """Put the report of the evaluation to S3, also if an earlier run has done the job; link the task to it."""
+        done, s3 = Done(context), aws_client("s3")
+        page = evaluation_report.publish(
+            project,
+            run_of(context),
+            done.environment.bucket,
+            s3,
+            model=done.model(project)["ModelName"],
+            job=EvaluationJob.model_validate(result),
+            data=StagedData.model_validate(done["stage_data"]),
+            artifact=done.trained["artifact"],
+        )
+        EvaluationReportLink.persist_page(context, page)
 
     job_arguments: dict[str, Any] = {"poll_interval": project.poll_seconds, "deferrable": True}
     with TaskGroup("learn", prefix_group_id=False, tooltip="Find hyperparameters, train, judge") as group:
@@ -58,18 +77,21 @@ def learn(project: Project) -> TaskGroup:
                     **job_arguments,
                 )
             )
-        tune = SageMakerResumableTuningOperator(
-            task_id="tune",
-            config=when_run(
-                lambda done: job_requests.tuning_job(
-                    project,
-                    done.environment,
-                    channels=done.channels(project),
-                    code=done["package_code"]["uri"],
-                    salt=done.salt,
-                )
-            ),
-            **job_arguments,
+        tune = TuningReportLink.add_to(
+            SageMakerResumableTuningOperator(
+                task_id="tune",
+                config=when_run(
+                    lambda done: job_requests.tuning_job(
+                        project,
+                        done.environment,
+                        channels=done.channels(project),
+                        code=done["package_code"]["uri"],
+                        salt=done.salt,
+                    )
+                ),
+                post_execute=report_tuning,
+                **job_arguments,
+            )
         )
         train = SageMakerResumableTrainingOperator(
             task_id="train",
@@ -112,7 +134,7 @@ def learn(project: Project) -> TaskGroup:
                         salt=done.salt,
                     )
                 ),
-                post_execute=link_evaluation,
+                post_execute=report_evaluation,
                 # One of the two trainings is skipped.
                 trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
                 **job_arguments,

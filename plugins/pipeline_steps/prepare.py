@@ -7,7 +7,7 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk import TaskGroup, chain, task
 from airflow.sdk.exceptions import AirflowSkipException
-from dag_defaults import aws_client
+from dag_defaults import aws_client, run_of
 from project_pages.links import DataReportLink
 
 from include.pipeline import job_requests, known_good, live, packages, pretrained, rollback
@@ -33,6 +33,7 @@ def prepare(project: Project) -> TaskGroup:
                 done.environment.bucket,
                 s3,
                 credentials=credentials,
+                run=run_of(done.context),
             )
         except DatasetError as error:
             DataReportLink.persist_page(done.context, error.report)

@@ -27,7 +27,7 @@ from include.pipeline.settings import Project, read_projects
 from tests.dags.finished_tasks import task_instance
 
 REPOSITORY = Path(__file__).parents[2]
-HEAVY = ("torch", "torchvision", "sagemaker.core", "sagemaker.train", "onnxruntime")
+HEAVY = ("torch", "torchvision", "sagemaker.core", "sagemaker.train", "onnxruntime", "matplotlib")
 KINDS = ("train_and_deploy", "rollback", "teardown", "workspace")
 STEPS = [
     "preflight",
@@ -196,22 +196,18 @@ def test_one_of_two_places_trains_and_the_evaluation_takes_either(dag_bag: DagBa
     assert evaluate.trigger_rule == "none_failed_min_one_success"
 
 
-def test_the_evaluation_links_to_its_job_and_to_its_report(
-    dag_bag: DagBag, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com")
+def test_the_evaluation_links_to_its_job_and_to_its_report(dag_bag: DagBag) -> None:
     task = dag_bag.dags["sample.train_and_deploy"].get_task("evaluate")
     assert [link.name for link in task.operator_extra_links] == [
         "Amazon SageMaker Job",
         "Amazon SageMaker Job Logs",
         "Evaluation report",
     ]
-    pushed: dict[str, Any] = {}
-    context = {"ti": SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value})), "task": task}
-    task._post_execute_hook(context, {"output": "s3://bucket/sample/evaluate/sample-evaluate-1"})
-    assert pushed["evaluation_report"] == (
-        "https://airflow.example.com/projects/sample/reports/evaluate/sample-evaluate-1/report.html"
-    )
+
+
+def test_the_tuning_links_to_its_trials(dag_bag: DagBag) -> None:
+    task = dag_bag.dags["sample.train_and_deploy"].get_task("tune")
+    assert [link.name for link in task.operator_extra_links][-1] == "Tuning report"
 
 
 def test_the_form_offers_typed_parameters_with_the_projects_defaults(dag_bag: DagBag) -> None:
@@ -475,6 +471,7 @@ def test_a_candidate_that_lacks_classes_passes_the_gate_only_if_a_person_says_so
     context: Any = {
         "ti": task_instance(returned),
         "dag_run": SimpleNamespace(run_type="manual"),
+        "run_id": "run",
         "params": {"require_approval": False, **dict.fromkeys(ALLOWANCES, False), **params},
     }
     done = Done(context)
@@ -488,12 +485,17 @@ def test_a_candidate_that_lacks_classes_passes_the_gate_only_if_a_person_says_so
         "live": {"incomparable": "Other classes.", "classes": ["beagle"]},
     }
     judged: list[Any] = []
+    shown: list[Any] = []
     monkeypatch.setattr("pipeline_steps.decide.Done", lambda: done)
     monkeypatch.setattr("pipeline_steps.decide.aws_client", lambda service: service)
     monkeypatch.setattr("include.pipeline.gate.read_evaluation", lambda uri, s3: evaluation)
     monkeypatch.setattr("include.pipeline.registry.judge", lambda *judgment: judged.append(judgment))
+    monkeypatch.setattr(
+        "include.pipeline.evaluation_report.add_verdict", lambda *where, **verdict: shown.append(verdict)
+    )
     compare = dag_bag.dags["sample.train_and_deploy"].get_task("gate").python_callable
     found = compare()
+    assert shown == [{"version": 1, "accepted": found["accepted"], "verdict": found["reason"]}]
     [(_, decision, _, _)] = judged
     assert found["accepted"] is decision.accepted is passes
     assert passes or re.search(r"lacks .* classes: beagle", found["reason"])

@@ -63,6 +63,7 @@ def test_a_task_links_to_pages_at_airflow_alone(
 ) -> None:
     assert {
         ("stage_data", "Data report"),
+        ("tune", "Tuning report"),
         ("evaluate", "Evaluation report"),
         ("report", "Run report"),
     } <= links.keys()
@@ -116,7 +117,7 @@ def test_a_click_on_a_tasks_link_opens_the_page(page_of: PageOf, approved: Appro
     page.goto(f"/dags/{RELEASE}/runs/{quote(approved.run_id)}/tasks/report")
     page.get_by_role("link", name="Run report").click()
     page.wait_for_url("**/projects/sample/reports/runs/*/report.html")
-    assert "Test accuracy" in page.inner_text("body")
+    assert "Accuracy of the candidate" in page.inner_text("body")
 
 
 def test_a_person_who_is_not_signed_in_sees_the_login_and_then_the_page(
@@ -126,7 +127,7 @@ def test_a_person_who_is_not_signed_in_sees_the_login_and_then_the_page(
         page = page_of()
         page.goto(url)
         page.wait_for_selector("input[name=password]")
-        assert page.get_by_text("Test accuracy").count() == 0
+        assert page.get_by_text("Accuracy").count() == 0
     sign_in(page, VIEWER, passwords(whole_stack.places.passwords_file)[VIEWER])
     page.wait_for_url(url)
 

@@ -61,8 +61,8 @@ class Finding:
     check: str
     """The key below ``data.checks`` that decides the level, or what was counted."""
     message: str
-    paths: list[str] = field(default_factory=list)
-    """The images concerned, as in :attr:`Assembled.images`."""
+    groups: list[list[str]] = field(default_factory=list)
+    """The images concerned, as in :attr:`Assembled.images`: those of a group are equal or look the same."""
 
 
 @dataclass(frozen=True)
@@ -292,13 +292,13 @@ def _groups_finding(
     one, other = groups[0][-1], groups[0][0]
     more = f" There are {len(groups) - 1:,} more such cases." if len(groups) > 1 else ""
     message = f"{one} {verb} {other}, {where}.{more}"
-    return _finding(level, check, message, [path for group in groups for path in group])
+    return _finding(level, check, message, groups)
 
 
-def _finding(level: str, check: str, message: str, paths: list[str] | None = None) -> list[Finding]:
+def _finding(level: str, check: str, message: str, groups: list[list[str]] | None = None) -> list[Finding]:
     if level == "ignore":
         return []
-    return [Finding("error" if level == "error" else "warning", check, message, paths or [])]
+    return [Finding("error" if level == "error" else "warning", check, message, groups or [])]
 
 
 def _by_split(path: str) -> tuple[int, str]:

@@ -21,6 +21,7 @@ from include.pipeline.data.progress import Progress
 from include.pipeline.data.sources import Members, identify, open_source, public_address
 from include.pipeline.data.transfer import send_images
 from include.pipeline.names import digest, project_uri, split_s3_uri
+from include.pipeline.pages.documents import Run
 from include.pipeline.settings import Data, Project
 
 CLIENT_CONFIG = Config(max_pool_connections=uploads.THREADS, retries={"mode": "standard", "max_attempts": 5})
@@ -38,6 +39,7 @@ def stage(
     s3: Any,
     progress: Callable[[str], None] = print,
     credentials: Any = None,
+    run: Run | None = None,
 ) -> dict[str, Any]:
     """Check a data set and put it to ``s3://<bucket>/<project>/data/<fingerprint>/``.
 
@@ -46,6 +48,7 @@ def stage(
     and the manifest comes last, so that a prefix with a manifest is complete.
 
     :param credentials: botocore credentials for obstore; without them boto3 sends.
+    :param run: the DAG run that the data report links back to.
     :return: ``uri``, ``fingerprint``, ``classes``, ``counts`` (images per split), ``warnings`` (sentences),
         ``set_aside`` (images), ``report`` (address of the page), ``sent`` and ``copied`` (objects).
     :raises DatasetError: if the source can't be read or the data set can't be used; its ``report`` is the address
@@ -63,8 +66,7 @@ def stage(
         layout = find_layout(members.files(), members.folders())
         data_set = assemble(layout, *_check_images(members, layout, project.data, progress), project.data)
         uri = f"{home}/{data_set.fingerprint}"
-        page = data_report.render(project, public_address(source), uri, data_set)
-        report = data_report.publish(page, uri, s3)
+        report = data_report.publish(project, public_address(source), uri, data_set, s3, run)
         _tell(data_set, report, progress)
         sent = copied = 0
         if not _exists(s3, f"{uri}/manifest.json"):

@@ -145,20 +145,8 @@ def test_the_first_release_is_judged_alone(project: Project, env: Environment) -
         "code",
         "data",
         "candidate",
-        "training",
     ]
     assert "--live" not in request["AppSpecification"]["ContainerArguments"]
-
-
-def test_the_evaluation_reads_what_the_training_job_wrote_beside_the_model(
-    project: Project, env: Environment
-) -> None:
-    artifact = "s3://b/birds/training/birds-train-1/output/model.tar.gz"
-    request = job_requests.evaluation_job(project, env, "s3://b/d", CODE, artifact, None, "")
-    inputs = {item["InputName"]: item["S3Input"] for item in request["ProcessingInputs"]}
-    assert inputs["training"]["S3Uri"] == "s3://b/birds/training/birds-train-1/output/output.tar.gz"
-    arguments = request["AppSpecification"]["ContainerArguments"]
-    assert arguments[arguments.index("--training") + 1] == inputs["training"]["LocalPath"]
 
 
 def test_views_of_the_images_are_made_with_the_features_and_name_their_job(

@@ -152,7 +152,7 @@ def test_a_leak_names_both_images_and_counts_the_others() -> None:
     assert finding.message == (
         "test/a/x.jpg is the same image as train/a/0.jpg, in another split. There are 1 more such cases."
     )
-    assert finding.paths == ["train/a/0.jpg", "test/a/x.jpg", "train/b/0.jpg", "test/b/y.jpg"]
+    assert finding.groups == [["train/a/0.jpg", "test/a/x.jpg"], ["train/b/0.jpg", "test/b/y.jpg"]]
 
 
 def test_what_looks_the_same_in_two_splits_is_found() -> None:

@@ -1,0 +1,287 @@
+"""Draws the charts of the pages with matplotlib: as SVG, once for light pages and once for dark ones.
+
+matplotlib takes a second to import, so import this module inside tasks only.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from include.pipeline.pages.documents import Chart
+
+WIDTH, HEIGHT = 440, 290
+PIXELS_PER_INCH = 96
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("solid", "dashed", "dotted", "dashdot")
+NAMED_CLASSES = 20
+"""Up to so many classes, a confusion matrix has names and counts."""
+LABEL_LENGTH = 24
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colors of a drawing, which the page's stylesheet has too; ``series`` are told apart on ``paper``."""
+
+    ink: str
+    faint: str
+    paper: str
+    right: str
+    wrong: str
+    series: tuple[str, ...]
+
+
+LIGHT = Theme(
+    ink="#1f2733",
+    faint="#c9d1dc",
+    paper="#ffffff",
+    right="#1f62c4",
+    wrong="#c8324a",
+    series=("#1f62c4", "#c2570c", "#18794e", "#6b7485", "#8b4fc6", "#0b7f8a", "#b3336f", "#806310"),
+)
+DARK = Theme(
+    ink="#e4e9f1",
+    faint="#3d4757",
+    paper="#1a212c",
+    right="#76aaf8",
+    wrong="#f58095",
+    series=("#76aaf8", "#f2a35c", "#5fcb95", "#a3adbd", "#c69bf5", "#5cc8d3", "#f08cba", "#d8bd62"),
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a chart.
+
+    :param points: as (x, y), ordered by x.
+    :param shares: the share of the whole that each point stands for, 0 to 1: the larger, the larger its mark.
+    """
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    shares: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """A mark of a scatter plot; points of one group look the same."""
+
+    x: float
+    y: float
+    group: str
+
+
+def line_chart(
+    alt: str,
+    lines: Sequence[Line],
+    x_name: str,
+    y_name: str,
+    *,
+    unit_square: bool = False,
+    top: float | None = None,
+) -> Chart:
+    """Draw lines over whole numbers such as epochs, with a mark at each point.
+
+    :param alt: what the chart shows, for readers who do not see it.
+    :param unit_square: both axes go from 0 to 1, with the diagonal on which y is x.
+    :param top: the end of the y axis; by default a little above the highest point.
+    """
+
+    def plot(axes: Axes, theme: Theme) -> None:
+        if unit_square:
+            axes.plot((0, 1), (0, 1), color=theme.faint, linestyle=(0, (4, 4)), linewidth=1.5, zorder=1)
+        for line, color, dash, marker in zip(lines, theme.series, DASHES, MARKERS, strict=False):
+            x, y = [point[0] for point in line.points], [point[1] for point in line.points]
+            sizes = [20 + 180 * share for share in line.shares] if line.shares else [20] * len(x)
+            axes.plot(x, y, color=color, linestyle=dash, linewidth=2)
+            axes.scatter(x, y, sizes, color=color, marker=marker, label=line.name, zorder=3)
+        if unit_square:
+            axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
+            axes.xaxis.set_major_formatter(FuncFormatter(_number))
+        else:
+            _whole_numbers(axes, [point[0] for line in lines for point in line.points])
+            highest = max((point[1] for line in lines for point in line.points), default=0.0)
+            axes.set_ylim(0, (top or highest or 1) * 1.05)
+        _finish(axes, x_name, y_name)
+        _legend(axes, len(lines))
+
+    return _draw(plot, alt)
+
+
+def stacked_columns(
+    alt: str, parts: Sequence[str], columns: Sequence[Sequence[float]], x_name: str, y_name: str
+) -> Chart:
+    """Draw a column for each of 1, 2, 3, ..., with a section for each of its parts.
+
+    :param columns: the size of each part, for each column.
+    """
+
+    def plot(axes: Axes, theme: Theme) -> None:
+        numbers = range(1, len(columns) + 1)
+        below = np.zeros(len(columns))
+        for number, (name, color) in enumerate(zip(parts, theme.series, strict=False)):
+            sizes = np.array([column[number] for column in columns])
+            axes.bar(numbers, sizes, bottom=below, color=color, width=0.7, label=name)
+            below += sizes
+        _whole_numbers(axes, list(numbers))
+        _finish(axes, x_name, y_name)
+        _legend(axes, len(parts))
+
+    return _draw(plot, alt)
+
+
+def scatter_chart(alt: str, points: Sequence[Point], x_name: str, y_name: str, group_name: str) -> Chart:
+    """Draw points over a logarithmic x axis, with a ring around the first one."""
+
+    def plot(axes: Axes, theme: Theme) -> None:
+        groups = list(dict.fromkeys(point.group for point in points))
+        for number, group in enumerate(groups):
+            members = [point for point in points if point.group == group]
+            axes.scatter(
+                [point.x for point in members],
+                [point.y for point in members],
+                60,
+                color=theme.series[number % len(theme.series)],
+                marker=MARKERS[number % len(MARKERS)],
+                label=f"{group_name} {group}",
+                zorder=3,
+            )
+        best = points[0]
+        axes.scatter(
+            [best.x], [best.y], 260, facecolors="none", edgecolors=theme.ink, linewidths=1.5, zorder=4
+        )
+        _logarithmic(axes, [point.x for point in points])
+        axes.set_ylim(*_padded([point.y for point in points]))
+        _finish(axes, x_name, y_name)
+        _legend(axes, len(groups))
+
+    return _draw(plot, alt)
+
+
+def confusion_chart(alt: str, matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> Chart:
+    """Draw a confusion matrix: a row for each true class, a column for each answer.
+
+    The stronger the color, the larger the share of the row. Up to 20 classes come with names and counts.
+    """
+    counts = np.array(matrix)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    named = len(labels) <= NAMED_CLASSES
+
+    def plot(axes: Axes, theme: Theme) -> None:
+        cells = np.zeros((*counts.shape, 4))
+        for color, where in (
+            (theme.wrong, ~np.eye(len(counts), dtype=bool)),
+            (theme.right, np.eye(len(counts), dtype=bool)),
+        ):
+            cells[where, :3] = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+        cells[..., 3] = np.where(counts > 0, 0.15 + 0.85 * shares, 0)
+        axes.imshow(cells, interpolation="none")
+        axes.set(xlabel="Answer", ylabel="Truth")
+        if not named:
+            axes.xaxis.set_major_locator(NullLocator())
+            axes.yaxis.set_major_locator(NullLocator())
+            return
+        names = [_shortened(label) for label in labels]
+        axes.set_xticks(range(len(labels)), names, rotation=50, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(labels)), names)
+        for row, column in np.argwhere(counts > 0):
+            color = theme.paper if shares[row, column] > 0.4 else theme.ink
+            axes.text(column, row, str(counts[row, column]), color=color, ha="center", va="center")
+
+    side = max(320, 150 + 36 * len(labels)) if named else 520
+    return _draw(plot, alt, side, side)
+
+
+def _draw(plot: Callable[[Axes, Theme], None], alt: str, width: int = WIDTH, height: int = HEIGHT) -> Chart:
+    light, dark = (_svg(plot, theme, width, height) for theme in (LIGHT, DARK))
+    return Chart(light=light, dark=dark, alt=alt, width=width, height=height)
+
+
+def _svg(plot: Callable[[Axes, Theme], None], theme: Theme, width: int, height: int) -> str:
+    """Draw as a ``data:`` URI; equal input gives equal text."""
+    settings: Any = {
+        "axes.edgecolor": theme.faint,
+        "axes.labelcolor": theme.ink,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "font.sans-serif": ["DejaVu Sans", "Verdana", "Helvetica", "Arial"],
+        "font.size": 9,
+        "grid.color": theme.faint,
+        "grid.linewidth": 0.6,
+        "svg.fonttype": "none",  # the browser's fonts have more scripts
+        "svg.hashsalt": "page",
+        "text.color": theme.ink,
+        "text.parse_math": False,  # a class may be called $1$
+        "xtick.color": theme.faint,
+        "xtick.labelcolor": theme.ink,
+        "ytick.color": theme.faint,
+        "ytick.labelcolor": theme.ink,
+    }
+    file = io.StringIO()
+    with rc_context(settings), warnings.catch_warnings():
+        # Only the font that measures text lacks the letter.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure = Figure((width / PIXELS_PER_INCH, height / PIXELS_PER_INCH), layout="constrained")
+        plot(figure.subplots(), theme)
+        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(file, format="svg", transparent=True, metadata=no_metadata)
+    return f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue().encode()).decode()}"
+
+
+def _finish(axes: Axes, x_name: str, y_name: str) -> None:
+    axes.set(xlabel=x_name, ylabel=y_name)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_formatter(FuncFormatter(_number))
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+
+
+def _legend(axes: Axes, entries: int) -> None:
+    """Name what is drawn above the axes, where it covers nothing."""
+    if entries:
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(entries, 4), frameon=False, borderaxespad=0.2
+        )
+
+
+def _whole_numbers(axes: Axes, values: Sequence[float]) -> None:
+    first, last = (min(values), max(values)) if values else (1, 1)
+    axes.set_xlim(first - 0.5, last + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
+
+
+def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
+    """Scale the x axis so that there are ticks at round numbers however close the values are."""
+    low, high = min(values) / 2, max(values) * 2
+    decades = math.log10(high / low)
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.2 else (1,), numticks=12))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(_number))
+
+
+def _padded(values: Sequence[float]) -> tuple[float, float]:
+    """Return a range around the values that is never empty."""
+    low, high = min(values), max(values)
+    margin = (high - low) / 8 or abs(high) / 10 or 1.0
+    return low - margin, high + margin
+
+
+def _number(value: float, position: int | None = None) -> str:
+    return f"{round(value, 12):g}"
+
+
+def _shortened(label: str) -> str:
+    return label if len(label) <= LABEL_LENGTH else f"{label[: LABEL_LENGTH - 1]}\N{HORIZONTAL ELLIPSIS}"

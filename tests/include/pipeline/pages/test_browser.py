@@ -1,0 +1,105 @@
+"""Every page in a browser, under the policy that Airflow serves it with: narrow and wide, light and dark."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from . import samples
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SWITCHES = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+URL = "http://pages.test/report.html"
+WIDTHS = (400, 1400)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+        yield browser
+        browser.close()
+
+
+def policy(text: str) -> str:
+    """What Airflow allows a page: pictures, and the one stylesheet that is in it."""
+    [style] = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; img-src 'self' data:; style-src 'sha256-{digest}'"
+
+
+@pytest.fixture(params=["light", "dark"])
+def tab(request: pytest.FixtureRequest, browser: Any) -> Iterator[Any]:
+    context = browser.new_context(color_scheme=request.param, viewport={"width": WIDTHS[-1], "height": 900})
+    yield context.new_page()
+    context.close()
+
+
+def show(tab: Any, text: str) -> list[str]:
+    """Open a page; return what the browser complains of, which grows meanwhile."""
+    complaints: list[str] = []
+    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy(text)}
+
+    def answer(route: Any) -> None:
+        if route.request.url == URL:
+            route.fulfill(body=text, headers=headers)
+        else:
+            complaints.append(f"The page loads {route.request.url[:200]}")
+            route.abort()
+
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("dialog", lambda dialog: complaints.append(dialog.message))
+    tab.route("**/*", answer)
+    tab.goto(URL)
+    return complaints
+
+
+@pytest.mark.parametrize("name", samples.NAMES_OF_PAGES)
+def test_a_page_fits_every_screen_loads_nothing_and_can_be_read_by_everyone(
+    tab: Any, pages: dict[str, str], name: str
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    complaints = show(tab, pages[name])
+    for width in WIDTHS:
+        tab.set_viewport_size({"width": width, "height": 900})
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        violations = Axe().run(tab).response["violations"]
+        assert [(found["id"], found["nodes"][0]["html"][:200]) for found in violations] == []
+        broken = "Array.from(document.images).filter(i => i.complete && !i.naturalWidth).map(i => i.alt)"
+        assert tab.evaluate(broken) == []
+    assert complaints == []
+
+
+def test_a_chart_follows_the_color_scheme(browser: Any, pages: dict[str, str]) -> None:
+    shown = {}
+    for scheme in ("light", "dark"):
+        context = browser.new_context(color_scheme=scheme)
+        tab = context.new_page()
+        show(tab, pages["tuning"])
+        shown[scheme] = tab.evaluate("document.querySelector('picture img').currentSrc")
+        context.close()
+    assert shown["light"] != shown["dark"]
+
+
+def test_a_page_is_printed_in_light_colors(browser: Any, pages: dict[str, str]) -> None:
+    context = browser.new_context(color_scheme="dark")
+    tab = context.new_page()
+    show(tab, pages["run"])
+    tab.emulate_media(media="print", color_scheme="dark")
+    color = tab.evaluate("getComputedStyle(document.documentElement).color")
+    context.close()
+    assert color == "rgb(31, 39, 51)"
