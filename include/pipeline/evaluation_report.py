@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from pydantic import Field
 
+from include.pipeline import tuning_report
 from include.pipeline.job_requests import training_output
 from include.pipeline.names import split_s3_uri
 from include.pipeline.pages import page, pictures
@@ -24,12 +25,13 @@ MOST_CONFUSED = 10
 
 
 class EvaluationReport(Document):
-    """What the page shows. Version and verdict are added once the candidate is registered and judged.
+    """What the page shows. The gate adds version and verdict, and the end of the run a link to its report.
 
     :param model: the name of the candidate.
     :param job: the name of the evaluation job, which an earlier run may have done.
     :param charts: by name; see :func:`draw_charts`.
     :param accepted: whether the gate has accepted the candidate; None before.
+    :param finished: whether there is a report of the run.
     """
 
     project: str
@@ -44,6 +46,7 @@ class EvaluationReport(Document):
     version: int | None = None
     accepted: bool | None = None
     verdict: str | None = None
+    finished: bool = False
 
 
 def publish(
@@ -85,14 +88,15 @@ def publish(
     return _put(report, page.run_folder(bucket, project, run.id), s3)
 
 
-def add_verdict(
-    project: Project, run_id: str, bucket: str, s3: Any, *, version: int, accepted: bool, verdict: str
-) -> str | None:
-    """Add to the report of a run's evaluation what the gate said; return the page's S3 URI, None if there is none."""
+def update(project: Project, run_id: str, bucket: str, s3: Any, **changes: Any) -> str | None:
+    """Change the report of a run's evaluation, and put it again. Nothing is drawn again.
+
+    :param changes: fields of :class:`EvaluationReport`.
+    :return: the S3 URI of the page; None if the run has no such report.
+    """
     report = read(project, run_id, bucket, s3)
     if report is None:
         return None
-    changes = {"version": version, "accepted": accepted, "verdict": verdict}
     return _put(report.model_copy(update=changes), page.run_folder(bucket, project, run_id), s3)
 
 
@@ -114,7 +118,11 @@ def render(report: EvaluationReport, uri: str) -> str:
     """
     folder = posixpath.dirname(uri)
     links = page.navigation(
-        uri, report.run, Run_report=f"{folder}/report.html", Data_report=report.data_report
+        uri,
+        report.run,
+        Run_report=f"{folder}/report.html" if report.finished else None,
+        Tuning=f"{folder}/{tuning_report.PAGE}",
+        Data_report=report.data_report,
     )
     return page.render(
         "evaluation.html",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from typing import Any
 
 from include.pipeline.pages import page
@@ -26,7 +25,7 @@ def render(project: Project, run: Run, tuning: TuningResult, uri: str) -> str:
     :param uri: where the page is put.
     """
     trials = ranked(tuning.trials, project.tuning.objective)
-    links = page.navigation(uri, run, Run_report=f"{posixpath.dirname(uri)}/report.html")
+    links = page.navigation(uri, run)
     return page.render(
         "tuning.html",
         project=project,

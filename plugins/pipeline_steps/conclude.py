@@ -102,11 +102,8 @@ def conclude(project: Project, release: list[Any]) -> Any:
     def write_report() -> dict[str, Any]:
         """Put the run's report to S3."""
         done, s3, sagemaker = Done(), aws_client("s3"), aws_client("sagemaker")
-        results, run, bucket = (
-            StepResults.read(done.__getitem__),
-            run_of(done.context),
-            done.environment.bucket,
-        )
+        results, run = StepResults.read(done.__getitem__), run_of(done.context)
+        bucket = done.environment.bucket
         # not the run's start, which is another after the run was cleared
         started = done.context["dag_run"].run_after
         billed = cost.actual(project, results.jobs, started, sagemaker, done.ec2_records(project))
@@ -121,6 +118,8 @@ def conclude(project: Project, release: list[Any]) -> Any:
             bucket=bucket,
         )
         page = report.publish(project, summary, bucket, s3)
+        if results.evaluate:
+            evaluation_report.update(project, run.id, bucket, s3, finished=True)
         RunReportLink.persist_page(done.context, page)
         return {**summary.model_dump(mode="json"), "report": page}
 

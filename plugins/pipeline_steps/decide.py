@@ -36,7 +36,7 @@ def decide(project: Project) -> TaskGroup:
         else:
             registry.judge(package, decision, ask, sagemaker)
         print(decision.reason)
-        evaluation_report.add_verdict(
+        evaluation_report.update(
             project,
             done.context["run_id"],
             done.environment.bucket,

@@ -491,7 +491,7 @@ def test_a_candidate_that_lacks_classes_passes_the_gate_only_if_a_person_says_so
     monkeypatch.setattr("include.pipeline.gate.read_evaluation", lambda uri, s3: evaluation)
     monkeypatch.setattr("include.pipeline.registry.judge", lambda *judgment: judged.append(judgment))
     monkeypatch.setattr(
-        "include.pipeline.evaluation_report.add_verdict", lambda *where, **verdict: shown.append(verdict)
+        "include.pipeline.evaluation_report.update", lambda *where, **verdict: shown.append(verdict)
     )
     compare = dag_bag.dags["sample.train_and_deploy"].get_task("gate").python_callable
     found = compare()

@@ -101,10 +101,14 @@ def test_the_report_says_what_is_true_now(
     monkeypatch.setattr("pipeline_steps.conclude.Done", lambda: done)
     monkeypatch.setattr(live_version, "read", lambda *where: samples.live())
     monkeypatch.setattr(cost, "actual", lambda *jobs: samples.billed())
+    evaluation = {"images": 4, "candidate": {"accuracy": 0.75}}
+    s3.put_object(Bucket="bucket", Key="sample/evaluate/e/evaluation.json", Body=json.dumps(evaluation))
+    run_post_execute(dag_bag, "evaluate", context, {"name": "e", "output": "s3://bucket/sample/evaluate/e"})
     returned = task.python_callable()
     assert returned["now"].startswith("Version 3 is live since ")
     assert returned["now"].endswith("16:20 UTC, accuracy 0.875 (0.825 to 0.905).")
     assert returned["report"] == f"s3://bucket/sample/runs/{RUN}/report.html"
     assert returned["now"] in page(s3, "report.html")
     assert json.loads(json.dumps(returned))["test_accuracy"] == 0.875
+    assert 'href="report.html"' in page(s3, "evaluation.html")
     assert pushed["run_report"] == f"{PAGES}/report.html"

@@ -85,13 +85,19 @@ def test_the_page_says_which_project_run_and_day_it_is_about(project: Project, e
     text = publish(project, evaluated)
     for name in ("birds", "Tells birds apart.", "run-1", "2026-11-12 16:05 UTC", "m-1", "birds-evaluate-1"):
         assert name in text
-    for address in ("report.html", "../../data/f00d/report.html", RUN.url):
+    for address in ("tuning.html", "../../data/f00d/report.html", RUN.url):
         assert f'href="{address}"' in text
+
+
+def test_the_page_leads_to_the_report_of_the_run_once_there_is_one(project: Project, evaluated: Any) -> None:
+    assert 'href="report.html"' not in publish(project, evaluated)
+    evaluation_report.update(project, RUN.id, "bucket", evaluated, finished=True)
+    assert 'href="report.html"' in page(evaluated)
 
 
 def test_the_gate_adds_version_and_verdict(project: Project, evaluated: Any) -> None:
     assert "not registered yet" in publish(project, evaluated)
-    evaluation_report.add_verdict(
+    evaluation_report.update(
         project, RUN.id, "bucket", evaluated, version=7, accepted=False, verdict="It is <worse>."
     )
     text = page(evaluated)
@@ -101,10 +107,7 @@ def test_the_gate_adds_version_and_verdict(project: Project, evaluated: Any) -> 
 
 
 def test_without_a_report_the_gate_adds_nothing(project: Project, s3: Any) -> None:
-    added = evaluation_report.add_verdict(
-        project, RUN.id, "bucket", s3, version=7, accepted=True, verdict="Good."
-    )
-    assert added is None
+    assert evaluation_report.update(project, RUN.id, "bucket", s3, version=7) is None
 
 
 def test_a_report_that_is_made_again_is_the_same(project: Project, evaluated: Any) -> None:

@@ -172,6 +172,7 @@ def evaluation_page(
         version=3,
         accepted=True,
         verdict="The candidate is as good or better: accuracy 0.875 against the live model's 0.750.",
+        finished=True,
     ).model_copy(update=changed)
     return evaluation_report.render(document, f"{FOLDER}/evaluation.html")
 
