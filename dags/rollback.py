@@ -7,7 +7,7 @@ fails its smoke test, the last good release serves again.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import (
@@ -19,7 +19,6 @@ from airflow.sdk import (
     get_current_context,
     task,
 )
-from airflow.sdk.exceptions import AirflowSkipException
 from amazon_ml.notifications.failures import failures
 from amazon_ml.operators.application_autoscaling import ApplicationAutoScalingSuspendOperator
 from amazon_ml.operators.lambda_function import LambdaAliasOperator
@@ -28,13 +27,15 @@ from amazon_ml.operators.sagemaker_endpoint import (
     SageMakerEndpointConfigIfAbsentOperator,
     SageMakerModelIfAbsentOperator,
 )
-from dag_defaults import add_dags, aws_client, check_conf, default_args, run_of
+from dag_defaults import add_dags, aws_client, check_conf, dag_link, dag_options, run_of
 from human_input.operators import AskOperator
 from pipeline_steps import alerts
 from project_pages.links import RunReportLink
 from run_results import RunResults
+from verdicts import record, skip
 
 from include.pipeline import (
+    dag_docs,
     infrastructure,
     job_requests,
     known_good,
@@ -58,30 +59,25 @@ def chosen_value(key: str) -> Any:
 
 def build(project: Project) -> DAG:
     """Wire the steps of one project."""
-    dag_id = f"{project.name}.rollback"
+    options = dag_options(project, "rollback", "roll back", "changes the live model")
     with DAG(
-        dag_id=dag_id,
-        description=f"Lets an earlier version of {project.name} serve again.",
+        **options,
+        description=f"Make an earlier version of {project.name} live again.",
+        doc_md=dag_docs.rollback(project, dag_link),
         schedule=None,
-        start_date=datetime(2026, 1, 1, tzinfo=UTC),
-        catchup=False,
-        max_active_runs=1,
-        auto_register=False,  # by add_dags instead, once it is complete
         is_paused_upon_creation=False,  # it runs on request alone
-        tags=["image-classifier", project.name],
-        doc_md=__doc__,
         params={
             "version": Param(
-                "",
-                type="string",
+                None,
+                type=["null", "string"],
                 pattern=rf"^(|[1-9]\d*|{releases.PREVIOUS})$",
+                examples=[releases.PREVIOUS],
                 title="Version",
-                description="The version's number in the model registry, or 'previous'. Left empty, the run lists the "
-                "versions that are known to be good and waits for a choice.",
+                description="Leave empty to choose from a list of the good versions while the run waits. Or enter "
+                f"{releases.PREVIOUS}, or a version's number in the model registry.",
             ),
         },
-        default_args=default_args(project.owner),
-        on_failure_callback=alerts.on_failure(project, dag_id),
+        on_failure_callback=alerts.on_failure(project, options["dag_id"]),
     ) as dag:
 
         @task
@@ -105,7 +101,9 @@ def build(project: Project) -> DAG:
             """List the versions that have passed their smoke test, the newest first."""
             serving = RunResults()["read_live"]["serving"] or {}
             found = registry.packages(project, aws_client("sagemaker"))
-            return [releases.label(package) for package in releases.versions(serving.get("model"), found)]
+            labels = [releases.label(package) for package in releases.versions(serving.get("model"), found)]
+            record(get_current_context(), f"{len(labels)} versions can become live again.", *labels)
+            return labels
 
         @task(trigger_rule=TriggerRule.NONE_FAILED)
         def choose_version() -> dict[str, Any]:
@@ -120,6 +118,7 @@ def build(project: Project) -> DAG:
                 serving["function_version"],
                 aws_client("lambda"),
             )
+            record(done.context, f"{releases.described(package)} replaces {serving['model']}.")
             return {
                 "arn": package.arn,
                 "version": package.version,
@@ -149,7 +148,7 @@ def build(project: Project) -> DAG:
 
         def outcome(done: RunResults) -> str:
             left = done["read_live"]["serving"]["model"]
-            return f"Version {done['choose_version']['version']} serves again, in place of {left}."
+            return f"Version {done['choose_version']['version']} is live again, in place of {left}."
 
         @task(task_id="smoke_test")
         def run_smoke_test() -> dict[str, Any]:
@@ -160,6 +159,7 @@ def build(project: Project) -> DAG:
             found = smoke_test.run_smoke_test(
                 project, releases.expected_of(package), aws_client("s3"), functions
             )
+            record(done.context, f"{outcome(done)} {smoke_test.verdict(found, package.model)}")
             # Here and not in a later task: a run that somebody ends in between must not be undone by the next one.
             serving = live.read_live(project, sagemaker, functions)
             if serving and serving["model"] == package.model:
@@ -188,8 +188,8 @@ def build(project: Project) -> DAG:
             """Go back to the last good release, if the chosen version does not serve."""
             done, sagemaker, functions = RunResults(), aws_client("sagemaker"), aws_client("lambda")
             if done["choose_version"] is None:
-                raise AirflowSkipException(
-                    "The run failed before anything was changed; what is live was not touched."
+                skip(
+                    done.context, "The run failed before anything was released; what is live was not changed."
                 )
             scaling, before = aws_client("application-autoscaling"), done["read_live"]
             good = known_good.read(project, sagemaker, functions) or before["serving"]
@@ -201,7 +201,9 @@ def build(project: Project) -> DAG:
                 functions,
                 scaling,
             )
-            return f"{rollback.cause(failures(done.context))} {state}"
+            cause = rollback.cause(failures(done.context))
+            record(done.context, f"{state} {cause}")
+            return f"{cause} {state}"
 
         @task(task_id="report")
         def write_report() -> dict[str, Any]:
@@ -226,9 +228,9 @@ def build(project: Project) -> DAG:
         versions = list_versions()
         ask = AskOperator(
             task_id="ask_for_version",
-            subject=f"Which version of {project.name} shall serve again?",
+            subject=f"Which version of {project.name} should become live again?",
             body=lambda context, jinja_env: (
-                f"Serving now: {RunResults(context)['read_live']['serving']['model']}."
+                f"Live now: {RunResults(context)['read_live']['serving']['model']}."
             ),
             options=lambda context: RunResults(context)["list_versions"],
             response_timeout=timedelta(hours=project.approval.timeout_hours),

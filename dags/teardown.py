@@ -14,7 +14,6 @@ endpoint for so long. It leaves the workspace alone, since that holds files of p
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import (
@@ -39,15 +38,12 @@ from amazon_ml.operators.sagemaker_notebook import (
     SageMakerDeleteLifecycleConfigIfExistsOperator,
     SageMakerDeleteNotebookIfExistsOperator,
 )
-from dag_defaults import add_dags, aws_client, check_conf, default_args
+from dag_defaults import add_dags, aws_client, check_conf, dag_link, dag_options, switch
 from run_results import RunResults
+from verdicts import record, skip
 
-from include.pipeline import infrastructure, inventory, names, teardown
+from include.pipeline import dag_docs, infrastructure, inventory, names, teardown
 from include.pipeline.settings import Project
-
-
-def _option(name: str, title: str, description: str, *, default: bool = False) -> dict[str, Param]:
-    return {name: Param(default, type="boolean", title=title, description=description)}
 
 
 def _options(context: Context | None = None) -> teardown.Options:
@@ -68,7 +64,7 @@ def _bucket() -> str | None:
 def _if_asked(option: str, what: str) -> None:
     """Skip the task whose option is off in the form."""
     if not getattr(_options(), option):
-        raise AirflowSkipException(f"{what}; the form did not ask to delete that ({option}).")
+        skip(get_current_context(), f"{what}: the form did not ask to delete that ({option}).")
 
 
 def _only_if_confirmed(context: Context) -> None:
@@ -86,69 +82,76 @@ def _only_if_workspace_goes(context: Context) -> None:
 
 def build(project: Project) -> DAG:
     """Wire the steps of one project."""
+    options = dag_options(project, "teardown", "tear down", "destructive")
+    also = "Also delete"
     with DAG(
-        dag_id=f"{project.name}.teardown",
-        description=f"Removes what {project.name} is billed for while it exists.",
+        **options,
+        description=f"Destructive: delete the resources of {project.name} in AWS. Lists them first.",
+        doc_md=dag_docs.teardown(project, dag_link),
         schedule=None if project.endpoint.ttl_hours is None else "@hourly",
-        start_date=datetime(2026, 1, 1, tzinfo=UTC),
-        catchup=False,
-        max_active_runs=1,
-        auto_register=False,  # by add_dags instead, once it is complete
         is_paused_upon_creation=False,  # it runs on request, and where the project file asks for the check
-        tags=["image-classifier", project.name],
-        doc_md=__doc__,
         params={
-            "dry_run": Param(
+            "dry_run": switch(
                 True,
-                type="boolean",
-                title="Dry run",
-                description="Only show what would be removed.",
+                "Dry run",
+                "Only list what would be deleted. Switch off to delete.",
             ),
             "confirm": Param(
-                "",
-                type="string",
+                None,
+                type=["null", "string"],
                 title="Confirm",
-                description=f"Without dry run: the project's name, {project.name}.",
+                description=f"To delete, type the project's name: {project.name}. Leave empty for a dry run.",
             ),
-            **_option(
-                "delete_workspace",
-                "Delete workspace",
-                "The notebook instance, with all files on it. There is no undo.",
-                default=True,
+            "delete_workspace": switch(
+                True,
+                "Workspace",
+                "Delete the notebook instance with all files on it. There is no undo.",
+                also,
             ),
-            **_option(
-                "delete_data", "Delete data", "Images, models and reports in S3 as well. There is no undo."
+            "delete_data": switch(
+                False,
+                "Data",
+                "Delete images, models and reports in S3. There is no undo.",
+                also,
             ),
-            **_option(
-                "delete_registry",
-                "Delete registry",
-                "The project's model packages and their group as well. There is no undo.",
+            "delete_registry": switch(
+                False,
+                "Registry",
+                "Delete the project's model packages and their group. There is no undo.",
+                also,
             ),
-            **_option(
-                "delete_logs",
-                "Delete logs",
-                "The logs of the function, the endpoint and the jobs in CloudWatch as well. There is no undo.",
+            "delete_logs": switch(
+                False,
+                "Logs",
+                "Delete the logs of the function, the endpoint and the jobs in CloudWatch. There is no undo.",
+                also,
             ),
-            **_option(
-                "delete_infrastructure",
-                "Delete infrastructure",
-                "The CloudFormation stack as well, if no other project has anything. The bucket stays. Airflow's own "
+            "delete_infrastructure": switch(
+                False,
+                "Infrastructure",
+                "Delete the CloudFormation stack if no other project needs it. The bucket stays. Airflow's own "
                 "policies do not allow it: docs/going-to-aws.md.",
+                also,
             ),
         },
-        default_args=default_args(project.owner),
     ) as dag:
         step: dict[str, Any] = {"trigger_rule": TriggerRule.ALL_DONE, "pre_execute": _only_if_confirmed}
 
         @task
         def find() -> list[dict[str, str]]:
             """Show what exists, and what becomes of it."""
-            check_conf(get_current_context())
+            context = get_current_context()
+            check_conf(context)
             rows = [
-                {**row, "then": teardown.fate(row["what"], _options())}
+                {**row, "then": teardown.fate(row["what"], _options(context))}
                 for row in inventory.look(project, aws_client, _bucket())
             ]
-            print(teardown.show(rows))
+            dry_run = context["params"]["dry_run"] and context["dag_run"].run_type != "scheduled"
+            record(
+                context,
+                teardown.verdict(project, rows, dry_run=dry_run),
+                *teardown.show(rows).splitlines(),
+            )
             return rows
 
         @task.short_circuit(ignore_downstream_trigger_rules=True)
@@ -164,11 +167,10 @@ def build(project: Project) -> DAG:
             if context["dag_run"].run_type == "scheduled":
                 reason = teardown.reason_to_keep(project, releases, aws_client)
             elif params["dry_run"]:
-                reason = "A dry run: nothing is touched. Task find shows what would be."
+                reason = teardown.dry_run_reason(project, params["confirm"])
             else:
                 teardown.check_request(project, params["confirm"], releases)
-            print(reason or "Going on.")
-            ti.xcom_push(key="reason", value=reason)
+            record(context, reason or f"Confirmed: the resources of {project.name} are deleted now.")
             return reason is None
 
         @task(**step)
@@ -209,7 +211,10 @@ def build(project: Project) -> DAG:
             _if_asked("delete_data", "Images, models and reports stay in S3")
             bucket = _bucket()
             if bucket is None:
-                raise AirflowSkipException("There is no stack any more to tell the bucket's name.")
+                skip(
+                    get_current_context(),
+                    "The stack does not exist any more, so the bucket's name is unknown.",
+                )
             return teardown.delete_data(project, bucket, aws_client("s3"))
 
         @task(**step)
@@ -229,6 +234,7 @@ def build(project: Project) -> DAG:
             """Name the steps that failed, and what still carries the project's tags: nothing."""
             context = get_current_context()
             teardown.check_nothing_left(project, aws_client, _options(), failures(context))
+            record(context, f"Nothing is left of {project.name} that this teardown was to delete.")
             return []
 
         # Before the jobs are stopped, since more of them can be started there.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from airflow.sdk import (
     DAG,
     Asset,
@@ -14,7 +12,7 @@ from airflow.sdk import (
     chain,
 )
 from amazon_ml.triggers.s3 import S3ContentChangedTrigger
-from dag_defaults import add_dags, default_args
+from dag_defaults import add_dags, dag_link, dag_options, switch
 from pipeline_steps import alerts
 from pipeline_steps.conclude import conclude
 from pipeline_steps.decide import decide
@@ -24,7 +22,7 @@ from pipeline_steps.learn import learn
 from pipeline_steps.prepare import prepare
 from pipeline_steps.start import start
 
-from include.pipeline import names
+from include.pipeline import dag_docs, names
 from include.pipeline.settings import Project
 
 
@@ -48,73 +46,87 @@ def _schedule(project: Project) -> list[Asset] | AssetOrTimeSchedule:
     )
 
 
+def _form(project: Project) -> dict[str, Param]:
+    """The fields of the form, with the project's own values, in the order in which the run needs them."""
+    return {
+        "dataset": Param(
+            project.data.source,
+            type="string",
+            minLength=1,
+            title="Data set",
+            description="generated, or a zip, tar or folder with one folder of images per class, in train, valid and "
+            "test or without them: a path on the worker, an http(s):// or an s3:// URL.",
+            section="Data",
+        ),
+        "train_on": Param(
+            project.train_on,
+            type="string",
+            enum=["sagemaker", "ec2"],
+            values_display={
+                "sagemaker": "SageMaker: a training job",
+                "ec2": "EC2: an instance that exists for the training alone",
+            },
+            title="Train on",
+            description="Where the final training runs. EC2 trains on one instance only.",
+            section="Training",
+        ),
+        "instance_count": Param(
+            project.training.instance_count,
+            type="integer",
+            minimum=1,
+            maximum=20,
+            title="Training instances",
+            description="How many instances train together, 1 to 20. More than 1 needs SageMaker.",
+            section="Training",
+        ),
+        "retrain": switch(
+            False,
+            "Retrain",
+            "Run all jobs again, even those that have finished with the same images, code and settings.",
+            "Training",
+        ),
+        "require_approval": switch(
+            project.require_approval,
+            "Require approval",
+            "Ask a person before the new model goes live.",
+            "Release",
+        ),
+        "allow_removed_classes": switch(
+            project.gate.allow_removed_classes,
+            "Allow removed classes",
+            "Release the new model without approval even if it lacks classes of the live model.",
+            "Release",
+        ),
+        "allow_incomparable": switch(
+            project.gate.allow_incomparable,
+            "Allow an incomparable live model",
+            "Release the new model without approval even if the live model can't be compared with it, for example "
+            "because there are new classes.",
+            "Release",
+        ),
+        "max_cost_usd": Param(
+            project.cost.max_cost_usd,
+            type=["null", "number"],
+            minimum=0,
+            title="Cost limit in US dollars",
+            description="The run stops before its first job if the jobs could cost more. Leave empty for no limit.",
+            section="Cost",
+        ),
+    }
+
+
 def build(project: Project) -> DAG:
     """Wire the steps of one project."""
-    dag_id = f"{project.name}.train_and_deploy"
+    options = dag_options(project, "train_and_deploy", "train and deploy", "main")
     with DAG(
-        dag_id=dag_id,
-        description=project.description,
+        **options,
+        description=f"Start here. Train, deploy and test a model: {project.description}",
+        doc_md=dag_docs.train_and_deploy(project, dag_link),
         schedule=_schedule(project),
-        start_date=datetime(2026, 1, 1, tzinfo=UTC),
-        catchup=False,
-        max_active_runs=1,
-        auto_register=False,  # by add_dags instead, once it is complete
         # What starts by itself begins when a person says so.
         is_paused_upon_creation=project.schedule is not None or project.data.watch_seconds is not None,
-        tags=["image-classifier", project.name],
-        doc_md=__doc__,
-        params={
-            "dataset": Param(
-                project.data.source,
-                type="string",
-                minLength=1,
-                title="Data set",
-                description="generated, or a zip, tar or folder with one folder of images per class, in train, valid "
-                "and test or without them: a path on the worker, an http(s):// or an s3:// address.",
-            ),
-            "train_on": Param(
-                project.train_on,
-                type="string",
-                enum=["sagemaker", "ec2"],
-                title="Train on",
-                description="sagemaker: a training job. ec2: an EC2 instance that is there for the training alone.",
-            ),
-            "instance_count": Param(
-                project.training.instance_count,
-                type="integer",
-                minimum=1,
-                maximum=20,
-                title="Training instances",
-                description="How many instances train together.",
-            ),
-            "retrain": Param(
-                False,
-                type="boolean",
-                title="Retrain",
-                description="Run all jobs anew, even those that have been done with the same data, code and settings.",
-            ),
-            "require_approval": Param(
-                project.require_approval,
-                type="boolean",
-                title="Require approval",
-                description="Ask a person before the new model goes live.",
-            ),
-            "allow_removed_classes": Param(
-                project.gate.allow_removed_classes,
-                type="boolean",
-                title="Allow removed classes",
-                description="Release the new model without approval even if it lacks classes of the live model.",
-            ),
-            "allow_incomparable": Param(
-                project.gate.allow_incomparable,
-                type="boolean",
-                title="Allow an incomparable live model",
-                description="Release the new model without approval even if the live model can't be compared with it, "
-                "for example because there are new classes.",
-            ),
-        },
-        default_args=default_args(project.owner),
-        on_failure_callback=alerts.on_failure(project, dag_id),
+        params=_form(project),
+        on_failure_callback=alerts.on_failure(project, options["dag_id"]),
         deadline=alerts.deadline(project),
     ) as dag:
         deployed, function = deploy(project), put_function(project)

@@ -14,7 +14,7 @@ lets anybody in is kept in Airflow. On a laptop the link opens it, for whoever m
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import (
@@ -33,11 +33,11 @@ from amazon_ml.operators.sagemaker_notebook import (
     SageMakerStartNotebookIfStoppedOperator,
     SageMakerStopNotebookIfRunningOperator,
 )
-from dag_defaults import add_dags, aws_client, check_conf, default_args
+from dag_defaults import add_dags, aws_client, check_conf, dag_link, dag_options
 from project_pages.links import WorkspaceLink
 from run_results import RunResults
 
-from include.pipeline import infrastructure, names, workspace
+from include.pipeline import dag_docs, infrastructure, names, workspace
 from include.pipeline.settings import Project
 
 FIRST_TASKS = {
@@ -52,32 +52,26 @@ FIRST_TASKS = {
 def build(project: Project) -> DAG:
     """Wire the steps of one project."""
     with DAG(
-        dag_id=f"{project.name}.workspace",
-        description=f"A notebook instance to explore {project.name} in.",
+        **dag_options(project, "workspace", "notebook workspace", "exploration"),
+        description=f"Create, start, stop or delete a notebook instance to explore {project.name} in.",
+        doc_md=dag_docs.workspace(project, dag_link),
         schedule=None,
-        start_date=datetime(2026, 1, 1, tzinfo=UTC),
-        catchup=False,
-        max_active_runs=1,
-        auto_register=False,  # by add_dags instead, once it is complete
         is_paused_upon_creation=False,  # it runs on request alone
-        tags=["image-classifier", project.name],
-        doc_md=__doc__,
         params={
             "action": Param(
                 "create",
                 type="string",
                 enum=list(FIRST_TASKS),
                 values_display={
-                    "create": "create: make it or bring it up to date, and start it",
-                    "start": "start: go on with a stopped one",
-                    "stop": "stop: keep its files, end the bill for the instance",
-                    "delete": "delete: remove it with all files on it; there is no undo",
+                    "create": "Create: create or update the instance, and start it",
+                    "start": "Start: start a stopped instance",
+                    "stop": "Stop: end the bill for the instance, keep its files",
+                    "delete": "Delete: delete the instance with all files on it; there is no undo",
                 },
                 title="Action",
                 description=f"{project.workspace.instance_type} is billed for as long as it is in service.",
             ),
         },
-        default_args=default_args(project.owner),
     ) as dag:
 
         @task.branch

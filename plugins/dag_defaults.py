@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.providers.common.compat.sdk import conf
 from airflow.sdk import (
     DAG,
     Context,
     ExceptionRetryPolicy,
+    Param,
     RetryAction,
     RetryRule,
     get_parsing_context,
@@ -36,7 +38,46 @@ def default_args(owner: str) -> dict[str, Any]:
             rules=[RetryRule(exception="include.pipeline.errors.PermanentError", action=RetryAction.FAIL)]
         ),
         "on_failure_callback": keep_cause,
+        # The log begins with the sentence that a task has decided; what it returns is on its XCom tab.
+        "show_return_value_in_logs": False,
     }
+
+
+def dag_options(project: Project, kind: str, title: str, tag: str) -> dict[str, Any]:
+    """Return the arguments that the DAGs of a project have in common.
+
+    :param kind: The second part of the DAG's id.
+    :param title: What the DAG does, as the list of DAGs shows it behind the project's name.
+    :param tag: What sets the DAG apart from the project's other DAGs, such as ``destructive``.
+    """
+    return {
+        "dag_id": f"{project.name}.{kind}",
+        "dag_display_name": f"{project.name}: {title}",
+        "tags": ["image-classifier", project.name, tag],
+        "start_date": datetime(2026, 1, 1, tzinfo=UTC),
+        "catchup": False,
+        "max_active_runs": 1,
+        "auto_register": False,  # by add_dags instead, once it is complete
+        "default_args": default_args(project.owner),
+    }
+
+
+def dag_link(dag_id: str) -> str:
+    """Return a Markdown link to a DAG in Airflow's UI."""
+    base = conf.get("api", "base_url", fallback="").rstrip("/")
+    return f"[{dag_id}]({base}/dags/{dag_id})"
+
+
+def switch(default: bool, title: str, description: str, section: str | None = None) -> Param:
+    """Return a param that is a switch in the form.
+
+    Its schema names the two values, not a type: the form marks each param that has a type as required. The type
+    ``["boolean", "null"]`` is no way out, since a run could then have null for it.
+    """
+    schema: dict[str, Any] = {"enum": [False, True], "title": title, "description": description}
+    if section:
+        schema["section"] = section
+    return Param(default, **schema)
 
 
 def aws_client(service: str) -> Any:

@@ -110,25 +110,26 @@ def estimate(
     }
 
 
-def check_limit(project: Project, estimated: dict[str, Any]) -> None:
-    """See that a run stays below what the project allows, even if its jobs take all the time they may.
+def check_limit(estimated: dict[str, Any], limit: float | None) -> None:
+    """Verify that a run stays below a limit, even if its jobs take all the time they may.
 
+    :param limit: in US dollars; None for no limit.
     :raises CostError: with the sum and its parts, if it does not.
     """
-    limit = project.cost.max_cost_usd
     if limit is None:
         return
     unknown = sorted({step["instance_type"] for step in estimated["steps"] if step["at_most_usd"] is None})
     if unknown:
         raise CostError(
-            f"The run does not start: cost.max_cost_usd is {dollars(limit)}, and there is no price of "
-            f"{', '.join(unknown)}. Write what it costs per hour to cost.prices."
+            f"The run does not start: its limit is {dollars(limit)} (max_cost_usd), and there is no price of "
+            f"{', '.join(unknown)}. Set the price per hour in cost.prices of the project file."
         )
     if estimated["at_most_usd"] > limit:
         parts = " + ".join(f"{step['step']} {dollars(step['at_most_usd'])}" for step in estimated["steps"])
         raise CostError(
-            f"The run does not start: it could cost {dollars(estimated['at_most_usd'])} ({parts}), more than "
-            f"cost.max_cost_usd, {dollars(limit)}. Raise that, or lower max_runtime_minutes or max_jobs."
+            f"The run does not start: it could cost {dollars(estimated['at_most_usd'])} ({parts}), more than its limit "
+            f"of {dollars(limit)} (max_cost_usd). Raise the limit in the form or in cost.max_cost_usd of the project "
+            "file, or lower max_runtime_minutes or max_jobs there."
         )
 
 
@@ -172,6 +173,20 @@ def rows(estimated: dict[str, Any], billed: dict[str, Any] | None) -> list[tuple
         table.append((step["step"], dollars(step["at_most_usd"]), dollars(step["last_usd"]), paid))
     total = dollars(billed["usd"] if billed else None)
     return [*table, ("in all", dollars(estimated["at_most_usd"]), dollars(estimated["last_usd"]), total)]
+
+
+def verdict(estimated: dict[str, Any], limit: float | None) -> str:
+    """An estimate in one sentence or two.
+
+    :param limit: see :func:`check_limit`.
+    """
+    last = f", {dollars(estimated['last_usd'])} by the jobs of last time" if estimated["last_usd"] else ""
+    unpriced = f" No price is known of {', '.join(estimated['unpriced'])}." if estimated["unpriced"] else ""
+    allowed = "no limit is set (max_cost_usd)" if limit is None else f"the limit is {dollars(limit)}"
+    return (
+        f"The run costs at most {dollars(estimated['at_most_usd'])}{last}; {allowed}. What it leaves running costs "
+        f"{dollars(estimated['monthly_usd'])} per month.{unpriced}"
+    )
 
 
 def show(estimated: dict[str, Any]) -> str:

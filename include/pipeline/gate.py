@@ -72,36 +72,38 @@ def class_changes(evaluation: dict[str, Any]) -> tuple[list[str], list[str]]:
     return [label for label in live if label not in ours], [label for label in ours if label not in live]
 
 
-def decide(evaluation: dict[str, Any], gate: Gate, *, asked: bool) -> Decision:
+def decide(evaluation: dict[str, Any], gate: Gate, *, asked: bool, is_live: bool = False) -> Decision:
     """Hold a candidate to every rule of the project's gate.
 
     The floor and the ceilings are for every candidate. Where a model is live that was judged on the same test images,
     the candidate has to be as good as that one, too. What can't be judged, such as a candidate that lacks classes of
-    the live model, is left to a person, and refused if nobody is asked.
+    the live model, is left to a person, and refused if nobody is asked. The live model itself is not compared with
+    itself, and is not left to anybody: it serves already.
 
     :param evaluation: the content of ``evaluation.json``.
-    :param asked: whether a person decides on the candidate after the gate, or nobody has to since it is live already.
+    :param asked: whether a person decides on the candidate after the gate.
+    :param is_live: whether the candidate is the live model.
     """
     candidate, live = evaluation["candidate"], evaluation.get("live") or {}
-    comparable = live and "incomparable" not in live
+    comparable = live and "incomparable" not in live and not is_live
     broken = [
         *_floor_and_ceilings(evaluation, gate),
         *(_against_live(evaluation, gate) if comparable else []),
     ]
-    noise = _noise(evaluation.get("difference")) if gate.metric == "accuracy" else ""
-    doubts = list(_doubts(evaluation, gate))
+    noise = _noise(evaluation.get("difference")) if comparable and gate.metric == "accuracy" else ""
+    doubts = [] if is_live else list(_doubts(evaluation, gate))
     doubtful = "".join(f" {doubt.sentence}" for doubt in doubts)
     if broken:
         return Decision(False, " ".join(broken) + noise + doubtful)
-    figure = (
-        f"The candidate's {METRICS[gate.metric]} is {candidate[gate.metric]:.3f} {_basis(evaluation, gate)}"
-    )
-    if comparable:
+    figure = f"{METRICS[gate.metric]} is {candidate[gate.metric]:.3f} {_basis(evaluation, gate)}"
+    if is_live:
+        judgment = f"The candidate is identical to the live model. Its {figure}."
+    elif comparable:
         judgment = f"The candidate is as good or better: {_comparison(evaluation, gate)}.{noise}"
     elif live:
-        judgment = f"{figure}."
+        judgment = f"The candidate's {figure}."
     else:
-        judgment = f"{figure}, and no model is live yet."
+        judgment = f"The candidate's {figure}, and no model is live yet."
     remedies = [doubt.remedy for doubt in doubts if not doubt.allowed]
     if remedies and not asked:
         return Decision(
@@ -229,6 +231,8 @@ def _noise(difference: dict[str, Any] | None) -> str:
     """A sentence on whether the difference could be chance: it informs, and decides nothing."""
     if difference is None:
         return ""
+    if difference["only_candidate_right"] == difference["only_live_right"] == 0:
+        return " Both models are right about the same test images."
     low, high = difference["interval"]
     verdict = "is more than noise" if difference["significant"] else "may be noise"
     return f" The difference {verdict} ({difference['confidence']:.0%} interval {low:+.3f} to {high:+.3f})."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
 import re
 import shutil
 import tempfile
@@ -19,6 +20,8 @@ from include.pipeline.errors import PermanentError
 from include.pipeline.names import project_uri, split_s3_uri
 from include.pipeline.settings import Project
 
+log = logging.getLogger(__name__)
+
 TIMEOUT = (10, 60)
 # torchvision names a file by the first digits of its SHA-256: resnet50-11ad3fa6.pth
 NAMED_BY_HASH = re.compile(r"-([0-9a-f]{8,64})\.pth$")
@@ -29,7 +32,7 @@ class PretrainedError(PermanentError):
 
 
 def stage_weights(
-    project: Project, bucket: str, s3: Any, progress: Callable[[str], None] = print
+    project: Project, bucket: str, s3: Any, progress: Callable[[str], None] = log.info
 ) -> dict[str, Any]:
     """Put the project's pretrained weights to ``s3://<bucket>/<project>/pretrained/<digest>/``, once.
 

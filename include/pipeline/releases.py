@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,6 +15,8 @@ from include.pipeline.names import function_name
 from include.pipeline.registry import RELEASED, Package, find, known_good, predecessor
 from include.pipeline.settings import Project
 from include.pipeline.smoke_test import Expected
+
+log = logging.getLogger(__name__)
 
 PREVIOUS = "previous"
 
@@ -49,6 +52,12 @@ def label(package: Package) -> str:
     """What a person reads who chooses among versions."""
     found = package.properties
     return f"{package.version}: accuracy {found['accuracy']}, released {found[RELEASED]}"
+
+
+def described(package: Package) -> str:
+    """A version in words, for the middle of a log."""
+    found = package.properties
+    return f"Version {package.version} (accuracy {found['accuracy']}, released {found[RELEASED]})"
 
 
 def versions(live_model: str | None, found: list[Package]) -> list[Package]:
@@ -106,7 +115,7 @@ def delete_superseded(
     before: dict[str, Any] | None,
     found: list[Package],
     sagemaker: Any,
-    progress: Callable[[str], None] = print,
+    progress: Callable[[str], None] = log.info,
 ) -> list[str]:
     """Delete the endpoint configurations and models that neither serve nor are what a rollback goes back to.
 

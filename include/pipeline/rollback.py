@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,8 @@ from include.pipeline.names import (
 )
 from include.pipeline.settings import Project
 
+log = logging.getLogger(__name__)
+
 WAIT_SECONDS = 1800
 
 
@@ -34,7 +37,7 @@ def roll_back(
     sagemaker: Any,
     lambda_client: Any,
     autoscaling: Any,
-    progress: Callable[[str], None] = print,
+    progress: Callable[[str], None] = log.info,
 ) -> str:
     """Go back to the last good release.
 
@@ -86,7 +89,7 @@ def take_back_unproved(
     sagemaker: Any,
     lambda_client: Any,
     autoscaling: Any,
-    progress: Callable[[str], None] = print,
+    progress: Callable[[str], None] = log.info,
 ) -> str | None:
     """Take back what an earlier run left without a smoke test, because somebody ended the run or its tasks.
 

@@ -8,8 +8,15 @@ from typing import Any
 
 from include.pipeline.errors import PermanentError
 
-TYPES = {"boolean": bool, "integer": int, "string": str}
+TYPES: dict[str, tuple[type, ...]] = {
+    "boolean": (bool,),
+    "integer": (int,),
+    "null": (type(None),),
+    "number": (int, float),
+    "string": (str,),
+}
 """What a value is in Python, by its type in a param's schema. JSON schema takes 2.0 for an integer, AWS does not."""
+EXAMPLES = {"boolean": "true", "integer": "1", "null": "null", "number": "1.5", "string": '"text"'}
 
 
 class RunConfError(PermanentError):
@@ -30,12 +37,20 @@ def check(conf: Mapping[str, Any] | None, schemas: Mapping[str, Mapping[str, Any
                 f"{_brief(key)} is not a param of this DAG. {meant}Start a run with no others than "
                 f"{', '.join(schemas)}."
             )
-        expected = TYPES.get(str(schemas[key].get("type")))
-        if expected and type(value) is not expected:
+        names = _type_names(schemas[key])
+        if names and type(value) not in [python for name in names for python in TYPES[name]]:
             raise RunConfError(
-                f"{key} is {_brief(value)}, which is not of the type {schemas[key]['type']}. "
-                f"Start a run with a value such as {_example(value, expected)}."
+                f"{key} is {_brief(value)}, which is not of the type {' or '.join(names)}. "
+                f"Start a run with a value such as {_example(value, names)}."
             )
+
+
+def _type_names(schema: Mapping[str, Any]) -> list[str]:
+    """The types that a schema allows: those that it names, or that of the values which it lists."""
+    named = schema.get("type") or []
+    if not named and all(type(value) is bool for value in schema.get("enum", [None])):
+        named = "boolean"
+    return [named] if isinstance(named, str) else list(named)
 
 
 def _brief(value: Any) -> str:
@@ -43,7 +58,8 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
-def _example(value: Any, expected: type) -> str:
-    if expected is int and isinstance(value, float) and value.is_integer():
+def _example(value: Any, names: list[str]) -> str:
+    name = next(name for name in names if name != "null")
+    if name == "integer" and isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return {bool: "true", int: "1", str: '"text"'}[expected]
+    return EXAMPLES[name]

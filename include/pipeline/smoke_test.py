@@ -106,6 +106,20 @@ def run_smoke_test(project: Project, expected: Expected, s3: Any, lambda_client:
     return {"accuracy": right / len(requests), "milliseconds_p95": slowest, "requests": requests}
 
 
+def verdict(found: dict[str, Any], model: str) -> str:
+    """The result of a smoke test that has passed, in one sentence.
+
+    :param found: the answer of :func:`run_smoke_test`.
+    :param model: the name of the model that has answered.
+    """
+    requests = found["requests"]
+    right = sum(request["truth"] == request["label"] for request in requests)
+    return (
+        f"Passed: {model} is live, and {right} of {len(requests)} predictions for test images are correct. 95 % of the "
+        f"calls took at most {found['milliseconds_p95']:.0f} ms."
+    )
+
+
 def invoke_version(
     project: Project, version: str, data: str, model: str, s3: Any, lambda_client: Any
 ) -> dict[str, Any]:

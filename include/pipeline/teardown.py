@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,6 +36,8 @@ from include.pipeline.inventory import (
 )
 from include.pipeline.names import VARIANT, endpoint_name, project_uri, split_s3_uri
 from include.pipeline.settings import Project
+
+log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 1800
 # AWS's tagging index follows deletions with a delay of seconds to minutes.
@@ -83,33 +86,60 @@ def fate(what: str, options: Options) -> str:
     return {"warm pool": "is ended", "instance": "is terminated"}.get(what, "is deleted")
 
 
+def verdict(project: Project, rows: list[dict[str, str]], *, dry_run: bool) -> str:
+    """What becomes of what exists, in one sentence.
+
+    :param rows: the answer of :func:`include.pipeline.inventory.look`, each with what :func:`fate` says as ``then``.
+    """
+    kept = sum("stays" in row["then"] and not row["then"].startswith("is") for row in rows)
+    if not rows:
+        return f"Nothing of {project.name} exists."
+    count = f"{len(rows)} resources of {project.name} exist"
+    going = len(rows) - kept
+    if dry_run:
+        return f"Dry run, nothing is deleted: {count}, of which a teardown deletes or stops {going} and keeps {kept}."
+    return f"{count}. If this run is confirmed, it deletes or stops {going} and keeps {kept}."
+
+
 def show(rows: list[dict[str, str]]) -> str:
     """The rows as text for a log."""
-    if not rows:
-        return "Nothing exists."
-    widths = {key: max(len(row[key]) for row in rows) for key in rows[0]}
+    widths = {key: max(len(row[key]) for row in rows) for key in rows[0]} if rows else {}
     return "\n".join(
         "  ".join(f"{row[key]:<{width}}" for key, width in widths.items()).rstrip() for row in rows
     )
 
 
-def check_request(project: Project, confirm: str, releases: int) -> None:
-    """See that a person means it, and that nothing makes new things meanwhile.
+def dry_run_reason(project: Project, confirm: str | None) -> str:
+    """Why a dry run deletes nothing, and what to do if something else was meant.
+
+    :param confirm: what the form's field holds.
+    """
+    reason = "Dry run, nothing is deleted: the log of the task find lists what a teardown deletes."
+    if confirm:
+        return f"{reason} The field Confirm is filled in, but Dry run is on: switch it off to delete."
+    return (
+        f"{reason} To delete it, switch Dry run off and type the project's name, {project.name}, in Confirm."
+    )
+
+
+def check_request(project: Project, confirm: str | None, releases: int) -> None:
+    """Verify that a person means it, and that no run creates new resources meanwhile.
 
     :param confirm: what the form's field holds.
     :param releases: how many runs of ``train_and_deploy``, ``rollback`` and ``workspace`` are under way or waiting.
     :raises RefusedError: if it is not so.
     """
     if confirm != project.name:
+        found = f"Confirm is {confirm!r}" if confirm else "Confirm is empty"
         raise RefusedError(
-            f"Nothing was touched: to take {project.name} down, the field confirm must hold {project.name!r}, "
-            f"not {confirm!r}."
+            f"Nothing was deleted: {found}. To delete the resources of {project.name}, type the project's name, "
+            f"{project.name}, in Confirm. To only list them, switch Dry run on."
         )
     if releases:
         raise RefusedError(
-            f"Nothing was touched: {releases} runs of {project.name}.train_and_deploy, rollback or workspace go on or "
-            "wait, and would make anew what is deleted. Mark them failed in Airflow, or wait for their end; then "
-            "trigger this again."
+            f"Nothing was deleted: {releases} runs of {project.name}.train_and_deploy, rollback or workspace are "
+            "running or queued, and would create again what is deleted. Mark them as failed in Airflow, or wait until "
+            "they finish; then trigger this DAG again."
         )
 
 
@@ -145,7 +175,7 @@ def reason_to_keep(
     return None
 
 
-def stop_jobs(project: Project, client: Client, progress: Progress = print) -> int:
+def stop_jobs(project: Project, client: Client, progress: Progress = log.info) -> int:
     """Stop the jobs that run, wait for their end, end warm pools, and take the tags off all ended jobs.
 
     SageMaker bills nothing for the record of a job, and a later run can use its result; without its tags it is
@@ -175,7 +205,7 @@ def stop_jobs(project: Project, client: Client, progress: Progress = print) -> i
     return len(found)
 
 
-def end_warm_pools(project: Project, sagemaker: Any, progress: Progress = print) -> int:
+def end_warm_pools(project: Project, sagemaker: Any, progress: Progress = log.info) -> int:
     """Give back the instances that wait for the next training job; returns how many jobs had some."""
     pools = warm_pools(project, sagemaker)
     for name in pools:
@@ -191,7 +221,7 @@ def end_warm_pools(project: Project, sagemaker: Any, progress: Progress = print)
     return len(pools)
 
 
-def terminate_instances(project: Project, ec2: Any, progress: Progress = print) -> int:
+def terminate_instances(project: Project, ec2: Any, progress: Progress = log.info) -> int:
     """Terminate the EC2 instances that train, wait until they are gone, and delete their security groups.
 
     :return: how many instances were terminated.

@@ -58,6 +58,8 @@ class AskOperator(HITLOperator):
         :raises AirflowFailException: if Airflow shows another question than this one.
         """
         if self.skip_reason and (reason := self.skip_reason(context)):
+            # Airflow logs the reason of a skip in a group that its UI shows collapsed.
+            self.log.info("%s", reason)
             raise AirflowSkipException(reason)
         self._set_options(context)
         self._ask(context["ti"].id)

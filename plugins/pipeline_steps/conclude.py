@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from airflow.sdk import TriggerRule, chain, task
-from airflow.sdk.exceptions import AirflowSkipException
 from amazon_ml.notifications.failures import failures
 from dag_defaults import aws_client, run_of
 from project_pages.links import RunReportLink
+from verdicts import record, skip
 
 from include.pipeline import (
     cost,
@@ -24,6 +25,8 @@ from include.pipeline import (
 from include.pipeline.results import StepResults
 from include.pipeline.settings import Project
 from pipeline_steps.done import Done
+
+log = logging.getLogger(__name__)
 
 
 def conclude(project: Project, release: list[Any]) -> Any:
@@ -44,6 +47,7 @@ def conclude(project: Project, release: list[Any]) -> Any:
             accuracy_interval=done["gate"]["evaluation"]["candidate"]["accuracy_interval"],
         )
         found = smoke_test.run_smoke_test(project, expected, aws_client("s3"), functions)
+        record(done.context, smoke_test.verdict(found, expected.model))
         # Here and not in a later task: a run that somebody ends in between must not have its good release taken back.
         serving = done.read_live(project)
         if serving and serving["model"] == expected.model:
@@ -57,13 +61,11 @@ def conclude(project: Project, release: list[Any]) -> Any:
         done, sagemaker, functions = Done(), aws_client("sagemaker"), aws_client("lambda")
         scaling = aws_client("application-autoscaling")
         if not done["record_approval"]:
-            raise AirflowSkipException(
-                "The run failed before anything was released; what is live was not touched."
-            )
+            skip(done.context, "The run failed before anything was released; what is live was not changed.")
         # Not what served at the start of the run, which may have been cleared since.
         before, package = known_good.read(project, sagemaker, functions), done["register"]
         cause = rollback.cause(failures(done.context))
-        print(cause)
+        log.info("%s", cause)
         # First, so that it counts even if the way back fails.
         if (before or {}).get("model") != done.model(project)["ModelName"] and not done.superseded(project):
             registry.decide(package["arn"], "Rejected", cause, sagemaker)
@@ -84,6 +86,7 @@ def conclude(project: Project, release: list[Any]) -> Any:
             )
             smoke_test.run_smoke_test(project, expected, aws_client("s3"), functions)
             state += " It has passed the smoke test."
+        record(done.context, f"{state} {cause}")
         return f"{cause} {state}"
 
     # Also after a run that released nothing: each one registers a candidate.

@@ -10,6 +10,7 @@ from amazon_ml.operators.sagemaker_registry import SageMakerRegisterModelPackage
 from dag_defaults import aws_client
 from human_input.operators import AskOperator
 from project_pages.links import EvaluationReportLink
+from verdicts import record
 
 from include.pipeline import approval, evaluation_report, gate, job_requests, names, registry
 from include.pipeline.errors import PermanentError
@@ -30,12 +31,15 @@ def decide(project: Project) -> TaskGroup:
         rules = project.gate.model_copy(update={key: done.context["params"][key] for key in gate.ALLOWANCES})
         serving, ask = done.read_live(project), done.reason_not_to_ask(project) is None
         is_live = serving is not None and serving["model"] == done.model(project)["ModelName"]
-        decision = gate.decide(evaluation, rules, asked=ask or is_live)
-        if stays_rejected := registry.rejected_before(run_type, package):
+        decision = gate.decide(evaluation, rules, asked=ask, is_live=is_live)
+        stays_rejected = registry.rejected_before(run_type, package)
+        if stays_rejected:
             decision = gate.Decision(False, stays_rejected)
-        else:
+        record(done.context, f"{'Accepted' if decision.accepted else 'Rejected'}. {decision.reason}")
+        page = done.pushed("evaluate", EvaluationReportLink.key)
+        done.context["ti"].xcom_push(key=EvaluationReportLink.key, value=page)
+        if not stays_rejected:
             registry.judge(package, decision, ask, sagemaker)
-        print(decision.reason)
         evaluation_report.update(
             project,
             done.context["run_id"],
@@ -48,6 +52,7 @@ def decide(project: Project) -> TaskGroup:
         return {
             "accepted": decision.accepted,
             "reason": decision.reason,
+            "is_live": is_live,
             "evaluation": gate.without_details(evaluation),
             "candidate": approval.candidate(done.model(project)["ModelName"], package, evaluation),
         }
@@ -68,6 +73,10 @@ def decide(project: Project) -> TaskGroup:
         done = Done()
         judged = done["gate"]
         if not judged["accepted"]:
+            record(
+                done.context,
+                f"No approval is needed: the gate has rejected the candidate. {judged['reason']}",
+            )
             return None
         answer = approval.read_answer(done["approve"], judged["candidate"], project.approval)
         if answer is None:
@@ -76,13 +85,16 @@ def decide(project: Project) -> TaskGroup:
                 raise PermanentError(
                     "A person's approval is needed, and nobody was asked. Clear the task approve."
                 )
-            print(f"Nobody had to be asked. {reason}")
-            return judged["candidate"]
+            if not done.context["params"]["require_approval"]:
+                record(done.context, reason)
+                return judged["candidate"]
+            # A person has requested it, so the run's report and the model package say why it was not asked for.
+            answer = approval.Answer(True, f"Approval was requested, but nobody was asked. {reason}")
+        record(done.context, answer.sentence)
         status = "Approved" if answer.approved else "Rejected"
         registry.decide(
             done["register"]["arn"], status, f"{answer.sentence} {judged['reason']}", aws_client("sagemaker")
         )
-        print(answer.sentence)
         done.context["ti"].xcom_push(key="answer", value=answer.sentence)
         return judged["candidate"] if answer.approved else None
 
@@ -113,7 +125,7 @@ def decide(project: Project) -> TaskGroup:
             package_group_desc=project.description,
             tags=names.tag_list(project),
         )
-        passed = compare()
+        passed = EvaluationReportLink.add_to(compare())
         approve = AskOperator(
             task_id="approve",
             subject=f"Shall the new model of {project.name} go live?",

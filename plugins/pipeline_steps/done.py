@@ -57,10 +57,10 @@ class Done(RunResults):
     def reason_not_to_ask(self, project: Project) -> str | None:
         """Why nobody's approval is needed, or None where it is."""
         if not self.context["params"]["require_approval"]:
-            return "Neither the project nor this run asks for a person's approval."
+            return "No approval is needed: neither the project nor this run requires it."
         serving = self.read_live(project)
         if serving and serving["model"] == self.model(project)["ModelName"]:
-            return "The candidate is the model that is live already."
+            return "This model is live already."
         return None
 
     def read_live(self, project: Project) -> dict[str, Any] | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk import TaskGroup, chain, task
-from airflow.sdk.exceptions import AirflowSkipException
 from dag_defaults import aws_client, run_of
 from project_pages.links import DataReportLink
+from verdicts import record, skip
 
 from include.pipeline import job_requests, known_good, live, packages, pretrained, rollback
 from include.pipeline.data import staging
@@ -33,6 +34,7 @@ def prepare(project: Project) -> TaskGroup:
                 done.environment.bucket,
                 s3,
                 credentials=credentials,
+                judged=functools.partial(record, done.context),
                 run=run_of(done.context),
             )
         except DatasetError as error:
@@ -53,10 +55,14 @@ def prepare(project: Project) -> TaskGroup:
         scaling = aws_client("application-autoscaling")
         ti: Any = done.context["ti"]
         if ti.get_dr_count(dag_id=f"{project.name}.rollback", states=["running"]):
-            print(f"A run of {project.name}.rollback is under way, so nothing is taken back here.")
+            record(
+                done.context, f"A run of {project.name}.rollback is in progress: nothing is rolled back here."
+            )
         else:
             found = rollback.take_back_unproved(project, done.address, sagemaker, functions, scaling)
-            print(found or "No earlier run has left anything that no smoke test has proved.")
+            record(
+                done.context, found or "No earlier run has left a release that has not passed its smoke test."
+            )
         return known_good.look(project, sagemaker, functions, scaling)
 
     @task
@@ -69,7 +75,7 @@ def prepare(project: Project) -> TaskGroup:
         run_type = done.context["dag_run"].run_type
         reason = live.reason_to_stop(run_type, done["read_live"]["serving"], inputs)
         if reason:
-            raise AirflowSkipException(reason)
+            skip(done.context, reason)
         return inputs
 
     @task

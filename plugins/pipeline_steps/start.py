@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow.sdk import get_current_context, task
 from dag_defaults import aws_client, check_conf
+from verdicts import record
 
 from include.pipeline import cost, ec2_requests, infrastructure, job_requests
 from include.pipeline.settings import Project
@@ -48,8 +49,9 @@ def start(project: Project) -> list[Any]:
             aws_client("sagemaker"),
             done.ec2_records(project),
         )
-        print(cost.show(estimated))
-        cost.check_limit(project, estimated)
+        limit = done.context["params"]["max_cost_usd"]
+        record(done.context, cost.verdict(estimated, limit), *cost.show(estimated).splitlines())
+        cost.check_limit(estimated, limit)
         return estimated
 
     return [preflight(), estimate_cost()]

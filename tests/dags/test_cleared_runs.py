@@ -83,7 +83,7 @@ def served(model: str) -> dict[str, Any]:
 def test_a_run_that_was_cleared_and_failed_before_its_release_takes_nothing_back(
     monkeypatch: pytest.MonkeyPatch, calls: Calls
 ) -> None:
-    with pytest.raises(AirflowSkipException, match="what is live was not touched"):
+    with pytest.raises(AirflowSkipException, match="what is live was not changed"):
         run_task(monkeypatch, "train_and_deploy", "rollback", FAILED_EARLY)
     assert calls == []
 
@@ -91,7 +91,7 @@ def test_a_run_that_was_cleared_and_failed_before_its_release_takes_nothing_back
 def test_a_cleared_rollback_that_failed_before_its_choice_undoes_nothing(
     monkeypatch: pytest.MonkeyPatch, calls: Calls
 ) -> None:
-    with pytest.raises(AirflowSkipException, match="what is live was not touched"):
+    with pytest.raises(AirflowSkipException, match="what is live was not changed"):
         run_task(monkeypatch, "rollback", "undo", {"choose_version": "upstream_failed"})
     assert calls == []
 

@@ -430,7 +430,7 @@ def test_new_images_start_a_run_and_what_starts_by_itself_waits_for_a_person(
 @pytest.mark.parametrize(
     ("wanted", "live", "reason"),
     [
-        pytest.param(False, None, "Neither the project nor this run", id="not wanted"),
+        pytest.param(False, None, "neither the project nor this run requires it", id="not wanted"),
         pytest.param(True, None, None, id="first release"),
         pytest.param(True, "another", None, id="another model is live"),
         pytest.param(True, "the same", "is live already", id="the same model is live"),

@@ -143,7 +143,7 @@ def test_a_project_with_a_time_limit_is_looked_at_every_hour(
 
 @pytest.mark.parametrize(
     ("run_type", "reason"),
-    [("scheduled", "There is no endpoint sample."), ("manual", "A dry run: nothing is touched.")],
+    [("scheduled", "There is no endpoint sample."), ("manual", "Dry run, nothing is deleted")],
 )
 def test_the_clock_asks_the_endpoint_where_a_person_is_asked_for_a_name(
     standing: Standing, monkeypatch: pytest.MonkeyPatch, run_type: str, reason: str
@@ -159,4 +159,4 @@ def test_the_clock_asks_the_endpoint_where_a_person_is_asked_for_a_name(
     confirm = DagBag(str(REPOSITORY / "dags" / "teardown.py")).dags["sample.teardown"].get_task("confirm")
     monkeypatch.setitem(confirm.python_callable.__globals__, "get_current_context", lambda: context)
     assert confirm.python_callable() is False
-    assert pushed["reason"].startswith(reason)
+    assert pushed["verdict"].startswith(reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import stat
 import tarfile
@@ -43,6 +44,8 @@ from include.pipeline.data.s3_members import CopySource, S3Members, list_objects
 from include.pipeline.names import split_s3_uri
 
 # How files begin that people take for a zip or a tar, or that were one before they were cut off.
+log = logging.getLogger(__name__)
+
 OTHER_KINDS = {
     b"PK": "a zip that was cut off: its end is missing. Copy or download it again",
     b"\x1f\x8b": "compressed by gzip, but holds no tar, or was cut off. Pack the folder as a zip or a tar",
@@ -76,7 +79,7 @@ class Members(Protocol):
 
 @contextmanager
 def open_source(
-    address: str, s3: Any, progress: Callable[[str], None] = print, limits: Limits | None = None
+    address: str, s3: Any, progress: Callable[[str], None] = log.info, limits: Limits | None = None
 ) -> Iterator[Members]:
     """Open a data set's source for reading.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from include.pipeline.names import digest, project_uri, split_s3_uri
 from include.pipeline.pages.documents import Run
 from include.pipeline.settings import Data, Project
 
+log = logging.getLogger(__name__)
+
 CLIENT_CONFIG = Config(max_pool_connections=uploads.THREADS, retries={"mode": "standard", "max_attempts": 5})
 """For the S3 client that is passed in, so that each thread has a connection."""
 CHECK_THREADS = min(
@@ -37,8 +40,9 @@ def stage(
     source: str,
     bucket: str,
     s3: Any,
-    progress: Callable[[str], None] = print,
+    progress: Callable[[str], None] = log.info,
     credentials: Any = None,
+    judged: Callable[[str], None] = log.info,
     run: Run | None = None,
 ) -> dict[str, Any]:
     """Check a data set and put it to ``s3://<bucket>/<project>/data/<fingerprint>/``.
@@ -48,6 +52,7 @@ def stage(
     and the manifest comes last, so that a prefix with a manifest is complete.
 
     :param credentials: botocore credentials for obstore; without them boto3 sends.
+    :param judged: is called with the result of the check in one sentence, as soon as it is known.
     :param run: the DAG run that the data report links back to.
     :return: ``uri``, ``fingerprint``, ``classes``, ``counts`` (images per split), ``warnings`` (sentences),
         ``set_aside`` (images), ``report`` (address of the page), ``sent`` and ``copied`` (objects).
@@ -58,29 +63,27 @@ def stage(
     identity = identify(source, s3)
     receipt = f"{home}/sources/{digest([identity, _rules(project.data)])}.json" if identity else None
     if receipt and (known := _read_json(s3, receipt)) and _exists(s3, f"{known['uri']}/manifest.json"):
-        progress(
-            f"{public_address(source)} has not changed since it was staged: nothing was read, nothing sent."
-        )
+        judged(f"{_accepted(known)} The source has not changed since it was staged: nothing is read or sent.")
         return {**known, "sent": 0, "copied": 0}
     with open_source(source, s3, progress) as members:
         layout = find_layout(members.files(), members.folders())
         data_set = assemble(layout, *_check_images(members, layout, project.data, progress), project.data)
         uri = f"{home}/{data_set.fingerprint}"
         report = data_report.publish(project, public_address(source), uri, data_set, s3, run)
-        _tell(data_set, report, progress)
+        staged = {
+            "uri": uri,
+            "fingerprint": data_set.fingerprint,
+            "classes": data_set.classes,
+            "counts": _totals(data_set),
+            "warnings": [finding.message for finding in data_set.findings],
+            "set_aside": len(data_set.set_aside),
+            "report": report,
+        }
+        _judge(data_set, staged, progress, judged)
         sent = copied = 0
         if not _exists(s3, f"{uri}/manifest.json"):
             sent, copied = send_images(members, layout, data_set, home, s3, credentials, progress)
             _write_json(s3, f"{uri}/manifest.json", _manifest(data_set, public_address(source)))
-    staged = {
-        "uri": uri,
-        "fingerprint": data_set.fingerprint,
-        "classes": data_set.classes,
-        "counts": _totals(data_set),
-        "warnings": [finding.message for finding in data_set.findings],
-        "set_aside": len(data_set.set_aside),
-        "report": report,
-    }
     if receipt:
         _write_json(s3, receipt, staged)
     return {**staged, "sent": sent, "copied": copied}
@@ -119,7 +122,6 @@ def _check_images(
         told.advance(1, len(content))
 
     _in_threads(check, members.read(paths))
-    told.finish()
     return images, sorted(set_aside, key=lambda one: one.path)
 
 
@@ -139,16 +141,33 @@ def _in_threads(work: Callable[[str, bytes], None], contents: Iterator[tuple[str
             future.result()
 
 
-def _tell(data_set: Assembled, report: str, progress: Callable[[str], None]) -> None:
+def _judge(
+    data_set: Assembled,
+    staged: dict[str, Any],
+    progress: Callable[[str], None],
+    judged: Callable[[str], None],
+) -> None:
+    """Say whether the data set can be used, then what is wrong with it.
+
+    :raises DatasetError: if it can't be used.
+    """
+    errors = [finding.message for finding in data_set.findings if finding.level == "error"]
+    judged(f"The data set can't be used. {errors[0]}" if errors else _accepted(staged))
     for finding in data_set.findings:
         progress(f"{finding.level.capitalize()}: {finding.message}")
-    if data_set.set_aside:
-        progress(f"{len(data_set.set_aside)} images were set aside.")
-    progress(f"Data report: {report}")
-    errors = [finding.message for finding in data_set.findings if finding.level == "error"]
+    progress(f"Data report: {staged['report']}")
     if errors:
         others = f" The data report lists {len(errors) - 1} more." if len(errors) > 1 else ""
-        raise DatasetError(errors[0] + others, report=report)
+        raise DatasetError(errors[0] + others, report=staged["report"])
+
+
+def _accepted(staged: dict[str, Any]) -> str:
+    counts, excluded, warnings = staged["counts"], staged["set_aside"], len(staged["warnings"])
+    splits = ", ".join(f"{count:,} {split}" for split, count in counts.items())
+    return (
+        f"The data set can be used: {sum(counts.values()):,} images of {len(staged['classes'])} classes ({splits}). "
+        f"Excluded images: {excluded:,}. Warnings: {warnings}."
+    )
 
 
 def _manifest(data_set: Assembled, source: str) -> dict[str, Any]:

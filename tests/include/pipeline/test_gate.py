@@ -236,6 +236,8 @@ def test_the_reason_says_whether_the_difference_may_be_chance(significant: bool,
         "interval": [-0.02, 0.22],
         "confidence": 0.95,
         "significant": significant,
+        "only_candidate_right": 30,
+        "only_live_right": 10,
     }
     decision = decide({**judged(0.9, 0.8), "difference": difference}, Gate(), asked=False)
     assert decision.accepted
@@ -254,3 +256,40 @@ def test_what_grows_with_classes_and_images_stays_out_of_the_figures() -> None:
     }
     assert without_details({**evaluation, "live": None})["live"] is None
     assert model["per_class"], "the evaluation itself is left as it is"
+
+
+NO_DIFFERENCE = {
+    "accuracy": 0.0,
+    "interval": [-0.05, 0.05],
+    "confidence": 0.95,
+    "significant": False,
+    "only_candidate_right": 0,
+    "only_live_right": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("live", "gate"),
+    [
+        pytest.param(0.9, Gate(), id="compared with itself"),
+        pytest.param(0.9, Gate(margin=0.05), id="a margin that it can't exceed"),
+        pytest.param(BROKEN, Gate(), id="not compared"),
+    ],
+)
+def test_the_live_model_itself_is_identical_and_not_better_or_worse(live: Any, gate: Gate) -> None:
+    evaluation = {**judged(0.9, live), "difference": NO_DIFFERENCE}
+    decision = decide(evaluation, gate, asked=False, is_live=True)
+    assert decision.accepted
+    assert decision.reason == (
+        "The candidate is identical to the live model. Its accuracy is 0.900 on 200 test images (the candidate's 95% "
+        "interval: 0.850 to 0.950)."
+    )
+
+
+def test_the_live_model_itself_is_held_to_the_floor() -> None:
+    assert not decide(judged(0.9, 0.9), Gate(floor=0.95), asked=False, is_live=True).accepted
+
+
+def test_two_models_that_are_right_about_the_same_images_do_not_differ_by_noise() -> None:
+    reason = decide({**judged(0.9, 0.9), "difference": NO_DIFFERENCE}, Gate(), asked=False).reason
+    assert reason.endswith("Both models are right about the same test images.")

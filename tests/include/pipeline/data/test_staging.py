@@ -67,9 +67,12 @@ def test_a_source_that_has_not_changed_is_not_even_read(
     told: list[str] = []
     with monkeypatch.context() as patched:
         patched.setattr("include.pipeline.data.staging.open_source", None)  # whoever reads fails
-        second = stage(project, path, "bucket", s3, told.append)
+        second = stage(project, path, "bucket", s3, judged=told.append)
     assert second == {**first, "sent": 0}
-    assert told == [f"{path} has not changed since it was staged: nothing was read, nothing sent."]
+    assert told == [
+        "The data set can be used: 6 images of 2 classes (2 train, 2 valid, 2 test). Excluded images: 0. "
+        "Warnings: 1. The source has not changed since it was staged: nothing is read or sent."
+    ]
 
     s3.delete_object(Bucket="bucket", Key=f"birds/data/{first['fingerprint']}/manifest.json")
     third = stage(project, path, "bucket", s3)
