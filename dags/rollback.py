@@ -27,7 +27,7 @@ from amazon_ml.operators.sagemaker_endpoint import (
     SageMakerEndpointConfigIfAbsentOperator,
     SageMakerModelIfAbsentOperator,
 )
-from dag_defaults import add_dags, aws_client, check_conf, dag_link, dag_options, run_of
+from dag_defaults import add_dags, aws_client, check_conf, dag_link, dag_options, run_of, task_group
 from human_input.operators import AskOperator
 from pipeline_steps import alerts
 from project_pages.links import RunReportLink
@@ -238,50 +238,55 @@ def build(project: Project) -> DAG:
             notifiers=alerts.on_question(project),
         )
         chosen = choose_version()
-        create_model = SageMakerModelIfAbsentOperator(
-            task_id="create_model",
-            config=chosen_value("model"),
-        )
-        create_endpoint_config = SageMakerEndpointConfigIfAbsentOperator(
-            task_id="create_endpoint_config",
-            config=lambda context, jinja_env: job_requests.endpoint_config(
-                project, RunResults(context)["preflight"]["bucket"], RunResults(context)["create_model"]
-            ),
-        )
-        scalable: dict[str, Any] = {
-            "service_namespace": "sagemaker",
-            "resource_id": names.scaling_resource_id(project),
-            "scalable_dimension": names.SCALABLE_DIMENSION,
-            "if_registered": True,
-        }
-        suspend_scaling = ApplicationAutoScalingSuspendOperator(task_id="suspend_scaling", **scalable)
-        deploy_endpoint = SageMakerDeployEndpointOperator(
-            task_id="deploy_endpoint",
-            # All at once, and whatever the alarms say: what serves now is what has to go.
-            config=lambda context, jinja_env: job_requests.endpoint(
-                project, RunResults(context)["create_endpoint_config"]
-            ),
-            poll_interval=project.poll_seconds,
-            deferrable=True,
-            pre_execute=check_release,
-        )
-        resume_scaling = ApplicationAutoScalingSuspendOperator(
-            task_id="resume_scaling", suspend=False, **scalable
-        )
-        move_alias = LambdaAliasOperator(
-            task_id="move_alias",
-            function_name=names.function_name(project),
-            alias=names.ALIAS,
-            function_version=chosen_value("function_version"),
-            pre_execute=check_release,
-        )
+        with task_group(
+            "deploy", "Deploy the endpoint", "Model, endpoint configuration, endpoint and scaling"
+        ):
+            create_model = SageMakerModelIfAbsentOperator(
+                task_id="create_model",
+                config=chosen_value("model"),
+            )
+            create_endpoint_config = SageMakerEndpointConfigIfAbsentOperator(
+                task_id="create_endpoint_config",
+                config=lambda context, jinja_env: job_requests.endpoint_config(
+                    project, RunResults(context)["preflight"]["bucket"], RunResults(context)["create_model"]
+                ),
+            )
+            scalable: dict[str, Any] = {
+                "service_namespace": "sagemaker",
+                "resource_id": names.scaling_resource_id(project),
+                "scalable_dimension": names.SCALABLE_DIMENSION,
+                "if_registered": True,
+            }
+            suspend_scaling = ApplicationAutoScalingSuspendOperator(task_id="suspend_scaling", **scalable)
+            deploy_endpoint = SageMakerDeployEndpointOperator(
+                task_id="deploy_endpoint",
+                # All at once, and whatever the alarms say: what serves now is what has to go.
+                config=lambda context, jinja_env: job_requests.endpoint(
+                    project, RunResults(context)["create_endpoint_config"]
+                ),
+                poll_interval=project.poll_seconds,
+                deferrable=True,
+                pre_execute=check_release,
+            )
+            resume_scaling = ApplicationAutoScalingSuspendOperator(
+                task_id="resume_scaling", suspend=False, **scalable
+            )
+        with task_group("function", "Switch the function", "Invoke the version, and move the alias to it"):
+            invoked = invoke_version()
+            move_alias = LambdaAliasOperator(
+                task_id="move_alias",
+                function_name=names.function_name(project),
+                alias=names.ALIAS,
+                function_version=chosen_value("function_version"),
+                pre_execute=check_release,
+            )
         release: list[Any] = [
             create_model,
             create_endpoint_config,
             suspend_scaling,
             deploy_endpoint,
             resume_scaling,
-            invoke_version(),
+            invoked,
             move_alias,
             run_smoke_test(),
         ]

@@ -38,7 +38,7 @@ from amazon_ml.operators.sagemaker_notebook import (
     SageMakerDeleteLifecycleConfigIfExistsOperator,
     SageMakerDeleteNotebookIfExistsOperator,
 )
-from dag_defaults import add_dags, aws_client, check_conf, dag_link, dag_options, switch
+from dag_defaults import add_dags, aws_client, check_conf, dag_link, dag_options, switch, task_group
 from run_results import RunResults
 from verdicts import record, skip
 
@@ -239,61 +239,64 @@ def build(project: Project) -> DAG:
 
         # Before the jobs are stopped, since more of them can be started there.
         workspace_step: dict[str, Any] = {**step, "pre_execute": _only_if_workspace_goes}
-        delete_workspace = SageMakerDeleteNotebookIfExistsOperator(
-            task_id="delete_workspace",
-            config={"NotebookInstanceName": names.workspace_name(project)},
-            poll_interval=project.poll_seconds,
-            deferrable=True,
-            **workspace_step,
-        )
-        delete_workspace_config = SageMakerDeleteLifecycleConfigIfExistsOperator(
-            task_id="delete_workspace_config",
-            config={"NotebookInstanceLifecycleConfigName": names.workspace_name(project)},
-            **workspace_step,
-        )
-        delete_function = LambdaDeleteFunctionOperator(
-            task_id="delete_function", function_name=names.function_name(project), **step
-        )
-        # It must go before the endpoint does.
-        deregister_scaling = ApplicationAutoScalingDeregisterTargetOperator(
-            task_id="deregister_scaling",
-            service_namespace="sagemaker",
-            resource_id=names.scaling_resource_id(project),
-            scalable_dimension=names.SCALABLE_DIMENSION,
-            **step,
-        )
-        delete_endpoint = SageMakerDeleteEndpointOperator(
-            task_id="delete_endpoint",
-            config={"EndpointName": names.endpoint_name(project)},
-            poll_interval=project.poll_seconds,
-            deferrable=True,
-            **step,
-        )
-        endpoint_configs, models = find_endpoint_configs(), find_models()
-        delete_endpoint_configs = SageMakerDeleteEndpointConfigOperator.partial(
-            task_id="delete_endpoint_configs", **step
-        ).expand(config=endpoint_configs)
-        delete_models = SageMakerDeleteModelIfExistsOperator.partial(task_id="delete_models", **step).expand(
-            config=models
-        )
+        with task_group("workspace", "Workspace", "The notebook instance, unless it stays"):
+            delete_workspace = SageMakerDeleteNotebookIfExistsOperator(
+                task_id="delete_workspace",
+                config={"NotebookInstanceName": names.workspace_name(project)},
+                poll_interval=project.poll_seconds,
+                deferrable=True,
+                **workspace_step,
+            )
+            delete_workspace_config = SageMakerDeleteLifecycleConfigIfExistsOperator(
+                task_id="delete_workspace_config",
+                config={"NotebookInstanceLifecycleConfigName": names.workspace_name(project)},
+                **workspace_step,
+            )
+        with task_group("jobs", "Jobs", "Running jobs, warm pools and instances"):
+            jobs = [stop_jobs(), terminate_instances()]
+        with task_group("serving", "Endpoint and function", "What answers requests, and its alarms"):
+            delete_function = LambdaDeleteFunctionOperator(
+                task_id="delete_function", function_name=names.function_name(project), **step
+            )
+            # It must go before the endpoint does.
+            deregister_scaling = ApplicationAutoScalingDeregisterTargetOperator(
+                task_id="deregister_scaling",
+                service_namespace="sagemaker",
+                resource_id=names.scaling_resource_id(project),
+                scalable_dimension=names.SCALABLE_DIMENSION,
+                **step,
+            )
+            delete_endpoint = SageMakerDeleteEndpointOperator(
+                task_id="delete_endpoint",
+                config={"EndpointName": names.endpoint_name(project)},
+                poll_interval=project.poll_seconds,
+                deferrable=True,
+                **step,
+            )
+            endpoint_configs, models = find_endpoint_configs(), find_models()
+            delete_endpoint_configs = SageMakerDeleteEndpointConfigOperator.partial(
+                task_id="delete_endpoint_configs", **step
+            ).expand(config=endpoint_configs)
+            delete_models = SageMakerDeleteModelIfExistsOperator.partial(
+                task_id="delete_models", **step
+            ).expand(config=models)
+            alarms = delete_alarms()
+        with task_group("options", "Optional", "What the form asks to delete as well"):
+            optional = [delete_registry(), delete_data(), delete_logs(), delete_infrastructure()]
         chain(
             find(),
             confirm(),
             delete_workspace,
             delete_workspace_config,
-            stop_jobs(),
-            terminate_instances(),
+            *jobs,
             delete_function,
             deregister_scaling,
             delete_endpoint,
             [endpoint_configs, models],
             delete_endpoint_configs,
             delete_models,
-            delete_alarms(),
-            delete_registry(),
-            delete_data(),
-            delete_logs(),
-            delete_infrastructure(),
+            alarms,
+            *optional,
             verify(),
         )
     return dag

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import unquote
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-from airflow.providers.common.compat.sdk import conf
 from airflow.sdk import (
     DAG,
     Context,
@@ -17,9 +16,11 @@ from airflow.sdk import (
     Param,
     RetryAction,
     RetryRule,
+    TaskGroup,
     get_parsing_context,
 )
 from amazon_ml.notifications.failures import keep_cause
+from project_pages.links import airflow_url
 
 from include.pipeline import run_conf
 from include.pipeline.pages.documents import Run
@@ -64,8 +65,15 @@ def dag_options(project: Project, kind: str, title: str, tag: str) -> dict[str, 
 
 def dag_link(dag_id: str) -> str:
     """Return a Markdown link to a DAG in Airflow's UI."""
-    base = conf.get("api", "base_url", fallback="").rstrip("/")
-    return f"[{dag_id}]({base}/dags/{dag_id})"
+    return f"[{dag_id}]({airflow_url().rstrip('/')}/dags/{dag_id})"
+
+
+def task_group(group_id: str, title: str, tooltip: str) -> TaskGroup:
+    """Return a group of tasks, which Airflow's graph and grid show as one node until it is opened.
+
+    :param title: What the node shows.
+    """
+    return TaskGroup(group_id, group_display_name=title, tooltip=tooltip, prefix_group_id=False)
 
 
 def switch(default: bool, title: str, description: str, section: str | None = None) -> Param:

@@ -103,8 +103,8 @@ def workspace(project: Project, link: Link) -> str:
 Creates, starts, stops or deletes the SageMaker notebook instance `{workspace_name(project)}`, with the project's
 scripts and a notebook to explore the images, the trials and the live model. Each action can be repeated.
 
-The tasks `create_instance` and `start_instance` link to the page where JupyterLab opens. AWS signs you in: Airflow
-keeps nothing that grants access.
+The tasks `create_instance` and `start_instance` link to the page where JupyterLab opens. On AWS, the console signs you
+in: Airflow keeps nothing that grants access.
 
 ## What it costs
 

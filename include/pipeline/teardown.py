@@ -91,7 +91,7 @@ def verdict(project: Project, rows: list[dict[str, str]], *, dry_run: bool) -> s
 
     :param rows: the answer of :func:`include.pipeline.inventory.look`, each with what :func:`fate` says as ``then``.
     """
-    kept = sum("stays" in row["then"] and not row["then"].startswith("is") for row in rows)
+    kept = sum(row["then"].startswith("stays") for row in rows)
     if not rows:
         return f"Nothing of {project.name} exists."
     count = f"{len(rows)} resources of {project.name} exist"

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import Context, TaskGroup, TriggerRule, chain, task
 from amazon_ml.operators.sagemaker_registry import SageMakerRegisterModelPackageOperator
-from dag_defaults import aws_client
+from dag_defaults import aws_client, task_group
 from human_input.operators import AskOperator
 from project_pages.links import EvaluationReportLink
 from verdicts import record
@@ -98,8 +98,10 @@ def decide(project: Project) -> TaskGroup:
         done.context["ti"].xcom_push(key="answer", value=answer.sentence)
         return judged["candidate"] if answer.approved else None
 
-    with TaskGroup(
-        "decide", prefix_group_id=False, tooltip="Register, compare with the live model, ask"
+    with task_group(
+        "decide",
+        "Review",
+        "Register the candidate, compare it with the live model, and ask a person where required",
     ) as group:
         register = SageMakerRegisterModelPackageOperator(
             task_id="register",

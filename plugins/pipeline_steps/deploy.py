@@ -14,7 +14,7 @@ from amazon_ml.operators.sagemaker_endpoint import (
     SageMakerEndpointConfigIfAbsentOperator,
     SageMakerModelIfAbsentOperator,
 )
-from dag_defaults import aws_client
+from dag_defaults import aws_client, task_group
 
 from include.pipeline import alarms, job_requests, live, names
 from include.pipeline.settings import Project
@@ -38,7 +38,9 @@ def deploy(project: Project) -> TaskGroup:
         "resource_id": names.scaling_resource_id(project),
         "scalable_dimension": names.SCALABLE_DIMENSION,
     }
-    with TaskGroup("deploy", prefix_group_id=False, tooltip="Model, endpoint, scaling") as group:
+    with task_group(
+        "deploy", "Deploy the endpoint", "Model, endpoint configuration, alarms, endpoint and scaling"
+    ) as group:
         create_model = SageMakerModelIfAbsentOperator(
             task_id="create_model",
             config=when_run(lambda done: done.model(project)),

@@ -12,7 +12,7 @@ from amazon_ml.operators.lambda_function import (
     LambdaProvisionedConcurrencyOperator,
     LambdaReservedConcurrencyOperator,
 )
-from dag_defaults import aws_client
+from dag_defaults import aws_client, task_group
 
 from include.pipeline import job_requests, names, packages, smoke_test
 from include.pipeline.settings import Project
@@ -35,8 +35,8 @@ def put_function(project: Project) -> TaskGroup:
             aws_client("lambda"),
         )
 
-    with TaskGroup(
-        "function", prefix_group_id=False, tooltip="Code, version, alias, warm environments"
+    with task_group(
+        "function", "Deploy the function", "Code, version, alias and provisioned concurrency"
     ) as group:
         deploy_function = LambdaDeployFunctionOperator(
             task_id="deploy_function",

@@ -12,7 +12,7 @@ from amazon_ml.operators.sagemaker_jobs import (
     SageMakerResumableTrainingOperator,
     SageMakerResumableTuningOperator,
 )
-from dag_defaults import aws_client, run_of
+from dag_defaults import aws_client, run_of, task_group
 from project_pages.links import EvaluationReportLink, TuningReportLink
 
 from include.pipeline import ec2_launch, ec2_requests, evaluation_report, job_requests, tuning_report
@@ -58,7 +58,7 @@ def learn(project: Project) -> TaskGroup:
         EvaluationReportLink.persist_page(context, page)
 
     job_arguments: dict[str, Any] = {"poll_interval": project.poll_seconds, "deferrable": True}
-    with TaskGroup("learn", prefix_group_id=False, tooltip="Find hyperparameters, train, judge") as group:
+    with task_group("learn", "Train and evaluate", "Tune, train and evaluate the candidate") as group:
         features = []
         if project.classifier.frozen:  # only then can its features be computed once
             features.append(

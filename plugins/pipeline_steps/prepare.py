@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk import TaskGroup, chain, task
-from dag_defaults import aws_client, run_of
+from dag_defaults import aws_client, run_of, task_group
 from project_pages.links import DataReportLink
 from verdicts import record, skip
 
@@ -83,7 +83,9 @@ def prepare(project: Project) -> TaskGroup:
         """Put the pretrained weights to S3."""
         return pretrained.stage_weights(project, Done().environment.bucket, aws_client("s3"))
 
-    with TaskGroup("prepare", prefix_group_id=False, tooltip="Bring images, code and weights to S3") as group:
+    with task_group(
+        "prepare", "Prepare", "Check the images, and store images, code and weights in S3"
+    ) as group:
         staged = [DataReportLink.add_to(stage_data()), package_code(), read_live()]
         chain(staged, check_for_changes(), stage_weights())
     return group
