@@ -83,7 +83,7 @@ def _only_if_workspace_goes(context: Context) -> None:
 def build(project: Project) -> DAG:
     """Wire the steps of one project."""
     options = dag_options(project, "teardown", "tear down", "destructive")
-    also = "Also delete"
+    scope = "What to delete"
     with DAG(
         **options,
         description=f"Destructive: delete the resources of {project.name} in AWS. Lists them first.",
@@ -104,34 +104,34 @@ def build(project: Project) -> DAG:
             ),
             "delete_workspace": switch(
                 True,
-                "Workspace",
-                "Delete the notebook instance with all files on it. There is no undo.",
-                also,
+                "Delete workspace",
+                "The notebook instance with all files on it. There is no undo.",
+                scope,
             ),
             "delete_data": switch(
                 False,
-                "Data",
-                "Delete images, models and reports in S3. There is no undo.",
-                also,
+                "Delete data",
+                "Images, models and reports in S3. There is no undo.",
+                scope,
             ),
             "delete_registry": switch(
                 False,
-                "Registry",
-                "Delete the project's model packages and their group. There is no undo.",
-                also,
+                "Delete registry",
+                "The project's model packages and their group. There is no undo.",
+                scope,
             ),
             "delete_logs": switch(
                 False,
-                "Logs",
-                "Delete the logs of the function, the endpoint and the jobs in CloudWatch. There is no undo.",
-                also,
+                "Delete logs",
+                "The logs of the function, the endpoint and the jobs in CloudWatch. There is no undo.",
+                scope,
             ),
             "delete_infrastructure": switch(
                 False,
-                "Infrastructure",
-                "Delete the CloudFormation stack if no other project needs it. The bucket stays. Airflow's own "
+                "Delete infrastructure",
+                "The CloudFormation stack, if no other project needs it. The bucket stays. Airflow's own "
                 "policies do not allow it: docs/going-to-aws.md.",
-                also,
+                scope,
             ),
         },
     ) as dag:
