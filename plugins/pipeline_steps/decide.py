@@ -130,7 +130,7 @@ def decide(project: Project) -> TaskGroup:
         passed = EvaluationReportLink.add_to(compare())
         approve = AskOperator(
             task_id="approve",
-            subject=f"Shall the new model of {project.name} go live?",
+            subject=f"Deploy the new model of {project.name}?",
             body=when_run(
                 lambda done: approval.question(
                     done["gate"]["evaluation"],

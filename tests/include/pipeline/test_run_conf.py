@@ -12,6 +12,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "dataset": {"type": "string"},
     "instance_count": {"type": "integer"},
     "require_approval": {"type": "boolean"},
+    "retrain": {"enum": [False, True]},
+    "max_cost_usd": {"type": ["null", "number"]},
 }
 
 
@@ -21,13 +23,13 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         pytest.param(
             {"require_aproval": True},
             "'require_aproval' is not a param of this DAG. Did you mean require_approval? Start a run with no others "
-            "than dataset, instance_count, require_approval.",
+            "than dataset, instance_count, require_approval, retrain, max_cost_usd.",
             id="typo",
         ),
         pytest.param(
             {"zzz": 1},
             "'zzz' is not a param of this DAG. Start a run with no others than dataset, instance_count, "
-            "require_approval.",
+            "require_approval, retrain, max_cost_usd.",
             id="unlike any",
         ),
         pytest.param(
@@ -37,6 +39,10 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         ),
         pytest.param({"instance_count": True}, "instance_count is True", id="boolean for an integer"),
         pytest.param({"require_approval": 1}, "a value such as true", id="number for a boolean"),
+        pytest.param({"retrain": 1}, "not of the type boolean", id="number for a switch"),
+        pytest.param({"retrain": None}, "not of the type boolean", id="nothing for a switch"),
+        pytest.param({"max_cost_usd": "5"}, "of the type null or number", id="text for a number"),
+        pytest.param({"max_cost_usd": True}, "a value such as 1.5", id="boolean for a number"),
         pytest.param({"dataset": None}, "dataset is None", id="nothing for a text"),
         pytest.param({"\ud800": 1}, r"'\ud800' is not a param", id="half of a character"),
     ],
@@ -48,7 +54,15 @@ def test_a_conf_that_no_param_takes_is_refused_in_a_sentence(conf: dict[str, Any
 
 
 @pytest.mark.parametrize(
-    "conf", [None, {}, {"dataset": "generated", "instance_count": 2, "require_approval": False}]
+    "conf",
+    [
+        None,
+        {},
+        {"dataset": "generated", "instance_count": 2, "require_approval": False, "retrain": True},
+        {"max_cost_usd": None},
+        {"max_cost_usd": 5},
+        {"max_cost_usd": 0.5},
+    ],
 )
 def test_what_the_form_sends_is_taken(conf: dict[str, Any] | None) -> None:
     check(conf, SCHEMAS)

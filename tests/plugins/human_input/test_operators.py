@@ -61,10 +61,13 @@ class TestAskOperator:
         assert (question.options, question.defaults) == (["Approve", "Reject"], ["Reject"])
         assert question.body == "Good figures."
 
-    def test_nobody_is_asked_where_there_is_a_reason_not_to(self, asked: Asked) -> None:
+    def test_nobody_is_asked_where_there_is_a_reason_not_to_which_is_logged(
+        self, asked: Asked, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         with pytest.raises(AirflowSkipException, match="Not wanted"):
             operator(skip=lambda context: "Not wanted.").execute(CONTEXT)
         assert asked == []
+        assert "Not wanted." in capsys.readouterr().out
 
     def test_without_such_a_reason_it_asks(self, asked: Asked) -> None:
         with pytest.raises(TaskAwaitingInput):
