@@ -21,7 +21,7 @@ PORTS  = --airflow-port "$$AIRFLOW_PORT" --aws-port "$$AWS_PORT"
 PYTEST = .venv/bin/python -m pytest --run-times --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-fast bench lint upstream env
+.PHONY: help setup demo up down status test test-fast bench lint upstream env
 
 help:  ## list the commands
 	@echo "make <command>"
@@ -41,6 +41,9 @@ up: setup  ## start local AWS and Airflow
 
 down:  ## stop all of it
 	@if [ -x .venv/bin/python ]; then $(LAPTOP) down; else echo "Nothing was running"; fi
+
+status:  ## show what runs, what is live, what waits for you, and what to do next; starts nothing
+	@if [ -x .venv/bin/python ]; then $(LAPTOP) status; else echo "Nothing is running: \`make demo\` sets everything up and starts it"; fi
 
 test: setup  ## run all tests
 	@$(PYTEST)

@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 
-from include.laptop.airflow_api import AirflowApiError
+from rich.console import Console
+
 from include.laptop.credentials import ADMIN, passwords
-from include.laptop.demo import DemoError, check_project, dataset_address, run_demo, standing_folders
+from include.laptop.errors import LaptopError
 from include.laptop.places import DEFAULT_AIRFLOW_PORT, DEFAULT_AWS_PORT, DEFAULT_STATE_DIR
-from include.laptop.stack import Stack, StackError
+from include.laptop.stack import Stack
+from include.laptop.terminal import facts, make_console, say, working
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end by SIGTERM."""
 
 
 def main() -> int:
-    """Do what the command line asks; return the exit status."""
+    """Do what the command line says; return the exit status."""
     arguments = _arguments()
-    stack = Stack(arguments.state_dir, arguments.airflow_port, arguments.aws_port, say=_say)
+    console, errors = make_console(), make_console(sys.stderr)
+    signal.signal(signal.SIGTERM, _terminate)  # so that a live display gives the cursor back
+    stack = Stack(
+        arguments.state_dir, arguments.airflow_port, arguments.aws_port, say=lambda line: say(console, line)
+    )
     try:
         return {"up": _up, "down": _down, "status": _status, "demo": _demo}[arguments.command](
-            stack, arguments
+            stack, arguments, console
         )
-    except (StackError, DemoError, AirflowApiError) as problem:
-        print(problem, file=sys.stderr)
+    except LaptopError as problem:
+        say(errors, str(problem), "red")
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()  # Python would report the same once more
         return 1
     except OSError as problem:
-        print(
-            f"{problem.filename or arguments.state_dir} can't be used: {problem.strerror}.", file=sys.stderr
-        )
+        where = problem.filename or arguments.state_dir
+        say(errors, f"{where} can't be used: {problem.strerror or problem}.", "red")
         return 1
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as stop:
+        say(errors, _left_running(stack))
+        return 143 if isinstance(stop, Terminated) else 130
 
 
 def _arguments() -> argparse.Namespace:
@@ -45,7 +60,7 @@ def _arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", parents=[common], help="start local AWS and Airflow")
     commands.add_parser("down", parents=[common], help="stop all of it")
-    commands.add_parser("status", parents=[common], help="say what runs")
+    commands.add_parser("status", parents=[common], help="show what runs, what is live, and what to do next")
     demo = commands.add_parser(
         "demo", parents=[common], help="run a project's pipeline and show its predictions"
     )
@@ -54,46 +69,67 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _up(stack: Stack, _: argparse.Namespace) -> int:
+def _up(stack: Stack, _: argparse.Namespace, console: Console) -> int:
     began = time.monotonic()
-    started = stack.up()
-    _say(f"The stack is up after {time.monotonic() - began:.0f} s" if started else "The stack is already up")
+    with working(console, "Local AWS and Airflow"):
+        started = stack.up()
+    took = f" after {time.monotonic() - began:.0f} s"
+    say(console, f"The stack is up{took}" if started else "The stack is already up", "bold green")
     places = stack.places
-    _say(f"  Airflow    {places.airflow_url}")
     password = passwords(places.passwords_file)[ADMIN]
-    _say(f"  user       {ADMIN}, password {password} (from {places.passwords_file})")
-    _say(f"  local AWS  {places.aws_url}")
-    _say(f"  logs       {places.logs}")
+    console.print(
+        facts(
+            [
+                ("Airflow", places.airflow_url),
+                ("user", f"{ADMIN}, password {password} (from {places.passwords_file})"),
+                ("local AWS", places.aws_url),
+                ("logs", str(places.logs)),
+            ]
+        )
+    )
     return 0
 
 
-def _down(stack: Stack, _: argparse.Namespace) -> int:
-    stopped = stack.down()
-    _say(f"Stopped {stopped} processes" if stopped else "Nothing was running")
+def _down(stack: Stack, _: argparse.Namespace, console: Console) -> int:
+    with working(console, "Stopping local AWS and Airflow"):
+        stopped = stack.down()
+    say(console, f"Stopped {stopped} processes" if stopped else "Nothing was running")
     return 0
 
 
-def _status(stack: Stack, _: argparse.Namespace) -> int:
-    if not stack.supervision.is_running():
-        _say("Nothing is running; `make up` starts the stack")
-        return 1
-    health = stack.health()
-    for name, state in health.items():
-        _say(f"{name:<15} {state}")
-    return 0 if set(health.values()) == {"healthy"} else 1
+def _status(stack: Stack, _: argparse.Namespace, console: Console) -> int:
+    from include.laptop import status  # with boto3 and pydantic: most of a second
+
+    found = status.read(stack)
+    status.show(console, found)
+    return 0 if found.is_healthy else 1
 
 
-def _demo(stack: Stack, arguments: argparse.Namespace) -> int:
-    check_project(arguments.project)
+def _demo(stack: Stack, arguments: argparse.Namespace, console: Console) -> int:
+    from include.laptop.demo import dataset_address, read_project, run_demo, standing_folders
+
+    project = read_project(arguments.project)
     dataset = dataset_address(arguments.dataset, standing_folders()) if arguments.dataset else None
-    _up(stack, arguments)
-    run_demo(stack.api(), stack.places.aws_url, arguments.project, dataset, _say)
-    _say(f"\nAirflow stays up at {stack.places.airflow_url}; `make down` ends it.")
+    _up(stack, arguments, console)
+    run_demo(stack.api(), stack.places, project, dataset, console)
+    say(console)
+    say(console, "Everything keeps running. `make status` shows it, `make down` stops it.")
     return 0
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _left_running(stack: Stack) -> str:
+    """Return what an interrupted command leaves running, and how to stop it."""
+    count = len(stack.supervision.processes())
+    if not count:
+        return "Interrupted. Nothing is running."
+    return (
+        f"Interrupted. Local AWS and Airflow keep running ({count} processes): `make status` shows them, `make down` "
+        "stops them."
+    )
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from graphlib import TopologicalSorter
 from typing import Any
 from urllib.parse import quote
 
 import requests
 
 from include.laptop.dag_runs import DagRun, ProgressCheck, TaskInstance, states_of
+from include.laptop.errors import LaptopError
 
 ANSWER_SECONDS = 30
 POLL_SECONDS = 0.5
@@ -19,15 +21,16 @@ POLLS_PER_LOOK = 4
 RUN_ENDED = frozenset({"success", "failed"})
 
 
-class AirflowApiError(RuntimeError):
+class AirflowApiError(LaptopError):
     """Airflow refused, or could not be reached; the message says which, and why."""
 
 
 class AirflowApi:
-    """Airflow at `url`, as `user`."""
+    """Airflow at `url`, as `user`; a request that is not answered within `timeout` seconds is an error."""
 
-    def __init__(self, url: str, user: str, password: str) -> None:
+    def __init__(self, url: str, user: str, password: str, timeout: float = ANSWER_SECONDS) -> None:
         self.url = url.rstrip("/")
+        self._timeout = timeout
         self._login = {"username": user, "password": password}
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy between this machine and itself
@@ -127,6 +130,15 @@ class AirflowApi:
             if len(found) >= answer["total_entries"] or not answer["task_instances"]:
                 return sorted(found, key=lambda task: (task.start is None, task.start or 0))
 
+    def task_order(self, dag_id: str) -> list[str]:
+        """Return the ids of a DAG's tasks, each after those that it waits for."""
+        order: TopologicalSorter[str] = TopologicalSorter()
+        for task in self._ask("GET", f"dags/{quote(dag_id)}/tasks")["tasks"]:
+            order.add(task["task_id"])
+            for downstream in task["downstream_task_ids"]:
+                order.add(downstream, task["task_id"])
+        return list(order.static_order())
+
     def xcom(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Any:
         """Return what a task returned; None when it returned nothing, or has not run."""
         path = f"{_run(dag_id, run_id)}/taskInstances/{quote(task_id)}/xcomEntries/return_value"
@@ -141,8 +153,11 @@ class AirflowApi:
         answer = self._ask("GET", path, params={"map_index": task.map_index, "full_content": True})
         return [line if isinstance(line, str) else _log_line(line) for line in answer["content"]]
 
-    def open_questions(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return the questions of a run that wait for an answer, up to 100; each names its ``task_instance``."""
+    def open_questions(self, dag_id: str = "~", run_id: str = "~") -> list[dict[str, Any]]:
+        """Return the questions of a run, or of all, that wait for an answer, up to 100.
+
+        Each has a ``subject``, ``created_at`` and the ``task_instance`` that asks.
+        """
         path = f"{_run(dag_id, run_id)}/hitlDetails"
         answer = self._ask("GET", path, params={"response_received": False, "limit": 100})
         return list(answer["hitl_details"])
@@ -167,6 +182,10 @@ class AirflowApi:
         mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
         return f"{self.run_page(dag_id, run_id)}/tasks/{quote(task.task_id)}{mapped}"
 
+    def question_page(self, dag_id: str, run_id: str, task: TaskInstance) -> str:
+        """Return the URL of the page that takes the answer to a task's question."""
+        return f"{self.task_page(dag_id, run_id, task)}/required_actions"
+
     def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         return self._checked(self._answer(method, path, **options))
 
@@ -185,9 +204,17 @@ class AirflowApi:
 
     def _send(self, method: str, path: str, **options: Any) -> requests.Response:
         try:
-            return self._session.request(method, f"{self.url}/{path}", timeout=ANSWER_SECONDS, **options)
+            return self._session.request(method, f"{self.url}/{path}", timeout=self._timeout, **options)
+        except requests.Timeout as error:
+            raise AirflowApiError(
+                f"Airflow's API server at {self.url} did not answer within {self._timeout:g} s."
+            ) from error
+        except requests.ConnectionError as error:
+            raise AirflowApiError(
+                f"Airflow's API server at {self.url} can't be reached. `make status` shows what runs."
+            ) from error
         except requests.RequestException as error:
-            raise AirflowApiError(f"Airflow does not answer at {self.url}: {error}") from error
+            raise AirflowApiError(f"Airflow's API server at {self.url} did not answer: {error}.") from error
 
     def _checked(self, answer: requests.Response) -> dict[str, Any]:
         if answer.ok:
@@ -213,6 +240,8 @@ def _dag_run(answer: dict[str, Any]) -> DagRun:
         queued_at=_time(answer["queued_at"]),
         decided_at=_time(answer["last_scheduling_decision"]),
         note=answer["note"],
+        start=_time(answer.get("start_date")),
+        end=_time(answer.get("end_date")),
     )
 
 

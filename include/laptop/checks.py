@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from include.laptop.errors import LaptopError
 from include.laptop.places import Places
 
 # A run of the project sample writes some 100 MB; below this, Airflow and jobs fail one after the other.
@@ -22,7 +23,7 @@ HIGHEST_PORT = 65535
 COMMAND_LETTERS = 100
 
 
-class StackError(RuntimeError):
+class StackError(LaptopError):
     """The stack can't be brought up; the message says what is in the way and what to do."""
 
 

@@ -53,6 +53,13 @@ class DagRun:
     queued_at: datetime | None
     decided_at: datetime | None
     note: str | None
+    start: datetime | None = None
+    end: datetime | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None while it has not ended."""
+        return None if self.start is None or self.end is None else (self.end - self.start).total_seconds()
 
 
 def states_of(tasks: Sequence[TaskInstance]) -> str:

@@ -1,45 +1,41 @@
-"""Run a project's pipeline on the laptop, show how far it is, and print the predictions it ended with."""
+"""Run a project's pipeline on the laptop, show how far it is, and the predictions of the model that it deployed."""
 
 from __future__ import annotations
 
-import os
+import itertools
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from include.laptop.airflow_api import (
-    POLL_SECONDS,
-    RUN_ENDED,
-    AirflowApi,
-    TaskInstance,
-)
-from include.laptop.places import REPOSITORY
+from rich.console import Console
+
+from include.laptop import last_screen, live_models
+from include.laptop.airflow_api import POLL_SECONDS, POLLS_PER_LOOK, RUN_ENDED, AirflowApi, AirflowApiError
+from include.laptop.calls import calls, local_credentials
+from include.laptop.errors import LaptopError
+from include.laptop.infrastructure import client, clients
+from include.laptop.job_progress import JobProgress
+from include.laptop.places import REPOSITORY, Places
+from include.laptop.progress import UNDER_WAY, run_progress
+from include.laptop.terminal import caller_folder, say
 from include.pipeline.addresses import check_address
+from include.pipeline.names import ALIAS, function_name, split_s3_uri
+from include.pipeline.settings import Project, SettingsError, load_project
 
 PROJECTS = REPOSITORY / "include" / "projects"
 PARSED_WITHIN_SECONDS = 90
 LAST_LOG_LINES = 15
-# What of the report's return value is shown, in this order; the rest is in the report itself.
-REPORTED = (
-    "test_accuracy",
-    "test_accuracy_interval",
-    "test_images",
-    "removed_classes",
-    "added_classes",
-    "outcome",
-    "endpoint",
-    "function",
-    "report",
-    "seconds",
-)
 # Whoever runs the demo wants to see their images served, whatever was live on the laptop before.
 ALLOWED = {"allow_removed_classes": True, "allow_incomparable": True}
 ADDRESS_SCHEMES = ("http://", "https://", "s3://")
+NO_FUNCTION_URL = (
+    "To call it with curl, set function.url to true in include/projects/{project}.yaml, wait 10 seconds, and run "
+    "`make demo PROJECT={project}` again."
+)
 
 
-class DemoError(RuntimeError):
+class DemoError(LaptopError):
     """The run could not be started, or did not prove itself; the message says why."""
 
 
@@ -74,11 +70,18 @@ def dataset_address(dataset: str, folders: Sequence[Path]) -> str:
     )
 
 
-def check_project(project: str, folder: Path = PROJECTS) -> None:
-    """Raise DemoError when there is no such project."""
+def read_project(name: str, folder: Path = PROJECTS) -> Project:
+    """Return the project of this name.
+
+    :raises DemoError: if there is none, or its file is wrong.
+    """
     projects = sorted(file.stem for file in folder.glob("*.yaml"))
-    if project not in projects:
-        raise DemoError(f"There is no PROJECT={project}: {folder} has {', '.join(projects)}.")
+    if name not in projects:
+        raise DemoError(f"PROJECT={name[:100]} does not exist. {folder} has {', '.join(projects)}.")
+    try:
+        return load_project(folder / f"{name}.yaml")
+    except SettingsError as error:
+        raise DemoError(str(error)) from error
 
 
 def wait_until_parsed(api: AirflowApi, dag_id: str, seconds: float = PARSED_WITHIN_SECONDS) -> None:
@@ -104,140 +107,135 @@ def wait_until_parsed(api: AirflowApi, dag_id: str, seconds: float = PARSED_WITH
         time.sleep(POLL_SECONDS)
 
 
-@dataclass
-class TaskProgress:
-    """Turns what Airflow says of a run's tasks into one line per thing that happened."""
+def watch(
+    api: AirflowApi, dag_id: str, run_id: str, console: Console, jobs: JobProgress | None = None
+) -> str:
+    """Show a run until it ends, and the end of the log of each task that failed; return the run's state.
 
-    _said: dict[str, tuple[str, int]] = field(default_factory=dict)
-
-    def news(self, tasks: Sequence[TaskInstance]) -> list[str]:
-        """Return a line for each task that started, ended, or waits, since the last call."""
-        lines = []
-        for task in tasks:
-            stage = _stage(task)
-            if stage is not None and self._said.get(task.name) != (stage, task.try_number):
-                self._said[task.name] = (stage, task.try_number)
-                lines.append(f"{task.name} {stage}{_duration(task)}")
-        return lines
-
-
-def watch(api: AirflowApi, dag_id: str, run_id: str, say: Callable[[str], None]) -> str:
-    """Say what happens in a run until it ends; return the state in which it did."""
-    progress = TaskProgress()
-    began = time.monotonic()
-    while True:
-        # The state is asked first, so that the tasks are those of the end when it is one.
-        state = api.run_state(dag_id, run_id)
-        tasks = api.task_instances(dag_id, run_id)
-        for line in progress.news(tasks):
-            say(f"{time.monotonic() - began:6.0f} s  {line}")
-        if state in RUN_ENDED:
-            break
-        time.sleep(POLL_SECONDS)
+    :param jobs: looks how far the run's jobs are.
+    """
+    details: dict[str, str] = {}
+    with run_progress(
+        console, api.task_order(dag_id), lambda task: api.question_page(dag_id, run_id, task)
+    ) as progress:
+        for poll in itertools.count():
+            # The state is read first, so that the tasks are those of the end when it is one.
+            state = api.run_state(dag_id, run_id)
+            tasks = api.task_instances(dag_id, run_id)
+            if jobs and poll % POLLS_PER_LOOK == 0:
+                details = jobs.of(task.task_id for task in tasks if task.state in UNDER_WAY)
+            progress.update(tasks, details)
+            if state in RUN_ENDED:
+                break
+            time.sleep(POLL_SECONDS)
     for task in tasks:
         if task.state == "failed":
             log = [line for line in api.log(dag_id, run_id, task) if not line.startswith("::")]
-            say(f"{task.name} failed; all of its log: {api.task_page(dag_id, run_id, task)}")
-            say("\n".join(f"    {line}" for line in log[-LAST_LOG_LINES:]))
+            say(console, f"{task.name} failed; all of its log: {api.task_page(dag_id, run_id, task)}")
+            say(console, "\n".join(f"    {line}" for line in log[-LAST_LOG_LINES:]))
     return state
 
 
 def run_demo(
-    api: AirflowApi, aws_url: str, project: str, dataset: str | None, say: Callable[[str], None]
+    api: AirflowApi, places: Places, project: Project, dataset: str | None, console: Console
 ) -> None:
-    """Run `<project>.train_and_deploy`, or watch the run that is already going on, and print what came of it.
+    """Run `<project>.train_and_deploy`, or watch the run that has not finished yet, and show what it deployed.
 
-    Raises DemoError when the run failed, or ended without an answer from the deployed model.
+    :raises DemoError: if the run failed, or ended without an answer from the deployed model.
     """
-    dag_id = f"{project}.train_and_deploy"
+    dag_id = f"{project.name}.train_and_deploy"
     wait_until_parsed(api, dag_id)
     unfinished = api.unfinished_runs(dag_id)
     if not unfinished:
         api.unpause(dag_id)
         run_id = api.trigger(dag_id, {**ALLOWED, **({"dataset": dataset} if dataset else {})})
-        say(f"Started {run_id} of {dag_id}: {api.run_page(dag_id, run_id)}")
+        say(console, f"Started {run_id} of {dag_id}: {api.run_page(dag_id, run_id)}")
     else:
         run_id = unfinished[0].run_id
         ignored = "; DATASET is not used" if dataset else ""
-        say(f"{run_id} of {dag_id} is going on already, here it is{ignored}: {api.run_page(dag_id, run_id)}")
-    try:
-        state = watch(api, dag_id, run_id, say)
-    except KeyboardInterrupt:
         say(
-            f"\nThe run goes on. `make demo PROJECT={project}` watches it again, so does "
-            f"{api.run_page(dag_id, run_id)}; `make down` ends everything."
+            console,
+            f"Watching {run_id} of {dag_id}, which has not finished{ignored}: {api.run_page(dag_id, run_id)}",
         )
+    continues = f"The run continues: `make demo PROJECT={project.name}` watches it again."
+    try:
+        state = watch(api, dag_id, run_id, console, JobProgress(project.aws_name, clients(places.aws_url)))
+    except AirflowApiError as error:
+        raise DemoError(f"{error} {continues}") from error
+    except KeyboardInterrupt:
+        say(console, f"\n{continues} Its page: {api.run_page(dag_id, run_id)}")
         raise
     if state != "success":
         raise DemoError(f"The run ended {state}: {api.run_page(dag_id, run_id)}")
     smoke_test = api.xcom(dag_id, run_id, "smoke_test")
     report = api.xcom(dag_id, run_id, "report") or {}
     if not smoke_test or not smoke_test.get("requests"):
-        outcome = report.get("outcome", f"{api.run_page(dag_id, run_id)} tells why.")
-        raise DemoError(f"The run deployed nothing. {outcome}")
-    say(summary(smoke_test, report, aws_url))
+        outcome = report.get("now") or report.get("outcome") or "Its page says why."
+        raise DemoError(f"The run deployed nothing. {outcome} {api.run_page(dag_id, run_id)}")
+    last_screen.show(console, finished(api, places, project, run_id))
 
 
-def summary(smoke_test: dict[str, Any], report: dict[str, Any], aws_url: str) -> str:
-    """Return the table of the smoke test's requests, and what the report says in figures and addresses.
+def finished(api: AirflowApi, places: Places, project: Project, run_id: str) -> last_screen.Finished:
+    """Return what the last screen shows of a run that has deployed a model."""
+    dag_id = f"{project.name}.train_and_deploy"
+    client = clients(places.aws_url)
+    smoke_test = api.xcom(dag_id, run_id, "smoke_test")
+    report = api.xcom(dag_id, run_id, "report") or {}
+    live = live_models.read(project, client)
+    function, alias = function_name(project), ALIAS
+    url = live.url if live else None
+    photo = save_photo(
+        f"{api.xcom(dag_id, run_id, 'stage_data')['uri']}/{smoke_test['requests'][0]['image']}",
+        places.state_dir / project.name,
+        client("s3"),
+    )
+    made = calls(function, alias, shown_path(photo), url, shown_path(REPOSITORY / ".venv" / "bin" / "python"))
+    return last_screen.Finished(
+        project=project.name,
+        smoke_test=smoke_test,
+        report=report,
+        live=live,
+        seconds=api.run(dag_id, run_id).seconds,
+        credentials=local_credentials(places.aws_url),
+        calls=[call for call in made if url or call.name != "curl"],
+        function_url_hint=None if url else NO_FUNCTION_URL.format(project=project.name),
+        links=[
+            ("Run in Airflow", api.run_page(dag_id, run_id)),
+            *(
+                (name, page_url(report[key], places))
+                for name, key in (("Report", "report"), ("Evaluation", "evaluation_page"))
+                if report.get(key)
+            ),
+        ],
+    )
 
-    Objects in the bucket of the local AWS at `aws_url` are given as addresses that a browser opens.
-    """
-    rows = [["true class", "answer", "probability", "ms"]]
-    for request in smoke_test["requests"]:
-        probability, milliseconds = f"{request['probability']:.3f}", f"{request['milliseconds']:.0f}"
-        rows.append([str(request["truth"]), str(request["label"]), probability, milliseconds])
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    table = [
-        "  ".join(["", *(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))]).rstrip()
-        for row in rows
-    ]
-    facts = {"smoke_test_accuracy": smoke_test["accuracy"]}
-    facts |= {name: report[name] for name in REPORTED if report.get(name) not in (None, [])}
-    width = max(len(name) for name in facts)
-    lines = [
-        f"  {name.replace('_', ' '):<{width}}  {_figure(value, aws_url)}" for name, value in facts.items()
-    ]
-    return "\n".join(["", "Predictions that came through the Lambda function:", "", *table, "", *lines])
+
+def save_photo(uri: str, stem: Path, s3: Any) -> Path:
+    """Save a test image below the stack's folder, so that there is a photo to call the model with."""
+    bucket, key = split_s3_uri(uri)
+    path = stem.with_suffix(Path(key).suffix.lower())
+    path.write_bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    return path
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as the user can paste it: relative if it is below the folder in which they called make."""
+    folder = Path(caller_folder())
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
 
 def standing_folders() -> list[Path]:
-    """Return where the user stands: the folder make was called from (`make -C` changes it), and this one."""
-    return [Path(os.environ.get("CALLER_FOLDER") or "."), Path.cwd()]
+    """Return the folder in which the user called make, and this one."""
+    return [Path(caller_folder()), Path.cwd()]
 
 
-def _stage(task: TaskInstance) -> str | None:
-    return {
-        "running": "started",
-        "deferred": "started",
-        "awaiting_input": "waits for a person: see Required Actions in Airflow",
-        "up_for_retry": "failed and will be tried again",
-        "success": "succeeded",
-        "failed": "failed",
-        "skipped": "skipped",
-    }.get(str(task.state))
-
-
-def _duration(task: TaskInstance) -> str:
-    if task.state in ("success", "failed") and task.seconds is not None:
-        return f" after {task.seconds:.1f} s"
-    return ""
-
-
-def _figure(value: Any, aws_url: str) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    if isinstance(value, list):
-        is_interval = all(isinstance(part, float) for part in value)
-        return (" to " if is_interval else ", ").join(_figure(part, aws_url) for part in value)
-    text = str(value)
-    return browser_address(text, aws_url) if text.startswith("s3://") else text
+def page_url(uri: str, places: Places) -> str:
+    """Return the URL under which a browser opens a page of the pipeline's."""
+    return browser_address(uri, places.aws_url)
 
 
 def browser_address(uri: str, aws_url: str) -> str:
     """Return an address of an object in local AWS that a browser opens for a week: the bucket is private."""
-    from include.laptop.infrastructure import client  # boto3: half a second
-
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     address = client("s3", aws_url).generate_presigned_url(
         "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=7 * 24 * 3600

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -16,19 +20,34 @@ from include.pipeline.infrastructure import DEFAULT_STACK
 
 TEMPLATE = REPOSITORY / "include" / "infrastructure" / "stack.yaml"
 
+# A profile of the user's, which may not exist, is no matter of local AWS.
+WITHOUT_THE_USERS = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
 
-def client(service: str, aws_url: str) -> Any:
-    """Return a client of the local AWS at `aws_url`."""
+
+def client(service: str, aws_url: str, **options: Any) -> Any:
+    """Return a client of the local AWS at `aws_url`; `options` are those of botocore's Config."""
     # Addresses that S3's older signature signs are half as long; local AWS takes either.
     signature = {"signature_version": "s3", "s3": {"addressing_style": "path"}} if service == "s3" else {}
-    return boto3.client(
-        service,
-        endpoint_url=aws_url,
+    session = boto3.Session(
         region_name=REGION,
         aws_access_key_id="local",
         aws_secret_access_key="local",  # noqa: S106 - local AWS takes any
-        config=Config(proxies={}, **signature),
+        botocore_session=botocore.session.Session(session_vars=WITHOUT_THE_USERS),
     )
+    return session.client(
+        service,
+        endpoint_url=aws_url,
+        config=Config(proxies={}, **signature, **options),
+    )
+
+
+def clients(aws_url: str, **options: Any) -> Callable[[str], Any]:
+    """Return what makes the boto3 client of a service of local AWS, each once; `options` are those of `client`."""
+    return cache(lambda service: client(service, aws_url, **options))
 
 
 def deploy(aws_url: str, template: Path = TEMPLATE) -> Literal["created", "updated"] | None:

@@ -106,6 +106,20 @@ class Stack:
         with self._alone():
             return self.supervision.stop()
 
+    def is_changing(self) -> bool:
+        """Return whether another command is starting or stopping this stack."""
+        try:
+            descriptor = os.open(self.places.state_dir, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     def health(self) -> dict[str, str]:
         """Return "healthy" or what else is known, for local AWS and for each component of Airflow."""
         aws = _get(f"{self.places.aws_url}/_local_aws/health")

@@ -11,7 +11,9 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -24,6 +26,7 @@ LAST_LINES = 15
 # What supervisord's own log says of a program that ended by itself; it restarts it either way.
 GIVEN_UP = re.compile(r"gave up: (?P<program>[\w-]+) entered FATAL state")
 CRASH = re.compile(r"WARN exited: (?P<program>[\w-]+) \((?P<how>[^;]*); not expected\)")
+SPAWNED = re.compile(r"spawned: '(?P<program>[\w-]+)' with pid (?P<pid>\d+)")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,20 @@ class Crash:
 
     program: str
     how: str
+    log: Path
+
+
+@dataclass(frozen=True)
+class Component:
+    """A program of the stack.
+
+    :param state: running, suspended (by a signal), restarting, or given up: it failed to start too often.
+    :param since: when its process started; None while there is none.
+    """
+
+    name: str
+    state: Literal["running", "suspended", "restarting", "given up"]
+    since: datetime | None
     log: Path
 
 
@@ -112,6 +129,25 @@ class Supervision:
     def is_running(self) -> bool:
         """Tell whether this stack's supervisord is alive."""
         return self._supervisord() is not None
+
+    def components(self) -> list[Component]:
+        """Return each program of a stack that runs, and how its process is."""
+        log = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+        pids = {found["program"]: int(found["pid"]) for found in SPAWNED.finditer(log)}  # the last one counts
+        given_up = {found["program"] for found in GIVEN_UP.finditer(log)}
+        return [self._component(name, pids.get(name), name in given_up) for name in self.commands]
+
+    def _component(self, name: str, pid: int | None, is_given_up: bool) -> Component:
+        log = self.program_log(name)
+        try:
+            process = psutil.Process(pid) if pid else None
+            if process is not None and self._is_ours(process):
+                is_suspended = process.status() == psutil.STATUS_STOPPED
+                since = datetime.fromtimestamp(process.create_time(), UTC)
+                return Component(name, "suspended" if is_suspended else "running", since, log)
+        except psutil.NoSuchProcess:
+            pass
+        return Component(name, "given up" if is_given_up else "restarting", None, log)
 
     def first_crash(self) -> Crash | None:
         """Return the first program that ended by itself since the start."""
