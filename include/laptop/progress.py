@@ -114,7 +114,7 @@ class PlainProgress:
         if not events and self._clock() - self._said >= REMINDER_SECONDS:
             for task in tasks:
                 if task.state in UNDER_WAY:
-                    self._say(" ".join(filter(None, [f"{task.name} is running", details.get(task.name, "")])))
+                    self._say(", ".join(filter(None, [f"{task.name} is running", details.get(task.name)])))
 
     def _say(self, line: str) -> None:
         self._said = self._clock()

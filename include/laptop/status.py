@@ -347,7 +347,6 @@ def next_steps(status: Status) -> list[str]:
             )
     if isinstance(status.airflow, AirflowState):
         steps += [f'Answer "{question.subject}": {question.url}' for question in status.airflow.questions]
-        steps += [f"Fix a project or DAG file: {error}" for error in status.airflow.broken_files]
         going = {
             run.dag_id.partition(".")[0]
             for run in status.airflow.runs
@@ -355,6 +354,8 @@ def next_steps(status: Status) -> list[str]:
         }
     else:
         going = set()
+    broken = status.aws.broken_projects if isinstance(status.aws, AwsState) else []
+    steps += [f"Fix a project file: {error}" for error in broken]
     steps += [f"`make demo PROJECT={project}` watches its run." for project in sorted(going)]
     if isinstance(status.aws, AwsState):
         steps += [

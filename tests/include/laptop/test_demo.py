@@ -1,31 +1,18 @@
-"""What the demo says: of the data set it is given, of tasks as they go, and at the end."""
+"""What the demo says of the data set and the project it is given, and of a run that deploys nothing."""
 
+import io
 import os
 from contextlib import nullcontext
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from include.laptop.airflow_api import AirflowApi, TaskInstance
-from include.laptop.demo import (
-    DemoError,
-    TaskProgress,
-    check_project,
-    dataset_address,
-    run_demo,
-    summary,
-    wait_until_parsed,
-)
-
-BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
-WAITING = TaskInstance("train", -1, "queued", 1, None, None)
-RUNNING = replace(WAITING, state="running", start=BEGAN)
-DEFERRED = replace(RUNNING, state="deferred")
-DONE = replace(RUNNING, state="success", end=BEGAN + timedelta(seconds=12.34))
+from include.laptop.airflow_api import AirflowApi, AirflowApiError, TaskInstance
+from include.laptop.demo import DemoError, dataset_address, read_project, run_demo, wait_until_parsed
+from include.laptop.places import Places
+from include.laptop.terminal import make_console
 
 
 @pytest.mark.parametrize("address", ["s3://bucket/birds.zip", "https://example.org/birds.zip"])
@@ -75,39 +62,14 @@ def test_another_projects_broken_file_does_not_end_the_wait_for_a_dag(trace: str
 
 def test_an_unknown_project_is_refused_with_those_there_are(tmp_path: Path) -> None:
     (tmp_path / "birds.yaml").touch()
-    with pytest.raises(DemoError, match=r"no PROJECT=cats: .* has birds\."):
-        check_project("cats", tmp_path)
+    with pytest.raises(DemoError, match=r"PROJECT=cats does not exist\. .* has birds\."):
+        read_project("cats", tmp_path)
 
 
-def test_a_task_is_told_of_when_it_starts_and_when_it_ends() -> None:
-    progress = TaskProgress()
-    said = [progress.news([task]) for task in (WAITING, RUNNING, DEFERRED, RUNNING, DONE, DONE)]
-    assert said == [[], ["train started"], [], [], ["train succeeded after 12.3 s"], []]
-
-
-def test_a_second_try_is_told_of() -> None:
-    progress = TaskProgress()
-    retried = replace(RUNNING, state="up_for_retry")
-    said = [progress.news([task]) for task in (RUNNING, retried, replace(RUNNING, try_number=2))]
-    assert said == [["train started"], ["train failed and will be tried again"], ["train started"]]
-
-
-def test_mapped_tasks_are_told_apart() -> None:
-    tasks = [replace(RUNNING, map_index=index) for index in range(2)]
-    assert TaskProgress().news(tasks) == ["train[0] started", "train[1] started"]
-
-
-def test_the_summary_shows_each_prediction_and_where_the_report_is() -> None:
-    request = {"truth": "001.circle", "label": "003.square", "probability": 0.51234, "milliseconds": 18.7}
-    text = summary(
-        {"accuracy": 0.0, "requests": [request]},
-        {"test_accuracy": 0.987, "report": "s3://bucket/sample/runs/12:00+00/report.html", "trials": []},
-        "http://127.0.0.1:5566",
-    )
-    assert "  001.circle  003.square  0.512        19" in text.splitlines()
-    assert "  test accuracy        0.987" in text.splitlines()
-    assert "http://127.0.0.1:5566/bucket/sample/runs/12%3A00%2B00/report.html" in text
-    assert "trials" not in text
+def test_a_broken_project_file_is_refused_with_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "birds.yaml").write_text("name: birds\ncolour: blue\n")
+    with pytest.raises(DemoError, match=r"birds\.yaml: .*colour is not a known key"):
+        read_project("birds", tmp_path)
 
 
 class RefusingAirflow(AirflowApi):
@@ -133,6 +95,9 @@ class RefusingAirflow(AirflowApi):
     def run_state(self, dag_id: str, run_id: str) -> str:
         return "success"
 
+    def task_order(self, dag_id: str) -> list[str]:
+        return []
+
     def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
         return []
 
@@ -140,10 +105,20 @@ class RefusingAirflow(AirflowApi):
         return {"report": {"outcome": "There are only 2 test images."}}.get(task_id)
 
 
-def test_a_demo_releases_images_of_other_classes_and_says_why_it_released_nothing() -> None:
+def demo(airflow: AirflowApi, tmp_path: Path) -> str:
+    """Run the demo of `sample`, and return what it printed."""
+    printed = io.StringIO()
+    places = Places(tmp_path, 1, 1)
+    run_demo(airflow, places, read_project("sample"), "/birds.zip", make_console(printed))
+    return printed.getvalue()
+
+
+def test_a_demo_releases_images_of_other_classes_and_says_why_it_released_nothing(tmp_path: Path) -> None:
     airflow = RefusingAirflow()
-    with pytest.raises(DemoError, match=r"deployed nothing\. There are only 2 test images\."):
-        run_demo(airflow, "http://127.0.0.1:1", "sample", "/birds.zip", lambda line: None)
+    with pytest.raises(
+        DemoError, match=r"deployed nothing\. There are only 2 test images\. http.*/runs/run-1"
+    ):
+        demo(airflow, tmp_path)
     assert airflow.conf == {
         "dataset": "/birds.zip",
         "allow_removed_classes": True,
@@ -151,17 +126,32 @@ def test_a_demo_releases_images_of_other_classes_and_says_why_it_released_nothin
     }
 
 
-def test_the_summary_says_on_what_the_accuracy_rests_and_which_classes_changed() -> None:
-    report = {
-        "test_accuracy": 0.987,
-        "test_accuracy_interval": [0.9, 0.999],
-        "test_images": 75,
-        "removed_classes": ["beagle", "collie"],
-        "added_classes": [],
-    }
-    lines = summary({"accuracy": 1.0, "requests": []}, report, "http://127.0.0.1:5566").splitlines()
-    facts = {line[:26].strip(): line[26:] for line in lines}
-    assert facts["test accuracy interval"] == "0.900 to 0.999"
-    assert facts["test images"] == "75"
-    assert facts["removed classes"] == "beagle, collie"
-    assert "added classes" not in facts
+class LostAirflow(RefusingAirflow):
+    """Starts a run, and ends."""
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        raise AirflowApiError("Airflow's API server can't be reached.")
+
+
+def test_a_demo_that_loses_airflow_says_that_the_run_continues(tmp_path: Path) -> None:
+    with pytest.raises(
+        DemoError,
+        match=r"can't be reached\. The run continues: `make demo PROJECT=sample` watches it again\.",
+    ):
+        demo(LostAirflow(), tmp_path)
+
+
+class InterruptedAirflow(RefusingAirflow):
+    """A run that somebody watches who presses Ctrl-C."""
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        raise KeyboardInterrupt
+
+
+def test_a_demo_that_is_interrupted_says_that_the_run_continues(tmp_path: Path) -> None:
+    printed = io.StringIO()
+    with pytest.raises(KeyboardInterrupt):
+        run_demo(
+            InterruptedAirflow(), Places(tmp_path, 1, 1), read_project("sample"), None, make_console(printed)
+        )
+    assert "The run continues: `make demo PROJECT=sample` watches it again." in printed.getvalue()

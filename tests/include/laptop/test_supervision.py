@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -64,6 +65,23 @@ def test_what_crashes_is_started_again(start: Start, eventually: Eventually) -> 
     killed.kill()
     eventually(lambda: [process for process in sleepers(supervision) if process != killed])
     assert supervision.is_running()
+
+
+def test_each_program_is_known_with_the_state_of_its_process(start: Start, eventually: Eventually) -> None:
+    supervision = start({"sleeper": SLEEP, "unlucky": ["sh", "-c", "exit 3"]})
+
+    def states() -> dict[str, str]:
+        return {component.name: component.state for component in supervision.components()}
+
+    eventually(lambda: states() == {"sleeper": "running", "unlucky": "given up"})
+    (process,) = sleepers(supervision)
+    (sleeper, unlucky) = supervision.components()
+    assert (sleeper.since, unlucky.since) == (datetime.fromtimestamp(process.create_time(), UTC), None)
+    process.suspend()
+    eventually(lambda: states()["sleeper"] == "suspended")
+    process.resume()
+    process.kill()
+    eventually(lambda: sleepers(supervision) not in ([], [process]) and states()["sleeper"] == "running")
 
 
 def test_stopping_ends_all_and_says_how_many(start: Start, eventually: Eventually) -> None:

@@ -1,0 +1,170 @@
+"""What `make status` says of a stack: of one that does not run, that hangs, that is healthy, and what to do next."""
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.laptop import status
+from include.laptop.dag_runs import DagRun
+from include.laptop.environment import MARKER
+from include.laptop.live_models import LiveModel
+from include.laptop.places import REPOSITORY, Places
+from include.laptop.stack import Stack
+from include.laptop.status import AirflowState, AwsState, Question, Status
+from include.laptop.supervision import Component
+from include.laptop.terminal import make_console
+
+NOW = datetime.now(UTC)
+PROGRAMS = ("local-aws", "api-server", "scheduler", "dag-processor", "triggerer")
+HEALTH: dict[str, dict[str, Any]] = {
+    name: {"status": "healthy", f"latest_{name}_heartbeat": NOW.isoformat()}
+    for name in ("scheduler", "dag_processor", "triggerer")
+}
+LIVE = LiveModel(
+    project="sample",
+    model="sample-model-0123456789ab",
+    endpoint="sample",
+    status="InService",
+    function="sample:live",
+    version=3,
+    accuracy=(0.925, 0.88, 0.954),
+    since=NOW,
+)
+RUN = DagRun("sample.train_and_deploy", "manual__1", "running", NOW, NOW, None)
+QUESTION = Question("manual__1 of sample.train_and_deploy", "Deploy the new model?", NOW, "http://airflow/approve")
+
+
+@pytest.fixture
+def healthy(tmp_path: Path) -> Status:
+    components = [Component(name, "running", NOW, tmp_path / f"{name}.log") for name in PROGRAMS]
+    return Status(
+        Places(tmp_path), components, AirflowState(HEALTH), AwsState({"dogs": None, "sample": LIVE}, [])
+    )
+
+
+def shown(found: Status) -> list[str]:
+    """Return what is printed, as lines with single blanks."""
+    printed = io.StringIO()
+    status.show(make_console(printed), found)
+    return [" ".join(line.split()) for line in printed.getvalue().splitlines()]
+
+
+def with_component(found: Status, name: str, state: Any) -> Status:
+    components = [
+        replace(each, state=state, since=None) if each.name == name else each for each in found.components
+    ]
+    return replace(found, components=components)
+
+
+def test_a_healthy_stack_shows_its_components_and_what_is_live(healthy: Status) -> None:
+    lines = shown(healthy)
+    at = status.clock_time(NOW)
+    assert any(line.startswith(f"\N{CHECK MARK} scheduler healthy {at}, ") for line in lines)
+    assert any(line.startswith("\N{CHECK MARK} api-server healthy") and line.endswith("8080") for line in lines)
+    assert f"sample version 3 0.925 (0.880 to 0.954) {at} sample sample:live" in lines
+    assert "dogs nothing" in lines
+    assert healthy.is_healthy
+
+
+@pytest.mark.parametrize("state", ["suspended", "restarting", "given up"])
+def test_a_component_that_does_not_run_is_named_with_its_log(healthy: Status, state: str) -> None:
+    found = with_component(healthy, "triggerer", state)
+    assert not found.is_healthy
+    assert any(line.startswith(f"triggerer: {state}. Its log is ") for line in shown(found))
+
+
+def test_a_component_without_a_heartbeat_is_named(healthy: Status) -> None:
+    health = HEALTH | {"scheduler": {**HEALTH["scheduler"], "status": "unhealthy"}}
+    found = replace(healthy, airflow=AirflowState(health))
+    assert not found.is_healthy
+    assert any("scheduler: no heartbeat since" in line for line in shown(found))
+
+
+def test_a_release_that_was_not_tested_is_pointed_out(healthy: Status) -> None:
+    untested = replace(LIVE, is_tested=False, since=None)
+    lines = shown(replace(healthy, aws=AwsState({"sample": untested}, [])))
+    assert any(line.startswith("sample version 3, untested") for line in lines)
+    assert any(line.startswith("sample has a release without a passed smoke test") for line in lines)
+
+
+def test_runs_and_questions_are_shown_with_what_to_do(healthy: Status) -> None:
+    airflow = AirflowState(HEALTH, [RUN], {"manual__1": ["approve"]}, [QUESTION])
+    lines = shown(replace(healthy, airflow=airflow))
+    at = status.clock_time(NOW)
+    assert f"sample.train_and_deploy manual__1: running since {at}, now approve" in lines
+    assert 'Answer "Deploy the new model?": http://airflow/approve' in lines
+    assert "`make demo PROJECT=sample` watches its run." in lines
+
+
+def test_where_nothing_is_live_a_demo_is_suggested(healthy: Status) -> None:
+    lines = shown(replace(healthy, aws=AwsState({"dogs": None}, ["fish.yaml: name is missing."])))
+    assert "Train and deploy a model: `make demo PROJECT=dogs`." in lines
+    assert "Fix a project or DAG file: fish.yaml: name is missing." in lines
+
+
+def run_status(state_dir: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "include.laptop", "status", "--state-dir", state_dir],
+        cwd=REPOSITORY,
+        env={**os.environ, "FORCE_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_where_nothing_runs_status_says_so_succeeds_and_makes_nothing(tmp_path: Path) -> None:
+    found = run_status(tmp_path / "none")
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout.startswith("Nothing is running.\n")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.fixture
+def hanging(tmp_path: Path, eventually: Callable[..., Any]) -> Iterator[Stack]:
+    """A stack whose local AWS and API server accept connections and never answer."""
+    with ExitStack() as sockets:
+        listening = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+        airflow_port, aws_port = (each.getsockname()[1] for each in listening)
+        stack = Stack(tmp_path, airflow_port, aws_port)
+        stack.places.make()
+        stack.places.remember_ports()
+        stack.places.passwords_file.write_text(json.dumps({"admin": "secret"}))
+        stack.supervision.commands = {name: ["sleep", "600"] for name in PROGRAMS}
+        stack.supervision.start({**os.environ, MARKER: str(stack.places.state_dir)})
+        try:
+            eventually(lambda: all(each.state == "running" for each in stack.supervision.components()))
+            yield stack
+        finally:
+            stack.supervision.stop()
+
+
+def test_where_everything_hangs_status_ends_and_names_what_does_not_answer(hanging: Stack) -> None:
+    found = run_status(hanging.places.state_dir)
+    assert found.returncode == 1, found.stderr
+    for what, port in (
+        ("Airflow's API server", hanging.places.airflow_port),
+        ("Local AWS", hanging.places.aws_port),
+    ):
+        assert f"{what} at 127.0.0.1:{port} did not answer within 3 s." in found.stdout
+    assert "secret" not in found.stdout
+    assert "\x1b" not in found.stdout
+
+
+def test_what_takes_too_long_in_all_is_given_up() -> None:
+    never = threading.Event()
+    answers = status.within(0.2, ("Airflow", never.wait), ("Local AWS", lambda: 3))
+    never.set()
+    assert answers == ["Airflow did not answer within 0.2 s.", 3]
