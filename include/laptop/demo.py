@@ -14,13 +14,14 @@ from include.laptop import last_screen, live_models
 from include.laptop.airflow_api import POLL_SECONDS, POLLS_PER_LOOK, RUN_ENDED, AirflowApi, AirflowApiError
 from include.laptop.calls import calls, local_credentials
 from include.laptop.errors import LaptopError
-from include.laptop.infrastructure import client, clients
+from include.laptop.infrastructure import clients
 from include.laptop.job_progress import JobProgress
 from include.laptop.places import REPOSITORY, Places
 from include.laptop.progress import UNDER_WAY, run_progress
 from include.laptop.terminal import caller_folder, say
 from include.pipeline.addresses import check_address
 from include.pipeline.names import ALIAS, function_name, split_s3_uri
+from include.pipeline.page_urls import page_url
 from include.pipeline.settings import Project, SettingsError, load_project
 
 PROJECTS = REPOSITORY / "include" / "projects"
@@ -202,7 +203,7 @@ def finished(api: AirflowApi, places: Places, project: Project, run_id: str) -> 
         links=[
             ("Run in Airflow", api.run_page(dag_id, run_id)),
             *(
-                (name, page_url(report[key], places))
+                (name, page_url(report[key], api.url))
                 for name, key in (("Report", "report"), ("Evaluation", "evaluation_page"))
                 if report.get(key)
             ),
@@ -227,17 +228,3 @@ def shown_path(path: Path) -> str:
 def standing_folders() -> list[Path]:
     """Return the folder in which the user called make, and this one."""
     return [Path(caller_folder()), Path.cwd()]
-
-
-def page_url(uri: str, places: Places) -> str:
-    """Return the URL under which a browser opens a page of the pipeline's."""
-    return browser_address(uri, places.aws_url)
-
-
-def browser_address(uri: str, aws_url: str) -> str:
-    """Return an address of an object in local AWS that a browser opens for a week: the bucket is private."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    address = client("s3", aws_url).generate_presigned_url(
-        "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=7 * 24 * 3600
-    )
-    return str(address)

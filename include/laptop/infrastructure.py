@@ -30,8 +30,6 @@ WITHOUT_THE_USERS = {
 
 def client(service: str, aws_url: str, **options: Any) -> Any:
     """Return a client of the local AWS at `aws_url`; `options` are those of botocore's Config."""
-    # Addresses that S3's older signature signs are half as long; local AWS takes either.
-    signature = {"signature_version": "s3", "s3": {"addressing_style": "path"}} if service == "s3" else {}
     session = boto3.Session(
         region_name=REGION,
         aws_access_key_id="local",
@@ -41,7 +39,7 @@ def client(service: str, aws_url: str, **options: Any) -> Any:
     return session.client(
         service,
         endpoint_url=aws_url,
-        config=Config(proxies={}, **signature, **options),
+        config=Config(proxies={}, s3={"addressing_style": "path"}, **options),
     )
 
 

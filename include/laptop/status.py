@@ -154,7 +154,11 @@ def read_airflow(places: Places, timeout: float) -> AirflowState:
         runs=runs,
         steps={run.run_id: _steps(api, run) for run in runs},
         questions=[_question(api, found) for found in api.open_questions()],
-        broken_files=[trace.rstrip().rpartition("\n")[2] for trace in api.import_errors().values()],
+        broken_files=[
+            f"{file}: {trace.rstrip().rpartition(chr(10))[2]}"
+            for file, trace in api.import_errors().items()
+            if not file.endswith("project_files.py")  # which names what is wrong with project files
+        ],
     )
 
 
@@ -354,10 +358,9 @@ def next_steps(status: Status) -> list[str]:
         }
     else:
         going = set()
-    broken = status.aws.broken_projects if isinstance(status.aws, AwsState) else []
-    steps += [f"Fix a project file: {error}" for error in broken]
     steps += [f"`make demo PROJECT={project}` watches its run." for project in sorted(going)]
     if isinstance(status.aws, AwsState):
+        steps += [f"Fix project file {error}" for error in status.aws.broken_projects]
         steps += [
             f"{project} has a release without a passed smoke test: a new run tests it or takes it back."
             for project, live in status.aws.live.items()

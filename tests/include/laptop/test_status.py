@@ -43,7 +43,9 @@ LIVE = LiveModel(
     since=NOW,
 )
 RUN = DagRun("sample.train_and_deploy", "manual__1", "running", NOW, NOW, None)
-QUESTION = Question("manual__1 of sample.train_and_deploy", "Deploy the new model?", NOW, "http://airflow/approve")
+QUESTION = Question(
+    "manual__1 of sample.train_and_deploy", "Deploy the new model?", NOW, "http://airflow/approve"
+)
 
 
 @pytest.fixture
@@ -72,7 +74,9 @@ def test_a_healthy_stack_shows_its_components_and_what_is_live(healthy: Status) 
     lines = shown(healthy)
     at = status.clock_time(NOW)
     assert any(line.startswith(f"\N{CHECK MARK} scheduler healthy {at}, ") for line in lines)
-    assert any(line.startswith("\N{CHECK MARK} api-server healthy") and line.endswith("8080") for line in lines)
+    assert any(
+        line.startswith("\N{CHECK MARK} api-server healthy") and line.endswith("8080") for line in lines
+    )
     assert f"sample version 3 0.925 (0.880 to 0.954) {at} sample sample:live" in lines
     assert "dogs nothing" in lines
     assert healthy.is_healthy
@@ -111,7 +115,7 @@ def test_runs_and_questions_are_shown_with_what_to_do(healthy: Status) -> None:
 def test_where_nothing_is_live_a_demo_is_suggested(healthy: Status) -> None:
     lines = shown(replace(healthy, aws=AwsState({"dogs": None}, ["fish.yaml: name is missing."])))
     assert "Train and deploy a model: `make demo PROJECT=dogs`." in lines
-    assert "Fix a project or DAG file: fish.yaml: name is missing." in lines
+    assert "Fix project file fish.yaml: name is missing." in lines
 
 
 def run_status(state_dir: Path) -> subprocess.CompletedProcess[str]:
