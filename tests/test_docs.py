@@ -14,6 +14,8 @@ from airflow.dag_processing.dagbag import DagBag
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from include.laptop.calls import calls, local_credentials
+from include.laptop.places import DEFAULT_AWS_PORT
 from include.pipeline.settings import Project, load_project
 from tests.e2e import stops
 
@@ -226,6 +228,17 @@ def test_every_yaml_block_is_a_project(document: Path, tmp_path: Path) -> None:
 def test_the_steps_in_the_readme_are_those_of_the_dag(dag_bag: DagBag) -> None:
     steps = [step for row in table(README, "Step") for step in spans(row[0])]
     assert sorted(steps) == sorted(dag_bag.dags["sample.train_and_deploy"].task_ids)
+
+
+def test_the_calls_in_the_readme_are_those_that_the_demo_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "include.laptop.calls.getproxies", dict
+    )  # else there is a line about this machine's proxy
+    url = f"http://127.0.0.1:{DEFAULT_AWS_PORT}"
+    scripts = [local_credentials(url), *(call.script for call in calls("sample", "live", "photo.jpg"))]
+    assert [f"{script}\n" for script in scripts] == [
+        block for block in blocks(README, "sh") if "AWS_ACCESS_KEY_ID" in block or "photo.jpg" in block
+    ]
 
 
 def test_the_parameters_are_those_of_the_dags(dag_bag: DagBag) -> None:

@@ -30,10 +30,10 @@ CURL = """\
 curl --aws-sigv4 "aws:amz:$AWS_DEFAULT_REGION:lambda" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\
   ${{AWS_SESSION_TOKEN:+-H"X-Amz-Security-Token: $AWS_SESSION_TOKEN"}} \\
   --header "Content-Type: {content_type}" --data-binary @{photo} {url}"""
-FIND_URL = (
-    '"$(aws lambda get-function-url-config --function-name {function} --qualifier {alias}'
-    ' --query FunctionUrl --output text)"'
-)
+FIND_URL = """\
+URL=$(aws lambda get-function-url-config --function-name {function} --qualifier {alias} \\
+  --query FunctionUrl --output text)
+"""
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,11 @@ def calls(
     """
     names = {"function": function, "alias": alias}
     names |= {"photo": shlex.quote(photo), "python": shlex.quote(python)}
-    content_type = mimetypes.guess_type(photo)[0] or "image/jpeg"
+    names |= {"content_type": mimetypes.guess_type(photo)[0] or "image/jpeg"}
+    names |= {"url": shlex.quote(url) if url else '"$URL"'}
+    find_url = "" if url else FIND_URL
     return [
         Call("boto3", BOTO3.format(**names)),
         Call("AWS command line", AWS_CLI.format(**names)),
-        Call(
-            "curl",
-            CURL.format(
-                **names,
-                content_type=content_type,
-                url=shlex.quote(url) if url else FIND_URL.format(**names),
-            ),
-        ),
+        Call("curl", (find_url + CURL).format(**names)),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -52,7 +51,7 @@ class JobProgress:
         if not epochs:
             return None
         number, accuracy = epochs[-1]
-        total = f" of {json.loads(given['epochs'])}" if "epochs" in given else ""
+        total = f" of {given['epochs']}" if "epochs" in given else ""
         return f"epoch {number}{total}, validation accuracy {float(accuracy):.3f}"
 
     def _tuning(self) -> str | None:

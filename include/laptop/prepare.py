@@ -197,7 +197,7 @@ class Progress:
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
-        self.live = sys.stdout.isatty()
+        self.live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         self.began = self.said = time.time()
         with open(os.path.join(environment.root, "constraints.txt")) as file:
             self.total = len({line.split("==")[0] for line in file if "==" in line})
@@ -287,7 +287,7 @@ def main() -> int:
         print(problem, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped; the same command goes on where it stopped.", file=sys.stderr)
+        print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
         return 130
     return 0
 

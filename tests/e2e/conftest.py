@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import socket
+import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,9 @@ from botocore.config import Config
 
 from include.laptop.airflow_api import AirflowApi, AirflowApiError
 from include.laptop.credentials import VIEWER, passwords
+from include.laptop.demo import watch
 from include.laptop.stack import Stack
+from include.laptop.terminal import make_console
 from include.pipeline import approval
 from tests.e2e.after_failure import describe, end_runs
 from tests.e2e.sample_runs import (
@@ -23,9 +27,13 @@ from tests.e2e.sample_runs import (
     RUN_SECONDS,
     WORKSPACE,
     Approved,
+    Client,
+    ask,
     await_question,
     links_in,
     run,
+    serving,
+    show_status,
     start,
     states,
 )
@@ -126,13 +134,19 @@ def viewer(airflow: AirflowApi, whole_stack: Stack) -> AirflowApi:
 
 
 @pytest.fixture(scope="session")
-def approved(airflow: AirflowApi, viewer: AirflowApi, aws: Callable[[str], Any]) -> Approved:
-    """Run the first release. The viewer tries to approve it, then the administrator approves it."""
+def approved(airflow: AirflowApi, viewer: AirflowApi, aws: Client, whole_stack: Stack) -> Approved:
+    """Run and watch the first release. The viewer tries to approve it, then the administrator approves it."""
     run_id = start(airflow, RELEASE, require_approval=True)
+    watched = io.StringIO()
+    watcher = threading.Thread(
+        target=watch, args=(whole_stack.api(), RELEASE, run_id, make_console(watched)), daemon=True
+    )
+    watcher.start()
     path = await_question(airflow, RELEASE, run_id, "approve")
     question = airflow._ask("GET", path)["body"]
     (page,) = links_in(question)
     evidence = airflow._session.get(page, timeout=60)
+    shown = show_status(whole_stack)
     chosen = {"chosen_options": [approval.APPROVE], "params_input": {}}
     refusal = ""
     try:
@@ -141,9 +155,19 @@ def approved(airflow: AirflowApi, viewer: AirflowApi, aws: Callable[[str], Any])
         refusal = str(error)
     airflow._ask("PATCH", path, json=chosen)
     state = airflow.wait(RELEASE, run_id, RUN_SECONDS)
+    watcher.join(RUN_SECONDS)
     package = airflow.xcom(RELEASE, run_id, "register")["arn"]
     described = aws("sagemaker").describe_model_package(ModelPackageName=package)
-    return Approved(run_id, state, question, evidence.text, refusal, described)
+    return Approved(run_id, state, question, evidence.text, refusal, described, shown, watched.getvalue())
+
+
+@pytest.fixture
+def live(airflow: AirflowApi, aws: Client, approved: Approved) -> str:
+    """Make sure that a model is live, and return it."""
+    if serving(aws) is None:  # another test has torn the project down
+        run_id, state = run(airflow, RELEASE)
+        assert state == "success", states(airflow, RELEASE, run_id)
+    return ask(aws)["model"]
 
 
 @pytest.fixture

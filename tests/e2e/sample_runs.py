@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import functools
+import io
+import json
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from include.laptop import status
 from include.laptop.airflow_api import RUN_ENDED, AirflowApi, _run
+from include.laptop.stack import Stack
+from include.laptop.terminal import make_console
+from include.pipeline.data.drawings import DrawnMembers
 
 RELEASE, TEARDOWN, WORKSPACE = "sample.train_and_deploy", "sample.teardown", "sample.workspace"
 RUN_SECONDS = 1500
 """The time after which a test gives up waiting for a run."""
+Client = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,8 @@ class Approved:
     :param evidence: the page to which the question links, as it was before the answer.
     :param refusal: the answer of Airflow when the viewer tried to decide.
     :param package: the model package of the candidate after the run.
+    :param status: what `make status` showed while the question waited.
+    :param watched: what `make demo` showed of the run without a terminal.
     """
 
     run_id: str
@@ -30,6 +42,8 @@ class Approved:
     evidence: str
     refusal: str
     package: dict[str, Any]
+    status: str
+    watched: str
 
 
 def run(airflow: AirflowApi, dag_id: str, **conf: Any) -> tuple[str, str]:
@@ -64,3 +78,34 @@ def await_question(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) 
         assert time.monotonic() < deadline, found
         time.sleep(0.5)
     return f"{_run(dag_id, run_id)}/taskInstances/{task_id}/-1/hitlDetails"
+
+
+@functools.cache
+def star() -> str:
+    """Return one of the drawn pictures as base64. Drawing it takes seconds."""
+    ((_, picture),) = DrawnMembers().read(["test/004.star/star_003.png"])
+    return base64.b64encode(picture).decode()
+
+
+def ask(aws: Client) -> dict[str, Any]:
+    """Return the answer of the function to a drawn picture."""
+    return invoke(aws, {"image": star()})
+
+
+def invoke(aws: Client, event: dict[str, Any]) -> dict[str, Any]:
+    result = aws("lambda").invoke(FunctionName="sample", Qualifier="live", Payload=json.dumps(event))
+    answer: dict[str, Any] = json.load(result["Payload"])
+    return answer
+
+
+def serving(aws: Client) -> str | None:
+    """Return the model that answers, or None if there is no function."""
+    found = [function["FunctionName"] for function in aws("lambda").list_functions()["Functions"]]
+    return ask(aws)["model"] if "sample" in found else None
+
+
+def show_status(stack: Stack) -> str:
+    """Return what `make status` shows, with single blanks."""
+    shown = io.StringIO()
+    status.show(make_console(shown), status.read(stack))
+    return "\n".join(" ".join(line.split()) for line in shown.getvalue().splitlines())

@@ -9,13 +9,9 @@ The tests can run alone and in any order.
 
 from __future__ import annotations
 
-import base64
-import functools
-import json
 import os
 import time
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +31,11 @@ from tests.e2e.sample_runs import (
     RUN_SECONDS,
     TEARDOWN,
     Approved,
+    Client,
+    ask,
+    invoke,
     run,
+    serving,
     start,
     states,
 )
@@ -44,7 +44,6 @@ from tests.e2e.test_kills import kill_component
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 REMOVE = {"dry_run": False, "confirm": "sample", "delete_registry": True}
-Client = Callable[[str], Any]
 
 
 def announce_images(airflow: AirflowApi) -> str:
@@ -87,39 +86,6 @@ def tagged(aws: Client) -> list[str]:
         TagFilters=[{"Key": "project", "Values": ["sample"]}]
     )
     return [resource["ResourceARN"] for resource in found["ResourceTagMappingList"]]
-
-
-@functools.cache
-def star() -> str:
-    """Return one of the drawn pictures as base64. Drawing it takes seconds."""
-    ((_, picture),) = DrawnMembers().read(["test/004.star/star_003.png"])
-    return base64.b64encode(picture).decode()
-
-
-def ask(aws: Client) -> dict[str, Any]:
-    """Return the answer of the function to a drawn picture."""
-    return invoke(aws, {"image": star()})
-
-
-def invoke(aws: Client, event: dict[str, Any]) -> dict[str, Any]:
-    result = aws("lambda").invoke(FunctionName="sample", Qualifier="live", Payload=json.dumps(event))
-    answer: dict[str, Any] = json.load(result["Payload"])
-    return answer
-
-
-def serving(aws: Client) -> str | None:
-    """Return the model that answers, or None if there is no function."""
-    found = [function["FunctionName"] for function in aws("lambda").list_functions()["Functions"]]
-    return ask(aws)["model"] if "sample" in found else None
-
-
-@pytest.fixture
-def live(airflow: AirflowApi, aws: Client, approved: Approved) -> str:
-    """Make sure that a model is live, and return it."""
-    if serving(aws) is None:  # another test has torn the project down
-        run_id, state = run(airflow, RELEASE)
-        assert state == "success", states(airflow, RELEASE, run_id)
-    return ask(aws)["model"]
 
 
 def test_images_become_a_served_scaled_and_tested_model(

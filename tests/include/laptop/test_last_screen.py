@@ -110,7 +110,7 @@ def test_without_a_function_url_it_says_how_to_have_one() -> None:
     assert "curl" not in words(run)
 
 
-@pytest.mark.parametrize("columns", [30, 59, 60, 100])
+@pytest.mark.parametrize("columns", [40, 59, 60, 100])
 def test_a_narrow_terminal_shows_all_that_matters(columns: int) -> None:
     printed = io.StringIO()
     console = Console(file=printed, width=columns, color_system=None, markup=False)
