@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
@@ -30,6 +31,7 @@ STAGES = {
 UNDER_WAY = frozenset({"running", "deferred", AWAITING_INPUT})
 OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 BAR_COLUMNS = 24
+INDENT = (0, 0, 0, 2)
 NEXT_STEPS = 3
 # Without a terminal, a task that takes long is mentioned so often.
 REMINDER_SECONDS = 30.0
@@ -153,6 +155,8 @@ class LiveProgress:
                     "  ", mark(self._console, event.task.state == "success"), " ", event.task.name
                 )
                 self._console.print(line.append(f"  {took}", style="dim"))
+            elif event.task.state == AWAITING_INPUT:  # printed, so that its URL can be copied
+                say(self._console, f"  ? {event}: {self._question(event.task)}", style="bold yellow")
             elif event.task.state == "up_for_retry":
                 say(self._console, f"  ! {event}", style="yellow")
         self._tasks, self._details = tasks, details
@@ -166,17 +170,12 @@ class LiveProgress:
         for task in self._tasks:
             if task.state in UNDER_WAY:
                 running.add_row(*self._row(task))
-        return Group(running, self._footer())
+        return Group(Padding(running, INDENT), Padding(self._footer(), INDENT))
 
     def _row(self, task: TaskInstance) -> tuple[RenderableType, ...]:
         age = (datetime.now(UTC) - task.start).total_seconds() if task.start else 0.0
         if task.state == AWAITING_INPUT:
-            return (
-                " ?",
-                Text(task.name, style="bold yellow"),
-                duration(age),
-                Text(f"answer: {self._question(task)}"),
-            )
+            return "?", Text(task.name, style="bold yellow"), duration(age), Text("waits for your answer")
         spinner = self._spinners.setdefault(task.name, Spinner(SPINNER, style="cyan"))
         detail = Text(printable(self._details.get(task.name, "")))
         return spinner, Text(task.name, style="bold"), duration(age), detail

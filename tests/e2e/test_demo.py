@@ -121,8 +121,8 @@ VARIES = (
 )
 """What differs from run to run and from machine to machine.
 
-Which of the images are right, identifiers, the folder of the stack, a proxy, times, and every number. Columns are as wide
-as their longest cell, so that blanks count once.
+Which of the images are right, identifiers, the folder of the stack, a proxy, times, and every number. Columns are as
+wide as their longest cell, so that blanks count once.
 """
 
 
