@@ -1,14 +1,10 @@
 """What `make status` says of a stack: of one that does not run, that hangs, that is healthy, and what to do next."""
 
 import io
-import json
 import os
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +14,6 @@ import pytest
 
 from include.laptop import status
 from include.laptop.dag_runs import DagRun
-from include.laptop.environment import MARKER
 from include.laptop.live_models import LiveModel
 from include.laptop.places import REPOSITORY, Places
 from include.laptop.stack import Stack
@@ -134,25 +129,6 @@ def test_where_nothing_runs_status_says_so_succeeds_and_makes_nothing(tmp_path: 
     assert (found.returncode, found.stderr) == (0, "")
     assert found.stdout.startswith("Nothing is running.\n")
     assert not (tmp_path / "none").exists()
-
-
-@pytest.fixture
-def hanging(tmp_path: Path, eventually: Callable[..., Any]) -> Iterator[Stack]:
-    """A stack whose local AWS and API server accept connections and never answer."""
-    with ExitStack() as sockets:
-        listening = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
-        airflow_port, aws_port = (each.getsockname()[1] for each in listening)
-        stack = Stack(tmp_path, airflow_port, aws_port)
-        stack.places.make()
-        stack.places.remember_ports()
-        stack.places.passwords_file.write_text(json.dumps({"admin": "secret"}))
-        stack.supervision.commands = {name: ["sleep", "600"] for name in PROGRAMS}
-        stack.supervision.start({**os.environ, MARKER: str(stack.places.state_dir)})
-        try:
-            eventually(lambda: all(each.state == "running" for each in stack.supervision.components()))
-            yield stack
-        finally:
-            stack.supervision.stop()
 
 
 def test_where_everything_hangs_status_ends_and_names_what_does_not_answer(hanging: Stack) -> None:
