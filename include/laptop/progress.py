@@ -184,7 +184,11 @@ class LiveProgress:
         done = sum(task.state in OVER for task in self._tasks)
         total = len(self._tasks)
         bar = ProgressBar(
-            total=max(total, 1), completed=done, width=min(BAR_COLUMNS, self._console.width // 3)
+            total=max(total, 1),
+            completed=done,
+            width=min(BAR_COLUMNS, self._console.width // 3),
+            complete_style="cyan",
+            finished_style="green",
         )
         words = f"{done} of {total} steps, {duration(time.monotonic() - self._began)}"
         waiting = {task.task_id for task in self._tasks if task.state not in OVER | UNDER_WAY}

@@ -80,7 +80,7 @@ class Stack:
                 return False
             left = self.supervision.stop()  # what a killed supervisord has left
             if left:
-                self._say(f"Stopped {left} processes that an earlier stack had left behind")
+                self._say(f"Stopped {left} processes that an earlier stack had left running")
             check_ports(self.places)
             with own_files(self.places):
                 passwords(self.places.passwords_file)
@@ -148,15 +148,15 @@ class Stack:
                 )
                 raise StackError(
                     f"The stack is not healthy after {HEALTHY_WITHIN_SECONDS} s: {unhealthy}. "
-                    f"The logs are in {self.places.logs}; `make down` ends it."
+                    f"The logs are in {self.places.logs}. `make down` stops the stack."
                 )
             time.sleep(POLL_SECONDS)
         # Made on the first call, which otherwise is the first task's and keeps it waiting up to 30 s.
         _get(f"{self.places.airflow_url}/execution/health", seconds=60)
         if forgot:
             self._say(
-                "Local AWS had died and was started again without what it held in memory: its bucket and roles were "
-                "made again; models, endpoints and data sets have to be made by new runs"
+                "Local AWS ended and was started again without what it had in memory. Its bucket and roles were made "
+                "again; new runs have to make data sets, models and endpoints again"
             )
             self._end_runs_of_an_earlier_life(datetime.now(UTC))
 
@@ -181,7 +181,7 @@ class Stack:
                 api.fail_run(
                     run, note="Local AWS was stopped while this run was going on, and forgot all it had."
                 )
-                self._say(f"Ended {run.run_id} of {run.dag_id}, which was cut short by the last stop")
+                self._say(f"Marked {run.run_id} of {run.dag_id} as failed: the last stop interrupted it")
 
     def _deploy_infrastructure(self) -> bool:
         """Bring the CloudFormation stack up to date; return whether there was none."""
@@ -193,7 +193,7 @@ class Stack:
         crash = self.supervision.first_crash()
         if crash is not None:
             raise StackError(
-                f"{crash.program} died at its start ({crash.how}); all is stopped again. "
+                f"{crash.program} ended while it started ({crash.how}), and the stack was stopped. "
                 f"Its log is {crash.log} and ends with:\n{last_lines(crash.log)}"
             )
 
@@ -201,8 +201,8 @@ class Stack:
         lost = self.supervision.first_given_up()
         if lost is not None:
             raise StackError(
-                f"{lost.program} could not be started, and is not tried again. `make down` and then `make up` starts "
-                f"all anew. Its log is {lost.log} and ends with:\n{last_lines(lost.log)}"
+                f"{lost.program} failed to start several times and is not started again. Run `make down`, then "
+                f"`make up`. Its log is {lost.log} and ends with:\n{last_lines(lost.log)}"
             )
 
     def _migrate_database(self, environment: dict[str, str]) -> None:
@@ -211,7 +211,7 @@ class Stack:
         database = self.places.airflow_home / "airflow.db"
         if database.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == version:
             return
-        self._say("Making Airflow's database")
+        self._say("Creating Airflow's database")
         log = self.places.logs / "migrate.log"
         with log.open("wb") as file:
             migrated = subprocess.run(
@@ -223,8 +223,8 @@ class Stack:
             )
         if migrated.returncode != 0:
             raise StackError(
-                f"Airflow could not make its database in {database}; "
-                f"the log is {log} and ends with:\n{last_lines(log)}"
+                f"Airflow could not create its database in {database}. "
+                f"The log is {log} and ends with:\n{last_lines(log)}"
             )
         stamp.write_text(version, encoding="utf-8")
 
@@ -237,7 +237,7 @@ class Stack:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._say("Waiting for another command that starts or stops this stack")
+                self._say("Waiting for another command that is starting or stopping this stack")
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:

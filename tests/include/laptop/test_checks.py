@@ -143,7 +143,7 @@ def test_a_command_that_waits_for_another_says_so(tmp_path: Path) -> None:
         os.close(other)
 
     assert Stack(tmp_path, say=say).down() == 0
-    assert said == ["Waiting for another command that starts or stops this stack"]
+    assert said == ["Waiting for another command that is starting or stopping this stack"]
 
 
 def test_what_supervisord_has_given_up_is_not_waited_for(
@@ -156,7 +156,9 @@ def test_what_supervisord_has_given_up_is_not_waited_for(
         "2026-01-01 00:00:00,000 INFO gave up: local-aws entered FATAL state, too many start retries too quickly\n"
     )
     stack.supervision.program_log("local-aws").write_text("no luck today\n")
-    with pytest.raises(StackError, match=r"(?s)local-aws could not be started.*`make down`.*no luck today"):
+    with pytest.raises(
+        StackError, match=r"(?s)local-aws failed to start several times.*`make down`.*no luck today"
+    ):
         stack.up()
 
 

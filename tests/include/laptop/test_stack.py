@@ -104,7 +104,9 @@ def test_a_component_that_dies_at_its_start_ends_all_and_shows_its_last_words(tm
         "api-server": ["sleep", "600"],
         "triggerer": ["sh", "-c", "echo no luck today; exit 3"],
     }
-    with pytest.raises(StackError, match=r"(?s)triggerer died at its start \(exit status 3\).*no luck today"):
+    with pytest.raises(
+        StackError, match=r"(?s)triggerer ended while it started \(exit status 3\).*no luck today"
+    ):
         stack.up()
     assert stack.supervision.processes() == []
 
