@@ -15,7 +15,7 @@ from include.laptop.credentials import ADMIN, passwords
 from include.laptop.errors import LaptopError
 from include.laptop.places import DEFAULT_AIRFLOW_PORT, DEFAULT_AWS_PORT, DEFAULT_STATE_DIR
 from include.laptop.stack import Stack
-from include.laptop.terminal import facts, make_console, say, working
+from include.laptop.terminal import facts, make_console, say, show, shown_path, working
 
 
 class Terminated(KeyboardInterrupt):
@@ -77,15 +77,16 @@ def _up(stack: Stack, _: argparse.Namespace, console: Console) -> int:
     say(console, f"The stack is up{took}" if started else "The stack is already up", "bold green")
     places = stack.places
     password = passwords(places.passwords_file)[ADMIN]
-    console.print(
+    show(
+        console,
         facts(
             [
                 ("Airflow", places.airflow_url),
-                ("user", f"{ADMIN}, password {password} (from {places.passwords_file})"),
+                ("user", f"{ADMIN}, password {password} (from {shown_path(places.passwords_file)})"),
                 ("local AWS", places.aws_url),
-                ("logs", str(places.logs)),
+                ("logs", shown_path(places.logs)),
             ]
-        )
+        ),
     )
     return 0
 

@@ -27,9 +27,11 @@ cat answer.json"""
 # The token belongs to temporary credentials. Without one there must be no such header: curl 7.88 signs an empty header,
 # but does not send it, and AWS refuses that. In one word with its option, because zsh does not split it.
 CURL = """\
-curl --aws-sigv4 "aws:amz:$AWS_DEFAULT_REGION:lambda" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\
+curl --silent --show-error --aws-sigv4 "aws:amz:$AWS_DEFAULT_REGION:lambda" \\
+  --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\
   ${{AWS_SESSION_TOKEN:+-H"X-Amz-Security-Token: $AWS_SESSION_TOKEN"}} \\
-  --header "Content-Type: {content_type}" --data-binary @{photo} {url}"""
+  --header "Content-Type: {content_type}" --data-binary @{photo} \\
+  {url}"""
 FIND_URL = """\
 URL=$(aws lambda get-function-url-config --function-name {function} --qualifier {alias} \\
   --query FunctionUrl --output text)

@@ -18,7 +18,7 @@ from include.laptop.infrastructure import clients
 from include.laptop.job_progress import JobProgress
 from include.laptop.places import REPOSITORY, Places
 from include.laptop.progress import UNDER_WAY, run_progress
-from include.laptop.terminal import caller_folder, say
+from include.laptop.terminal import caller_folder, say, shown_path
 from include.pipeline.addresses import check_address
 from include.pipeline.names import ALIAS, function_name, split_s3_uri
 from include.pipeline.page_urls import page_url
@@ -219,12 +219,6 @@ def save_photo(uri: str, stem: Path, s3: Any) -> Path:
     return path
 
 
-def shown_path(path: Path) -> str:
-    """Return a path as the user can paste it: relative if it is below the folder in which they called make."""
-    folder = Path(caller_folder())
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
-
-
 def standing_folders() -> list[Path]:
     """Return the folder in which the user called make, and this one."""
-    return [Path(caller_folder()), Path.cwd()]
+    return [caller_folder(), Path.cwd()]

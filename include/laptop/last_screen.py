@@ -12,6 +12,7 @@ from rich.text import Text
 from include.laptop.calls import Call
 from include.laptop.live_models import LiveModel
 from include.laptop.terminal import duration, facts, mark, printable, say
+from include.laptop.terminal import show as show_table
 from include.pipeline.cost import dollars
 
 # Narrower terminals show only truth, answer and probability.
@@ -50,11 +51,11 @@ def show(console: Console, run: Finished) -> None:
     say(console)
     say(console, f"Test images through the Lambda function: {right} of {len(requests)} right", style="bold")
     say(console)
-    console.print(_predictions(console, requests))
+    show_table(console, _predictions(console, requests))
     say(console)
     say(console, _now(run), style="bold green" if run.live else "bold")
     say(console)
-    console.print(facts(_facts(run)))
+    show_table(console, facts(_facts(run)))
     _show_calls(console, run)
     if run.links:
         say(console)

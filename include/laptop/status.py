@@ -26,7 +26,8 @@ from include.laptop.live_models import LiveModel
 from include.laptop.places import Places
 from include.laptop.stack import AIRFLOW_COMPONENTS, Stack
 from include.laptop.supervision import Component
-from include.laptop.terminal import clock_time, duration, mark, say
+from include.laptop.terminal import clock_time, duration, mark, say, shown_path
+from include.laptop.terminal import show as show_table
 from include.pipeline.settings import PROJECTS_FOLDER, read_projects
 
 ANSWER_SECONDS = 3.0
@@ -247,12 +248,12 @@ def show(console: Console, status: Status) -> None:
             say(console, "Nothing is running.", "bold")
     else:
         say(console, "Components", "bold")
-        console.print(_components(console, status))
+        show_table(console, _components(console, status))
         say(console)
         say(
             console,
             f"Airflow is at {status.places.airflow_url} (user {ADMIN}, password in "
-            f"{status.places.passwords_file}), local AWS at {status.places.aws_url}.",
+            f"{shown_path(status.places.passwords_file)}), local AWS at {status.places.aws_url}.",
         )
         for answer in (status.airflow, status.aws):
             if isinstance(answer, str):
@@ -260,7 +261,7 @@ def show(console: Console, status: Status) -> None:
     if isinstance(status.aws, AwsState):
         say(console)
         say(console, "Live models", "bold")
-        console.print(_live_models(status.aws))
+        show_table(console, _live_models(status.aws))
     if isinstance(status.airflow, AirflowState):
         _show_runs(console, status.airflow)
     say(console)
@@ -347,7 +348,8 @@ def next_steps(status: Status) -> list[str]:
         wrong = trouble(status, component)
         if wrong and wrong != "unknown":
             steps.append(
-                f"{component.name}: {wrong}. Its log is {component.log}. `make down` and `make up` restart all."
+                f"{component.name}: {wrong}. Its log is {shown_path(component.log)}. "
+                "`make down` and `make up` restart all."
             )
     if isinstance(status.airflow, AirflowState):
         steps += [f'Answer "{question.subject}": {question.url}' for question in status.airflow.questions]

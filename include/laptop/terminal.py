@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import IO
 
 from rich.console import Console
@@ -46,6 +47,17 @@ def is_live(console: Console) -> bool:
 def say(console: Console, line: str = "", style: str = "") -> None:
     """Print a line as it is: the terminal wraps it, so that a copied URL or command stays whole."""
     console.print(Text(printable(line), style=style), soft_wrap=True)
+
+
+def show(console: Console, table: Table) -> None:
+    """Print a table; without a terminal, its lines end where their text ends."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        say(console, line.rstrip())
 
 
 def printable(text: str) -> str:
@@ -104,6 +116,12 @@ def working(console: Console, what: str) -> Iterator[None]:
         yield
 
 
-def caller_folder() -> str:
+def caller_folder() -> Path:
     """Return the folder in which the user called make: `make -C` changes the working folder."""
-    return os.environ.get("CALLER_FOLDER") or os.getcwd()
+    return Path(os.environ.get("CALLER_FOLDER") or os.getcwd())
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as the user can paste it: relative if it is below the folder in which they called make."""
+    folder = caller_folder()
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
