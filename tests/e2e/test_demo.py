@@ -109,11 +109,11 @@ def test_the_calls_that_the_demo_prints_work(
 
 VARIES = (
     (r"(?m)^( *)[\N{CHECK MARK}\N{BALLOT X}](.*) \d{3}\.\w+( +[\d.]+%)", r"\1<mark>\2 <answer>\3"),
-    (r"/(runs|reports/runs|reports/evaluate|function-urls)/[^/\s']+", r"/\1/<id>"),
+    (r"/(runs|reports|function-urls)/\S+", r"/\1/<id>"),
     (r"sample-model-[0-9a-f]{12}", "sample-model-<digest>"),
     (r"\S*\.local/|\S*/(?=sample\.png)", ".local/"),
     (r"\S*\.venv/bin/python", ".venv/bin/python"),
-    (r"since (\d{4}-\d\d-\d\d )?\d\d:\d\d", "since <time>"),
+    (r"since (\d{4}-\d\d-\d\d )?\d\d:\d\d( UTC)?", "since <time>"),
     (r"[\d.]+ s|\d+ min \d+ s|\d+ h \d+ min", "<duration>"),
     (r"\d+(,\d{3})*(\.\d+)?", "<number>"),
     (r"export NO_PROXY=.*\n", ""),
