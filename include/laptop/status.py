@@ -30,10 +30,12 @@ from include.laptop.terminal import clock_time, duration, mark, say, shown_path
 from include.laptop.terminal import show as show_table
 from include.pipeline.settings import PROJECTS_FOLDER, read_projects
 
+AIRFLOW = "Airflow's API server"
+AWS = "Local AWS"
 ANSWER_SECONDS = 3.0
 """How long one request may take."""
 PART_SECONDS = 5.0
-"""How long all requests to Airflow, or to local AWS, may take."""
+"""How long all requests together may take."""
 # What Airflow's health check calls the programs that report a heartbeat.
 HEARTBEATS = {name.replace("_", "-"): name for name in AIRFLOW_COMPONENTS if name != "metadatabase"}
 PORTS = {"local-aws": "aws_port", "api-server": "airflow_port"}
@@ -50,14 +52,13 @@ class Question:
 
 
 @dataclass(frozen=True)
-class AirflowState:
-    """What Airflow says of itself.
+class Work:
+    """What Airflow has to do.
 
-    :param health: its answer about its components, by their names.
     :param steps: the tasks of each unfinished run that are under way, by the run's id.
+    :param broken_files: the DAG files that can't be imported, each with the reason.
     """
 
-    health: dict[str, dict[str, Any]]
     runs: list[DagRun] = field(default_factory=list)
     steps: dict[str, list[str]] = field(default_factory=dict)
     questions: list[Question] = field(default_factory=list)
@@ -74,16 +75,18 @@ class AwsState:
 
 @dataclass(frozen=True)
 class Status:
-    """All that is known of a stack.
+    """All that is known of a stack. What did not answer is a sentence that says so; None if nothing runs.
 
-    :param airflow: what Airflow says, or a sentence if it does not say anything; None if nothing runs.
-    :param aws: likewise of local AWS.
+    :param airflow_health: the answer of Airflow's health check: the state of each component by its name.
+    :param aws_health: the answer of local AWS's health check.
     :param left_behind: how many processes run without the supervisord that would end them.
     """
 
     places: Places
     components: list[Component]
-    airflow: AirflowState | str | None = None
+    airflow_health: dict[str, Any] | str | None = None
+    aws_health: dict[str, Any] | str | None = None
+    work: Work | str | None = None
     aws: AwsState | str | None = None
     left_behind: int = 0
     is_changing: bool = False
@@ -98,7 +101,13 @@ class Status:
         """Whether everything that should run does: true of a stack that is not running."""
         if not self.is_running:
             return self.left_behind == 0
-        return all(trouble(self, component) is None for component in self.components)
+        return not self.silence and all(trouble(self, component) is None for component in self.components)
+
+    @property
+    def silence(self) -> list[str]:
+        """What did not answer, in sentences."""
+        answers = (self.airflow_health, self.aws_health, self.work, self.aws)
+        return list(dict.fromkeys(answer for answer in answers if isinstance(answer, str)))
 
 
 def read(stack: Stack) -> Status:
@@ -107,12 +116,16 @@ def read(stack: Stack) -> Status:
     if not supervision.is_running():
         left = len(supervision.processes())
         return Status(stack.places, [], left_behind=left, is_changing=stack.is_changing())
-    airflow, aws = within(
+    places = stack.places
+    airflow_health, aws_health, work, aws = within(
         PART_SECONDS,
-        ("Airflow's API server", lambda: read_airflow(stack.places, ANSWER_SECONDS)),
-        ("Local AWS", lambda: read_aws(stack.places, ANSWER_SECONDS)),
+        (AIRFLOW, lambda: _health(f"{places.airflow_url}/api/v2/monitor/health", AIRFLOW, ANSWER_SECONDS)),
+        (AWS, lambda: _health(f"{places.aws_url}/_local_aws/health", AWS, ANSWER_SECONDS)),
+        (f"{AIRFLOW} (runs and questions)", lambda: read_work(places, ANSWER_SECONDS)),
+        (f"{AWS} (live models)", lambda: read_aws(places, ANSWER_SECONDS)),
     )
-    return Status(stack.places, supervision.components(), airflow, aws, is_changing=stack.is_changing())
+    components = supervision.components()
+    return Status(places, components, airflow_health, aws_health, work, aws, is_changing=stack.is_changing())
 
 
 def within(seconds: float, *parts: tuple[str, Callable[[], Any]]) -> list[Any]:
@@ -141,17 +154,17 @@ def within(seconds: float, *parts: tuple[str, Callable[[], Any]]) -> list[Any]:
     return list(answers)
 
 
-def read_airflow(places: Places, timeout: float) -> AirflowState:
-    """Return what Airflow says of its components, its unfinished runs and its open questions.
+def read_work(places: Places, timeout: float) -> Work:
+    """Return Airflow's unfinished runs, its open questions, and the DAG files that it can't import.
 
     :param timeout: in seconds, of each request.
     :raises LaptopError: if it does not answer.
     """
-    health = _health(f"{places.airflow_url}/api/v2/monitor/health", "Airflow's API server", timeout)
+    if not places.passwords_file.exists():  # reading it would make it
+        raise LaptopError(f"{places.passwords_file} does not exist. `make down` and `make up` make it again.")
     api = AirflowApi(places.airflow_url, ADMIN, passwords(places.passwords_file)[ADMIN], timeout)
     runs = api.unfinished_runs()
-    return AirflowState(
-        health={name: dict(state) for name, state in health.items() if isinstance(state, dict)},
+    return Work(
         runs=runs,
         steps={run.run_id: _steps(api, run) for run in runs},
         questions=[_question(api, found) for found in api.open_questions()],
@@ -169,7 +182,6 @@ def read_aws(places: Places, timeout: float, folder: Path = PROJECTS_FOLDER) -> 
     :param timeout: in seconds, of each request.
     :raises LaptopError: if it does not answer.
     """
-    _health(f"{places.aws_url}/_local_aws/health", "Local AWS", timeout)
     found, errors = read_projects(folder)
     options = {"connect_timeout": timeout, "read_timeout": timeout, "retries": {"total_max_attempts": 1}}
     service = clients(places.aws_url, **options)
@@ -217,22 +229,34 @@ def trouble(status: Status, component: Component) -> str | None:
     """Return what is wrong with a component of a stack, or None."""
     if component.state != "running":
         return component.state
-    if component.name == "local-aws" and isinstance(status.aws, str):
+    if component.name == "local-aws" and isinstance(status.aws_health, str):
         return "does not answer"
-    if component.name == "api-server" and isinstance(status.airflow, str):
+    health = status.airflow_health
+    if component.name == "api-server" and isinstance(health, str):
         return "does not answer"
+    if (
+        component.name == "api-server"
+        and isinstance(health, dict)
+        and not _is_healthy(health, "metadatabase")
+    ):
+        return "can't use its database"
     if component.name in HEARTBEATS:
-        if not isinstance(status.airflow, AirflowState):
+        if not isinstance(health, dict):
             return "unknown"
-        state = status.airflow.health.get(HEARTBEATS[component.name]) or {}
-        if state.get("status") != "healthy":
-            last = state.get(f"latest_{HEARTBEATS[component.name]}_heartbeat")
+        if not _is_healthy(health, HEARTBEATS[component.name]):
+            last = (health.get(HEARTBEATS[component.name]) or {}).get(
+                f"latest_{HEARTBEATS[component.name]}_heartbeat"
+            )
             return (
                 f"no heartbeat since {clock_time(datetime.fromisoformat(last))}"
                 if last
                 else "no heartbeat yet"
             )
     return None
+
+
+def _is_healthy(health: dict[str, Any], component: str) -> bool:
+    return (health.get(component) or {}).get("status") == "healthy"
 
 
 def show(console: Console, status: Status) -> None:
@@ -255,15 +279,14 @@ def show(console: Console, status: Status) -> None:
             f"Airflow is at {status.places.airflow_url} (user {ADMIN}, password in "
             f"{shown_path(status.places.passwords_file)}), local AWS at {status.places.aws_url}.",
         )
-        for answer in (status.airflow, status.aws):
-            if isinstance(answer, str):
-                say(console, answer, "red")
+        for sentence in status.silence:
+            say(console, sentence, "red")
     if isinstance(status.aws, AwsState):
         say(console)
         say(console, "Live models", "bold")
         show_table(console, _live_models(status.aws))
-    if isinstance(status.airflow, AirflowState):
-        _show_runs(console, status.airflow)
+    if isinstance(status.work, Work):
+        _show_runs(console, status.work)
     say(console)
     say(console, "Next", "bold")
     for step in next_steps(status):
@@ -311,22 +334,22 @@ def _live_models(aws: AwsState) -> Table:
     return table
 
 
-def _show_runs(console: Console, airflow: AirflowState) -> None:
+def _show_runs(console: Console, work: Work) -> None:
     say(console)
     say(console, "Unfinished runs", "bold")
-    for run in airflow.runs:
+    for run in work.runs:
         begun = run.start or run.queued_at
         since = f" since {clock_time(begun)}" if begun else ""
-        steps = ", ".join(airflow.steps.get(run.run_id, []))
+        steps = ", ".join(work.steps.get(run.run_id, []))
         say(console, f"  {run.dag_id} {run.run_id}: {run.state}{since}{f', now {steps}' if steps else ''}")
-    if not airflow.runs:
+    if not work.runs:
         say(console, "  none", "dim")
     say(console)
     say(console, "Questions that wait for a person", "bold")
-    for question in airflow.questions:
+    for question in work.questions:
         say(console, f"  {question.subject} ({question.run}, since {clock_time(question.asked)})")
         say(console, f"  {question.url}")
-    if not airflow.questions:
+    if not work.questions:
         say(console, "  none", "dim")
 
 
@@ -351,11 +374,11 @@ def next_steps(status: Status) -> list[str]:
                 f"{component.name}: {wrong}. Its log is {shown_path(component.log)}. "
                 "`make down` and `make up` restart all."
             )
-    if isinstance(status.airflow, AirflowState):
-        steps += [f'Answer "{question.subject}": {question.url}' for question in status.airflow.questions]
+    if isinstance(status.work, Work):
+        steps += [f'Answer "{question.subject}": {question.url}' for question in status.work.questions]
         going = {
             run.dag_id.partition(".")[0]
-            for run in status.airflow.runs
+            for run in status.work.runs
             if run.dag_id.endswith("train_and_deploy")
         }
     else:

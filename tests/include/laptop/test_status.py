@@ -17,7 +17,7 @@ from include.laptop.dag_runs import DagRun
 from include.laptop.live_models import LiveModel
 from include.laptop.places import REPOSITORY, Places
 from include.laptop.stack import Stack
-from include.laptop.status import AirflowState, AwsState, Question, Status
+from include.laptop.status import AwsState, Question, Status, Work
 from include.laptop.supervision import Component
 from include.laptop.terminal import make_console
 
@@ -25,7 +25,7 @@ NOW = datetime.now(UTC)
 PROGRAMS = ("local-aws", "api-server", "scheduler", "dag-processor", "triggerer")
 HEALTH: dict[str, dict[str, Any]] = {
     name: {"status": "healthy", f"latest_{name}_heartbeat": NOW.isoformat()}
-    for name in ("scheduler", "dag_processor", "triggerer")
+    for name in ("metadatabase", "scheduler", "dag_processor", "triggerer")
 }
 LIVE = LiveModel(
     project="sample",
@@ -46,9 +46,8 @@ QUESTION = Question(
 @pytest.fixture
 def healthy(tmp_path: Path) -> Status:
     components = [Component(name, "running", NOW, tmp_path / f"{name}.log") for name in PROGRAMS]
-    return Status(
-        Places(tmp_path), components, AirflowState(HEALTH), AwsState({"dogs": None, "sample": LIVE}, [])
-    )
+    live = AwsState({"dogs": None, "sample": LIVE}, [])
+    return Status(Places(tmp_path), components, HEALTH, {"status": "ok"}, Work(), live)
 
 
 def shown(found: Status) -> list[str]:
@@ -86,9 +85,23 @@ def test_a_component_that_does_not_run_is_named_with_its_log(healthy: Status, st
 
 def test_a_component_without_a_heartbeat_is_named(healthy: Status) -> None:
     health = HEALTH | {"scheduler": {**HEALTH["scheduler"], "status": "unhealthy"}}
-    found = replace(healthy, airflow=AirflowState(health))
+    found = replace(healthy, airflow_health=health)
     assert not found.is_healthy
     assert any("scheduler: no heartbeat since" in line for line in shown(found))
+
+
+def test_a_database_that_airflow_can_not_use_is_named(healthy: Status) -> None:
+    found = replace(healthy, airflow_health=HEALTH | {"metadatabase": {"status": "unhealthy"}})
+    assert any("api-server: can't use its database." in line for line in shown(found))
+
+
+def test_what_takes_too_long_leaves_the_rest(healthy: Status) -> None:
+    late = "Airflow's API server (runs and questions) did not answer within 5 s."
+    found = replace(healthy, work=late)
+    lines = shown(found)
+    assert late in lines
+    assert any(line.startswith("sample version 3") for line in lines)
+    assert not found.is_healthy
 
 
 def test_a_release_that_was_not_tested_is_pointed_out(healthy: Status) -> None:
@@ -99,8 +112,8 @@ def test_a_release_that_was_not_tested_is_pointed_out(healthy: Status) -> None:
 
 
 def test_runs_and_questions_are_shown_with_what_to_do(healthy: Status) -> None:
-    airflow = AirflowState(HEALTH, [RUN], {"manual__1": ["approve"]}, [QUESTION])
-    lines = shown(replace(healthy, airflow=airflow))
+    work = Work([RUN], {"manual__1": ["approve"]}, [QUESTION])
+    lines = shown(replace(healthy, work=work))
     at = status.clock_time(NOW)
     assert f"sample.train_and_deploy manual__1: running since {at}, now approve" in lines
     assert 'Answer "Deploy the new model?": http://airflow/approve' in lines
