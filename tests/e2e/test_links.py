@@ -114,7 +114,7 @@ def test_a_question_shows_its_link_in_airflow(page_of: PageOf, approved: Approve
 
 def test_a_click_on_a_tasks_link_opens_the_page(page_of: PageOf, approved: Approved) -> None:
     page = page_of(ADMIN)
-    page.goto(f"/dags/{RELEASE}/runs/{quote(approved.run_id)}/tasks/report")
+    page.goto(f"/dags/{RELEASE}/runs/{quote(approved.run_id)}/tasks/report/details")
     page.get_by_role("link", name="Run report").click()
     page.wait_for_url("**/projects/sample/reports/runs/*/report.html")
     assert "Accuracy of the candidate" in page.inner_text("body")
