@@ -84,6 +84,7 @@ class Task:
         patch.setattr("pipeline_steps.done.aws_client", lambda service: service)
         patch.setattr(live, "read_live", lambda *_: None)
         patch.setattr("include.pipeline.gate.read_evaluation", lambda *_: EVALUATION)
+        patch.setattr("include.pipeline.evaluation_report.update", lambda *_, **__: None)
         patch.setattr(registry, "judge", lambda *_: None)
         patch.setattr(registry, "decide", lambda arn, status, why, _: self.decided.append((status, why)))
 
@@ -92,10 +93,11 @@ class Task:
         dag = DagBag(str(REPOSITORY / "dags" / "train_and_deploy.py")).dags["sample.train_and_deploy"]
         self.ti = task_instance(RETURNED | (returned or {}))
         self.ti.get_dr_count = lambda **_: 0
+        self.ti.log_url = "https://airflow.example.com/dags/sample.train_and_deploy/runs/run/tasks/task"
         context = {
             "ti": self.ti,
             "dag": dag,
-            "dag_run": SimpleNamespace(run_type="scheduled", conf={}),
+            "dag_run": SimpleNamespace(run_id="run", run_type="scheduled", conf={}, start_date=None),
             "params": PARAMS | params,
             "run_id": "run",
         }
