@@ -46,8 +46,7 @@ class Calls(list[Any]):
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     calls = Calls()
-    for module in ("pipeline_steps.done", "pipeline_steps.conclude"):
-        monkeypatch.setattr(f"{module}.aws_client", lambda service: service)
+    monkeypatch.setattr("pipeline_steps.done.aws_client", lambda service: service)
     monkeypatch.setattr("pipeline_steps.done.Done.model", lambda self, project: {"ModelName": CANDIDATE})
     monkeypatch.setattr("pipeline_steps.conclude.failures", lambda context: {"deploy_endpoint": "Unhealthy"})
     monkeypatch.setattr(
