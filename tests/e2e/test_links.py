@@ -5,12 +5,14 @@ The tests share the run of the fixture `approved`, and can run alone and in any 
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urldefrag
 
 import pytest
+from PIL import Image
 
 from include.laptop.airflow_api import AirflowApi, _run
 from include.laptop.credentials import ADMIN, VIEWER, passwords
@@ -130,6 +132,31 @@ def test_a_person_who_is_not_signed_in_sees_the_login_and_then_the_page(
         assert page.get_by_text("Accuracy").count() == 0
     sign_in(page, VIEWER, passwords(whole_stack.places.passwords_file)[VIEWER])
     page.wait_for_url(url)
+
+
+def test_a_page_shows_its_own_pictures_and_runs_no_script(
+    page_of: PageOf, aws: Callable[[str], Any], whole_stack: Stack
+) -> None:
+    s3 = aws("s3")
+    (bucket,) = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+    folder = "sample/runs/pictured"
+    foreign = f"{whole_stack.places.aws_url}/_local_aws/health"
+    hostile = (
+        "<!doctype html><title>Pictured</title><script>document.title = 'ran'</script>"
+        f"<img id='own' src='pictures/star.png'><img id='foreign' src='{foreign}'>"
+        "<img src='' onerror=\"document.title = 'ran'\"><svg onload=\"document.title = 'ran'\"></svg>"
+    )
+    s3.put_object(Bucket=bucket, Key=f"{folder}/report.html", Body=hostile.encode())
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "PNG")
+    s3.put_object(Bucket=bucket, Key=f"{folder}/pictures/star.png", Body=picture.getvalue())
+    page, asked = page_of(VIEWER), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("/projects/sample/reports/runs/pictured/report.html")
+    page.wait_for_function("() => document.querySelector('#own').naturalWidth > 0")
+    assert page.title() == "Pictured"
+    assert page.eval_on_selector("#foreign", "image => image.naturalWidth") == 0
+    assert foreign not in asked
 
 
 def test_a_report_that_was_deleted_says_what_to_do(page_of: PageOf, approved: Approved) -> None:
