@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,10 @@ from airflow.sdk.exceptions import AirflowSkipException
 from verdicts import record, skip
 
 from tests.dags.finished_tasks import task_instance
+
+REPOSITORY = Path(__file__).parents[2]
+COMMANDS = {"plugins/upstream_guards/catalog.py"}
+"""Run from a terminal, and not by a task."""
 
 
 @pytest.fixture
@@ -35,3 +41,14 @@ def test_a_skipped_task_says_why_in_its_own_line(context: Any, caplog: pytest.Lo
         skip(context, "Nothing to do.")
     assert caplog.messages == ["Nothing to do."]
     assert context["ti"].pushed == {"verdict": "Nothing to do."}
+
+
+def test_nothing_that_a_task_runs_prints() -> None:
+    printing = {
+        path.relative_to(REPOSITORY).as_posix()
+        for folder in ("dags", "plugins", "include/pipeline")
+        for path in (REPOSITORY / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Name) and node.id == "print"
+    }
+    assert printing <= COMMANDS
