@@ -36,7 +36,7 @@ ACTIONS: dict[str, list[str]] = {
     "a component of Airflow dies": [
         "tests/e2e/test_kills.py::test_after_its_worker_was_killed_a_task_adopts_what_it_had_begun",
         "tests/e2e/test_kills.py::test_after_its_triggerer_was_killed_a_task_waits_in_the_next",
-        "tests/e2e/test_kills.py::test_while_the_api_server_starts_again_a_task_keeps_waiting",
+        "tests/e2e/test_kills.py::test_after_its_api_server_was_killed_a_task_waits_for_the_same_job",
         "tests/e2e/test_sample.py::test_a_release_survives_a_pause_a_killed_api_server_and_a_killed_scheduler",
     ],
     "local AWS dies": ["tests/e2e/test_kills.py::test_make_up_ends_the_runs_whose_local_aws_was_killed"],

@@ -23,7 +23,7 @@ def test_a_stack_that_is_down_is_described_by_its_logs(tmp_path: Path) -> None:
     stack.places.make()
     stack.supervision.program_log("api-server").write_text("Address already in use\n")
     text = describe(stack)
-    assert "Airflow does not answer" in text
+    assert "can't be reached" in text
     assert "Address already in use" in text
     assert str(stack.places.logs) in text
     assert str(stack.places.airflow_home / "logs") in text

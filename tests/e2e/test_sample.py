@@ -157,7 +157,7 @@ def test_word_of_new_images_starts_a_run_which_ends_early_if_they_are_the_same(
         "skipped",
         "skipped",
     )
-    assert "nothing sent" in log_of(airflow, RELEASE, run_id, "stage_data")
+    assert "nothing is read or sent" in log_of(airflow, RELEASE, run_id, "stage_data")
     assert "made from the same images" in log_of(airflow, RELEASE, run_id, "check_for_changes")
     assert jobs(aws) == before
     assert ask(aws)["model"] == live
