@@ -115,7 +115,7 @@ VARIES = (
     (r"\S*\.venv/bin/python", ".venv/bin/python"),
     (r"since (\d{4}-\d\d-\d\d )?\d\d:\d\d( UTC)?", "since <time>"),
     (r"[\d.]+ s|\d+ min \d+ s|\d+ h \d+ min", "<duration>"),
-    (r"\d+(,\d{3})*(\.\d+)?", "<number>"),
+    (r"(?<![A-Za-z])\d+(,\d{3})*(\.\d+)?", "<number>"),
     (r"export NO_PROXY=.*\n", ""),
     (r" +", " "),
 )
