@@ -171,8 +171,8 @@ def run_demo(
     smoke_test = api.xcom(dag_id, run_id, "smoke_test")
     report = api.xcom(dag_id, run_id, "report") or {}
     if not smoke_test or not smoke_test.get("requests"):
-        outcome = report.get("now") or report.get("outcome") or "Its page says why."
-        raise DemoError(f"The run deployed nothing. {outcome} {api.run_page(dag_id, run_id)}")
+        why = " ".join(filter(None, [report.get("outcome"), report.get("now")]))
+        raise DemoError(f"The run deployed nothing. {why} {api.run_page(dag_id, run_id)}")
     last_screen.show(console, finished(api, places, project, run_id))
 
 

@@ -53,7 +53,7 @@ def show(console: Console, run: Finished) -> None:
     say(console)
     show_table(console, _predictions(console, requests))
     say(console)
-    say(console, _now(run), style="bold green" if run.live else "bold")
+    say(console, run.report["now"], style="bold green" if run.live else "bold")
     say(console)
     show_table(console, facts(_facts(run)))
     _show_calls(console, run)
@@ -89,13 +89,6 @@ def _predictions(console: Console, requests: list[dict[str, Any]]) -> Table:
             *([f"{request['milliseconds']:.0f} ms"] if is_wide else []),
         )
     return table
-
-
-def _now(run: Finished) -> str:
-    """Return the sentence that says what is true after the run."""
-    if sentence := run.report.get("now"):
-        return str(sentence)
-    return run.live.sentence() if run.live else str(run.report.get("outcome", ""))
 
 
 def _facts(run: Finished) -> list[tuple[str, str]]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from include.laptop.terminal import clock_time
 from include.pipeline import known_good, live, registry
 from include.pipeline.names import ALIAS, endpoint_name, function_name
 from include.pipeline.settings import Project
@@ -41,14 +40,6 @@ class LiveModel:
     def name(self) -> str:
         """The version, or the model where it has none."""
         return f"version {self.version}" if self.version is not None else self.model
-
-    def sentence(self) -> str:
-        """Return what is true now, such as "Version 1 is live since 16:20, accuracy 0.925 (0.880 to 0.954)."."""
-        name = f"Version {self.version}" if self.version is not None else f"Model {self.model}"
-        since = f" since {clock_time(self.since)}" if self.since else ""
-        accuracy = f", accuracy {figures(self.accuracy)}" if self.accuracy else ""
-        doubt = "" if self.is_tested else " It has not passed its smoke test."
-        return f"{name} is live{since}{accuracy}.{doubt}"
 
 
 def figures(accuracy: tuple[float, float, float]) -> str:

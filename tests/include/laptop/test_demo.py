@@ -102,7 +102,9 @@ class RefusingAirflow(AirflowApi):
         return []
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Any:
-        return {"report": {"outcome": "There are only 2 test images."}}.get(task_id)
+        return {"report": {"outcome": "There are only 2 test images.", "now": "No model is live."}}.get(
+            task_id
+        )
 
 
 def demo(airflow: AirflowApi, tmp_path: Path) -> str:
@@ -116,7 +118,8 @@ def demo(airflow: AirflowApi, tmp_path: Path) -> str:
 def test_a_demo_releases_images_of_other_classes_and_says_why_it_released_nothing(tmp_path: Path) -> None:
     airflow = RefusingAirflow()
     with pytest.raises(
-        DemoError, match=r"deployed nothing\. There are only 2 test images\. http.*/runs/run-1"
+        DemoError,
+        match=r"deployed nothing\. There are only 2 test images\. No model is live\. http.*/runs/run-1",
     ):
         demo(airflow, tmp_path)
     assert airflow.conf == {
