@@ -171,8 +171,12 @@ def _figures(images: list[CheckedImage]) -> dict[str, str]:
         "Formats": ", ".join(f"{count:,} {name}" for name, count in formats),
         "Width": _range(widths),
         "Height": _range(heights),
-        "Size": f"{sum(image.size for image in images) / 1e6:,.1f} MB",
+        "Size": _size(sum(image.size for image in images)),
     }
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} KB"
 
 
 def _range(pixels: list[int]) -> str:

@@ -290,7 +290,9 @@ def _groups_finding(
     if not groups:
         return []
     one, other = groups[0][-1], groups[0][0]
-    more = f" There are {len(groups) - 1:,} more such cases." if len(groups) > 1 else ""
+    more = {1: "", 2: " There is another such case."}.get(
+        len(groups), f" There are {len(groups) - 1:,} more such cases."
+    )
     message = f"{one} {verb} {other}, {where}.{more}"
     return _finding(level, check, message, groups)
 

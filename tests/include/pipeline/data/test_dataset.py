@@ -150,7 +150,7 @@ def test_a_leak_names_both_images_and_counts_the_others() -> None:
     images = [*many(GOOD), image("test/a/x.jpg", "train/a/0.jpg"), image("test/b/y.jpg", "train/b/0.jpg")]
     finding = judged(images).findings[0]
     assert finding.message == (
-        "test/a/x.jpg is the same image as train/a/0.jpg, in another split. There are 1 more such cases."
+        "test/a/x.jpg is the same image as train/a/0.jpg, in another split. There is another such case."
     )
     assert finding.groups == [["train/a/0.jpg", "test/a/x.jpg"], ["train/b/0.jpg", "test/b/y.jpg"]]
 
