@@ -12,8 +12,13 @@ from run_results import RunResults
 from tests.dags.finished_tasks import task_instance
 
 REPOSITORY = Path(__file__).parents[2]
-# The one that guards the results, and the one that reads why failed tasks have failed.
-READERS = {"plugins/run_results.py", "plugins/amazon_ml/notifications/failures.py"}
+# The one that guards the results, the one that reads why failed tasks have failed, and the links that a task shows of
+# itself.
+READERS = {
+    "plugins/run_results.py",
+    "plugins/amazon_ml/notifications/failures.py",
+    "plugins/project_pages/links.py",
+}
 
 
 def results(**states: str) -> RunResults:

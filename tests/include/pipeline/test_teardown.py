@@ -184,10 +184,13 @@ def test_all_failures_and_all_that_is_left_are_told_at_once(standing: Standing) 
 @pytest.mark.parametrize(
     ("confirm", "releases", "message"),
     [
-        pytest.param("", 0, "must hold 'birds', not ''", id="no name"),
-        pytest.param("bird", 0, "must hold 'birds', not 'bird'", id="another name"),
+        pytest.param("", 0, "Confirm is empty. .* type the project's name, birds", id="no name"),
+        pytest.param("bird", 0, "Confirm is 'bird'. .* type the project's name, birds", id="another name"),
         pytest.param(
-            "birds", 1, "1 runs of birds.train_and_deploy, rollback or workspace go on", id="a run goes on"
+            "birds",
+            1,
+            "1 runs of birds.train_and_deploy, rollback or workspace are running",
+            id="a run goes on",
         ),
     ],
 )
@@ -195,7 +198,7 @@ def test_a_teardown_that_nobody_confirmed_or_that_would_race_is_refused(
     project: Project, confirm: str, releases: int, message: str
 ) -> None:
     teardown.check_request(project, "birds", releases=0)
-    with pytest.raises(RefusedError, match=f"^Nothing was touched: .*{message}"):
+    with pytest.raises(RefusedError, match=f"^Nothing was deleted: .*{message}"):
         teardown.check_request(project, confirm, releases)
 
 
@@ -220,7 +223,7 @@ def test_rows_are_shown_as_a_table() -> None:
         {"what": "data", "name": "s", "then": "stays"},
     ]
     assert teardown.show(rows).splitlines() == ["model  m-1  is deleted", "data   s    stays"]
-    assert teardown.show([]) == "Nothing exists."
+    assert teardown.show([]) == ""
 
 
 @pytest.fixture

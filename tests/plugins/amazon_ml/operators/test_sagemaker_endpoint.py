@@ -466,8 +466,9 @@ class ScriptedSageMaker:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         meta = SimpleNamespace(region_name="us-east-1", partition="aws")
         self.meta = SimpleNamespace(
-            client=SimpleNamespace(meta=meta)
-        )  # where the hook looks, if it is no real one
+            endpoint_url="http://127.0.0.1:5566",
+            client=SimpleNamespace(meta=meta),  # where the hook looks, if it is no real one
+        )
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
