@@ -34,7 +34,7 @@ AIRFLOW = "Airflow's API server"
 AWS = "Local AWS"
 ANSWER_SECONDS = 3.0
 """How long one request may take."""
-PART_SECONDS = 5.0
+ALL_SECONDS = 5.0
 """How long all requests together may take."""
 # What Airflow's health check calls the programs that report a heartbeat.
 HEARTBEATS = {name.replace("_", "-"): name for name in AIRFLOW_COMPONENTS if name != "metadatabase"}
@@ -110,19 +110,22 @@ class Status:
         return list(dict.fromkeys(answer for answer in answers if isinstance(answer, str)))
 
 
-def read(stack: Stack) -> Status:
-    """Return the state of a stack, within seconds, whatever hangs. Nothing is started or changed."""
+def read(stack: Stack, answer_seconds: float = ANSWER_SECONDS, all_seconds: float = ALL_SECONDS) -> Status:
+    """Return the state of a stack within `all_seconds`, whatever hangs. Nothing is started or changed.
+
+    :param answer_seconds: how long one request may take.
+    """
     supervision = stack.supervision
     if not supervision.is_running():
         left = len(supervision.processes())
         return Status(stack.places, [], left_behind=left, is_changing=stack.is_changing())
     places = stack.places
     airflow_health, aws_health, work, aws = within(
-        PART_SECONDS,
-        (AIRFLOW, lambda: _health(f"{places.airflow_url}/api/v2/monitor/health", AIRFLOW, ANSWER_SECONDS)),
-        (AWS, lambda: _health(f"{places.aws_url}/_local_aws/health", AWS, ANSWER_SECONDS)),
-        (f"{AIRFLOW} (runs and questions)", lambda: read_work(places, ANSWER_SECONDS)),
-        (f"{AWS} (live models)", lambda: read_aws(places, ANSWER_SECONDS)),
+        all_seconds,
+        (AIRFLOW, lambda: _health(f"{places.airflow_url}/api/v2/monitor/health", AIRFLOW, answer_seconds)),
+        (AWS, lambda: _health(f"{places.aws_url}/_local_aws/health", AWS, answer_seconds)),
+        (f"{AIRFLOW} (runs and questions)", lambda: read_work(places, answer_seconds)),
+        (f"{AWS} (live models)", lambda: read_aws(places, answer_seconds)),
     )
     components = supervision.components()
     return Status(places, components, airflow_health, aws_health, work, aws, is_changing=stack.is_changing())

@@ -107,5 +107,6 @@ def serving(aws: Client) -> str | None:
 def show_status(stack: Stack) -> str:
     """Return what `make status` shows, with single blanks."""
     shown = io.StringIO()
-    status.show(make_console(shown), status.read(stack))
+    patient = status.read(stack, answer_seconds=120, all_seconds=240)  # the machine may be busy
+    status.show(make_console(shown), patient)
     return "\n".join(" ".join(line.split()) for line in shown.getvalue().splitlines())
