@@ -241,9 +241,9 @@ def stops(
 
     second = start(airflow, RELEASE, instance_count=2)
     await_state(airflow, second, "deploy_endpoint", "deferred")
+    airflow._ask("PATCH", f"dags/{RELEASE}", json={"is_paused": True})
     kill_component(whole_stack, "api-server")
     eventually(lambda: whole_stack.health()["metadatabase"] == "healthy")
-    airflow._ask("PATCH", f"dags/{RELEASE}", json={"is_paused": True})
     paused = await_state(airflow, second, "deploy_endpoint", "scheduled")
     meanwhile = ask(aws)["model"]
     (target,) = aws("application-autoscaling").describe_scalable_targets(ServiceNamespace="sagemaker")[
