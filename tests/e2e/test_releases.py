@@ -485,7 +485,7 @@ def test_the_clock_leaves_an_endpoint_that_is_asked_and_tears_down_one_that_is_n
 
     kept = look(1)
     assert re.fullmatch(
-        r"Endpoint shapes was asked \d+ times in the last 1 h\.", xcom(kept, "confirm", "reason")
+        r"Endpoint shapes was asked \d+ times in the last 1 h\.", xcom(kept, "confirm", "verdict")
     )
     assert shapes.ask()["model"] == live
     gone = look(3)
