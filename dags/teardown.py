@@ -150,7 +150,7 @@ def build(project: Project) -> DAG:
             record(
                 context,
                 teardown.verdict(project, rows, dry_run=dry_run),
-                *teardown.show(rows).splitlines(),
+                *teardown.show(rows),
             )
             return rows
 

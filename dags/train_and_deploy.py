@@ -117,7 +117,7 @@ def _form(project: Project) -> dict[str, Param]:
 
 def build(project: Project) -> DAG:
     """Wire the steps of one project."""
-    options = dag_options(project, "train_and_deploy", "train and deploy", "main")
+    options = dag_options(project, "train_and_deploy", "deploy a new model", "main")
     with DAG(
         **options,
         description=f"Start here. Train, deploy and test a model: {project.description}",

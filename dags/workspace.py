@@ -52,7 +52,7 @@ FIRST_TASKS = {
 def build(project: Project) -> DAG:
     """Wire the steps of one project."""
     with DAG(
-        **dag_options(project, "workspace", "notebook workspace", "exploration"),
+        **dag_options(project, "workspace", "workspace", "exploration"),
         description=f"Create, start, stop or delete a notebook instance to explore {project.name} in.",
         doc_md=dag_docs.workspace(project, dag_link),
         schedule=None,

@@ -48,7 +48,8 @@ def dag_options(project: Project, kind: str, title: str, tag: str) -> dict[str, 
     """Return the arguments that the DAGs of a project have in common.
 
     :param kind: The second part of the DAG's id.
-    :param title: What the DAG does, as the list of DAGs shows it behind the project's name.
+    :param title: What the DAG does, as the list of DAGs shows it behind the project's name. The list is sorted by it,
+        and the main DAG should come first.
     :param tag: What sets the DAG apart from the project's other DAGs, such as ``destructive``.
     """
     return {

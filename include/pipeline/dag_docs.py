@@ -23,7 +23,7 @@ def train_and_deploy(project: Project, link: Link) -> str:
         else f"{training.instance_count} x {training.instance_type}"
     )
     return f"""\
-# {project.name}: train and deploy
+# {project.name}: deploy a new model
 
 {project.description}
 
@@ -98,7 +98,7 @@ def workspace(project: Project, link: Link) -> str:
         else f"It stops by itself after {settings.idle_stop_minutes} minutes without activity."
     )
     return f"""\
-# {project.name}: notebook workspace
+# {project.name}: workspace
 
 Creates, starts, stops or deletes the SageMaker notebook instance `{workspace_name(project)}`, with the project's
 scripts and a notebook to explore the images, the trials and the live model. Each action can be repeated.

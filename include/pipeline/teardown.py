@@ -101,12 +101,9 @@ def verdict(project: Project, rows: list[dict[str, str]], *, dry_run: bool) -> s
     return f"{count}. If this run is confirmed, it deletes or stops {going} and keeps {kept}."
 
 
-def show(rows: list[dict[str, str]]) -> str:
-    """The rows as text for a log."""
-    widths = {key: max(len(row[key]) for row in rows) for key in rows[0]} if rows else {}
-    return "\n".join(
-        "  ".join(f"{row[key]:<{width}}" for key, width in widths.items()).rstrip() for row in rows
-    )
+def show(rows: list[dict[str, str]]) -> list[str]:
+    """The rows as lines for a log, whose page is too narrow for columns."""
+    return [f"{row['what']} {row['name']}: {row['then']}" for row in rows]
 
 
 def dry_run_reason(project: Project, confirm: str | None) -> str:
@@ -117,9 +114,7 @@ def dry_run_reason(project: Project, confirm: str | None) -> str:
     reason = "Dry run, nothing is deleted: the log of the task find lists what a teardown deletes."
     if confirm:
         return f"{reason} The field Confirm is filled in, but Dry run is on: switch it off to delete."
-    return (
-        f"{reason} To delete it, switch Dry run off and type the project's name, {project.name}, in Confirm."
-    )
+    return f"{reason} To delete, switch Dry run off and type the project's name, {project.name}, in Confirm."
 
 
 def check_request(project: Project, confirm: str | None, releases: int) -> None:

@@ -162,9 +162,7 @@ def test_a_teardown_without_the_projects_name_says_what_to_type(
 @pytest.mark.parametrize(
     ("confirm", "sentence"),
     [
-        pytest.param(
-            None, "To delete it, switch Dry run off and type the project's name, sample", id="empty"
-        ),
+        pytest.param(None, "To delete, switch Dry run off and type the project's name, sample", id="empty"),
         pytest.param(
             "sample", "Confirm is filled in, but Dry run is on: switch it off to delete", id="typed"
         ),

@@ -95,6 +95,17 @@ def test_each_dag_says_what_it_is_and_whose(dag_bag: DagBag) -> None:
             assert task.retries >= 1, task
 
 
+@pytest.mark.parametrize("project", ["dog_breeds", "sample"])
+def test_the_list_shows_the_main_dag_first_and_marks_the_destructive_one(
+    dag_bag: DagBag, project: str
+) -> None:
+    dags = sorted((dag_bag.dags[f"{project}.{kind}"] for kind in KINDS), key=lambda dag: dag.dag_display_name)
+    assert all(dag.dag_display_name.startswith(f"{project}: ") for dag in dags)
+    assert dags[0].dag_id == f"{project}.train_and_deploy"
+    tagged = {tag: [dag.dag_id for dag in dags if tag in dag.tags] for tag in ("main", "destructive")}
+    assert tagged == {"main": [f"{project}.train_and_deploy"], "destructive": [f"{project}.teardown"]}
+
+
 def test_each_task_lies_on_the_way_through_its_dag(dag_bag: DagBag) -> None:
     for dag in dag_bag.dags.values():
         roots = {task.task_id for task in dag.roots}

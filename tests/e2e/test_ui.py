@@ -58,11 +58,11 @@ def test_the_list_tells_the_main_dag_from_the_destructive_one(
     eventually(lambda: all(airflow.is_parsed(f"sample.{kind}") for kind in KINDS), 300)
     page = page_of(ADMIN)
     page.goto("/dags?tags=main")
-    page.get_by_text("sample: train and deploy").first.wait_for()
+    page.get_by_text("sample: deploy a new model").first.wait_for()
     assert page.get_by_text("sample: tear down").count() == 0
     page.goto("/dags?tags=destructive")
     page.get_by_text("sample: tear down").first.wait_for()
-    assert page.get_by_text("sample: train and deploy").count() == 0
+    assert page.get_by_text("sample: deploy a new model").count() == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
