@@ -180,9 +180,9 @@ def workspace(airflow: AirflowApi, aws: Callable[[str], Any]) -> str:
     return run_id
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Start Chromium."""
+    """Start Chromium. Not for longer: while it runs, no other test of this process can run an event loop."""
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:
         pytest.skip("no Chromium on this machine: install the package chromium")

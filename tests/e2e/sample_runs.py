@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from include.laptop import status
-from include.laptop.airflow_api import RUN_ENDED, AirflowApi, _run
+from include.laptop.airflow_api import RUN_ENDED, AirflowApi, AirflowApiError, _run
 from include.laptop.stack import Stack
 from include.laptop.terminal import make_console
 from include.pipeline.data.drawings import DrawnMembers
@@ -58,7 +58,12 @@ def start(airflow: AirflowApi, dag_id: str, **conf: Any) -> str:
         assert time.monotonic() < deadline, airflow.import_errors()
         time.sleep(0.5)
     airflow.unpause(dag_id)
-    return airflow.trigger(dag_id, conf)
+    while True:
+        try:
+            return airflow.trigger(dag_id, conf)
+        except AirflowApiError as error:  # another process has kept SQLite locked for 5 s
+            if "Database error" not in str(error) or time.monotonic() > deadline:
+                raise
 
 
 def states(airflow: AirflowApi, dag_id: str, run_id: str) -> dict[str, str | None]:
