@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 WAIT_SECONDS = 1800
 # AWS's tagging index follows deletions with a delay of seconds to minutes.
 TAGS_SECONDS = 180
+# SageMaker may show a training job as completed before it shows the job's warm pool.
+POOL_SECONDS = 60
 
 Progress = Callable[[str], None]
 
@@ -185,7 +187,8 @@ def stop_jobs(project: Project, client: Client, progress: Progress = log.info) -
             try:
                 getattr(sagemaker, f"stop_{operation}")(**{key: name})
             except ClientError as error:
-                if error.response["Error"]["Code"] != "ValidationException":  # it ended in the meantime
+                ended = error.response["Error"]["Code"] == "ValidationException"
+                if not ended and not live.is_missing(error):
                     raise
     for kind, name, _ in found:
         _wait(
@@ -193,10 +196,20 @@ def stop_jobs(project: Project, client: Client, progress: Progress = log.info) -
             f"{kind} {name} to stop",
             project,
         )
+    trained = [name for kind, name, _ in found if kind == "training-job"]
+    _wait(
+        lambda: not any(_may_get_warm_pool(name, sagemaker) for name in trained),
+        "the warm pools of the jobs that have just ended",
+        project,
+    )
     # Before the tags go: what may be changed is told by them.
     end_warm_pools(project, sagemaker, progress)
     for _, _, arn in found:
-        sagemaker.delete_tags(ResourceArn=arn, TagKeys=["project", "managed-by"])
+        try:
+            sagemaker.delete_tags(ResourceArn=arn, TagKeys=["project", "managed-by"])
+        except ClientError as error:
+            if not live.is_missing(error):  # somebody has deleted the job's record
+                raise
     return len(found)
 
 
@@ -355,9 +368,25 @@ def check_nothing_left(project: Project, client: Client, options: Options, failu
 
 
 def _job_status(kind: str, name: str, sagemaker: Any) -> str:
+    """The status of a job, ``Deleted`` where its record does not exist any more."""
     operation, key, status = JOBS[kind]
-    answer: str = getattr(sagemaker, f"describe_{operation}")(**{key: name})[status]
+    try:
+        answer: str = getattr(sagemaker, f"describe_{operation}")(**{key: name})[status]
+    except ClientError as error:
+        if not live.is_missing(error):
+            raise
+        return "Deleted"
     return answer
+
+
+def _may_get_warm_pool(name: str, sagemaker: Any) -> bool:
+    """Whether a training job has just ended and its warm pool, which is billed, may not be listed yet."""
+    if _job_status("training-job", name, sagemaker) != "Completed":
+        return False
+    job = sagemaker.describe_training_job(TrainingJobName=name)
+    is_kept = job["ResourceConfig"].get("KeepAlivePeriodInSeconds", 0) > 0
+    is_fresh = datetime.now(UTC) - job["TrainingEndTime"] < timedelta(seconds=POOL_SECONDS)
+    return is_kept and is_fresh and "WarmPoolStatus" not in job
 
 
 def _has_ended(kind: str, name: str, sagemaker: Any) -> bool:

@@ -53,7 +53,8 @@ class ProcessingJobs:
 
     def _stop(self, request: Document) -> Document:
         with self._lock:
-            job = self._documents.get(PROCESSING_JOB, request["ProcessingJobName"])
+            missing = "Could not find job to update with name {name}"
+            job = self._documents.get(PROCESSING_JOB, request["ProcessingJobName"], missing)
             if job["ProcessingJobStatus"] not in _ACTIVE:
                 raise AwsError(
                     "ValidationException",

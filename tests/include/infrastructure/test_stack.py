@@ -264,6 +264,15 @@ def test_airflow_changes_only_what_carries_its_tag(aws: boto3.Session) -> None:
     assert [statement["Condition"] for statement in changing] == [TAGGED] * 4
 
 
+def test_airflow_registers_versions_whose_tags_aws_may_not_know_yet_but_in_no_group_of_others(
+    aws: boto3.Session,
+) -> None:
+    statements = airflow_statements(aws, deploy(aws))
+    (registering,) = [item for item in statements if "sagemaker:CreateModelPackage" in actions(item)]
+    assert registering["Condition"] == {"StringEqualsIfExists": TAGGED["StringEquals"]}
+    assert registering["Resource"].endswith(":model-package/*")
+
+
 def test_airflow_launches_tagged_instances_with_encrypted_volumes_and_its_own_security_groups_alone(
     aws: boto3.Session,
 ) -> None:

@@ -137,6 +137,80 @@ def test_instances_that_wait_for_the_next_training_are_given_back(standing: Stan
     assert teardown.end_warm_pools(standing.project, standing.client("sagemaker")) == 0
 
 
+class Trained:
+    """SageMaker with one training job that has just ended."""
+
+    def __init__(self, project: Project, **members: Any) -> None:
+        self.name = names.job_name(project, "train", {})
+        self.looks = 0
+        self.keeps = not members
+        self.ended: list[str] = []
+        self.members = {
+            "TrainingJobStatus": "Completed",
+            "TrainingEndTime": datetime.now(UTC),
+            "ResourceConfig": {"KeepAlivePeriodInSeconds": 600},
+        } | members
+
+    def __getattr__(self, operation: str) -> Any:
+        return lambda **request: {}
+
+    def describe_training_job(self, TrainingJobName: str) -> dict[str, Any]:
+        """Show the job's warm pool, if it has one, only after some looks."""
+        self.looks += 1
+        if not self.keeps or self.looks < 5 or self.ended:
+            return self.members
+        return {**self.members, "WarmPoolStatus": {"Status": "Available"}}
+
+    def update_training_job(self, TrainingJobName: str, ResourceConfig: dict[str, int]) -> None:
+        self.ended.append(TrainingJobName)
+
+
+@pytest.mark.parametrize(
+    ("members", "ended"),
+    [
+        pytest.param({}, True, id="that is kept"),
+        pytest.param({"ResourceConfig": {}}, False, id="that is not kept"),
+        pytest.param({"TrainingEndTime": datetime(2026, 1, 1, tzinfo=UTC)}, False, id="of an old job"),
+        pytest.param({"TrainingJobStatus": "Stopped"}, False, id="of a job that was stopped"),
+    ],
+)
+def test_a_warm_pool_that_forms_right_after_a_job_is_not_missed(
+    monkeypatch: pytest.MonkeyPatch, members: dict[str, Any], ended: bool
+) -> None:
+    project = Project(name="birds", description="x", poll_seconds=1)
+    sagemaker = Trained(project, **members)
+    job = ("training-job", sagemaker.name, f"arn:{sagemaker.name}")
+    monkeypatch.setattr(teardown, "jobs", lambda *_: [job])
+    monkeypatch.setattr(
+        teardown,
+        "warm_pools",
+        lambda *_: (
+            [sagemaker.name] if "WarmPoolStatus" in sagemaker.describe_training_job(sagemaker.name) else []
+        ),
+    )
+    monkeypatch.setattr(teardown.time, "sleep", lambda seconds: None)
+    teardown.stop_jobs(project, lambda service: sagemaker)
+    assert sagemaker.ended == ([sagemaker.name] if ended else [])
+
+
+def test_a_job_whose_record_was_deleted_keeps_no_teardown_from_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project = Project(name="birds", description="x", poll_seconds=1)
+    refusal = {"Error": {"Code": "ValidationException", "Message": "Requested resource not found."}}
+
+    class Gone:
+        def __getattr__(self, operation: str) -> Any:
+            def refuse(**request: Any) -> None:
+                raise ClientError(refusal, operation)
+
+            return refuse
+
+    monkeypatch.setattr(teardown, "jobs", lambda *_: [("training-job", "name", "arn")])
+    monkeypatch.setattr(teardown, "warm_pools", lambda *_: [])
+    assert teardown.stop_jobs(project, lambda service: Gone()) == 1
+
+
 def test_of_logs_that_projects_share_only_the_projects_own_are_deleted(standing: Standing) -> None:
     standing.make_logs()
     assert teardown.delete_logs(standing.project, standing.client("logs")) == 2

@@ -1,4 +1,4 @@
-"""Application Auto Scaling: policies that moto stores change the number of serving processes."""
+"""Application Auto Scaling: policies change the number of serving processes."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import pytest
 
 from include.local_aws.config import Config
 from include.local_aws.sagemaker.autoscaling import Autoscaling, wanted_instances
-from include.local_aws.sagemaker.moto_scaling import ScalableTarget
+from include.local_aws.sagemaker.scalable_targets import ScalableTarget
 
 METRIC = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
 
@@ -86,7 +86,7 @@ def scaling(
 ) -> Autoscaling:
     """Scaling that checks only when the test says so."""
     config = Config(state_dir=tmp_path)
-    scaling = Autoscaling(config, serving, serving, lambda: clock[0], lambda region: targets)  # type: ignore[arg-type]
+    scaling = Autoscaling(config, serving, serving, lambda: targets, lambda: clock[0])  # type: ignore[arg-type]
     scaling.close()
     return scaling
 
