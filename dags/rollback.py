@@ -20,7 +20,7 @@ from airflow.sdk import (
     task,
 )
 from amazon_ml.notifications.failures import failures
-from amazon_ml.operators.lambda_function import LambdaAliasOperator
+from amazon_ml.operators.lambda_alias import LambdaAliasOperator
 from amazon_ml.operators.sagemaker_endpoint import (
     SageMakerDeployEndpointOperator,
     SageMakerEndpointConfigIfAbsentOperator,
@@ -286,6 +286,8 @@ def build(project: Project) -> DAG:
                 alias=names.ALIAS,
                 function_version=chosen_value("function_version"),
                 pre_execute=check_release,
+                poll_interval=min(project.poll_seconds, 10),
+                deferrable=True,
             )
         release: list[Any] = [
             create_model,

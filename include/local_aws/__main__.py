@@ -118,8 +118,11 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
     from include.local_aws.cloudwatch import CloudWatch
     from include.local_aws.ec2 import EC2, Machines
     from include.local_aws.gateway import Gateway, Service
+    from include.local_aws.logs import Logs
     from include.local_aws.processes import ChildProcesses
+    from include.local_aws.s3 import S3
     from include.local_aws.sagemaker import SageMaker
+    from include.local_aws.sns import SNS
     from include.local_aws.ssm import SSM
 
     class RequestHandler(MotoRequestHandler):
@@ -133,6 +136,9 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
         CloudWatch(config),
         EC2(config, machines),
         SSM(config, machines),
+        S3(),
+        SNS(),
+        Logs(),
     ]
     server = make_server(
         config.host,

@@ -30,8 +30,9 @@ class Config:
 
     time_scale is how many seconds of a deployment's waiting times and of an alarm's periods pass in one: 60
     makes a second of AWS's minute, 1 is AWS's own time. function_update_seconds is how long a function's
-    update is in progress. shutdown_minute_seconds is how long a minute is for ``shutdown`` on an EC2 instance,
-    whose work takes its real time.
+    creation or update is in progress. concurrent_executions is the account's limit for all functions of a region: new
+    accounts of AWS have 10, others 1,000. shutdown_minute_seconds is how long a minute is for ``shutdown`` on an EC2
+    instance, whose work takes its real time.
     """
 
     state_dir: Path
@@ -45,6 +46,7 @@ class Config:
     checkpoint_sync_seconds: float = 1.0
     time_scale: float = 60.0
     function_update_seconds: float = 0.5
+    concurrent_executions: int = 1000
     shutdown_minute_seconds: float = 60.0
 
     @classmethod
@@ -58,6 +60,7 @@ class Config:
             checkpoint_sync_seconds=float(environ.get("LOCAL_AWS_CHECKPOINT_SYNC", 1)),
             time_scale=float(environ.get("LOCAL_AWS_TIME_SCALE", 60)),
             function_update_seconds=float(environ.get("LOCAL_AWS_FUNCTION_UPDATE", 0.5)),
+            concurrent_executions=int(environ.get("LOCAL_AWS_CONCURRENT_EXECUTIONS", 1000)),
             shutdown_minute_seconds=float(environ.get("LOCAL_AWS_SHUTDOWN_MINUTE", 60)),
             **settings,
         )

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from include.pipeline import known_good, live, registry, scaling
+from include.pipeline import function_alias, known_good, live, registry, scaling
 from include.pipeline.live import endpoint_status
-from include.pipeline.names import ALIAS, endpoint_name, function_name
+from include.pipeline.names import endpoint_name, function_name
 from include.pipeline.scaling import Scaling
 from include.pipeline.settings import Project
 
@@ -40,6 +40,7 @@ def roll_back(
     :param scaling_before: how the endpoint shall scale, see :func:`include.pipeline.scaling.read`.
     :return: what was done, in one sentence.
     :raises RollbackError: if the endpoint does not return to service with the earlier configuration in 30 minutes.
+    :raises AliasError: if the function's alias does not go back in 30 minutes.
     """
     _settle(project, sagemaker, progress)
     if before is None:
@@ -47,18 +48,14 @@ def roll_back(
         _settle(project, sagemaker, progress)
         return "No release has passed its smoke test before, so the endpoint and the function were removed."
     if before["function_version"]:
-        # With the weights, which else would stay as they are.
-        lambda_client.update_alias(
-            FunctionName=function_name(project),
-            Name=ALIAS,
-            FunctionVersion=before["function_version"],
-            RoutingConfig={"AdditionalVersionWeights": {}},
-        )
+        function_alias.begin_move(project, before["function_version"], lambda_client)
     try:
         _return_to(project, before, sagemaker, autoscaling, progress)
     finally:
         # Also where the endpoint did not come back: what serves must go on to scale.
         scaling.restore(project, scaling_before, autoscaling, progress)
+    if before["function_version"]:
+        function_alias.end_move(project, before["function_version"], lambda_client, progress)
     return f"Model {before['model']} serves again."
 
 

@@ -7,10 +7,12 @@ names its row with the marker ``row``.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.conftest import LocalAws
 
@@ -25,3 +27,19 @@ def client(local_aws: LocalAws) -> Callable[[str], Any]:
 def unique() -> str:
     """Return a name that no other test uses."""
     return f"contract-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def refused() -> Callable[..., Any]:
+    """See that a block ends in an error with a code, a text that contains another, and an HTTP status."""
+
+    @contextmanager
+    def refusal(code: str, text: str = "", status: int = 400) -> Iterator[pytest.ExceptionInfo[ClientError]]:
+        with pytest.raises(ClientError) as caught:
+            yield caught
+        error = caught.value.response
+        assert error["Error"]["Code"] == code
+        assert text in error["Error"].get("Message", "")
+        assert error["ResponseMetadata"]["HTTPStatusCode"] == status
+
+    return refusal

@@ -171,10 +171,10 @@ class ExecutionEnvironment:
         try:
             if not self._channel.poll(seconds):
                 now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-                message = f"{now} {request_id} Task timed out after {seconds:.2f} seconds"
+                message = f"Task timed out after {seconds:.2f} seconds"
                 self.end()
-                self._write(message)
-                return True, _error("Sandbox.Timedout", message), 0
+                self._write(f"{now} {request_id} {message}")
+                return True, _error("Sandbox.Timedout", f"RequestId: {request_id} Error: {message}"), 0
             header: dict[str, Any] = json.loads(self._channel.recv_bytes())
             body = self._channel.recv_bytes()
         except (EOFError, OSError):

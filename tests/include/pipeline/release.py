@@ -152,6 +152,7 @@ class Release:
                 Environment={"Variables": variables},
                 Tags=names.tags(self.project),
             )
+            self.functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
         except self.functions.exceptions.ResourceConflictException:
             self.functions.update_function_configuration(
                 FunctionName=name, Environment={"Variables": variables}
