@@ -114,6 +114,7 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
     from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
+    from include.local_aws import call_log
     from include.local_aws.awslambda import LambdaService
     from include.local_aws.cloudwatch import CloudWatch
     from include.local_aws.ec2 import EC2, Machines
@@ -140,10 +141,11 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
         SNS(),
         Logs(),
     ]
+    calls = call_log.CallLog(Path(os.environ[call_log.VARIABLE])) if call_log.VARIABLE in os.environ else None
     server = make_server(
         config.host,
         config.port,
-        Gateway(services, DomainDispatcherApplication(create_backend_app)),
+        Gateway(services, DomainDispatcherApplication(create_backend_app), calls),
         threaded=True,
         request_handler=RequestHandler,
         fd=listener.fileno(),

@@ -12,12 +12,14 @@ import boto3
 import botocore.config
 from moto.core import DEFAULT_ACCOUNT_ID
 
+from include.local_aws.principals import Principal
+
 ACCOUNT_ID: str = DEFAULT_ACCOUNT_ID
 DEFAULT_PORT = 5566
 DEFAULT_REGION = "us-east-1"
 
-_CREDENTIALS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-_clients: dict[tuple[str, str, str], Any] = {}
+_SECRET = "local"  # noqa: S105 - local AWS takes any
+_clients: dict[tuple[str, str, str, str], Any] = {}
 _clients_lock = threading.Lock()
 
 
@@ -79,9 +81,12 @@ class Config:
         """The interpreter that runs jobs and serving processes."""
         return str(self.bin_dir / "python")
 
-    def client(self, service: str) -> Any:
-        """Return the boto3 client of this local AWS for a service; made once, shared by all threads."""
-        key = (self.url, self.region, service)
+    def client(self, service: str, principal: Principal = Principal.LOCAL_AWS) -> Any:
+        """Return the boto3 client of this local AWS for a service; made once, shared by all threads.
+
+        :param principal: whose role the calls are made with.
+        """
+        key = (self.url, self.region, service, principal)
         with _clients_lock:
             if key not in _clients:
                 _clients[key] = boto3.client(
@@ -94,11 +99,12 @@ class Config:
                         max_pool_connections=32,
                         proxies={},
                     ),
-                    **_CREDENTIALS,
+                    aws_access_key_id=str(principal),
+                    aws_secret_access_key=_SECRET,
                 )
             return _clients[key]
 
-    def child_environment(self, **extra: str) -> dict[str, str]:
+    def child_environment(self, principal: Principal, **extra: str) -> dict[str, str]:
         """Return the environment for a child: this process's, cleaned, pointed at this local AWS, and extra.
 
         Nothing of the user's AWS settings or of the repository's import path gets through.
@@ -118,8 +124,8 @@ class Config:
             "AWS_ENDPOINT_URL": self.url,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
-            "AWS_ACCESS_KEY_ID": _CREDENTIALS["aws_access_key_id"],
-            "AWS_SECRET_ACCESS_KEY": _CREDENTIALS["aws_secret_access_key"],
+            "AWS_ACCESS_KEY_ID": str(principal),
+            "AWS_SECRET_ACCESS_KEY": _SECRET,
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",

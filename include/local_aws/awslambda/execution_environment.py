@@ -15,6 +15,7 @@ from include.local_aws.awslambda.moto_functions import Function
 from include.local_aws.awslambda.package import unpack
 from include.local_aws.config import Config
 from include.local_aws.log_streams import LogStream
+from include.local_aws.principals import Principal
 from include.local_aws.processes import ChildProcesses
 
 INIT_SECONDS = 60.0
@@ -136,7 +137,7 @@ class ExecutionEnvironment:
         # Only what Lambda sets as well: what else this server was started with must not reach a function.
         base = {
             name: value
-            for name, value in self._config.child_environment().items()
+            for name, value in self._config.child_environment(Principal.FUNCTION).items()
             if name.startswith("AWS_") or name in _INHERITED
         }
         return {

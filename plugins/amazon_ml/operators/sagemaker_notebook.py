@@ -355,8 +355,10 @@ class SageMakerDeleteLifecycleConfigIfExistsOperator(AwsBaseOperator[SageMakerHo
         self.config: Any = config  # a request, once it is rendered
 
     def execute(self, context: Context) -> None:
-        """Delete it."""
+        """Delete it, if it exists."""
         try:
+            # A policy that allows to delete only what has a tag denies to delete what does not exist.
+            self.hook.conn.describe_notebook_instance_lifecycle_config(**self.config)
             self.hook.conn.delete_notebook_instance_lifecycle_config(**self.config)
             self.log.info("Deleted lifecycle configuration %s.", *self.config.values())
         except ClientError as error:

@@ -316,6 +316,15 @@ class TestSageMakerLifecycleConfigOperators:
         with pytest.raises(ClientError, match="does not exist"):
             self.found(aws, name)
 
+    def test_one_that_does_not_exist_is_not_deleted(
+        self, aws: Any, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = aws.client("sagemaker")
+        # AWS answers with a denial where the policy asks for a tag: what does not exist has none.
+        monkeypatch.setattr(client, "delete_notebook_instance_lifecycle_config", None)
+        monkeypatch.setattr(SageMakerHook, "conn", client)
+        self.delete(name)
+
     def test_one_that_is_created_in_the_meantime_gets_the_scripts(
         self, aws: Any, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
