@@ -15,6 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.conftest import LocalAws
+from tests.contract.sagemaker import SageMakerThings
 
 
 @pytest.fixture
@@ -43,3 +44,12 @@ def refused() -> Callable[..., Any]:
         assert error["ResponseMetadata"]["HTTPStatusCode"] == status
 
     return refusal
+
+
+@pytest.fixture(scope="session")
+def things(local_aws: LocalAws, eventually: Callable[..., Any]) -> Iterator[SageMakerThings]:
+    """What SageMaker's rows need that takes a while: jobs that have ended, and an endpoint in service."""
+    things = SageMakerThings(local_aws.client, eventually)
+    things.make()
+    yield things
+    things.remove()
