@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def scale(local_aws: Any, name: str) -> Iterator[Callable[..., None]]:
         )
 
     yield register
-    client.deregister_scalable_target(**target)
+    with suppress(client.exceptions.ObjectNotFoundException):  # deregistered with its endpoint
+        client.deregister_scalable_target(**target)
 
 
 class Serving:
