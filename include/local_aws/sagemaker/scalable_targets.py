@@ -131,12 +131,10 @@ class ScalableTargets:
                 "target, use the TagResource API."
             )
         self._check_resource(name)
-        capacity: dict[str, Any] = {
-            member: request.get(member, found.shown[member] if found else None)
-            for member in ("MinCapacity", "MaxCapacity")
-        }
-        if None in capacity.values():
+        given = {member for member in ("MinCapacity", "MaxCapacity") if member in request}
+        if found is None and len(given) < 2:
             raise _refused("MinCapacity and MaxCapacity are required to register a new scalable target.")
+        capacity: Document = {**(found.shown if found else {}), **request}
         if capacity["MinCapacity"] > capacity["MaxCapacity"]:
             raise _refused("Maximum capacity cannot be less than minimum capacity.")
         if found is None:
@@ -153,7 +151,11 @@ class ScalableTargets:
                 }
             )
         suspended = found.shown["SuspendedState"] | request.get("SuspendedState", {})
-        found.shown |= {**capacity, "SuspendedState": suspended}
+        found.shown |= {
+            "MinCapacity": capacity["MinCapacity"],
+            "MaxCapacity": capacity["MaxCapacity"],
+            "SuspendedState": suspended,
+        }
         return {"ScalableTargetARN": found.shown["ScalableTargetARN"]}
 
     def _check_resource(self, name: str) -> None:
