@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ from botocore.exceptions import ClientError
 from include.pipeline.errors import PermanentError
 from include.pipeline.names import function_name
 from include.pipeline.settings import Project
+
+log = logging.getLogger(__name__)
 
 MIN_UNRESERVED = 10
 """What Lambda leaves unreserved at least: as much in new accounts, up to 100 in others."""
@@ -21,7 +24,7 @@ class ConcurrencyQuotaError(PermanentError):
     """The account has too few concurrent executions; the message says what to change."""
 
 
-def check(project: Project, lambda_client: Any, progress: Callable[[str], None] = print) -> None:
+def check(project: Project, lambda_client: Any, progress: Callable[[str], None] = log.info) -> None:
     """See that the account has what the project reserves for its function, or keeps warm of it.
 
     :param lambda_client: a boto3 client.

@@ -6,12 +6,15 @@ the new version is provisioned, which takes minutes. If that fails, the weight s
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
 from include.pipeline.names import ALIAS, function_name
 from include.pipeline.settings import Project
+
+log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 1800
 NO_WEIGHTS: dict[str, Any] = {"AdditionalVersionWeights": {}}
@@ -37,7 +40,7 @@ def begin_move(project: Project, version: str, lambda_client: Any) -> None:
 
 
 def end_move(
-    project: Project, version: str, lambda_client: Any, progress: Callable[[str], None] = print
+    project: Project, version: str, lambda_client: Any, progress: Callable[[str], None] = log.info
 ) -> None:
     """Wait until all calls go to the version that the alias points to since :func:`begin_move`.
 
@@ -57,7 +60,9 @@ def end_move(
         lambda_client.update_alias(**name, RoutingConfig=NO_WEIGHTS)
 
 
-def wait_until_moved(project: Project, lambda_client: Any, progress: Callable[[str], None] = print) -> None:
+def wait_until_moved(
+    project: Project, lambda_client: Any, progress: Callable[[str], None] = log.info
+) -> None:
     """Wait until an alias that moves sends its calls to the version that it points to.
 
     :raises AliasError: if it does not in 30 minutes, or Lambda can't provision that version.

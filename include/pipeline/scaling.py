@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ from botocore.exceptions import ClientError
 from include.pipeline.live import describe_endpoint, is_missing
 from include.pipeline.names import SCALABLE_DIMENSION, VARIANT, scaling_resource_id
 from include.pipeline.settings import Project
+
+log = logging.getLogger(__name__)
 
 Scaling = dict[str, Any]
 """``min_capacity``, ``max_capacity``, ``suspended`` (whether each kind of scaling is), ``policies`` and ``scheduled``:
@@ -89,7 +92,11 @@ def read(project: Project, autoscaling: Any) -> Scaling | None:
 
 
 def suspend(
-    project: Project, config: str, sagemaker: Any, autoscaling: Any, progress: Callable[[str], None] = print
+    project: Project,
+    config: str,
+    sagemaker: Any,
+    autoscaling: Any,
+    progress: Callable[[str], None] = log.info,
 ) -> Scaling | None:
     """Keep the number of instances as it is while the endpoint is updated to another configuration.
 
@@ -108,7 +115,11 @@ def suspend(
 
 
 def deregister_for(
-    project: Project, config: str, sagemaker: Any, autoscaling: Any, progress: Callable[[str], None] = print
+    project: Project,
+    config: str,
+    sagemaker: Any,
+    autoscaling: Any,
+    progress: Callable[[str], None] = log.info,
 ) -> bool:
     """Deregister the scalable target if the endpoint can't be updated to a configuration without that.
 
@@ -132,7 +143,7 @@ def deregister_for(
 
 
 def resume(
-    project: Project, before: Scaling | None, autoscaling: Any, progress: Callable[[str], None] = print
+    project: Project, before: Scaling | None, autoscaling: Any, progress: Callable[[str], None] = log.info
 ) -> None:
     """Let the endpoint scale again after an update, with what it had before and has no more.
 
@@ -153,7 +164,7 @@ def resume(
 
 
 def restore(
-    project: Project, scaling: Scaling | None, autoscaling: Any, progress: Callable[[str], None] = print
+    project: Project, scaling: Scaling | None, autoscaling: Any, progress: Callable[[str], None] = log.info
 ) -> None:
     """Let the endpoint scale as it did, or not at all."""
     if scaling is None:

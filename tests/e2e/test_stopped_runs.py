@@ -165,7 +165,7 @@ def check_good(shapes: Stopped, model: str) -> None:
     assert serving["model"] == model
     assert serving == shapes.good()
     assert scaling
-    assert not scaling["suspended"]
+    assert not any(scaling["suspended"].values())
     assert shapes.package(model).is_good
     assert shapes.ask()["model"] == model
 

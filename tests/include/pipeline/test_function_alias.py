@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from include.pipeline import function_alias, names, rollback
+from include.pipeline import function_alias, names, rollback, scaling
 from include.pipeline.settings import Project
 
 
@@ -153,10 +153,10 @@ def test_a_rollback_returns_the_endpoint_before_it_waits_for_the_alias(
         (rollback, "_settle"),
         (function_alias, "begin_move"),
         (rollback, "_return_to"),
-        (rollback, "restore_scaling"),
+        (scaling, "restore"),
         (function_alias, "end_move"),
     ):
         monkeypatch.setattr(module, name, lambda *_, name=name: steps.append(name))
     project = Project(name="birds", description="x")
     rollback.roll_back(project, {"function_version": "1", "model": "m"}, None, None, None, None)
-    assert steps == ["_settle", "begin_move", "_return_to", "restore_scaling", "end_move"]
+    assert steps == ["_settle", "begin_move", "_return_to", "restore", "end_move"]

@@ -247,7 +247,7 @@ class TestLambdaFunctionUrlOperator:
             client.get_function_url_config(FunctionName=function, Qualifier="live")
 
     def test_a_function_that_is_not_there_gets_none(self, aws: Any, function: str) -> None:
-        with pytest.raises(aws.client("lambda").exceptions.ClientError, match="not found"):
+        with pytest.raises(aws.client("lambda").exceptions.ClientError, match="does not exist"):
             self.put(function, "AWS_IAM", qualifier=None)
 
 
