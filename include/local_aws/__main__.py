@@ -125,6 +125,7 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
     from include.local_aws.sagemaker import SageMaker
     from include.local_aws.sns import SNS
     from include.local_aws.ssm import SSM
+    from include.local_aws.tagging import Tagging
 
     class RequestHandler(MotoRequestHandler):
         disable_nagle_algorithm = True  # else each answer on a kept connection waits 40 ms for an ACK
@@ -140,6 +141,7 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
         S3(),
         SNS(),
         Logs(),
+        Tagging(),
     ]
     calls = call_log.CallLog(Path(os.environ[call_log.VARIABLE])) if call_log.VARIABLE in os.environ else None
     server = make_server(
