@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import urllib.request
 from collections.abc import Callable
@@ -10,7 +11,10 @@ from typing import Any
 
 import boto3
 import botocore.config
+import botocore.loaders
 import pytest
+from moto.core.routing import get_service_router
+from moto.core.utils import get_service_model
 from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response
 
@@ -23,6 +27,19 @@ SECRET = "a-secret-that-nobody-may-read"
 @Request.application
 def _answer(request: Request) -> Response:
     return Response(b"{}", 404 if "unknown" in request.path else 200)
+
+
+@pytest.fixture(autouse=True)
+def models_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read botocore's models again: other tests share them, and botocore changes that of S3 when it makes a client."""
+    spec = importlib.util.find_spec("botocore.loaders")
+    assert spec is not None
+    assert spec.loader is not None
+    unpatched = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(unpatched)
+    monkeypatch.setattr(botocore.loaders.JSONFileLoader, "load_file", unpatched.JSONFileLoader.load_file)
+    get_service_router.cache_clear()
+    get_service_model.cache_clear()
 
 
 @pytest.fixture
