@@ -341,6 +341,7 @@ class TestEC2TrainingOperator:
         first = task.launch()["InstanceId"]
         assert task.launch()["InstanceId"] == first
         ec2.terminate_instances(InstanceIds=[first])
+        ec2.get_waiter("instance_terminated").wait(InstanceIds=[first], WaiterConfig={"Delay": 1})
         ec2.delete_tags(Resources=[first], Tags=[{"Key": "Name"}])  # AWS lists it no longer
         assert task.launch()["InstanceId"] != first
         task.terminate()
