@@ -20,7 +20,8 @@ from airflow.sdk import (
     task,
 )
 from amazon_ml.notifications.failures import failures
-from amazon_ml.operators.lambda_alias import LambdaAliasOperator
+from amazon_ml.operators.application_autoscaling import ApplicationAutoScalingSuspendOperator
+from amazon_ml.operators.lambda_function import LambdaAliasOperator
 from amazon_ml.operators.sagemaker_endpoint import (
     SageMakerDeployEndpointOperator,
     SageMakerEndpointConfigIfAbsentOperator,
@@ -45,7 +46,6 @@ from include.pipeline import (
     releases,
     report,
     rollback,
-    scaling,
     smoke_test,
 )
 from include.pipeline.results import SmokeTestResult
@@ -133,21 +133,6 @@ def build(project: Project) -> DAG:
             }
 
         @task
-        def suspend_scaling() -> scaling.Scaling | None:
-            """Keep the number of instances while the endpoint is updated."""
-            done, sagemaker = RunResults(), aws_client("sagemaker")
-            found = scaling.suspend(
-                project, done["create_endpoint_config"], sagemaker, aws_client("application-autoscaling")
-            )
-            # An earlier try of this task may have deregistered it.
-            return found or done["read_live"]["scaling"]
-
-        @task
-        def resume_scaling() -> None:
-            """Let the endpoint scale as it did before the update."""
-            scaling.resume(project, RunResults()["suspend_scaling"], aws_client("application-autoscaling"))
-
-        @task
         def invoke_version() -> dict[str, Any]:
             """Invoke the function's version with a test image: code that can't start must not reach callers."""
             chosen = RunResults()["choose_version"]
@@ -206,15 +191,15 @@ def build(project: Project) -> DAG:
                 skip(
                     done.context, "The run failed before anything was released; what is live was not changed."
                 )
-            autoscaling, before = aws_client("application-autoscaling"), done["read_live"]
+            scaling, before = aws_client("application-autoscaling"), done["read_live"]
             good = known_good.read(project, sagemaker, functions) or before["serving"]
             state = rollback.roll_back(
                 project,
                 good,
-                known_good.scaling_of(project, before, done["suspend_scaling"], good, autoscaling),
+                known_good.scaling(project, before, good, scaling),
                 sagemaker,
                 functions,
-                autoscaling,
+                scaling,
             )
             cause = rollback.cause(failures(done.context))
             record(done.context, f"{state} {cause}")
@@ -266,7 +251,13 @@ def build(project: Project) -> DAG:
                     project, RunResults(context)["preflight"]["bucket"], RunResults(context)["create_model"]
                 ),
             )
-            suspended = suspend_scaling()
+            scalable: dict[str, Any] = {
+                "service_namespace": "sagemaker",
+                "resource_id": names.scaling_resource_id(project),
+                "scalable_dimension": names.SCALABLE_DIMENSION,
+                "if_registered": True,
+            }
+            suspend_scaling = ApplicationAutoScalingSuspendOperator(task_id="suspend_scaling", **scalable)
             deploy_endpoint = SageMakerDeployEndpointOperator(
                 task_id="deploy_endpoint",
                 # All at once, and whatever the alarms say: what serves now is what has to go.
@@ -277,7 +268,9 @@ def build(project: Project) -> DAG:
                 deferrable=True,
                 pre_execute=check_release,
             )
-            resumed = resume_scaling()
+            resume_scaling = ApplicationAutoScalingSuspendOperator(
+                task_id="resume_scaling", suspend=False, **scalable
+            )
         with task_group("function", "Switch the function", "Invoke the version, and move the alias to it"):
             invoked = invoke_version()
             move_alias = LambdaAliasOperator(
@@ -286,15 +279,13 @@ def build(project: Project) -> DAG:
                 alias=names.ALIAS,
                 function_version=chosen_value("function_version"),
                 pre_execute=check_release,
-                poll_interval=min(project.poll_seconds, 10),
-                deferrable=True,
             )
         release: list[Any] = [
             create_model,
             create_endpoint_config,
-            suspended,
+            suspend_scaling,
             deploy_endpoint,
-            resumed,
+            resume_scaling,
             invoked,
             move_alias,
             run_smoke_test(),

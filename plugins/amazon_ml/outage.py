@@ -9,10 +9,8 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 
 PASSING_CODES = frozenset(
     {
-        "InternalDependencyException",
         "InternalFailure",
         "InternalServerError",
-        "ModelNotReadyException",
         "RequestLimitExceeded",
         "RequestTimeout",
         "ServiceUnavailable",

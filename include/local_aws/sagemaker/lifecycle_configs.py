@@ -33,15 +33,13 @@ class LifecycleConfigs:
 
     def _update(self, request: Document) -> Document:
         scripts(request)
-        missing = LIFECYCLE_CONFIG.missing.replace("describe", "update")
-        config = self._documents.get(LIFECYCLE_CONFIG, request[LIFECYCLE_CONFIG.name_member], missing)
+        config = self._documents.get(LIFECYCLE_CONFIG, request[LIFECYCLE_CONFIG.name_member])
         self._documents.update(config, **{hook: request[hook] for hook in HOOKS if hook in request})
         return {}
 
     def _delete(self, request: Document) -> Document:
         name = request[LIFECYCLE_CONFIG.name_member]
-        missing = LIFECYCLE_CONFIG.missing.replace("describe", "delete")
-        config = self._documents.get(LIFECYCLE_CONFIG, name, missing)
+        config = self._documents.get(LIFECYCLE_CONFIG, name)
         for instance in self._documents.all(NOTEBOOK_INSTANCE):
             if instance.get(LIFECYCLE_CONFIG.name_member) == name:
                 raise AwsError(
