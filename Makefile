@@ -54,9 +54,10 @@ test-fast: setup  ## run the tests that take less than 4 minutes together
 bench: setup  ## measure it against what you would do instead; ONLY=staging,sweep,train,serve,local chooses
 	@.venv/bin/python -m benchmarks --only "$$ONLY" --dataset "$$DATASET"
 
-lint: setup  ## check the code with ruff and mypy
+lint: setup  ## check the code with ruff and mypy, and the stack with cfn-lint
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m mypy
+	@.venv/bin/python -c 'import sys, cfnlint.runner; sys.exit(cfnlint.runner.main())' include/infrastructure/stack.yaml
 
 upstream: setup  ## list the workarounds for faults of Airflow, where an upgrade of Airflow begins
 	@PYTHONPATH=plugins .venv/bin/python -m upstream_guards.catalog

@@ -20,8 +20,7 @@ from airflow.sdk import (
     task,
 )
 from amazon_ml.notifications.failures import failures
-from amazon_ml.operators.application_autoscaling import ApplicationAutoScalingSuspendOperator
-from amazon_ml.operators.lambda_function import LambdaAliasOperator
+from amazon_ml.operators.lambda_alias import LambdaAliasOperator
 from amazon_ml.operators.sagemaker_endpoint import (
     SageMakerDeployEndpointOperator,
     SageMakerEndpointConfigIfAbsentOperator,
@@ -46,6 +45,7 @@ from include.pipeline import (
     releases,
     report,
     rollback,
+    scaling,
     smoke_test,
 )
 from include.pipeline.results import SmokeTestResult
@@ -133,6 +133,21 @@ def build(project: Project) -> DAG:
             }
 
         @task
+        def suspend_scaling() -> scaling.Scaling | None:
+            """Keep the number of instances while the endpoint is updated."""
+            done, sagemaker = RunResults(), aws_client("sagemaker")
+            found = scaling.suspend(
+                project, done["create_endpoint_config"], sagemaker, aws_client("application-autoscaling")
+            )
+            # An earlier try of this task may have deregistered it.
+            return found or done["read_live"]["scaling"]
+
+        @task
+        def resume_scaling() -> None:
+            """Let the endpoint scale as it did before the update."""
+            scaling.resume(project, RunResults()["suspend_scaling"], aws_client("application-autoscaling"))
+
+        @task
         def invoke_version() -> dict[str, Any]:
             """Invoke the function's version with a test image: code that can't start must not reach callers."""
             chosen = RunResults()["choose_version"]
@@ -191,15 +206,15 @@ def build(project: Project) -> DAG:
                 skip(
                     done.context, "The run failed before anything was released; what is live was not changed."
                 )
-            scaling, before = aws_client("application-autoscaling"), done["read_live"]
+            autoscaling, before = aws_client("application-autoscaling"), done["read_live"]
             good = known_good.read(project, sagemaker, functions) or before["serving"]
             state = rollback.roll_back(
                 project,
                 good,
-                known_good.scaling(project, before, good, scaling),
+                known_good.scaling_of(project, before, done["suspend_scaling"], good, autoscaling),
                 sagemaker,
                 functions,
-                scaling,
+                autoscaling,
             )
             cause = rollback.cause(failures(done.context))
             record(done.context, f"{state} {cause}")
@@ -251,13 +266,7 @@ def build(project: Project) -> DAG:
                     project, RunResults(context)["preflight"]["bucket"], RunResults(context)["create_model"]
                 ),
             )
-            scalable: dict[str, Any] = {
-                "service_namespace": "sagemaker",
-                "resource_id": names.scaling_resource_id(project),
-                "scalable_dimension": names.SCALABLE_DIMENSION,
-                "if_registered": True,
-            }
-            suspend_scaling = ApplicationAutoScalingSuspendOperator(task_id="suspend_scaling", **scalable)
+            suspended = suspend_scaling()
             deploy_endpoint = SageMakerDeployEndpointOperator(
                 task_id="deploy_endpoint",
                 # All at once, and whatever the alarms say: what serves now is what has to go.
@@ -268,9 +277,7 @@ def build(project: Project) -> DAG:
                 deferrable=True,
                 pre_execute=check_release,
             )
-            resume_scaling = ApplicationAutoScalingSuspendOperator(
-                task_id="resume_scaling", suspend=False, **scalable
-            )
+            resumed = resume_scaling()
         with task_group("function", "Switch the function", "Invoke the version, and move the alias to it"):
             invoked = invoke_version()
             move_alias = LambdaAliasOperator(
@@ -279,13 +286,15 @@ def build(project: Project) -> DAG:
                 alias=names.ALIAS,
                 function_version=chosen_value("function_version"),
                 pre_execute=check_release,
+                poll_interval=min(project.poll_seconds, 10),
+                deferrable=True,
             )
         release: list[Any] = [
             create_model,
             create_endpoint_config,
-            suspend_scaling,
+            suspended,
             deploy_endpoint,
-            resume_scaling,
+            resumed,
             invoked,
             move_alias,
             run_smoke_test(),

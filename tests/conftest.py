@@ -202,6 +202,7 @@ def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
         # What a job saves when it is stopped takes longer on a busy machine.
         LOCAL_AWS_STOP_GRACE="60",
         LOCAL_AWS_PING_TIMEOUT="60",
+        LOCAL_AWS_FUNCTION_UPDATE="0.2",
     ) as server:
         yield server
         children = server.children()

@@ -49,7 +49,8 @@ def aws_settings(places: Places) -> dict[str, str]:
     return {
         TARGET_VARIABLE: "local",
         "AWS_ENDPOINT_URL": places.aws_url,
-        "AWS_ACCESS_KEY_ID": "local",
+        # Not that of the user, whose calls local AWS can so tell from those of Airflow.
+        "AWS_ACCESS_KEY_ID": "local-airflow",
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,

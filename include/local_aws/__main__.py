@@ -114,13 +114,18 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
     from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
+    from include.local_aws import call_log
     from include.local_aws.awslambda import LambdaService
     from include.local_aws.cloudwatch import CloudWatch
     from include.local_aws.ec2 import EC2, Machines
     from include.local_aws.gateway import Gateway, Service
+    from include.local_aws.logs import Logs
     from include.local_aws.processes import ChildProcesses
+    from include.local_aws.s3 import S3
     from include.local_aws.sagemaker import SageMaker
+    from include.local_aws.sns import SNS
     from include.local_aws.ssm import SSM
+    from include.local_aws.tagging import Tagging
 
     class RequestHandler(MotoRequestHandler):
         disable_nagle_algorithm = True  # else each answer on a kept connection waits 40 ms for an ACK
@@ -133,11 +138,16 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
         CloudWatch(config),
         EC2(config, machines),
         SSM(config, machines),
+        S3(),
+        SNS(),
+        Logs(),
+        Tagging(),
     ]
+    calls = call_log.CallLog(Path(os.environ[call_log.VARIABLE])) if call_log.VARIABLE in os.environ else None
     server = make_server(
         config.host,
         config.port,
-        Gateway(services, DomainDispatcherApplication(create_backend_app)),
+        Gateway(services, DomainDispatcherApplication(create_backend_app), calls),
         threaded=True,
         request_handler=RequestHandler,
         fd=listener.fileno(),

@@ -12,12 +12,14 @@ import boto3
 import botocore.config
 from moto.core import DEFAULT_ACCOUNT_ID
 
+from include.local_aws.principals import Principal
+
 ACCOUNT_ID: str = DEFAULT_ACCOUNT_ID
 DEFAULT_PORT = 5566
 DEFAULT_REGION = "us-east-1"
 
-_CREDENTIALS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-_clients: dict[tuple[str, str, str], Any] = {}
+_SECRET = "local"  # noqa: S105 - local AWS takes any
+_clients: dict[tuple[str, str, str, str], Any] = {}
 _clients_lock = threading.Lock()
 
 
@@ -30,8 +32,9 @@ class Config:
 
     time_scale is how many seconds of a deployment's waiting times and of an alarm's periods pass in one: 60
     makes a second of AWS's minute, 1 is AWS's own time. function_update_seconds is how long a function's
-    update is in progress. shutdown_minute_seconds is how long a minute is for ``shutdown`` on an EC2 instance,
-    whose work takes its real time.
+    creation or update is in progress. concurrent_executions is the account's limit for all functions of a region: new
+    accounts of AWS have 10, others 1,000. shutdown_minute_seconds is how long a minute is for ``shutdown`` on an EC2
+    instance, whose work takes its real time.
     """
 
     state_dir: Path
@@ -45,6 +48,7 @@ class Config:
     checkpoint_sync_seconds: float = 1.0
     time_scale: float = 60.0
     function_update_seconds: float = 0.5
+    concurrent_executions: int = 1000
     shutdown_minute_seconds: float = 60.0
 
     @classmethod
@@ -58,6 +62,7 @@ class Config:
             checkpoint_sync_seconds=float(environ.get("LOCAL_AWS_CHECKPOINT_SYNC", 1)),
             time_scale=float(environ.get("LOCAL_AWS_TIME_SCALE", 60)),
             function_update_seconds=float(environ.get("LOCAL_AWS_FUNCTION_UPDATE", 0.5)),
+            concurrent_executions=int(environ.get("LOCAL_AWS_CONCURRENT_EXECUTIONS", 1000)),
             shutdown_minute_seconds=float(environ.get("LOCAL_AWS_SHUTDOWN_MINUTE", 60)),
             **settings,
         )
@@ -76,9 +81,12 @@ class Config:
         """The interpreter that runs jobs and serving processes."""
         return str(self.bin_dir / "python")
 
-    def client(self, service: str) -> Any:
-        """Return the boto3 client of this local AWS for a service; made once, shared by all threads."""
-        key = (self.url, self.region, service)
+    def client(self, service: str, principal: Principal = Principal.LOCAL_AWS) -> Any:
+        """Return the boto3 client of this local AWS for a service; made once, shared by all threads.
+
+        :param principal: whose role the calls are made with.
+        """
+        key = (self.url, self.region, service, principal)
         with _clients_lock:
             if key not in _clients:
                 _clients[key] = boto3.client(
@@ -91,11 +99,12 @@ class Config:
                         max_pool_connections=32,
                         proxies={},
                     ),
-                    **_CREDENTIALS,
+                    aws_access_key_id=str(principal),
+                    aws_secret_access_key=_SECRET,
                 )
             return _clients[key]
 
-    def child_environment(self, **extra: str) -> dict[str, str]:
+    def child_environment(self, principal: Principal, **extra: str) -> dict[str, str]:
         """Return the environment for a child: this process's, cleaned, pointed at this local AWS, and extra.
 
         Nothing of the user's AWS settings or of the repository's import path gets through.
@@ -115,8 +124,8 @@ class Config:
             "AWS_ENDPOINT_URL": self.url,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
-            "AWS_ACCESS_KEY_ID": _CREDENTIALS["aws_access_key_id"],
-            "AWS_SECRET_ACCESS_KEY": _CREDENTIALS["aws_secret_access_key"],
+            "AWS_ACCESS_KEY_ID": str(principal),
+            "AWS_SECRET_ACCESS_KEY": _SECRET,
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from werkzeug.wrappers import Request, Response
 
+from include.local_aws.call_log import CallLog
 from include.local_aws.config import ACCOUNT_ID
 from include.local_aws.errors import AwsError
 
@@ -35,14 +36,19 @@ class Service(Protocol):
 class Gateway:
     """Asks each service in turn, then moto."""
 
-    def __init__(self, services: Sequence[Service], moto: WsgiApplication) -> None:
+    def __init__(
+        self, services: Sequence[Service], moto: WsgiApplication, call_log: CallLog | None = None
+    ) -> None:
         self._services = services
         self._moto = moto
+        self._call_log = call_log
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         # Not in the environment: that would be a cycle, which keeps large bodies until a garbage collection.
         request = Request(environ, populate_request=False)
         body = request.get_data()
+        if self._call_log and request.path != HEALTH_PATH:
+            start_response = self._call_log.recording(_replayed(environ, body), body, start_response)
         response = self._respond(request)
         if response is None:
             return self._moto(_replayed(environ, body), start_response)

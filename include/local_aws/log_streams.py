@@ -7,6 +7,7 @@ import time
 from botocore.exceptions import BotoCoreError, ClientError
 
 from include.local_aws.config import Config
+from include.local_aws.principals import writer_of
 
 _FLUSH_SECONDS = 0.5
 _EVENTS_PER_CALL = 1_000
@@ -21,7 +22,7 @@ class LogStream:
     def __init__(self, config: Config, group: str, stream: str) -> None:
         self.group = group
         self.stream = stream
-        self._client = config.client("logs")
+        self._client = config.client("logs", writer_of(group))
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self._events: list[dict[str, int | str]] = []

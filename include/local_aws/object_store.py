@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from include.local_aws.config import Config
+from include.local_aws.principals import Principal
 
 _THREADS = 8
 
@@ -32,7 +33,7 @@ def download(config: Config, uri: str, folder: Path) -> int:
     :raises ValueError: when a key would leave the folder
     """
     bucket, prefix = split_uri(uri)
-    s3 = config.client("s3")
+    s3 = config.client("s3", Principal.JOB)
     folder.mkdir(parents=True, exist_ok=True)
 
     def fetch(key: str) -> None:
@@ -50,7 +51,7 @@ def download(config: Config, uri: str, folder: Path) -> int:
 def upload(config: Config, folder: Path, uri: str) -> int:
     """Copy every file below a folder to uri; returns how many there were."""
     bucket, prefix = split_uri(uri)
-    s3 = config.client("s3")
+    s3 = config.client("s3", Principal.JOB)
     start = prefix.rstrip("/") + "/" if prefix else ""
 
     def send(path: Path) -> None:
@@ -69,7 +70,7 @@ def upload_archive(config: Config, folder: Path, uri: str) -> None:
             for path in sorted(folder.iterdir()):
                 archive.add(path, arcname=path.name)
         file.seek(0)
-        config.client("s3").upload_fileobj(file, bucket, key)
+        config.client("s3", Principal.JOB).upload_fileobj(file, bucket, key)
 
 
 def extract_archive(config: Config, uri: str, folder: Path) -> None:
@@ -80,7 +81,9 @@ def extract_archive(config: Config, uri: str, folder: Path) -> None:
     bucket, key = split_uri(uri)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder.parent) as file:
-        shutil.copyfileobj(config.client("s3").get_object(Bucket=bucket, Key=key)["Body"], file)
+        shutil.copyfileobj(
+            config.client("s3", Principal.JOB).get_object(Bucket=bucket, Key=key)["Body"], file
+        )
         file.seek(0)
         with tarfile.open(fileobj=file) as archive:
             archive.extractall(folder, filter="data")

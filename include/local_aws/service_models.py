@@ -1,11 +1,11 @@
 """Finds what is wrong with a request by botocore's own model of the service, as the service itself does."""
 
 import functools
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import botocore.session
+import regex
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 from botocore.validate import ParamValidator
 
@@ -19,6 +19,11 @@ def operation_model(service: str, operation: str) -> OperationModel:
     :raises OperationNotFoundError: when the service has none of that name
     """
     return _service_model(service).operation_model(operation)
+
+
+def has_operation(service: str, operation: str) -> bool:
+    """Return whether a service has an operation of a name."""
+    return operation in _service_model(service).operation_names
 
 
 @functools.cache
@@ -73,11 +78,13 @@ def _broken_constraint(value: Any, shape: Shape) -> str | None:
     if isinstance(value, str):
         if "enum" in rules and value not in rules["enum"]:
             return f"satisfy enum value set: [{', '.join(rules['enum'])}]"
-        if "pattern" in rules and not re.fullmatch(_python_pattern(rules["pattern"]), value):
+        if "pattern" in rules and not _pattern(rules["pattern"]).fullmatch(value):
             return f"satisfy regular expression pattern: {rules['pattern']}"
     return None
 
 
-def _python_pattern(pattern: str) -> str:
-    """Return a Java pattern of a service's model as Python understands it."""
-    return pattern.replace(r"\p{L}", r"\w").replace(r"\p{N}", r"\w").replace(r"\p{Z}", r"\s")
+@functools.cache
+def _pattern(pattern: str) -> "regex.Pattern[str]":
+    """Compile a Java pattern of a service's model; a dot stands for no line separator, not even Unicode's."""
+    beyond_16_bits = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
+    return regex.compile(beyond_16_bits.replace("${1,256}", "$"), regex.WORD)

@@ -22,7 +22,7 @@ class InfrastructureError(PermanentError):
 
 
 class MissingStackError(InfrastructureError):
-    """There is no stack at all."""
+    """There is no stack at all, or none that Airflow may see."""
 
 
 class Infrastructure(BaseModel):
@@ -44,6 +44,20 @@ def stack_name() -> str:
     return os.environ.get(STACK_VARIABLE, DEFAULT_STACK)
 
 
+def is_missing(error: ClientError) -> bool:
+    """Whether CloudFormation refused to describe a stack that does not exist.
+
+    With the right to describe one stack alone, as the stack's own policy gives it, AWS denies access to any name that
+    is no stack's: it knows no ARN to compare with the policy.
+    """
+    return error.response["Error"]["Code"] == "ValidationError" or is_denied(error)
+
+
+def is_denied(error: ClientError) -> bool:
+    """Whether CloudFormation refused for lack of a permission."""
+    return error.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException")
+
+
 def read_infrastructure(cloudformation: Any) -> Infrastructure:
     """Ask CloudFormation for the stack's outputs.
 
@@ -54,9 +68,15 @@ def read_infrastructure(cloudformation: Any) -> Infrastructure:
     try:
         stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ValidationError":
+        if not is_missing(error):
             raise InfrastructureError(
                 f"CloudFormation refused to describe stack {name!r}: {error}"
+            ) from error
+        if is_denied(error):
+            raise MissingStackError(
+                f"There is no CloudFormation stack {name!r} in this account and region, or Airflow may not see it. "
+                f"AWS answers both alike: {error}. Deploy include/infrastructure/stack.yaml under that name, or name "
+                f"yours in {STACK_VARIABLE}. If the stack exists, attach its AirflowPolicy to what Airflow runs as."
             ) from error
         if is_local():
             raise MissingStackError(

@@ -51,6 +51,20 @@ REGISTRY = "model-package-group"
 WORKSPACE = {"notebook-instance", "notebook-instance-lifecycle-config"}
 """The kinds in the ARNs of what a workspace consists of."""
 
+DESCRIBED = {
+    "endpoint": ("describe_endpoint", "EndpointName"),
+    "endpoint-config": ("describe_endpoint_config", "EndpointConfigName"),
+    "model": ("describe_model", "ModelName"),
+    "model-package-group": ("describe_model_package_group", "ModelPackageGroupName"),
+    "notebook-instance": ("describe_notebook_instance", "NotebookInstanceName"),
+    "notebook-instance-lifecycle-config": (
+        "describe_notebook_instance_lifecycle_config",
+        "NotebookInstanceLifecycleConfigName",
+    ),
+}
+"""By the kind in an ARN of SageMaker's: the operation that describes it, and the key of its name."""
+NOT_THERE = ("Could not find", "does not exist", "RecordNotFound", "Requested resource not found")
+"""What SageMaker says of what does not exist: it has no one code for that."""
 SHARED_LOG_GROUPS = (
     "/aws/sagemaker/TrainingJobs",
     "/aws/sagemaker/ProcessingJobs",
@@ -61,6 +75,41 @@ SHARED_LOG_GROUPS = (
 def tagged_arns(project: Project, tagging: Any) -> list[str]:
     """The ARNs of all that carries the project's tags."""
     return list(_tagged(tagging, {"project": project.name, "managed-by": "airflow"}))
+
+
+def still_exists(project: Project, arn: str, client: Client) -> bool:
+    """Whether what AWS's index of tags lists is there, and has the project's tags: the index follows late.
+
+    Jobs and instances stay described when they have ended; so of a job the tags count, of an instance its state. What
+    this does not know is taken to be there.
+    """
+    _, _, service, _, _, resource = arn.split(":", 5)
+    kind, _, name = resource.partition("/")
+    try:
+        if service == "sagemaker" and kind in JOBS:
+            operation, key, _ = JOBS[kind]
+            getattr(client("sagemaker"), f"describe_{operation}")(**{key: name})
+            return live.tags(arn, client("sagemaker")).get("project") == project.name
+        if service == "sagemaker" and kind in DESCRIBED:
+            operation, key = DESCRIBED[kind]
+            getattr(client("sagemaker"), operation)(**{key: name})
+        elif service == "lambda":
+            client("lambda").get_function_configuration(FunctionName=arn)
+        elif service == "cloudwatch":
+            alarm = resource.partition(":")[2]
+            return bool(client("cloudwatch").describe_alarms(AlarmNames=[alarm])["MetricAlarms"])
+        elif service == "ec2" and kind == "instance":
+            return instances(project, client("ec2")).get(name, "terminated") != "terminated"
+        elif service == "ec2" and kind == "security-group":
+            return name in security_groups(project, client("ec2"))
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in ("ResourceNotFound", "ResourceNotFoundException"):
+            return False
+        if code == "ValidationException" and any(text in str(error) for text in NOT_THERE):
+            return False
+        raise
+    return True
 
 
 def other_projects(project: Project, tagging: Any) -> dict[str, int]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from include.pipeline import live, registry
+from include.pipeline import live, registry, scaling
 from include.pipeline.names import (
     KNOWN_GOOD_CONFIG,
     KNOWN_GOOD_FUNCTION,
@@ -56,7 +56,7 @@ def look(project: Project, sagemaker: Any, lambda_client: Any, autoscaling: Any)
     """What a run finds at its start; notes on the endpoint what is good, where that was not done yet.
 
     :return: ``serving``, see :func:`include.pipeline.live.read_live`; ``good``, see :func:`read`; ``scaling``, see
-        :func:`include.pipeline.live.read_scaling`.
+        :func:`include.pipeline.scaling.read`.
     """
     good = read(project, sagemaker, lambda_client)
     if good and good["since"] is None:
@@ -65,23 +65,29 @@ def look(project: Project, sagemaker: Any, lambda_client: Any, autoscaling: Any)
     return {
         "serving": live.read_live(project, sagemaker, lambda_client),
         "good": good,
-        "scaling": live.read_scaling(project, autoscaling),
+        "scaling": scaling.read(project, autoscaling),
     }
 
 
-def scaling(
-    project: Project, at_start: dict[str, Any], good: dict[str, Any] | None, autoscaling: Any
-) -> dict[str, Any] | None:
+def scaling_of(
+    project: Project,
+    at_start: dict[str, Any],
+    suspended: scaling.Scaling | None,
+    good: dict[str, Any] | None,
+    autoscaling: Any,
+) -> scaling.Scaling | None:
     """How the endpoint shall scale when it goes back to the good release.
 
     :param at_start: what :func:`look` found. It holds for the release that was good then. If another one is good by
         now, the endpoint scales on as it does.
-    :return: see :func:`include.pipeline.live.read_scaling`.
+    :param suspended: what :func:`include.pipeline.scaling.suspend` returned in this run, which may have deregistered
+        the scalable target; None if it did not come so far.
+    :return: see :func:`include.pipeline.scaling.read`.
     """
     if is_same(good, at_start["good"]):
-        before: dict[str, Any] | None = at_start["scaling"]
+        before: scaling.Scaling | None = at_start["scaling"]
         return before
-    return live.read_scaling(project, autoscaling)
+    return scaling.read(project, autoscaling) or suspended
 
 
 def note(project: Project, release: dict[str, Any], sagemaker: Any) -> None:

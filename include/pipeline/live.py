@@ -6,13 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from include.pipeline.names import (
-    ALIAS,
-    SCALABLE_DIMENSION,
-    endpoint_name,
-    function_name,
-    scaling_resource_id,
-)
+from include.pipeline.names import ALIAS, endpoint_name, function_name
 from include.pipeline.settings import Project
 
 
@@ -58,27 +52,6 @@ def config_beside(project: Project, new_config: str, sagemaker: Any) -> str | No
     return None if old == new_config else old
 
 
-def read_scaling(project: Project, autoscaling: Any) -> dict[str, Any] | None:
-    """How the endpoint scales, or None where it does not.
-
-    :return: ``min_capacity``, ``max_capacity``, ``policies`` and ``suspended``.
-    """
-    resource = {"ServiceNamespace": "sagemaker", "ScalableDimension": SCALABLE_DIMENSION}
-    name = scaling_resource_id(project)
-    targets = autoscaling.describe_scalable_targets(**resource, ResourceIds=[name])["ScalableTargets"]
-    if not targets:
-        return None
-    policies = autoscaling.describe_scaling_policies(**resource, ResourceId=name)["ScalingPolicies"]
-    return {
-        "min_capacity": targets[0]["MinCapacity"],
-        "max_capacity": targets[0]["MaxCapacity"],
-        "suspended": any(targets[0].get("SuspendedState", {}).values()),
-        "policies": {
-            policy["PolicyName"]: policy["TargetTrackingScalingPolicyConfiguration"] for policy in policies
-        },
-    }
-
-
 def _alias_version(project: Project, lambda_client: Any) -> str | None:
     try:
         alias = lambda_client.get_alias(FunctionName=function_name(project), Name=ALIAS)
@@ -121,5 +94,9 @@ def describe_endpoint(project: Project, sagemaker: Any) -> dict[str, Any] | None
 
 
 def is_missing(error: ClientError) -> bool:
-    """Whether SageMaker refused because the thing does not exist."""
-    return error.response["Error"]["Code"] == "ValidationException" and "Could not find" in str(error)
+    """Whether SageMaker refused because the thing does not exist; it has no single code for that."""
+    code = error.response["Error"]["Code"]
+    return code == "ResourceNotFound" or (
+        code == "ValidationException"
+        and any(sign in str(error) for sign in ("Could not find", "Requested resource not found"))
+    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from include.pipeline import aws_texts
 from include.pipeline.gate import Decision
 from include.pipeline.names import model_package_group
 from include.pipeline.settings import Project
@@ -17,8 +17,6 @@ KEY = "registration_key"
 """The property that holds what a package was registered by: the name of the model made of it."""
 RELEASED = "released"
 """The property that says when the model passed its smoke test."""
-LONGEST_DESCRIPTION = 1024
-LONGEST_VALUE = 256
 
 
 @dataclass(frozen=True)
@@ -42,11 +40,7 @@ class Package:
 
 def properties(**values: object) -> dict[str, str]:
     """Properties of a package as SageMaker takes them: at most 256 of the characters that it allows."""
-    return {
-        key: re.sub(r"[^\w .:/=+\-@]", "-", str(value))[:LONGEST_VALUE]
-        for key, value in values.items()
-        if value is not None
-    }
+    return {key: aws_texts.property_value(value) for key, value in values.items() if value is not None}
 
 
 def candidate(
@@ -142,8 +136,7 @@ def judge(package: dict[str, Any], decision: Decision, ask: bool, sagemaker: Any
 
 def decide(arn: str, approval: str, reason: str, sagemaker: Any) -> None:
     """Set a package's approval: ``Approved``, ``Rejected`` or ``PendingManualApproval``, and why."""
-    description = " ".join(reason.split())[:LONGEST_DESCRIPTION]  # SageMaker refuses line breaks
-    _update(arn, sagemaker, ModelApprovalStatus=approval, ApprovalDescription=description)
+    _update(arn, sagemaker, ModelApprovalStatus=approval, ApprovalDescription=aws_texts.description(reason))
 
 
 def mark_released(arn: str, function_version: str, sagemaker: Any) -> None:
@@ -166,7 +159,11 @@ def prune(project: Project, live_model: str | None, sagemaker: Any) -> list[int]
     kept = {live_model, before.model if before else None}
     old = [package for package in found[project.registry.keep :] if package.model not in kept]
     for package in old:
-        sagemaker.delete_model_package(ModelPackageName=package.arn)
+        try:
+            sagemaker.delete_model_package(ModelPackageName=package.arn)
+        except ClientError as error:
+            if "does not exist" not in str(error):  # another run has pruned it
+                raise
     return [package.version for package in old]
 
 

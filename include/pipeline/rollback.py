@@ -8,17 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from include.pipeline import known_good, live, registry
+from include.pipeline import function_alias, known_good, live, registry, scaling
 from include.pipeline.live import endpoint_status
-from include.pipeline.names import (
-    ALIAS,
-    SCALABLE_DIMENSION,
-    endpoint_name,
-    function_name,
-    scaling_resource_id,
-)
+from include.pipeline.names import endpoint_name, function_name
+from include.pipeline.scaling import Scaling
 from include.pipeline.settings import Project
 
 log = logging.getLogger(__name__)
@@ -33,7 +26,7 @@ class RollbackError(RuntimeError):
 def roll_back(
     project: Project,
     before: dict[str, Any] | None,
-    scaling: dict[str, Any] | None,
+    scaling_before: Scaling | None,
     sagemaker: Any,
     lambda_client: Any,
     autoscaling: Any,
@@ -44,9 +37,10 @@ def roll_back(
     Where there is none, the endpoint and the function are removed: a model that failed must not stay live.
 
     :param before: see :func:`include.pipeline.known_good.read`.
-    :param scaling: how the endpoint shall scale, see :func:`include.pipeline.live.read_scaling`.
+    :param scaling_before: how the endpoint shall scale, see :func:`include.pipeline.scaling.read`.
     :return: what was done, in one sentence.
     :raises RollbackError: if the endpoint does not return to service with the earlier configuration in 30 minutes.
+    :raises AliasError: if the function's alias does not go back in 30 minutes.
     """
     _settle(project, sagemaker, progress)
     if before is None:
@@ -54,18 +48,14 @@ def roll_back(
         _settle(project, sagemaker, progress)
         return "No release has passed its smoke test before, so the endpoint and the function were removed."
     if before["function_version"]:
-        # With the weights, which else would stay as they are.
-        lambda_client.update_alias(
-            FunctionName=function_name(project),
-            Name=ALIAS,
-            FunctionVersion=before["function_version"],
-            RoutingConfig={"AdditionalVersionWeights": {}},
-        )
+        function_alias.begin_move(project, before["function_version"], lambda_client)
     try:
-        _return_to(project, before, sagemaker, progress)
+        _return_to(project, before, sagemaker, autoscaling, progress)
     finally:
         # Also where the endpoint did not come back: what serves must go on to scale.
-        restore_scaling(project, scaling, autoscaling)
+        scaling.restore(project, scaling_before, autoscaling, progress)
+    if before["function_version"]:
+        function_alias.end_move(project, before["function_version"], lambda_client, progress)
     return f"Model {before['model']} serves again."
 
 
@@ -101,11 +91,14 @@ def take_back_unproved(
     _settle(project, sagemaker, progress)
     serving = live.read_live(project, sagemaker, lambda_client)
     good = _good(project, serving, sagemaker, lambda_client)
-    scaling = live.read_scaling(project, autoscaling)
+    found = scaling.read(project, autoscaling)
+    before = found or scaling.declared(project)
     if known_good.is_same(serving, good) and endpoint_status(project, sagemaker) != "Failed":
-        if scaling is None or not scaling["suspended"]:
+        if (found is None and serving is None) or (found and not all(found["suspended"].values())):
             return None
-        restore_scaling(project, scaling, autoscaling)
+        scaling.restore(project, before, autoscaling, progress)
+        if found is None:
+            return "The endpoint did not scale, as after an update that did not end; it scales as the project says."
         return "An earlier run had suspended the scaling of the endpoint and did not end; the endpoint scales again."
     if serving is not None:
         package = registry.find(serving["model"], registry.packages(project, sagemaker))
@@ -115,7 +108,7 @@ def take_back_unproved(
             reason = f"Its release did not end, and no smoke test has proved it. Taken back by {run}."
             registry.decide(package.arn, "PendingManualApproval", reason, sagemaker)
     what = f"model {serving['model']}" if serving else "an endpoint that never served"
-    state = roll_back(project, good, scaling, sagemaker, lambda_client, autoscaling, progress)
+    state = roll_back(project, good, before, sagemaker, lambda_client, autoscaling, progress)
     return f"An earlier run did not end and left {what} without a smoke test. {state}"
 
 
@@ -137,37 +130,12 @@ def cause(failures: dict[str, str]) -> str:
     return " ".join(f"{task} failed: {reason.rstrip('.')}." for task, reason in failures.items())
 
 
-def restore_scaling(project: Project, scaling: dict[str, Any] | None, autoscaling: Any) -> None:
-    """Let the endpoint scale as :func:`include.pipeline.live.read_scaling` found it, or not at all."""
-    target = {
-        "ServiceNamespace": "sagemaker",
-        "ResourceId": scaling_resource_id(project),
-        "ScalableDimension": SCALABLE_DIMENSION,
-    }
-    if scaling is None:
-        _deregister(target, autoscaling)
-        return
-    autoscaling.register_scalable_target(
-        **target,
-        MinCapacity=scaling["min_capacity"],
-        MaxCapacity=scaling["max_capacity"],
-        SuspendedState={
-            "DynamicScalingInSuspended": False,
-            "DynamicScalingOutSuspended": False,
-            "ScheduledScalingSuspended": False,
-        },
-    )
-    for name, configuration in scaling["policies"].items():
-        autoscaling.put_scaling_policy(
-            **target,
-            PolicyName=name,
-            PolicyType="TargetTrackingScaling",
-            TargetTrackingScalingPolicyConfiguration=configuration,
-        )
-
-
 def _return_to(
-    project: Project, before: dict[str, Any], sagemaker: Any, progress: Callable[[str], None]
+    project: Project,
+    before: dict[str, Any],
+    sagemaker: Any,
+    autoscaling: Any,
+    progress: Callable[[str], None],
 ) -> None:
     name, wanted = endpoint_name(project), before["endpoint_config"]
     endpoint = sagemaker.describe_endpoint(EndpointName=name)
@@ -182,6 +150,7 @@ def _return_to(
         tags = known_good.tags(project, before)
         sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=wanted, Tags=tags)
     else:
+        scaling.deregister_for(project, wanted, sagemaker, autoscaling, progress)
         # All at once, and whatever the alarms say: what serves now is what has to go.
         sagemaker.update_endpoint(
             EndpointName=name, EndpointConfigName=wanted, RetainAllVariantProperties=True
@@ -199,17 +168,9 @@ def _remove(project: Project, sagemaker: Any, lambda_client: Any, autoscaling: A
     """Delete function, scalable target and endpoint, as far as they are there, in the order that AWS wants."""
     with suppress(lambda_client.exceptions.ResourceNotFoundException):
         lambda_client.delete_function(FunctionName=function_name(project))
-    restore_scaling(project, None, autoscaling)
+    scaling.deregister(project, autoscaling)
     if endpoint_status(project, sagemaker):
         sagemaker.delete_endpoint(EndpointName=endpoint_name(project))
-
-
-def _deregister(target: dict[str, str], autoscaling: Any) -> None:
-    try:
-        autoscaling.deregister_scalable_target(**target)
-    except ClientError as error:
-        if "No scalable target found" not in str(error):
-            raise
 
 
 def _settle(project: Project, sagemaker: Any, progress: Callable[[str], None]) -> None:

@@ -251,6 +251,14 @@ class Classifier(Section):
         return self
 
 
+MAX_TRAINING_MINUTES = 28 * 24 * 60
+"""SageMaker's limit for ``MaxRuntimeInSeconds`` of a training job."""
+MAX_PROCESSING_MINUTES = 9 * 24 * 60
+"""SageMaker's limit for that of a processing job."""
+BURSTABLE = r"ml\.t\d[a-z]*\."
+"""Types of instances whose number SageMaker does not scale."""
+
+
 class Tuning(Section):
     """The search for a learning rate and a batch size."""
 
@@ -270,7 +278,7 @@ class Tuning(Section):
     """Use spare instances, which are cheaper and may be taken away; a trial then begins anew."""
     network_isolation: bool = False
     """Cut the container off from any network."""
-    max_runtime_minutes: int = Field(120, ge=1)
+    max_runtime_minutes: int = Field(120, ge=1, le=MAX_TRAINING_MINUTES)
 
     @model_validator(mode="after")
     def _ranges_make_sense(self) -> Tuning:
@@ -299,7 +307,7 @@ class Training(Section):
     """How long the instances stay after the job, for the next one like it; they are billed. 0: not at all."""
     network_isolation: bool = False
     """Cut the container off from any network but that of the job's own instances."""
-    max_runtime_minutes: int = Field(240, ge=1)
+    max_runtime_minutes: int = Field(240, ge=1, le=MAX_TRAINING_MINUTES)
 
     @model_validator(mode="after")
     def _spot_instances_are_not_kept(self) -> Training:
@@ -338,7 +346,7 @@ class Processing(Section):
     """The jobs that extract features and evaluate models."""
 
     instance_type: InstanceType = "ml.m5.xlarge"
-    max_runtime_minutes: int = Field(120, ge=1)
+    max_runtime_minutes: int = Field(120, ge=1, le=MAX_PROCESSING_MINUTES)
 
 
 class Gate(Section):
@@ -452,6 +460,28 @@ class Endpoint(Section):
         if self.max_instances < self.min_instances:
             raise ValueError(
                 f"max_instances ({self.max_instances}) is less than min_instances ({self.min_instances})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _instances_can_scale(self) -> Endpoint:
+        if re.match(BURSTABLE, self.instance_type):
+            raise ValueError(
+                f"instance_type is {self.instance_type}, and SageMaker does not scale burstable instances; choose "
+                "another type, such as ml.m5.large"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _steps_are_whole_instances(self) -> Endpoint:
+        step, count = self.deployment.step_percent, self.min_instances
+        if self.deployment.strategy != "all_at_once" and step * count < 100:
+            larger = f", or step_percent to {math.ceil(100 / count)} to 50" if count > 1 else ""
+            raise ValueError(
+                f"deployment.step_percent ({step}) of min_instances ({count}) is {step * count / 100:g} of an "
+                f"instance, but with strategy {self.deployment.strategy!r} SageMaker shifts traffic by whole "
+                f"instances; set min_instances to {math.ceil(100 / step)} or more{larger}, or strategy to "
+                "'all_at_once'"
             )
         return self
 

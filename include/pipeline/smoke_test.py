@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+from include.pipeline import function_alias
 from include.pipeline.data.staging import read_manifest
 from include.pipeline.errors import PermanentError
 from include.pipeline.names import ALIAS, function_name, split_s3_uri
@@ -67,11 +68,15 @@ def held_out_images(manifest: dict[str, Any], count: int) -> list[str]:
 def run_smoke_test(project: Project, expected: Expected, s3: Any, lambda_client: Any) -> dict[str, Any]:
     """Send held-out images, one by one and as a batch, and requests that are wrong, through the function's alias.
 
+    An alias that still moves is waited for, since its calls go to the version before.
+
     :return: ``accuracy`` on these images, ``milliseconds_p95`` and ``requests``: image, truth, label, probability and
         milliseconds of each.
     :raises SmokeTestError: if any answer is not one or comes from another model, accuracy is too low, the answers
         take too long, or what is wrong is not refused.
+    :raises AliasError: if the alias does not send its calls to its version.
     """
+    function_alias.wait_until_moved(project, lambda_client)
     manifest = read_manifest(expected.data, s3)
     paths = held_out_images(manifest, project.smoke_test.images)
     events = {path: _event(expected.data, path, s3) for path in paths}

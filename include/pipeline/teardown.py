@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from include.pipeline import live, names
+from include.pipeline import infrastructure, live, names
 from include.pipeline.errors import PermanentError
 from include.pipeline.infrastructure import stack_name
 from include.pipeline.inventory import (
@@ -31,6 +31,7 @@ from include.pipeline.inventory import (
     of_kinds,
     other_projects,
     security_groups,
+    still_exists,
     tagged_arns,
     warm_pools,
 )
@@ -40,8 +41,11 @@ from include.pipeline.settings import Project
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 1800
+INTERFACES_SECONDS = 900
 # AWS's tagging index follows deletions with a delay of seconds to minutes.
 TAGS_SECONDS = 180
+# SageMaker may show a training job as completed before it shows the job's warm pool.
+POOL_SECONDS = 60
 
 Progress = Callable[[str], None]
 
@@ -185,7 +189,8 @@ def stop_jobs(project: Project, client: Client, progress: Progress = log.info) -
             try:
                 getattr(sagemaker, f"stop_{operation}")(**{key: name})
             except ClientError as error:
-                if error.response["Error"]["Code"] != "ValidationException":  # it ended in the meantime
+                ended = error.response["Error"]["Code"] == "ValidationException"
+                if not ended and not live.is_missing(error):
                     raise
     for kind, name, _ in found:
         _wait(
@@ -193,10 +198,20 @@ def stop_jobs(project: Project, client: Client, progress: Progress = log.info) -
             f"{kind} {name} to stop",
             project,
         )
+    trained = [name for kind, name, _ in found if kind == "training-job"]
+    _wait(
+        lambda: not any(_may_get_warm_pool(name, sagemaker) for name in trained),
+        "the warm pools of the jobs that have just ended",
+        project,
+    )
     # Before the tags go: what may be changed is told by them.
     end_warm_pools(project, sagemaker, progress)
     for _, _, arn in found:
-        sagemaker.delete_tags(ResourceArn=arn, TagKeys=["project", "managed-by"])
+        try:
+            sagemaker.delete_tags(ResourceArn=arn, TagKeys=["project", "managed-by"])
+        except ClientError as error:
+            if not live.is_missing(error):  # somebody has deleted the job's record
+                raise
     return len(found)
 
 
@@ -224,19 +239,45 @@ def terminate_instances(project: Project, ec2: Any, progress: Progress = log.inf
     found = [name for name, state in instances(project, ec2).items() if state != "terminated"]
     if found:
         progress(f"Terminating {', '.join(found)}.")
-        ec2.terminate_instances(InstanceIds=found)
+        _terminate(found, ec2)
         _wait(
             lambda: set(instances(project, ec2).values()) <= {"terminated"},
             f"{', '.join(found)} to be terminated",
             project,
         )
     for group in security_groups(project, ec2):
-        try:
-            ec2.delete_security_group(GroupId=group)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "InvalidGroup.NotFound":
-                raise
+        # A network interface outlives its instance, often for minutes.
+        _wait(
+            functools.partial(_delete_security_group, group, ec2),
+            f"security group {group} to be free of network interfaces",
+            project,
+            seconds=INTERFACES_SECONDS,
+        )
     return len(found)
+
+
+def _terminate(instance_ids: list[str], ec2: Any) -> None:
+    """Terminate instances; EC2 terminates none of several if one of them is gone."""
+    try:
+        ec2.terminate_instances(InstanceIds=instance_ids)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "InvalidInstanceID.NotFound":
+            raise
+        if len(instance_ids) > 1:
+            for each in instance_ids:
+                _terminate([each], ec2)
+
+
+def _delete_security_group(group: str, ec2: Any) -> bool:
+    """Delete a security group; return whether it is gone, and not in use."""
+    try:
+        ec2.delete_security_group(GroupId=group)
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code not in ("InvalidGroup.NotFound", "DependencyViolation"):
+            raise
+        return code == "InvalidGroup.NotFound"
+    return True
 
 
 def delete_alarms(project: Project, client: Client) -> int:
@@ -300,29 +341,37 @@ def delete_infrastructure(project: Project, client: Client) -> str:
     if others:
         told = ", ".join(f"{other} ({count} resources)" for other, count in sorted(others.items()))
         raise RefusedError(f"Stack {name} stays, for other projects need it: {told}. Take those down first.")
-    state = _stack_state(name, cloudformation)
-    if state is None:
-        return f"There is no stack {name}."
+    stack = _describe_stack(name, cloudformation)
+    if stack is None:
+        return f"There is no stack {name}, or none that Airflow may see."
+    # By its ARN, under which a stack that is deleted is still described.
+    arn = stack["StackId"]
     try:
         cloudformation.delete_stack(StackName=name)
-        _wait(
-            lambda: _stack_state(name, cloudformation) in (None, "DELETE_FAILED"),
-            f"stack {name} to go",
-            project,
-        )
     except ClientError as error:
         raise RefusedError(
             f"Stack {name} stays: {error}. The policies for Airflow do not allow to delete it; an administrator takes "
             f"them off Airflow's role and calls aws cloudformation delete-stack --stack-name {name}."
         ) from error
-    if _stack_state(name, cloudformation):
-        reason = cloudformation.describe_stacks(StackName=name)["Stacks"][0].get("StackStatusReason")
-        raise TeardownError(f"Stack {name} can't be deleted: {reason or 'CloudFormation gives no reason.'}")
+    try:
+        _wait(
+            lambda: _stack_state(arn, cloudformation) in ("DELETE_COMPLETE", "DELETE_FAILED"),
+            f"stack {name} to go",
+            project,
+        )
+        left = cloudformation.describe_stacks(StackName=arn)["Stacks"][0]
+    except ClientError as error:
+        if not infrastructure.is_denied(error):
+            raise
+        return f"Stack {name} is being deleted, with the policy that let Airflow see it. Its bucket stays."
+    if left["StackStatus"] == "DELETE_FAILED":
+        reason = left.get("StackStatusReason", "CloudFormation gives no reason.")
+        raise TeardownError(f"Stack {name} can't be deleted: {reason}")
     return f"Stack {name} is gone. Its bucket stays."
 
 
 def check_nothing_left(project: Project, client: Client, options: Options, failures: dict[str, str]) -> None:
-    """See that every step has ended well and nothing carries the project's tags any more, but what shall stay.
+    """See that every step has ended well and nothing with the project's tags exists any more, but what shall stay.
 
     :param failures: why each step failed that did.
     :raises LeftError: naming all failures and all that is left.
@@ -335,14 +384,8 @@ def check_nothing_left(project: Project, client: Client, options: Options, failu
             set() if options.delete_workspace else WORKSPACE
         )
         kept = [arn for _, _, arn in of_kinds(arns, kinds)]
-        # AWS lists an instance for about an hour after its end, with its tags.
-        states = instances(project, client("ec2"))
-        kept += [
-            arn
-            for arn in arns
-            if ":instance/" in arn and states.get(arn.rpartition("/")[2]) in (None, "terminated")
-        ]
-        left[:] = [arn for arn in arns if arn not in kept]
+        # AWS lists some things for minutes or an hour after their end, with their tags.
+        left[:] = [arn for arn in arns if arn not in kept and still_exists(project, arn, client)]
         return not left
 
     with suppress(TeardownError):
@@ -355,23 +398,45 @@ def check_nothing_left(project: Project, client: Client, options: Options, failu
 
 
 def _job_status(kind: str, name: str, sagemaker: Any) -> str:
+    """The status of a job, ``Deleted`` where its record does not exist any more."""
     operation, key, status = JOBS[kind]
-    answer: str = getattr(sagemaker, f"describe_{operation}")(**{key: name})[status]
+    try:
+        answer: str = getattr(sagemaker, f"describe_{operation}")(**{key: name})[status]
+    except ClientError as error:
+        if not live.is_missing(error):
+            raise
+        return "Deleted"
     return answer
+
+
+def _may_get_warm_pool(name: str, sagemaker: Any) -> bool:
+    """Whether a training job has just ended and its warm pool, which is billed, may not be listed yet."""
+    if _job_status("training-job", name, sagemaker) != "Completed":
+        return False
+    job = sagemaker.describe_training_job(TrainingJobName=name)
+    is_kept = job["ResourceConfig"].get("KeepAlivePeriodInSeconds", 0) > 0
+    is_fresh = datetime.now(UTC) - job["TrainingEndTime"] < timedelta(seconds=POOL_SECONDS)
+    return is_kept and is_fresh and "WarmPoolStatus" not in job
 
 
 def _has_ended(kind: str, name: str, sagemaker: Any) -> bool:
     return _job_status(kind, name, sagemaker) not in ("InProgress", "Stopping")
 
 
-def _stack_state(name: str, cloudformation: Any) -> str | None:
+def _describe_stack(name: str, cloudformation: Any) -> dict[str, Any] | None:
+    """Describe a stack; None where there is none."""
     try:
-        state: str = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+        stack: dict[str, Any] = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ValidationError":
+        if infrastructure.is_missing(error):
             return None
         raise
-    return None if state == "DELETE_COMPLETE" else state
+    return stack
+
+
+def _stack_state(arn: str, cloudformation: Any) -> str:
+    state: str = cloudformation.describe_stacks(StackName=arn)["Stacks"][0]["StackStatus"]
+    return state
 
 
 def _wait(condition: Callable[[], bool], what: str, project: Project, seconds: int = WAIT_SECONDS) -> None:

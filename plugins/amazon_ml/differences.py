@@ -12,9 +12,10 @@ from typing import Any
 NOT_DESCRIBED = frozenset({"Tags", "SessionChainingConfig"})
 # What is changed after a job has ended, as by a teardown that ends its warm pool, and is no part of what it does.
 CHANGED_LATER = frozenset({"KeepAlivePeriodInSeconds"})
-# Maps with keys of the caller's own, to which SageMaker adds nothing but keys of this prefix.
+# Maps with keys of the caller's own, to which SageMaker adds nothing but keys of this prefix, such as
+# _tuning_objective_metric.
 CALLERS_MAPS = frozenset({"HyperParameters", "StaticHyperParameters", "Environment"})
-TUNING_PREFIX = "_tuning_"
+SAGEMAKER_PREFIX = "_"
 # What SageMaker never fills in by itself: where only the description has it, the two differ.
 NEVER_FILLED_IN = frozenset(
     {
@@ -73,7 +74,7 @@ def _compare(wanted: Any, found: Any, where: str, key: str) -> Iterator[str]:
     if key in CALLERS_MAPS:
         wanted, found = wanted or {}, found or {}
         for name in sorted(wanted.keys() | found.keys()):
-            if name not in wanted and name.startswith(TUNING_PREFIX):
+            if name not in wanted and name.startswith(SAGEMAKER_PREFIX):
                 continue
             yield from _compare_values(wanted.get(name), found.get(name), f"{where}.{name}")
     elif isinstance(wanted, dict) and isinstance(found, dict):

@@ -9,8 +9,10 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 
 PASSING_CODES = frozenset(
     {
+        "InternalDependencyException",
         "InternalFailure",
         "InternalServerError",
+        "ModelNotReadyException",
         "RequestLimitExceeded",
         "RequestTimeout",
         "ServiceUnavailable",

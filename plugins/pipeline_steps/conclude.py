@@ -72,7 +72,7 @@ def conclude(project: Project, release: list[Any]) -> Any:
         state = rollback.roll_back(
             project,
             before,
-            known_good.scaling(project, done["read_live"], before, scaling),
+            known_good.scaling_of(project, done["read_live"], done["suspend_scaling"], before, scaling),
             sagemaker,
             functions,
             scaling,

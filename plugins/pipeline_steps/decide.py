@@ -12,7 +12,7 @@ from human_input.operators import AskOperator
 from project_pages.links import EvaluationReportLink
 from verdicts import record
 
-from include.pipeline import approval, evaluation_report, gate, job_requests, names, registry
+from include.pipeline import approval, aws_texts, evaluation_report, gate, job_requests, names, registry
 from include.pipeline.errors import PermanentError
 from include.pipeline.settings import Project
 from pipeline_steps import alerts
@@ -123,8 +123,8 @@ def decide(project: Project) -> TaskGroup:
                     run=done.address,
                 )
             ),
-            package_desc=project.description,
-            package_group_desc=project.description,
+            package_desc=aws_texts.description(project.description),
+            package_group_desc=aws_texts.description(project.description),
             tags=names.tag_list(project),
         )
         passed = EvaluationReportLink.add_to(compare())

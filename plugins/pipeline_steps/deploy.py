@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow.sdk import TaskGroup, chain, task
-from amazon_ml.operators.application_autoscaling import (
-    ApplicationAutoScalingSuspendOperator,
-    ApplicationAutoScalingTargetTrackingOperator,
-)
+from amazon_ml.operators.application_autoscaling import ApplicationAutoScalingTargetTrackingOperator
 from amazon_ml.operators.sagemaker_endpoint import (
     SageMakerDeployEndpointOperator,
     SageMakerEndpointConfigIfAbsentOperator,
@@ -16,7 +11,7 @@ from amazon_ml.operators.sagemaker_endpoint import (
 )
 from dag_defaults import aws_client, task_group
 
-from include.pipeline import alarms, job_requests, live, names
+from include.pipeline import alarms, job_requests, live, scaling
 from include.pipeline.settings import Project
 from pipeline_steps.done import Done, check_release, when_run
 
@@ -33,11 +28,23 @@ def deploy(project: Project) -> TaskGroup:
         old = live.config_beside(project, new, aws_client("sagemaker"))
         return alarms.put_release_alarms(project, cloudwatch, new, old)
 
-    scalable: dict[str, Any] = {
-        "service_namespace": "sagemaker",
-        "resource_id": names.scaling_resource_id(project),
-        "scalable_dimension": names.SCALABLE_DIMENSION,
-    }
+    @task
+    def suspend_scaling() -> scaling.Scaling | None:
+        """Keep the number of instances while the endpoint is updated: a change of it would be in the way."""
+        done, sagemaker = Done(), aws_client("sagemaker")
+        found = scaling.suspend(
+            project, done["create_endpoint_config"], sagemaker, aws_client("application-autoscaling")
+        )
+        # An earlier try of this task may have deregistered it.
+        return found or done["read_live"]["scaling"]
+
+    @task
+    def resume_scaling() -> None:
+        """Let the endpoint scale again, also by what a person has added to the project's own policy."""
+        scaling.resume(project, Done()["suspend_scaling"], aws_client("application-autoscaling"))
+
+    target, declared = scaling.target(project), scaling.declared(project)
+    ((policy_name, policy),) = declared["policies"].items()
     with task_group(
         "deploy", "Deploy the endpoint", "Model, endpoint configuration, alarms, endpoint and scaling"
     ) as group:
@@ -55,10 +62,6 @@ def deploy(project: Project) -> TaskGroup:
             ),
         )
         alarmed = put_alarms()
-        # An instance that is added or taken away in the middle of an update is in its way.
-        suspend_scaling = ApplicationAutoScalingSuspendOperator(
-            task_id="suspend_scaling", if_registered=True, **scalable
-        )
         deploy_endpoint = SageMakerDeployEndpointOperator(
             task_id="deploy_endpoint",
             config=when_run(lambda done: job_requests.endpoint(project, done["create_endpoint_config"])),
@@ -69,29 +72,21 @@ def deploy(project: Project) -> TaskGroup:
         )
         scale_endpoint = ApplicationAutoScalingTargetTrackingOperator(
             task_id="scale_endpoint",
-            **scalable,
-            min_capacity=project.endpoint.min_instances,
-            max_capacity=project.endpoint.max_instances,
-            policy_name=f"{project.aws_name}-invocations",
-            target_tracking_configuration={
-                "TargetValue": project.endpoint.target_invocations_per_minute,
-                "PredefinedMetricSpecification": {
-                    "PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"
-                },
-                "ScaleInCooldown": project.endpoint.scale_in_cooldown_seconds,
-                "ScaleOutCooldown": project.endpoint.scale_out_cooldown_seconds,
-            },
-        )
-        resume_scaling = ApplicationAutoScalingSuspendOperator(
-            task_id="resume_scaling", suspend=False, **scalable
+            service_namespace=target["ServiceNamespace"],
+            resource_id=target["ResourceId"],
+            scalable_dimension=target["ScalableDimension"],
+            min_capacity=declared["min_capacity"],
+            max_capacity=declared["max_capacity"],
+            policy_name=policy_name,
+            target_tracking_configuration=policy["TargetTrackingScalingPolicyConfiguration"],
         )
         chain(
             create_model,
             create_endpoint_config,
             alarmed,
-            suspend_scaling,
+            suspend_scaling(),
             deploy_endpoint,
             scale_endpoint,
-            resume_scaling,
+            resume_scaling(),
         )
     return group

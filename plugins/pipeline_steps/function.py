@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import TaskGroup, chain, task
+from amazon_ml.operators.lambda_alias import LambdaAliasOperator, LambdaProvisionedConcurrencyOperator
 from amazon_ml.operators.lambda_function import (
-    LambdaAliasOperator,
     LambdaDeployFunctionOperator,
     LambdaFunctionUrlOperator,
-    LambdaProvisionedConcurrencyOperator,
     LambdaReservedConcurrencyOperator,
 )
 from dag_defaults import aws_client, task_group
@@ -35,6 +34,7 @@ def put_function(project: Project) -> TaskGroup:
             aws_client("lambda"),
         )
 
+    poll_seconds = min(project.poll_seconds, 10)
     with task_group(
         "function", "Deploy the function", "Code, version, alias and provisioned concurrency"
     ) as group:
@@ -49,6 +49,7 @@ def put_function(project: Project) -> TaskGroup:
             task_id="reserve_concurrency",
             function_name=names.function_name(project),
             reserved_concurrent_executions=project.function.reserved_concurrency,
+            provisioned_concurrent_executions={names.ALIAS: project.function.provisioned_concurrency},
         )
         move_alias = LambdaAliasOperator(
             task_id="move_alias",
@@ -56,13 +57,16 @@ def put_function(project: Project) -> TaskGroup:
             alias=names.ALIAS,
             function_version=when_run(lambda done: done["deploy_function"]["version"]),
             pre_execute=check_release(project),
+            poll_interval=poll_seconds,
+            deferrable=True,
         )
         provision_concurrency = LambdaProvisionedConcurrencyOperator(
             task_id="provision_concurrency",
             function_name=names.function_name(project),
             qualifier=names.ALIAS,
             provisioned_concurrent_executions=project.function.provisioned_concurrency,
-            poll_interval=min(project.poll_seconds, 10),
+            poll_interval=poll_seconds,
+            deferrable=True,
         )
         function_url = LambdaFunctionUrlOperator(
             task_id="function_url",

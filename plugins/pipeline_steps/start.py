@@ -8,7 +8,7 @@ from airflow.sdk import get_current_context, task
 from dag_defaults import aws_client, check_conf
 from verdicts import record
 
-from include.pipeline import cost, ec2_requests, infrastructure, job_requests
+from include.pipeline import concurrency_quota, cost, ec2_requests, infrastructure, job_requests
 from include.pipeline.settings import Project
 from pipeline_steps.done import Done
 
@@ -18,7 +18,7 @@ def start(project: Project) -> list[Any]:
 
     @task
     def preflight() -> dict[str, Any]:
-        """See that conf is understood, AWS answers, the infrastructure is there; look up the container images."""
+        """See that conf is understood, AWS answers, infrastructure and quota suffice; look up the container images."""
         from include.pipeline.images import container_images
 
         context = get_current_context()
@@ -34,6 +34,7 @@ def start(project: Project) -> list[Any]:
             account=sts.get_caller_identity()["Account"],
             images=container_images(project, region),
         )
+        concurrency_quota.check(project, aws_client("lambda"))
         if params["train_on"] == "ec2":
             ec2_requests.check_profile(environment)
         return environment.model_dump()

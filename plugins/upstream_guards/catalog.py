@@ -91,7 +91,7 @@ GUARDS = (
         files=(
             "plugins/amazon_ml/operators/sagemaker_base.py",
             "plugins/amazon_ml/operators/ec2_training.py",
-            "plugins/amazon_ml/operators/lambda_function.py",
+            "plugins/amazon_ml/operators/lambda_alias.py",
         ),
         fault="The `execution_timeout` of a task is not watched while it is deferred.",
         upstream=(69678, 69734),

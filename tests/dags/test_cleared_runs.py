@@ -13,7 +13,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import AirflowSkipException
 from pipeline_steps.done import ReleaseRefusedError, check_release
 
-from include.pipeline import known_good, live, rollback
+from include.pipeline import known_good, rollback, scaling
 from include.pipeline.settings import Project
 from tests.dags.finished_tasks import task_instance
 
@@ -55,7 +55,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setattr("include.pipeline.registry.decide", calls.note("decide"))
     monkeypatch.setattr("include.pipeline.registry.packages", lambda *_: [])
     monkeypatch.setattr("include.pipeline.smoke_test.run_smoke_test", lambda *_: None)
-    monkeypatch.setattr(live, "read_scaling", lambda *_: "as it scales now")
+    monkeypatch.setattr(scaling, "read", lambda *_: "as it scales now")
     return calls
 
 

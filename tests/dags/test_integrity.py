@@ -169,7 +169,6 @@ def test_scaling_rests_while_the_endpoint_is_updated(dag_bag: DagBag) -> None:
     for project_dag in ("sample.train_and_deploy", "sample.rollback"):
         dag = dag_bag.dags[project_dag]
         before, after = (dag.get_task(f"{what}_scaling") for what in ("suspend", "resume"))
-        assert (before.suspend, after.suspend) == (True, False)
         assert "deploy_endpoint" in before.downstream_task_ids
         assert "deploy_endpoint" in after.get_flat_relative_ids(upstream=True)
 

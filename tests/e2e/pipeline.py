@@ -229,7 +229,7 @@ def tasks_asking(aws_url: str) -> Iterator[None]:
             "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
             "AWS_ENDPOINT_URL": aws_url,
             "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_ACCESS_KEY_ID": "local-airflow",
             "AWS_SECRET_ACCESS_KEY": "testing",
         }.items():
             patch.setenv(name, value)

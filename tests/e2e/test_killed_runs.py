@@ -15,6 +15,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from include.pipeline.infrastructure import read_infrastructure
 from tests.e2e.child_runs import ChildRuns
 from tests.e2e.pipeline import NAME, Pipeline, xcom
 from tests.e2e.release_record import Wanted
+from tests.include.infrastructure.permissions import Recorded, needs_simulator
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -95,11 +97,18 @@ def exists(shapes: Pipeline) -> set[str]:
 
 
 @pytest.fixture(scope="module")
+def calls_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file in which local AWS records all calls."""
+    return tmp_path_factory.mktemp("calls") / "calls.jsonl"
+
+
+@pytest.fixture(scope="module")
 def shapes(
-    running_local_aws: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+    running_local_aws: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory, calls_file: Path
 ) -> Iterator[Pipeline]:
     initdb()
-    with running_local_aws(tmp_path_factory.mktemp("killed"), LOCAL_AWS_STOP_GRACE="2") as server:
+    folder = tmp_path_factory.mktemp("killed")
+    with running_local_aws(folder, LOCAL_AWS_STOP_GRACE="2", LOCAL_AWS_CALLS=str(calls_file)) as server:
         deploy(server.url)
         pipeline = Pipeline(tmp_path_factory.mktemp("project"), server.url, server.client)
         pipeline.write(function=FUNCTION)
@@ -155,3 +164,13 @@ def test_after_a_teardown_a_release_repeats_no_job(killed_run: tuple[str, Ended]
     step, run = killed_run
     new = {"tune": ["CreateHyperParameterTuningJob"]}
     assert run.jobs == new.get(step, [])
+
+
+@pytest.fixture
+def recorded(shapes: Pipeline, calls_file: Path, whole_run: Ended) -> Recorded:
+    return Recorded(calls_file, shapes.client)
+
+
+@needs_simulator
+def test_the_policies_of_the_stack_permit_every_call(recorded: Recorded) -> None:
+    assert recorded.refused() == []

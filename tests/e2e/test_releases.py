@@ -32,8 +32,18 @@ ENDPOINT = {
     "target_invocations_per_minute": 6000,
     "deployment": {"wait_minutes": 1, "termination_wait_minutes": 0},
 }
-# The new model gets a tenth of the requests at first. Without an alarm, the shift takes several minutes.
-SHIFT = {"strategy": "linear", "step_percent": 10, "wait_minutes": 40, "termination_wait_minutes": 0}
+# The new model gets a quarter of the requests at first. Without an alarm, the shift takes several minutes.
+SHIFT = {
+    **ENDPOINT,
+    "min_instances": 4,
+    "max_instances": 4,
+    "deployment": {
+        "strategy": "linear",
+        "step_percent": 25,
+        "wait_minutes": 60,
+        "termination_wait_minutes": 60,
+    },
+}
 # The limits for latency are so high that a good model passes on a slow machine.
 ANY_TIME = {"alarms": {"max_latency_ms": 600_000}, "smoke_test": {"images": 5, "max_p95_ms": 600_000}}
 # A malformed request is refused before the fault, as in the sound model.
@@ -330,14 +340,14 @@ def import_nothing(files: dict[str, bytes]) -> dict[str, bytes]:
         ),
         pytest.param(
             break_serving("1 / 0"),
-            {"endpoint": {**ENDPOINT, "deployment": SHIFT}},
+            {"endpoint": SHIFT},
             "deploy_endpoint",
             "shapes-release-server-errors",
             id="that raises an alarm in mid-shift",
         ),
         pytest.param(
             break_serving("import os; os._exit(1)"),
-            {"endpoint": {**ENDPOINT, "deployment": SHIFT}},
+            {"endpoint": SHIFT},
             "deploy_endpoint",
             "shapes-release-server-errors|health check",
             id="that crashes",

@@ -15,6 +15,7 @@ from include.local_aws.awslambda.moto_functions import Function
 from include.local_aws.awslambda.package import unpack
 from include.local_aws.config import Config
 from include.local_aws.log_streams import LogStream
+from include.local_aws.principals import Principal
 from include.local_aws.processes import ChildProcesses
 
 INIT_SECONDS = 60.0
@@ -136,7 +137,7 @@ class ExecutionEnvironment:
         # Only what Lambda sets as well: what else this server was started with must not reach a function.
         base = {
             name: value
-            for name, value in self._config.child_environment().items()
+            for name, value in self._config.child_environment(Principal.FUNCTION).items()
             if name.startswith("AWS_") or name in _INHERITED
         }
         return {
@@ -171,10 +172,10 @@ class ExecutionEnvironment:
         try:
             if not self._channel.poll(seconds):
                 now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-                message = f"{now} {request_id} Task timed out after {seconds:.2f} seconds"
+                message = f"Task timed out after {seconds:.2f} seconds"
                 self.end()
-                self._write(message)
-                return True, _error("Sandbox.Timedout", message), 0
+                self._write(f"{now} {request_id} {message}")
+                return True, _error("Sandbox.Timedout", f"RequestId: {request_id} Error: {message}"), 0
             header: dict[str, Any] = json.loads(self._channel.recv_bytes())
             body = self._channel.recv_bytes()
         except (EOFError, OSError):

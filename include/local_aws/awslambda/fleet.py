@@ -9,18 +9,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from include.local_aws.awslambda.execution_environment import ExecutionEnvironment
-from include.local_aws.awslambda.moto_functions import Function, find_function, reserved_concurrency
+from include.local_aws.awslambda.moto_aliases import set_weights
+from include.local_aws.awslambda.moto_functions import (
+    Function,
+    find_function,
+    reservations,
+    reserved_concurrency,
+)
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.processes import ChildProcesses
 
 CONCURRENCY_LIMIT = 32
-"""Environments of all functions together: AWS's account limit, set to what a laptop's memory holds."""
+"""Environments of all functions together: what a laptop's memory holds. AWS's limit is the account's."""
 
 IDLE_SECONDS = 300.0
 """How long an environment is kept that nobody uses."""
 
 _CHECK_SECONDS = 0.25
+_MOVE_AWS_SECONDS = 120.0
+"""How long an alias with provisioned concurrency takes at least to move: in AWS 2 to 8 minutes."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,16 +47,20 @@ class ProvisionedConcurrency:
     """How many environments a target was given, and how many of them are ready."""
 
     requested: int
+    serving: Function | None = None
+    """The version that has the environments: while its alias moves, the one that it leaves."""
     modified: float = field(default_factory=time.time)
     ready: int = 0
     broken: Function | None = None
     """The version that could not be imported, for which no further start is tried."""
+    moved_at: float | None = None
+    """When its alias has moved at the earliest, by the fleet's clock; None while it does not move."""
 
     @property
     def status(self) -> str:
         if self.broken:
             return "FAILED"
-        return "READY" if self.ready >= self.requested else "IN_PROGRESS"
+        return "READY" if self.ready >= self.requested and self.moved_at is None else "IN_PROGRESS"
 
 
 @dataclass
@@ -104,23 +116,68 @@ class Fleet:
     def provision(self, target: Target, count: int) -> ProvisionedConcurrency:
         """Have ``count`` environments kept ready for a target; they start in the background.
 
-        :raises AwsError: InvalidParameterValueException when there is no room for so many
+        :raises AwsError: InvalidParameterValueException when a laptop has no room for so many
         """
         with self._lock:
             others = sum(item.requested for key, item in self._provisioned.items() if key != target)
             if count + others > CONCURRENCY_LIMIT:
                 raise AwsError(
                     "InvalidParameterValueException",
-                    "Specified ConcurrentExecutions for function is greater than function's unreserved "
-                    f"concurrency [{CONCURRENCY_LIMIT - others}].",
+                    f"Local AWS keeps at most {CONCURRENCY_LIMIT} environments provisioned, of which {others} are "
+                    "taken.",
                 )
-            self._provisioned[target] = item = ProvisionedConcurrency(count)
+            self._provisioned[target] = item = ProvisionedConcurrency(count, self._function(target))
             return item
 
-    def unprovision(self, target: Target) -> None:
-        """Let a target's environments end."""
+    def is_provisioned(self, target: Target) -> bool:
+        """Whether a target has provisioned concurrency."""
+        return target in self._provisioned
+
+    def has_failed_to_move(self, target: Target) -> bool:
+        """Whether an alias was moved to a version that could not be provisioned."""
+        item = self._provisioned[target]
+        return item.broken is not None and item.broken != item.serving
+
+    def move(self, target: Target) -> None:
+        """Provision the version that an alias points to now; meanwhile its calls go to the one that it has left."""
         with self._lock:
-            self._provisioned.pop(target, None)
+            item = self._provisioned[target]
+            item.broken = None
+            if item.serving is None or item.serving == self._function(target):
+                self._settle(target, item)
+                return
+            item.moved_at = self._clock() + self._config.lasts(_MOVE_AWS_SECONDS)
+            set_weights(target.region, target.name, target.qualifier, {item.serving.version: 1.0})
+
+    def settle(self, target: Target) -> None:
+        """Provision the version that an alias points to now, to which its calls go already."""
+        with self._lock:
+            if item := self._provisioned.get(target):
+                item.moved_at, item.serving = None, self._function(target)
+
+    def _settle(self, target: Target, item: ProvisionedConcurrency) -> None:
+        item.moved_at, item.serving = None, self._function(target)
+        set_weights(target.region, target.name, target.qualifier, {})
+
+    @staticmethod
+    def _function(target: Target) -> Function | None:
+        return _current(target.region, target.name, target.qualifier)
+
+    def forget(self, region: str, name: str, qualifier: str | None = None) -> None:
+        """Let the environments of a version or alias end, or without a qualifier those of a function."""
+        with self._lock:
+            for target in list(self._provisioned):
+                if (target.region, target.name) == (region, name) and qualifier in (None, target.qualifier):
+                    del self._provisioned[target]
+
+    def total_provisioned(self, region: str) -> Counter[str]:
+        """Return how many environments are provisioned for each function, for all its versions and aliases."""
+        total: Counter[str] = Counter()
+        with self._lock:
+            for target, item in self._provisioned.items():
+                if target.region == region:
+                    total[target.name] += item.requested
+        return total
 
     def provisioned(self, region: str, name: str) -> dict[str, ProvisionedConcurrency]:
         """What each version and alias of a function was given."""
@@ -144,10 +201,18 @@ class Fleet:
     def _admitted(self, function: Function) -> Iterator[None]:
         """Count an event as one of its function's while it is answered."""
         key = function.region, function.name
-        limit = reserved_concurrency(*key)
+        limit, reserved = reserved_concurrency(*key), reservations(function.region)
         with self._lock:
             if limit is not None and self._in_flight[key] >= limit:
                 raise _too_many("ReservedFunctionConcurrentInvocationLimitExceeded")
+            unreserved = self._config.concurrent_executions - sum(reserved.values())
+            running = sum(
+                count
+                for (region, name), count in self._in_flight.items()
+                if region == function.region and name not in reserved
+            )
+            if limit is None and running >= unreserved:
+                raise _too_many("ConcurrentInvocationLimitExceeded")
             self._in_flight[key] += 1
         try:
             yield
@@ -223,20 +288,27 @@ class Fleet:
         """Make slots for what is provisioned and not there, and count what is ready."""
         new = []
         for target, item in list(self._provisioned.items()):
-            function = _current(target.region, target.name, target.qualifier)
+            function = self._function(target)
             if function is None:
                 del self._provisioned[target]
                 continue
-            slots = [
-                slot
-                for slot in self._slots
-                if slot.target == target and slot.environment.function == function
-            ]
-            item.ready = sum(slot.state != "starting" for slot in slots)
+            if item.moved_at is None and not self.has_failed_to_move(target):
+                item.serving = function
+            slots = self._slots_of(target, function)
+            is_complete = sum(slot.state != "starting" for slot in slots) >= item.requested
+            if item.moved_at is not None and is_complete and self._clock() >= item.moved_at:
+                self._settle(target, item)
+            served = self._slots_of(target, item.serving or function)
+            item.ready = sum(slot.state != "starting" for slot in served)
             if item.broken != function:
                 item.broken = None
                 new += [self._add(function, target) for _ in range(item.requested - len(slots))]
         return new
+
+    def _slots_of(self, target: Target, function: Function) -> list[_Slot]:
+        return [
+            slot for slot in self._slots if slot.target == target and slot.environment.function == function
+        ]
 
     def _start_provisioned(self, slot: _Slot) -> None:
         try:
@@ -247,27 +319,29 @@ class Fleet:
         with self._lock:
             item = self._provisioned.get(slot.target) if slot.target else None
             if item and not slot.environment.initialized:
-                item.broken = slot.environment.function
+                item.broken, item.moved_at = slot.environment.function, None
         self._give_back(slot)
 
     def _remove_unwanted(self) -> list[_Slot]:
         """Take out the idle slots that nothing needs any more."""
-        kept: Counter[Target] = Counter()
+        kept: Counter[tuple[Target, Function]] = Counter()
         unwanted = [slot for slot in self._slots if not self._is_wanted(slot, kept) and slot.state == "idle"]
         for slot in unwanted:
             self._slots.remove(slot)
         return unwanted
 
-    def _is_wanted(self, slot: _Slot, kept: Counter[Target]) -> bool:
+    def _is_wanted(self, slot: _Slot, kept: Counter[tuple[Target, Function]]) -> bool:
         function, target = slot.environment.function, slot.target
         if target is None:
             is_fresh = self._clock() - slot.idle_since <= IDLE_SECONDS
             return is_fresh and _current(function.region, function.name, function.version) == function
         item = self._provisioned.get(target)
-        if item is None or _current(target.region, target.name, target.qualifier) != function:
+        if item is None:
             return False
-        kept[target] += 1
-        return kept[target] <= item.requested
+        if function not in (item.serving, self._function(target)):
+            return False
+        kept[target, function] += 1
+        return kept[target, function] <= item.requested
 
 
 def _too_many(reason: str) -> AwsError:

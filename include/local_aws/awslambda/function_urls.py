@@ -52,7 +52,7 @@ class FunctionUrls:
             arn = function_arn(region, name, qualifier)
             raise AwsError(
                 "ResourceConflictException",
-                f"Failed to create function url config for [functionArn = {arn}]. Error message: "
+                f"Failed to create function url config for [functionArn = {arn}]. Error message:  "
                 "FunctionUrlConfig exists for this Lambda function",
                 409,
             )

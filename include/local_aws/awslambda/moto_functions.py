@@ -1,13 +1,12 @@
-"""The only reach into moto's Lambda: reads its functions, and has it publish versions as AWS does."""
+"""The reach into moto's functions: reads them, and has moto create, update and publish them as AWS does."""
 
 import copy
-import random
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from moto.awslambda.exceptions import UnknownAliasException, UnknownFunctionException
-from moto.awslambda.models import LambdaAlias, LambdaFunction, LambdaStorage, lambda_backends
+from moto.awslambda.exceptions import UnknownFunctionException
+from moto.awslambda.models import LambdaFunction, LambdaStorage, lambda_backends
 
 from include.local_aws.config import ACCOUNT_ID
 from include.local_aws.errors import AwsError
@@ -15,6 +14,7 @@ from include.local_aws.errors import AwsError
 _configuration_by_moto = LambdaFunction.get_configuration
 _update_code_by_moto = LambdaFunction.update_function_code
 _update_configuration_by_moto = LambdaFunction.update_configuration
+_put_by_moto = LambdaStorage.put_function
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,25 @@ def function_arn(region: str, name: str, qualifier: str | None = None) -> str:
     return f"{arn}:{qualifier}" if qualifier else arn
 
 
+def check_exists(region: str, name: str, qualifier: str | None = None) -> LambdaFunction:
+    """See that there is a function, or the version that a number, an alias or ``$LATEST`` stands for.
+
+    :return: it, as moto has it
+    :raises AwsError: ResourceNotFoundException
+    """
+    try:
+        return lambda_backends[ACCOUNT_ID][region].get_function(name, qualifier)
+    except UnknownFunctionException:
+        arn = function_arn(region, name, qualifier)
+        raise AwsError("ResourceNotFoundException", f"Function not found: {arn}", 404) from None
+
+
 def find_function(region: str, name: str, qualifier: str | None = None) -> Function:
     """The version of a function that a number, an alias or ``$LATEST`` (as does None) stands for.
 
     :raises AwsError: ResourceNotFoundException; InvalidRuntimeException for what is no zip of Python code
     """
-    try:
-        found = lambda_backends[ACCOUNT_ID][region].get_function(name, qualifier)
-    except UnknownFunctionException:
-        arn = function_arn(region, name, qualifier)
-        raise AwsError("ResourceNotFoundException", f"Function not found: {arn}", 404) from None
+    found = check_exists(region, name, qualifier)
     if found.package_type != "Zip" or not str(found.run_time).startswith("python"):
         raise AwsError(
             "InvalidRuntimeException",
@@ -71,45 +80,41 @@ def find_function(region: str, name: str, qualifier: str | None = None) -> Funct
 
 def reserved_concurrency(region: str, name: str) -> int | None:
     """How many calls of a function may run at once; None where nothing is reserved."""
-    try:
-        reserved = lambda_backends[ACCOUNT_ID][region].get_function(name).reserved_concurrency
-    except UnknownFunctionException:
-        return None
-    return None if reserved is None else int(reserved)
+    return reservations(region).get(name)
 
 
-def draw_qualifier(region: str, name: str, qualifier: str | None) -> str | None:
-    """The version that an alias with weights sends this call to; without weights, the qualifier itself."""
-    if qualifier is None:
-        return None
-    try:
-        alias = lambda_backends[ACCOUNT_ID][region].get_alias(name=qualifier, function_name=name)
-    except (UnknownAliasException, UnknownFunctionException):
-        return qualifier
-    draw = random.random()  # noqa: S311 - shares traffic, guards nothing
-    for version, weight in _weights(alias).items():
-        if draw < weight:
-            return version
-        draw -= weight
-    return qualifier
+def reservations(region: str) -> dict[str, int]:
+    """Return what is reserved for each function that has reserved concurrency."""
+    functions = lambda_backends[ACCOUNT_ID][region]._lambdas._functions
+    latest = {name: found["latest"] for name, found in list(functions.items()) if found["latest"]}
+    return {
+        name: int(function.reserved_concurrency)
+        for name, function in latest.items()
+        if function.reserved_concurrency is not None
+    }
 
 
-def _weights(alias: LambdaAlias) -> dict[str, float]:
-    routing: Any = alias.routing_config or {}  # moto calls it a text; it is what the request held
-    return routing.get("AdditionalVersionWeights") or {}
+def code_usage(region: str) -> tuple[int, int]:
+    """Return how many functions a region has, and how many bytes of code, with those of all versions."""
+    functions = list(lambda_backends[ACCOUNT_ID][region]._lambdas._functions.values())
+    code = sum(int(each.code_size) for found in functions for each in (found["latest"], *found["versions"]))
+    return len(functions), code
 
 
-def aliases_of_version(region: str, name: str, version: str) -> list[str]:
-    """The names of the aliases that send calls to a version; none where there is no such function."""
-    try:
-        aliases = list(lambda_backends[ACCOUNT_ID][region].list_aliases(name))
-    except UnknownFunctionException:
-        return []
-    return [alias.name for alias in aliases if version in (alias.function_version, *_weights(alias))]
+def code_sha256(region: str, name: str) -> str:
+    """Return the digest of a function's latest code.
+
+    :raises AwsError: ResourceNotFoundException
+    """
+    return str(check_exists(region, name).code_sha_256)
 
 
 def keep_updates_in_progress(seconds: float) -> None:
-    """Have an update of code or configuration be in progress for a while: moto's are successful at once."""
+    """Have creation, and an update of code or configuration, take a while: moto's are done at once."""
+
+    def put_function(storage: LambdaStorage, function: LambdaFunction) -> None:
+        _put_by_moto(storage, function)
+        function.__dict__["pending_until"] = time.monotonic() + seconds
 
     def update_code(function: LambdaFunction, updated_spec: dict[str, Any]) -> dict[str, Any]:
         if not updated_spec.get("DryRun"):
@@ -120,6 +125,7 @@ def keep_updates_in_progress(seconds: float) -> None:
         _begin_update(function, seconds)
         return _update_configuration_by_moto(function, config_updates)
 
+    LambdaStorage.put_function = put_function  # type: ignore[method-assign, assignment]
     LambdaFunction.update_function_code = update_code  # type: ignore[method-assign, assignment]
     LambdaFunction.update_configuration = update_configuration  # type: ignore[method-assign, assignment]
     LambdaFunction.get_configuration = _configuration  # type: ignore[method-assign, assignment]
@@ -129,6 +135,14 @@ def is_being_updated(region: str, name: str) -> bool:
     """Whether an update of a function is in progress; not of one that does not exist."""
     try:
         return _is_being_updated(lambda_backends[ACCOUNT_ID][region].get_function(name))
+    except UnknownFunctionException:
+        return False
+
+
+def is_pending(region: str, name: str) -> bool:
+    """Whether a function is still being created; not of one that does not exist."""
+    try:
+        return _is_pending(lambda_backends[ACCOUNT_ID][region].get_function(name))
     except UnknownFunctionException:
         return False
 
@@ -143,8 +157,20 @@ def _is_being_updated(function: LambdaFunction) -> bool:
     return is_latest and time.monotonic() < function.__dict__.get("updating_until", 0.0)
 
 
+def _is_pending(function: LambdaFunction) -> bool:
+    is_latest = str(function.version) == "$LATEST"
+    return is_latest and time.monotonic() < function.__dict__.get("pending_until", 0.0)
+
+
 def _configuration(function: LambdaFunction, on_create: bool = False) -> dict[str, Any]:
     configuration = _configuration_by_moto(function, on_create)
+    if _is_pending(function):
+        configuration.pop("LastUpdateStatus", None)
+        return configuration | {
+            "State": "Pending",
+            "StateReason": "The function is being created.",
+            "StateReasonCode": "Creating",
+        }
     if "LastUpdateStatus" in configuration and _is_being_updated(function):
         configuration |= {
             "LastUpdateStatus": "InProgress",
@@ -181,5 +207,5 @@ def _publish_version(storage: LambdaStorage, name_or_arn: str, description: str 
 
 def _content(function: LambdaFunction) -> dict[str, Any]:
     """What makes a version differ from another: code and configuration, not how or when it was published."""
-    beside = {"Description", "FunctionArn", "LastModified", "LastUpdateStatus", "Version"}
+    beside = {"Description", "FunctionArn", "LastModified", "LastUpdateStatus", "State", "Version"}
     return {key: value for key, value in _configuration_by_moto(function).items() if key not in beside}

@@ -1,4 +1,4 @@
-"""Answers what moto's Lambda can't: Invoke, provisioned concurrency and URLs; the rest stays moto's."""
+"""Answers what moto's Lambda can't, and refuses what AWS refuses; the rest stays moto's."""
 
 import base64
 import json
@@ -7,21 +7,23 @@ import re
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
-from include.local_aws.awslambda import function_urls, url_requests
+from include.local_aws.awslambda import function_urls, policies, refusals, url_requests
+from include.local_aws.awslambda.aliases import Aliases
+from include.local_aws.awslambda.concurrency import Concurrency
 from include.local_aws.awslambda.execution_environment import MAX_PAYLOAD_BYTES, Outcome
 from include.local_aws.awslambda.fleet import Fleet, ProvisionedConcurrency, Target
 from include.local_aws.awslambda.function_metrics import FunctionMetrics
 from include.local_aws.awslambda.function_urls import FunctionUrls
+from include.local_aws.awslambda.moto_aliases import draw_qualifier, find_alias
 from include.local_aws.awslambda.moto_functions import (
-    aliases_of_version,
-    draw_qualifier,
+    check_exists,
     find_function,
     function_arn,
-    is_being_updated,
     keep_updates_in_progress,
     publish_versions_as_aws_does,
 )
@@ -29,13 +31,11 @@ from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.processes import ChildProcesses
 
-_INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations/?")
-_FUNCTION_PATH = re.compile(r"/2015-03-31/functions/([^/]+)/?")
-_ALIAS = re.compile(r"/2015-03-31/functions/([^/]+)/aliases/([^/]+)")
-_UPDATE = re.compile(r"/2015-03-31/functions/([^/]+)/(code|configuration|versions)/?")
-_URL = re.compile(r"/2021-10-31/functions/([^/]+)/url/?")
-_URLS = re.compile(r"/2021-10-31/functions/([^/]+)/urls/?")
-_PROVISIONED = re.compile(r"/2019-09-30/functions/([^/]+)/provisioned-concurrency/?")
+Handler = Callable[..., Response | None]
+
+_CREATE = re.compile(r"/2015-03-31/functions/?")
+_SETTINGS = re.compile(r"/2016-08-19/account-settings/?")
+_TAGS = re.compile(r"/2017-03-31/tags/(.+)")
 _FUNCTION = re.compile(r"(?:(?:arn:[\w-]+:lambda:[\w-]+:)?\d{12}:function:)?([\w-]+)(?::(\$LATEST|[\w-]+))?")
 _REGION = re.compile(r"Credential=[^/]+/\d+/([\w-]+)/")
 _LOG_TAIL_BYTES = 4096
@@ -54,40 +54,108 @@ class LambdaService:
         self._metrics = FunctionMetrics(config)
         self._urls = FunctionUrls()
 
+        self._aliases = Aliases(self._fleet)
+        self._concurrency = Concurrency(config, self._fleet)
+        functions = r"/2015-03-31/functions"
+        # By path, of which the first group names the function; what a handler answers None to is moto's.
+        self._routes: list[tuple[re.Pattern[str], Handler]] = [
+            (re.compile(rf"{functions}/([^/]+)/invocations/?"), self._invoke),
+            (re.compile(rf"{functions}/([^/]+)/aliases/?"), self._answer_aliases),
+            (re.compile(rf"{functions}/([^/]+)/aliases/([^/]+)"), self._answer_alias),
+            (re.compile(rf"{functions}/([^/]+)/policy/?"), self._answer_policy),
+            (re.compile(rf"{functions}/([^/]+)/policy/([^/]+)"), self._remove_permission),
+            (re.compile(rf"{functions}/([^/]+)/(code|configuration|versions)/?"), self._check_update),
+            (re.compile(rf"{functions}/([^/]+)/?"), self._check_deletion),
+            (re.compile(r"/2017-10-31/functions/([^/]+)/concurrency/?"), self._check_reservation),
+            (
+                re.compile(r"/2019-09-30/functions/([^/]+)/provisioned-concurrency/?"),
+                self._provisioned_concurrency,
+            ),
+            (re.compile(r"/2021-10-31/functions/([^/]+)/url/?"), self._function_url),
+            (re.compile(r"/2021-10-31/functions/([^/]+)/urls/?"), self._list_urls),
+        ]
+
     def respond(self, request: Request) -> Response | None:
         """Answer what is not moto's; guard versions that aliases use and functions that are being updated.
 
         :raises AwsError: as AWS would
         """
-        if request.path.startswith(function_urls.PATH):
+        path = request.path
+        if path.startswith(function_urls.PATH):
             return self._answer_url(request)
-        if request.method == "POST" and (match := _INVOKE.fullmatch(request.path)):
-            return self._invoke(request, *self._target(request, match[1]))
-        if match := _PROVISIONED.fullmatch(request.path):
-            return self._provisioned_concurrency(request, *self._target(request, match[1]))
-        if match := _URL.fullmatch(request.path):
-            return self._function_url(request, *self._target(request, match[1]))
-        if match := _URLS.fullmatch(request.path):
-            region, name, _ = self._target(request, match[1])
-            find_function(region, name)
-            found = [url.described(self._config.url) for url in self._urls.of_function(region, name)]
-            return _json({"FunctionUrlConfigs": found})
-        self._guard(request)
+        if _SETTINGS.fullmatch(path):
+            return _json(self._concurrency.settings(self._region(request)))
+        if request.method == "POST" and _CREATE.fullmatch(path):
+            body = request.get_data()
+            refusals.check_creation(_members(request), len(body))
+            return None
+        if request.method == "POST" and (match := _TAGS.fullmatch(path)):
+            refusals.check_taggable(match[1])
+            return None
+        for pattern, handler in self._routes:
+            if match := pattern.fullmatch(path):
+                return handler(request, *self._target(request, match[1]), *match.groups()[1:])
         return None
 
-    def _guard(self, request: Request) -> None:
-        """Refuse what moto would do and AWS would not, and see what moto is about to delete."""
-        if request.method in ("PUT", "POST") and (match := _UPDATE.fullmatch(request.path)):
-            region, name, _ = self._target(request, match[1])
-            _check_not_being_updated(region, name)
-        if request.method == "DELETE" and (match := _FUNCTION_PATH.fullmatch(request.path)):
-            region, name, version = self._target(request, match[1])
-            _check_version_is_free(region, name, version)
+    def _answer_aliases(self, request: Request, region: str, name: str, _: str | None) -> Response | None:
+        if request.method == "POST":
+            return _json(self._aliases.create(region, name, _members(request)), 201)
+        return _json(self._aliases.list(region, name, request.args.get("FunctionVersion")))
+
+    def _answer_alias(self, request: Request, region: str, name: str, _: str | None, alias: str) -> Response:
+        if request.method == "PUT":
+            return _json(self._aliases.update(region, name, alias, _members(request)))
+        if request.method == "DELETE":
+            self._urls.forget(region, name, alias)
+            self._aliases.delete(region, name, alias)
+            return Response(status=204)
+        return _json(self._aliases.get(region, name, alias))
+
+    def _answer_policy(
+        self, request: Request, region: str, name: str, qualifier: str | None
+    ) -> Response | None:
+        if request.method == "GET":
+            return _json(policies.get(region, name, qualifier))
+        policies.check_new_statement(region, name, qualifier, _members(request))
+        return None
+
+    def _remove_permission(
+        self, request: Request, region: str, name: str, qualifier: str | None, statement_id: str
+    ) -> Response:
+        policies.remove(region, name, qualifier, statement_id)
+        return Response(status=204)
+
+    def _check_update(
+        self, request: Request, region: str, name: str, qualifier: str | None, what: str
+    ) -> Response | None:
+        if request.method == "GET":
+            if what == "versions":
+                check_exists(region, name)
+            return None
+        members = _members(request)
+        refusals.check_update(region, name, members)
+        if what == "versions":
+            refusals.check_code(region, name, members.get("CodeSha256"))
+        return None
+
+    def _check_deletion(self, request: Request, region: str, name: str, version: str | None) -> None:
+        if request.method == "DELETE":
+            refusals.check_deletion(region, name, version)
+            self._fleet.forget(region, name, version)
             if version is None:
                 self._urls.forget(region, name)
-        if request.method == "DELETE" and (match := _ALIAS.fullmatch(request.path)):
-            region, name, _ = self._target(request, match[1])
-            self._urls.forget(region, name, match[2])
+
+    def _check_reservation(self, request: Request, region: str, name: str, qualifier: str | None) -> None:
+        if request.method == "PUT":
+            refusals.check_unqualified(qualifier)
+            check_exists(region, name, "$LATEST")
+            count = int(_members(request).get("ReservedConcurrentExecutions", 0))
+            self._concurrency.check_reservation(region, name, count)
+
+    def _list_urls(self, request: Request, region: str, name: str, _: str | None) -> Response:
+        check_exists(region, name)
+        found = [url.described(self._config.url) for url in self._urls.of_function(region, name)]
+        return _json({"FunctionUrlConfigs": found})
 
     def close(self) -> None:
         """End every execution environment, and stop counting."""
@@ -99,15 +167,15 @@ class LambdaService:
         named = _FUNCTION.fullmatch(function)
         if named is None:
             raise AwsError("ValidationException", f"{function!r} is not the name or ARN of a function.")
+        return self._region(request), named[1], named[2] or request.args.get("Qualifier")
+
+    def _region(self, request: Request) -> str:
         region = _REGION.search(request.headers.get("Authorization", ""))
-        return (
-            region[1] if region else self._config.region,
-            named[1],
-            named[2] or request.args.get("Qualifier"),
-        )
+        return region[1] if region else self._config.region
 
     def _invoke(self, request: Request, region: str, name: str, qualifier: str | None) -> Response:
         find_function(region, name, qualifier)
+        refusals.check_not_pending(region, name)
         event = request.get_data() or b"{}"
         _check_event(event)
         kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
@@ -158,9 +226,12 @@ class LambdaService:
         return outcome, function.version
 
     def _function_url(self, request: Request, region: str, name: str, qualifier: str | None) -> Response:
-        find_function(region, name, qualifier)
-        members = json.loads(request.get_data() or b"{}")
+        members = _members(request)
         if request.method == "POST":
+            try:
+                check_exists(region, name, qualifier)
+            except AwsError:
+                raise AwsError("ResourceNotFoundException", "Function does not exist", 404) from None
             url = self._urls.create(region, name, qualifier, members)
             return _json(url.described(self._config.url), 201)
         url = self._urls.get(region, name, qualifier)
@@ -189,7 +260,7 @@ class LambdaService:
         self, request: Request, region: str, name: str, qualifier: str | None
     ) -> Response:
         if request.method == "GET" and request.args.get("List") == "ALL":
-            find_function(region, name)
+            check_exists(region, name)
             configs = self._fleet.provisioned(region, name)
             items = [
                 {"FunctionArn": function_arn(region, name, each), **_described(item)}
@@ -198,18 +269,27 @@ class LambdaService:
             return _json({"ProvisionedConcurrencyConfigs": items})
         if qualifier is None:
             raise AwsError("ValidationException", "Qualifier must name a version or an alias.")
-        function = find_function(region, name, qualifier)
         target = Target(region, name, qualifier)
+        if not qualifier.isdecimal() and qualifier != "$LATEST":
+            find_alias(region, name, qualifier)
+        function = find_function(region, name, qualifier)
         if request.method == "PUT":
             if function.version == "$LATEST":
                 raise AwsError(
                     "InvalidParameterValueException",
                     "Provisioned Concurrency Configs cannot be applied to unpublished function versions.",
                 )
-            item = self._fleet.provision(target, _requested(request))
+            count = _requested(request)
+            self._concurrency.check_provisioning(target, count)
+            item = self._fleet.provision(target, count)
             return _json(_described(item), 202)
+        if function.version == "$LATEST":
+            raise AwsError(
+                "InvalidParameterValueException",
+                "The function resource provided must be an alias or a published version.",
+            )
         if request.method == "DELETE":
-            self._fleet.unprovision(target)
+            self._fleet.forget(region, name, qualifier)
             return Response(status=204)
         found = self._fleet.provisioned(region, name).get(qualifier)
         if found is None:
@@ -221,24 +301,9 @@ class LambdaService:
         return _json(_described(found))
 
 
-def _check_not_being_updated(region: str, name: str) -> None:
-    if is_being_updated(region, name):
-        raise AwsError(
-            "ResourceConflictException",
-            "The operation cannot be performed at this time. An update is in progress for resource: "
-            f"{function_arn(region, name)}",
-            409,
-        )
-
-
-def _check_version_is_free(region: str, name: str, version: str | None) -> None:
-    aliases = aliases_of_version(region, name, version) if version else []
-    if aliases:
-        raise AwsError(
-            "ResourceConflictException",
-            f"Unable to delete version because the following aliases reference it: [{', '.join(aliases)}]",
-            409,
-        )
+def _members(request: Request) -> dict[str, Any]:
+    members: dict[str, Any] = json.loads(request.get_data() or b"{}")
+    return members
 
 
 def _check_event(event: bytes) -> None:
@@ -257,10 +322,13 @@ def _check_event(event: bytes) -> None:
 
 
 def _requested(request: Request) -> int:
-    body = json.loads(request.get_data() or b"{}")
-    requested = body.get("ProvisionedConcurrentExecutions")
+    requested = _members(request).get("ProvisionedConcurrentExecutions")
     if not isinstance(requested, int) or requested < 1:
-        raise AwsError("ValidationException", "ProvisionedConcurrentExecutions must be a number from 1.")
+        raise AwsError(
+            "ValidationException",
+            f"1 validation error detected: Value '{requested}' at 'provisionedConcurrentExecutions' failed to satisfy "
+            "constraint: Member must have value greater than or equal to 1",
+        )
     return requested
 
 

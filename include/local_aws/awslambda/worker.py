@@ -153,7 +153,8 @@ def user_frames(start: TracebackType | None) -> list[str]:
     """The lines of a traceback that lie in the function's own code."""
     frames = traceback.extract_tb(start)
     theirs = [frame for frame in frames if frame.filename != _OWN_FILE and "importlib" not in frame.filename]
-    return traceback.format_list(theirs)
+    root = os.environ["LAMBDA_TASK_ROOT"]
+    return [text.replace(root, "/var/task") for text in traceback.format_list(theirs)]
 
 
 def answer(channel: Connection, mark: str, *, body: bytes = b"", error: dict[str, Any] | None = None) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from moto.cloudwatch.exceptions import InvalidParameterCombination, InvalidParameterValue
 from moto.cloudwatch.models import (
     Alarm,
     CloudWatchBackend,
@@ -23,7 +24,10 @@ from include.local_aws.cloudwatch.statistics import Sample, statistic
 from include.local_aws.config import ACCOUNT_ID
 
 _put_by_moto = CloudWatchBackend.put_metric_alarm
+_get_statistics_by_moto = CloudWatchBackend.get_metric_statistics
 _statistic_by_moto = Statistics.get_statistics_for_type
+
+MAX_DATAPOINTS = 1440
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,34 @@ def begin_alarms_without_data() -> None:
 def answer_percentiles() -> None:
     """Have GetMetricData answer percentiles, for which moto has no value."""
     Statistics.get_statistics_for_type = _statistic  # type: ignore[method-assign, assignment]
+
+
+def limit_datapoints() -> None:
+    """Have GetMetricStatistics refuse more than AWS's 1,440 points in one answer."""
+    CloudWatchBackend.get_metric_statistics = _get_statistics  # type: ignore[method-assign, assignment]
+
+
+def _get_statistics(
+    backend: CloudWatchBackend,
+    namespace: str,
+    metric_name: str,
+    start_time: datetime.datetime,
+    end_time: datetime.datetime,
+    period: int,
+    *arguments: Any,
+    **members: Any,
+) -> list[Statistics]:
+    if start_time >= end_time:
+        raise InvalidParameterValue("The parameter StartTime must be less than the parameter EndTime.")
+    points = math.ceil((end_time - start_time).total_seconds() / period)
+    if points > MAX_DATAPOINTS:
+        raise InvalidParameterCombination(
+            f"You have requested up to {points:,} datapoints, which exceeds the limit of {MAX_DATAPOINTS:,}. You may "
+            "reduce the datapoints requested by increasing Period, or decreasing the time range."
+        )
+    return _get_statistics_by_moto(
+        backend, namespace, metric_name, start_time, end_time, period, *arguments, **members
+    )
 
 
 def _put_metric_alarm(backend: CloudWatchBackend, name: str, **members: Any) -> Alarm:

@@ -34,6 +34,7 @@ class CloudWatch:
         self._closing = threading.Event()
         moto_metrics.begin_alarms_without_data()
         moto_metrics.answer_percentiles()
+        moto_metrics.limit_datapoints()
         threading.Thread(target=self._watch, daemon=True).start()
 
     def respond(self, request: Request) -> Response | None:

@@ -12,6 +12,7 @@ from typing import IO
 
 from include.local_aws.config import Config
 from include.local_aws.ec2 import guest
+from include.local_aws.principals import Principal
 from include.local_aws.processes import ChildProcesses
 
 CONSOLE_BYTES = 64 * 1024
@@ -159,7 +160,7 @@ class Machine:
         """Return the environment of a command: nothing in it is of whoever started the server."""
         environment = {
             name: value
-            for name, value in self._config.child_environment().items()
+            for name, value in self._config.child_environment(Principal.INSTANCE).items()
             if name in _INHERITED or (name.startswith("AWS_") and (credentials or name not in _CREDENTIALS))
         }
         path = [str(self.folder / "bin"), str(self._config.bin_dir), _SYSTEM_PATH]

@@ -5,6 +5,7 @@ In moto an instance is running at once and terminated at once.
 
 import base64
 import copy
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -108,6 +109,8 @@ def run_on_machines(region: str, power: Power) -> None:
             if instance.state == state[0]:
                 reason = instance.state_reason
                 by_moto(instance)
+                if state == _SHUTTING_DOWN:
+                    instance.__dict__["terminated_at"] = time.monotonic()
                 if reason.code == _FROM_WITHIN:
                     instance.state_reason, instance._reason = reason, ""
 
@@ -159,6 +162,12 @@ def state(region: str, instance_id: str) -> str | None:
     """Return the name of an instance's state; None where there is no such instance."""
     instance = _find(region, instance_id)
     return None if instance is None else str(instance.state)
+
+
+def terminated_at(instance: Instance) -> float | None:
+    """Return when an instance was terminated, by the monotonic clock; None where it ran on no machine."""
+    moment: float | None = instance.__dict__.get("terminated_at")
+    return moment
 
 
 def role(region: str, instance_id: str) -> str | None:

@@ -6,9 +6,17 @@ import re
 from werkzeug.wrappers import Request, Response
 
 from include.local_aws.config import Config
-from include.local_aws.ec2 import deep_learning_images, moto_instances, moto_launches
+from include.local_aws.ec2 import (
+    deep_learning_images,
+    moto_instances,
+    moto_launches,
+    moto_security_groups,
+)
 from include.local_aws.ec2.machines import Machines
 from include.local_aws.gateway import json_response
+
+_INTERFACE_AWS_SECONDS = 60.0
+"""How long the network interface of an instance outlives it: in AWS seconds to minutes."""
 
 _SHUTDOWN = re.compile(r"/_local_aws/instances/([^/]+)/shutdown")
 
@@ -21,6 +29,7 @@ class EC2:
         deep_learning_images.publish(config.region)
         moto_launches.launch_as_aws_does()
         moto_instances.run_on_machines(config.region, machines)
+        moto_security_groups.keep_while_in_use(config.lasts(_INTERFACE_AWS_SECONDS))
 
     def respond(self, request: Request) -> Response | None:
         """Answer the ``shutdown`` of an instance; leave all else to moto."""

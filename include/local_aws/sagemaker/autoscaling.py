@@ -1,4 +1,4 @@
-"""Makes the target tracking policies that moto stores change the number of an endpoint's instances."""
+"""Makes target tracking policies change the number of an endpoint's instances."""
 
 import logging
 import math
@@ -12,7 +12,7 @@ from include.local_aws.errors import AwsError
 from include.local_aws.sagemaker.documents import Document
 from include.local_aws.sagemaker.hosting import Endpoints
 from include.local_aws.sagemaker.invocations import Invocations
-from include.local_aws.sagemaker.moto_scaling import ScalableTarget, scalable_targets
+from include.local_aws.sagemaker.scalable_targets import ScalableTarget
 from include.local_aws.sagemaker.scaling_activities import ScalingActivities
 
 _CHECKS_PER_WINDOW = 12
@@ -36,7 +36,7 @@ class _History:
 
 
 class Autoscaling:
-    """A loop over moto's scalable targets; a target's value is invocations per instance per minute.
+    """A loop over the scalable targets; a target's value is invocations per instance per minute.
 
     The rate is that of the last window (``scaling_window_seconds``, a minute in AWS). Cooldowns shrink with
     the window, so that with a window of 6 seconds 300 seconds last 30.
@@ -47,14 +47,13 @@ class Autoscaling:
         config: Config,
         endpoints: Endpoints,
         invocations: Invocations,
+        targets: Callable[[], list[ScalableTarget]],
         clock: Callable[[], float] = time.monotonic,
-        targets: Callable[[str], list[ScalableTarget]] = scalable_targets,
     ) -> None:
-        """:param clock: says how late it is, in seconds, to tell how long a change is ago
-        :param targets: returns the scalable targets of a region
+        """:param targets: returns the scalable targets
+        :param clock: says how late it is, in seconds, to tell how long a change is ago
         """
         self._targets = targets
-        self._region = config.region
         self._clock = clock
         self._window = config.scaling_window_seconds
         self._endpoints = endpoints
@@ -77,7 +76,7 @@ class Autoscaling:
 
     def check(self) -> None:
         """Change the instances of each target whose policies want another number of them now."""
-        targets = self._targets(self._region)
+        targets = self._targets()
         known = {target.resource_id for target in targets}
         self._histories = {name: past for name, past in self._histories.items() if name in known}
         for target in targets:

@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from include.local_aws import object_store
 from include.local_aws.config import Config
+from include.local_aws.principals import Principal
 from include.local_aws.sagemaker.documents import Document
 from include.local_aws.sagemaker.job_run import JobFailed
 from include.local_aws.sagemaker.training_instance import checkpoint_folder
@@ -75,7 +76,7 @@ class _Copies:
             if self._sent.get(name) == state:
                 continue
             try:
-                self._config.client("s3").upload_file(str(state[0]), bucket, start + name)
+                self._config.client("s3", Principal.JOB).upload_file(str(state[0]), bucket, start + name)
             except FileNotFoundError:
                 continue  # the job has renamed or removed it meanwhile
             # As it was before it was sent: what changed meanwhile is sent again.

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
+from include.local_aws.principals import Principal
 from include.local_aws.sagemaker.documents import Document, Documents
 from include.local_aws.sagemaker.fleet import Fleet
 from include.local_aws.sagemaker.traffic import Traffic
@@ -101,5 +102,7 @@ def _states(config: Config, names: Sequence[str]) -> dict[str, str]:
     """Return the states of alarms that exist, by name."""
     if not names:
         return {}
-    alarms = config.client("cloudwatch").describe_alarms(AlarmNames=list(names))["MetricAlarms"]
+    alarms = config.client("cloudwatch", Principal.JOB).describe_alarms(AlarmNames=list(names))[
+        "MetricAlarms"
+    ]
     return {alarm["AlarmName"]: alarm["StateValue"] for alarm in alarms}

@@ -26,6 +26,7 @@ class Kind:
     is_job: bool = False
     newest_first: bool = False
     missing: str = 'Could not find {phrase} "{arn}".'
+    missing_code: str = "ValidationException"
     taken: str = 'Cannot create already existing {phrase} "{arn}".'
 
     @property
@@ -41,10 +42,31 @@ class Kind:
         return f"{self.name}Status"
 
 
-TRAINING_JOB = Kind("TrainingJob", "training-job", "training job", is_job=True)
-PROCESSING_JOB = Kind("ProcessingJob", "processing-job", "processing job", is_job=True)
+TRAINING_JOB = Kind(
+    "TrainingJob",
+    "training-job",
+    "training job",
+    is_job=True,
+    missing="Requested resource not found.",
+    taken="Training job names must be unique within an AWS account and region, and a training job with this name "
+    "already exists ({arn})",
+)
+PROCESSING_JOB = Kind(
+    "ProcessingJob",
+    "processing-job",
+    "processing job",
+    is_job=True,
+    missing="Could not find requested job with name: {name}",
+    taken="Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})",
+)
 TUNING_JOB = Kind(
-    "HyperParameterTuningJob", "hyper-parameter-tuning-job", "hyperparameter tuning job", is_job=True
+    "HyperParameterTuningJob",
+    "hyper-parameter-tuning-job",
+    "hyperparameter tuning job",
+    is_job=True,
+    missing="Amazon SageMaker can't find a tuning job called {name}. Type another name.",
+    missing_code="ResourceNotFound",
+    taken="A hyperparameter tuning job with the name, {name}, already exists. Choose a different name.",
 )
 MODEL = Kind("Model", "model", "model", newest_first=True)
 ENDPOINT_CONFIG = Kind("EndpointConfig", "endpoint-config", "endpoint configuration", newest_first=True)
@@ -95,7 +117,8 @@ class Documents:
         now = time.time()
         with self._lock:
             if name in self._documents[kind]:
-                raise _already_exists(kind, arn)
+                code = "ResourceInUse" if kind.is_job else "ValidationException"
+                raise AwsError(code, kind.taken.format(phrase=kind.phrase, arn=arn, name=name))
             document = {
                 **request,
                 kind.arn_member: arn,
@@ -106,16 +129,19 @@ class Documents:
             self._documents[kind][name] = document
         return document
 
-    def get(self, kind: Kind, name: str) -> Document:
+    def get(self, kind: Kind, name: str, missing: str | None = None) -> Document:
         """Return a resource.
 
+        :param missing: the message where there is none, if it is not the kind's
         :raises AwsError: when there is none of that name
         """
         with self._lock:
             document = self._documents[kind].get(name)
         if document is None:
-            message = kind.missing.format(phrase=kind.phrase, arn=self._arn(kind, name))
-            raise AwsError("ValidationException", message)
+            message = (missing or kind.missing).format(
+                phrase=kind.phrase, arn=self._arn(kind, name), name=name
+            )
+            raise AwsError(kind.missing_code, message)
         return document
 
     def delete(self, kind: Kind, name: str) -> None:
@@ -147,6 +173,16 @@ class Documents:
                     {tag["Key"]: tag["Value"] for tag in document.get("Tags", [])},
                 )
 
+    def check_arn(self, arn: str) -> None:
+        """Check that an ARN, if it is of one of these kinds, is that of a resource that exists.
+
+        :raises AwsError: when it does not exist
+        """
+        arn_type, _, name = arn.rpartition(":")[2].partition("/")
+        for kind in KINDS:
+            if kind.arn_type == arn_type and self._by_arn(arn) is None:
+                self.get(kind, f"{name} ({arn})" if self._arn(kind, name) != arn else name)
+
     def tags(self, arn: str) -> list[Document] | None:
         """Return the tags of a resource, or None when it is not one of these."""
         document = self._by_arn(arn)
@@ -167,13 +203,3 @@ class Documents:
 
     def _arn(self, kind: Kind, name: str) -> str:
         return f"arn:aws:sagemaker:{self._region}:{ACCOUNT_ID}:{kind.arn_type}/{name}"
-
-
-def _already_exists(kind: Kind, arn: str) -> AwsError:
-    if kind.is_job:
-        return AwsError(
-            "ResourceInUse",
-            f"{kind.phrase.capitalize()} names must be unique within an AWS account and region, "
-            f"and a {kind.phrase} with this name already exists ({arn})",
-        )
-    return AwsError("ValidationException", kind.taken.format(phrase=kind.phrase, arn=arn))

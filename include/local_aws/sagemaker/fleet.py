@@ -21,6 +21,7 @@ from include.local_aws import object_store
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.log_streams import LogStream
+from include.local_aws.principals import Principal
 from include.local_aws.processes import ChildProcesses
 from include.local_aws.sagemaker import serving
 from include.local_aws.sagemaker.documents import Document
@@ -211,7 +212,7 @@ class Fleet:
             f"/aws/sagemaker/Endpoints/{self._endpoint}",
             f"{variant.name}/i-{uuid.uuid4().hex[:17]}",
         )
-        environment = self._config.child_environment(SAGEMAKER_BASE_DIR=str(variant.base)) | {
+        environment = self._config.child_environment(Principal.JOB, SAGEMAKER_BASE_DIR=str(variant.base)) | {
             name: in_folder(value, variant.base)
             for name, value in variant.container.get("Environment", {}).items()
         }

@@ -20,6 +20,7 @@ from include.local_aws.sagemaker.documents import (
 )
 from include.local_aws.sagemaker.fleet import Fleet, Unhealthy
 from include.local_aws.sagemaker.hosted_models import HostedModels
+from include.local_aws.sagemaker.scalable_targets import ScalableTargets
 from include.local_aws.sagemaker.traffic import Traffic
 from include.local_aws.sagemaker.traffic_shifting import Plan, plan
 from include.local_aws.sagemaker.update_faults import Fault, UpdateFaults
@@ -33,9 +34,15 @@ class Endpoints:
     """All endpoints of this server and what they serve from."""
 
     def __init__(
-        self, config: Config, children: ChildProcesses, documents: Documents, models: HostedModels
+        self,
+        config: Config,
+        children: ChildProcesses,
+        documents: Documents,
+        models: HostedModels,
+        targets: ScalableTargets,
     ) -> None:
         self._config = config
+        self._targets = targets
         self._models = models
         self._children = children
         self._documents = documents
@@ -86,6 +93,7 @@ class Endpoints:
         with self._lock:
             endpoint = self._changeable(name, "InService", "UpdateRollbackFailed")
             config = self._documents.get(ENDPOINT_CONFIG, request["EndpointConfigName"])
+            self._targets.check_update(endpoint, config)
             variants = [_as_configured(variant) for variant in config["ProductionVariants"]]
             if request.get("RetainAllVariantProperties"):
                 excluded = {
@@ -244,6 +252,7 @@ class Endpoints:
             self._documents.update(endpoint, EndpointStatus="Deleting")
             traffic = self._traffic.pop(request["EndpointName"], None)
             self.faults.forget(request["EndpointName"])
+            self._targets.forget(request["EndpointName"])
         self._in_background(self._end, endpoint, traffic)
         return {}
 

@@ -22,7 +22,8 @@ _CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 class Invocations:
     """The runtime of all endpoints."""
 
-    def __init__(self, endpoints: Endpoints, metrics: EndpointMetrics) -> None:
+    def __init__(self, region: str, endpoints: Endpoints, metrics: EndpointMetrics) -> None:
+        self._region = region
         self._endpoints = endpoints
         self._metrics = metrics
         self._lock = Lock()
@@ -75,7 +76,7 @@ class Invocations:
                 overhead_seconds=started - arrived,
             )
         if status == 0 or status >= 400:
-            raise _model_error(endpoint, variant, status, body.decode(errors="replace"))
+            raise _model_error(self._region, endpoint, status, body.decode(errors="replace"))
         return Response(
             body,
             content_type=answer.headers.get("Content-Type", "application/octet-stream"),
@@ -91,13 +92,15 @@ class Invocations:
                 times.popleft()
 
 
-def _model_error(endpoint: str, variant: str, status: int, text: str) -> AwsError:
+def _model_error(region: str, endpoint: str, status: int, text: str) -> AwsError:
     side = "client" if 400 <= status < 500 else "server"
+    group = f"/aws/sagemaker/Endpoints/{endpoint}"
     return AwsError(
         "ModelError",
-        f'Received {side} error ({status}) from {variant} with message "{text[:_MESSAGE_CHARACTERS]}". '
-        f"See the log group /aws/sagemaker/Endpoints/{endpoint} for more information.",
+        f'Received {side} error ({status}) from primary with message "{text[:_MESSAGE_CHARACTERS]}". '
+        f"See the log group {group} in account {ACCOUNT_ID} for more information.",
         424,
         OriginalStatusCode=status,
         OriginalMessage=text,
+        LogStreamArn=f"arn:aws:logs:{region}:{ACCOUNT_ID}:log-group:{group}",
     )

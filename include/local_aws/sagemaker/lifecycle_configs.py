@@ -33,13 +33,15 @@ class LifecycleConfigs:
 
     def _update(self, request: Document) -> Document:
         scripts(request)
-        config = self._documents.get(LIFECYCLE_CONFIG, request[LIFECYCLE_CONFIG.name_member])
+        missing = LIFECYCLE_CONFIG.missing.replace("describe", "update")
+        config = self._documents.get(LIFECYCLE_CONFIG, request[LIFECYCLE_CONFIG.name_member], missing)
         self._documents.update(config, **{hook: request[hook] for hook in HOOKS if hook in request})
         return {}
 
     def _delete(self, request: Document) -> Document:
         name = request[LIFECYCLE_CONFIG.name_member]
-        config = self._documents.get(LIFECYCLE_CONFIG, name)
+        missing = LIFECYCLE_CONFIG.missing.replace("describe", "delete")
+        config = self._documents.get(LIFECYCLE_CONFIG, name, missing)
         for instance in self._documents.all(NOTEBOOK_INSTANCE):
             if instance.get(LIFECYCLE_CONFIG.name_member) == name:
                 raise AwsError(

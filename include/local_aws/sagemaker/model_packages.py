@@ -1,4 +1,6 @@
-"""Deletion of model packages and their groups, which moto keeps but cannot delete."""
+"""What moto's model registry lacks: deletions, and refusals of what is missing or taken."""
+
+from collections.abc import Callable
 
 from moto.sagemaker.models import ModelPackage, SageMakerModelBackend, sagemaker_backends
 
@@ -19,14 +21,42 @@ class ModelPackages:
             "DeleteModelPackage": self._delete,
             "DeleteModelPackageGroup": self._delete_group,
         }
+        self.checks: dict[str, Callable[[Document], None]] = {
+            "CreateModelPackageGroup": self._check_group_is_new,
+            "CreateModelPackage": self._check_group_exists,
+            "DescribeModelPackage": lambda request: self._check_exists(request["ModelPackageName"]),
+            "UpdateModelPackage": lambda request: self._check_exists(request["ModelPackageArn"]),
+        }
+
+    def _check_group_is_new(self, request: Document) -> None:
+        group = self._backend().model_package_groups.get(request["ModelPackageGroupName"])
+        if group is not None:
+            raise AwsError("ValidationException", f"Model Package Group already exists : {group.arn}")
+
+    def _check_group_exists(self, request: Document) -> None:
+        name = request.get("ModelPackageGroupName", "").rpartition("/")[2]
+        if name and name not in self._backend().model_package_groups:
+            raise AwsError(
+                "ValidationException", f"ModelPackageGroup {self._group_arn(name)} does not exist."
+            )
+
+    def _check_exists(self, name: str) -> None:
+        backend = self._backend()
+        arn = backend.model_package_name_mapping.get(name) or name
+        if arn not in backend.model_packages:
+            if not arn.startswith("arn:"):
+                arn = f"arn:aws:sagemaker:{self._region}:{ACCOUNT_ID}:model-package/{name}"
+            raise AwsError("ValidationException", f"ModelPackage {arn} does not exist.")
+
+    def _group_arn(self, name: str) -> str:
+        return f"arn:aws:sagemaker:{self._region}:{ACCOUNT_ID}:model-package-group/{name}"
 
     def _delete(self, request: Document) -> Document:
         name = request["ModelPackageName"]
         backend = self._backend()
+        self._check_exists(name)
         arn = backend.model_package_name_mapping.get(name) or name
-        package = backend.model_packages.pop(arn, None)
-        if package is None:
-            raise AwsError("ValidationException", f"Model package {name} not found")
+        del backend.model_packages[arn]
         for key in [key for key, value in backend.model_package_name_mapping.items() if value == arn]:
             del backend.model_package_name_mapping[key]
         return {}
@@ -36,8 +66,9 @@ class ModelPackages:
         backend = self._backend()
         group = backend.model_package_groups.get(name)
         if group is None:
-            arn = f"arn:aws:sagemaker:{self._region}:{ACCOUNT_ID}:model-package-group/{name}"
-            raise AwsError("ValidationException", f"ModelPackageGroup {arn} does not exist.")
+            raise AwsError(
+                "ValidationException", f"ModelPackageGroup {self._group_arn(name)} does not exist."
+            )
         held = sum(package.model_package_group_name == name for package in backend.model_packages.values())
         if held:
             raise AwsError(

@@ -2,13 +2,31 @@
 
 from collections.abc import Iterator
 
+from moto.core.exceptions import ServiceException
 from moto.core.resource_tagging import TaggedResource
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 
 from include.local_aws.config import ACCOUNT_ID, Config
+from include.local_aws.errors import AwsError
 from include.local_aws.sagemaker.documents import Documents
 
 _moto_resources = SageMakerModelBackend.iter_tagged_resources
+
+
+def check_arn(config: Config, arn: str) -> None:
+    """Check that moto has the resource of an ARN: it fails where it is asked for the tags of one that it has not.
+
+    :raises AwsError: when it has not
+    """
+    backend = sagemaker_backends[ACCOUNT_ID][config.region]
+    try:
+        known = backend._get_resource_from_arn(arn) is not None
+    except (AttributeError, ValueError, ServiceException):
+        known = False
+    if not known:
+        raise AwsError(
+            "ValidationException", f"Could not find the resource {arn}, or it has no tags of its own."
+        )
 
 
 def list_in_tagging_api(config: Config, documents: Documents) -> None:

@@ -17,6 +17,7 @@ import urllib3
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.log_streams import LogStream
+from include.local_aws.principals import Principal
 from include.local_aws.processes import ChildProcesses
 from include.local_aws.sagemaker import lifecycle_configs, notebook_boot
 from include.local_aws.sagemaker.documents import (
@@ -226,7 +227,7 @@ class NotebookInstances:
         # The user's own settings of Jupyter and IPython are not for this one.
         inherited = {
             variable: value
-            for variable, value in self._config.child_environment().items()
+            for variable, value in self._config.child_environment(Principal.WORKSPACE).items()
             if not variable.startswith(("JUPYTER", "IPYTHON", "XDG_"))
         }
         return {

@@ -9,6 +9,7 @@ from pathlib import Path
 from include.local_aws import object_store
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
+from include.local_aws.principals import Principal
 from include.local_aws.processes import ChildProcesses
 from include.local_aws.sagemaker.documents import PROCESSING_JOB, Document, Documents, Operation
 from include.local_aws.sagemaker.job_run import (
@@ -53,7 +54,8 @@ class ProcessingJobs:
 
     def _stop(self, request: Document) -> Document:
         with self._lock:
-            job = self._documents.get(PROCESSING_JOB, request["ProcessingJobName"])
+            missing = "Could not find job to update with name {name}"
+            job = self._documents.get(PROCESSING_JOB, request["ProcessingJobName"], missing)
             if job["ProcessingJobStatus"] not in _ACTIVE:
                 raise AwsError(
                     "ValidationException",
@@ -123,7 +125,8 @@ class ProcessingJobs:
         try:
             run.start(
                 [in_folder(word, folder) for word in command],
-                env=self._config.child_environment(PROCESSING_JOB_ARN=job["ProcessingJobArn"]) | variables,
+                env=self._config.child_environment(Principal.JOB, PROCESSING_JOB_ARN=job["ProcessingJobArn"])
+                | variables,
                 cwd=folder,
                 log_stream=f"{job['ProcessingJobName']}/algo-1-{int(time.time())}",
             )

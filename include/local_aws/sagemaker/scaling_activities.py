@@ -7,9 +7,6 @@ from collections import deque
 
 from include.local_aws.sagemaker.documents import Document
 
-TARGET = "AnyScaleFrontendService.DescribeScalingActivities"
-"""The ``X-Amz-Target`` of the operation, which moto lacks."""
-
 NAMESPACE = "sagemaker"
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 _REMEMBERED = 1_000

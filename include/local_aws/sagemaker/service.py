@@ -9,21 +9,24 @@ from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.gateway import json_response
 from include.local_aws.processes import ChildProcesses
-from include.local_aws.sagemaker import listing, moto_hooks, scaling_activities, validation
+from include.local_aws.sagemaker import listing, moto_hooks, validation
 from include.local_aws.sagemaker.autoscaling import Autoscaling
 from include.local_aws.sagemaker.documents import KINDS, Document, Documents, Kind, Operation
 from include.local_aws.sagemaker.endpoint_metrics import EndpointMetrics
 from include.local_aws.sagemaker.hosted_models import HostedModels
 from include.local_aws.sagemaker.hosting import Endpoints
 from include.local_aws.sagemaker.invocations import Invocations
+from include.local_aws.sagemaker.job_records import JobRecords
 from include.local_aws.sagemaker.lifecycle_configs import LifecycleConfigs
 from include.local_aws.sagemaker.model_packages import ModelPackages
 from include.local_aws.sagemaker.notebook_instances import NotebookInstances
 from include.local_aws.sagemaker.processing import ProcessingJobs
+from include.local_aws.sagemaker.scalable_targets import ScalableTargets
 from include.local_aws.sagemaker.training import TrainingJobs
 from include.local_aws.sagemaker.tuning import TuningJobs
 
 _TARGET = "SageMaker."
+_SCALING_TARGET = "AnyScaleFrontendService."
 _INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations")
 _FAULT = re.compile(r"/_local_aws/endpoints/([^/]+)/fail-next-update")
 _INTERRUPTION = re.compile(r"/_local_aws/training-jobs/([^/]+)/interrupt")
@@ -36,10 +39,15 @@ class SageMaker:
         self._documents = Documents(config)
         self._training = TrainingJobs(config, children, self._documents)
         models = HostedModels(config, self._documents)
-        self._endpoints = endpoints = Endpoints(config, children, self._documents, models)
+        self._targets = ScalableTargets(config, self._documents)
+        self._endpoints = endpoints = Endpoints(config, children, self._documents, models, self._targets)
         self._metrics = EndpointMetrics(config)
-        self._invocations = Invocations(endpoints, self._metrics)
-        self._autoscaling = Autoscaling(config, endpoints, self._invocations)
+        self._invocations = Invocations(config.region, endpoints, self._metrics)
+        self._autoscaling = Autoscaling(config, endpoints, self._invocations, self._targets.all)
+        self._targets.operations["DescribeScalingActivities"] = self._autoscaling.activities.describe
+        packages = ModelPackages(config)
+        self._config = config
+        self._checks = packages.checks
         self._operations: dict[str, Operation] = {}
         for kind in KINDS:
             self._operations[f"Describe{kind.name}"] = self._describe(kind)
@@ -50,7 +58,8 @@ class SageMaker:
             TuningJobs(config, children, self._documents, self._training),
             models,
             endpoints,
-            ModelPackages(config),
+            packages,
+            JobRecords(self._documents),
             LifecycleConfigs(self._documents),
             NotebookInstances(config, children, self._documents),
         ):
@@ -76,11 +85,9 @@ class SageMaker:
             self._endpoints.faults.plan(failing[1], _members(request))
             return json_response({})
         target = request.headers.get("X-Amz-Target", "")
-        if target == scaling_activities.TARGET:
-            members = _members(request)
-            # Those of other services are moto's, which has none.
-            if members.get("ServiceNamespace") == scaling_activities.NAMESPACE:
-                return json_response(self._autoscaling.activities.describe(members))
+        if target.startswith(_SCALING_TARGET):
+            answer = self._targets.answer(target.removeprefix(_SCALING_TARGET), _members(request))
+            return None if answer is None else json_response(answer)
         if not target.startswith(_TARGET):
             return None
         name = target.removeprefix(_TARGET)
@@ -88,10 +95,24 @@ class SageMaker:
         members = _members(request)
         if name in self._tag_operations and self._documents.tags(str(members.get("ResourceArn"))) is not None:
             operation = self._tag_operations[name]
-        if operation is None:
+        if not validation.is_operation(name):
             return None
         validation.check_request(name, members)
-        return json_response(operation(members))
+        if operation is not None:
+            return json_response(operation(members))
+        self._check_for_moto(name, members)
+        return None
+
+    def _check_for_moto(self, name: str, members: Document) -> None:
+        """Check what moto answers otherwise than AWS: it accepts what is taken, or fails for what is missing.
+
+        :raises AwsError: as AWS answers
+        """
+        if name in self._tag_operations:
+            self._documents.check_arn(members["ResourceArn"])
+            moto_hooks.check_arn(self._config, members["ResourceArn"])
+        if name in self._checks:
+            self._checks[name](members)
 
     def close(self) -> None:
         """Stop scaling and counting; the processes are the server's to end."""

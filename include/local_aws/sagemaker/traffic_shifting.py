@@ -1,5 +1,6 @@
 """The plan of an endpoint's update: in which steps traffic shifts, and what is waited for between them."""
 
+import math
 from dataclasses import dataclass
 from itertools import count, takewhile
 
@@ -8,6 +9,8 @@ from include.local_aws.sagemaker.documents import Document
 
 _STEPS = {"CANARY": ("CanarySize", 1, 50), "LINEAR": ("LinearStepSize", 10, 50)}
 """By type of routing: the member with the step's size, and AWS's limits for it in percent."""
+
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,9 @@ class Plan:
 def plan(deployment: Document, variants: list[Document]) -> Plan:
     """Return the plan of a ``DeploymentConfig``; without one, all traffic shifts at once.
 
-    ``CAPACITY_PERCENT`` is the share of the requests itself. AWS turns on whole instances; here a fleet of
-    one can have a canary, too. The time limit is only checked against the waits that it has to cover, as
-    starting a fleet has a limit of its own.
+    Each step turns on whole instances, so a percentage of them is rounded down, and one of less than an instance is
+    refused: what AWS does with that is not documented. The time limit is only checked against the waits that it has
+    to cover, as starting a fleet has a limit of its own.
 
     :param deployment: the request's ``DeploymentConfig``
     :param variants: those of the new fleet, as Describe shows them
@@ -65,9 +68,13 @@ def _shares(routing: Document, variants: list[Document]) -> tuple[float, ...]:
             f"{member} must be {lowest} to {highest} percent of a variant's instances; {size['Value']} as "
             f"{size['Type']} are {percent:g} percent of {instances}."
         )
-    if kind == "CANARY":
-        return (percent / 100, 1.0)
-    return (*(step / 100 for step in takewhile(lambda step: step < 100, count(percent, percent))), 1.0)
+    step = math.floor(percent * instances / 100 + _ROUNDING)
+    if step == 0:
+        raise _refused(
+            f"{member} is {size['Value']} percent of {instances} instances, which is less than one instance."
+        )
+    turned_on = [step] if kind == "CANARY" else takewhile(lambda on: on < instances, count(step, step))
+    return (*(on / instances for on in turned_on), 1.0)
 
 
 def _refused(sentence: str) -> AwsError:

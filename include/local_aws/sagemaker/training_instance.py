@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from include.local_aws.config import Config
+from include.local_aws.principals import Principal
 from include.local_aws.sagemaker.documents import Document
 from include.local_aws.sagemaker.job_run import container_path, in_folder
 
@@ -41,6 +42,7 @@ def environment(config: Config, job: Document, instance: Path) -> dict[str, str]
     An isolated job gets no AWS credentials, as in SageMaker.
     """
     base = config.child_environment(
+        Principal.JOB,
         S3_ENDPOINT_URL=config.url,
         SAGEMAKER_BASE_DIR=str(instance),
         SAGEMAKER_TRAINING_MODULE="sagemaker_pytorch_container.training:main",

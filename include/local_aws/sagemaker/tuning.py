@@ -45,7 +45,7 @@ class TuningJobs:
         search = tuning_strategies.Search(request["HyperParameterTuningJobConfig"])
         job = self._documents.create(
             TUNING_JOB,
-            request,
+            _with_objective(request),
             HyperParameterTuningJobStatus="InProgress",
             Strategy=request["HyperParameterTuningJobConfig"]["Strategy"],
             ResourceLimits=request["HyperParameterTuningJobConfig"]["ResourceLimits"],
@@ -148,7 +148,6 @@ class TuningJobs:
     def _start_child(self, job: Document, number: int, tuned: dict[str, str]) -> str:
         """Start a training job; returns its name."""
         definition = job["TrainingJobDefinition"]
-        objective = job["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
         members = validation.operation_model("CreateTrainingJob").input_shape.members
         request = {name: value for name, value in definition.items() if name in members}
         name = f"{job['HyperParameterTuningJobName']}-{number:03d}-{uuid.uuid4().hex[:8]}"
@@ -156,11 +155,7 @@ class TuningJobs:
             {
                 **request,
                 "TrainingJobName": name,
-                "HyperParameters": {
-                    **definition.get("StaticHyperParameters", {}),
-                    **tuned,
-                    "_tuning_objective_metric": objective["MetricName"],
-                },
+                "HyperParameters": {**definition["StaticHyperParameters"], **tuned},
                 "Tags": [dict(tag) for tag in job.get("Tags", [])],
             },
             TuningJobArn=job["HyperParameterTuningJobArn"],
@@ -267,6 +262,14 @@ def _summary(child: Document, objective: Document) -> Document:
     else:
         summary["ObjectiveStatus"] = "Failed"
     return summary
+
+
+def _with_objective(request: Document) -> Document:
+    """Return the request with the hyperparameter that SageMaker adds: the name of the objective."""
+    definition = request["TrainingJobDefinition"]
+    objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
+    static = {**definition.get("StaticHyperParameters", {}), "_tuning_objective_metric": objective}
+    return {**request, "TrainingJobDefinition": {**definition, "StaticHyperParameters": static}}
 
 
 def _check_supported(request: Document) -> None:

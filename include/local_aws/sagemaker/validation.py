@@ -8,6 +8,11 @@ from include.local_aws.sagemaker.documents import Document
 _SERVICE = "sagemaker"
 
 
+def is_operation(name: str) -> bool:
+    """Return whether SageMaker has an operation of a name."""
+    return service_models.has_operation(_SERVICE, name)
+
+
 def operation_model(operation: str) -> OperationModel:
     """Return botocore's model of an operation.
 

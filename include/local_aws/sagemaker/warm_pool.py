@@ -16,6 +16,7 @@ from typing import Any
 
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
+from include.local_aws.principals import Principal
 from include.local_aws.processes import ChildProcesses
 from include.local_aws.sagemaker import network_isolation, warm_client, warm_process
 from include.local_aws.sagemaker.documents import Document, Documents
@@ -133,7 +134,7 @@ class WarmPools:
             process = self._children.start(
                 command,
                 # Some of a job's variables are read when a process starts, such as those of malloc.
-                env=self._config.child_environment() | job.get("Environment", {}),
+                env=self._config.child_environment(Principal.JOB) | job.get("Environment", {}),
                 cwd=folder,
                 on_line=lambda line: _log.info("Warm pool %s: %s", folder.name, line),
                 pass_fds=(descriptor,),

@@ -96,10 +96,17 @@ class Commands:
         return {}
 
     def list_commands(self, request: Members) -> Members:
-        """Answer ListCommands, the newest first."""
+        """Answer ListCommands, the newest first.
+
+        An instance that is not managed, or not yet, is refused: AWS's model has an error for it, and nobody has told
+        whether AWS answers with it or with an empty list.
+        """
+        commands = self._found(request)
+        if "InstanceId" in request and not commands and not self._nodes.knows(request["InstanceId"]):
+            raise AwsError("InvalidInstanceId", "")
         found = [
             described
-            for command in self._found(request)
+            for command in commands
             if _matches(described := _described(command), request.get("Filters", []))
         ]
         return page("Commands", found, request)

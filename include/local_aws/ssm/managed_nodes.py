@@ -25,6 +25,11 @@ class ManagedNodes:
         machine = self._machines.find(instance_id)
         return machine if machine is not None and self._ping_status(machine) == "Online" else None
 
+    def knows(self, instance_id: str) -> bool:
+        """Whether an instance has registered with Systems Manager, and exists."""
+        machine = self._machines.find(instance_id)
+        return machine is not None and self._ping_status(machine) is not None
+
     def describe(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer DescribeInstanceInformation."""
         filters = {item["Key"]: item["Values"] for item in request.get("Filters", [])}

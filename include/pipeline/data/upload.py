@@ -35,6 +35,15 @@ def content_type(key: str) -> str:
 
 def refused(key: str, code: str, message: str) -> UploadError:
     """The error for an answer of S3."""
+    if code in ("PreconditionFailed", "412"):
+        return UploadError(
+            f"What S3 was to copy to {key} changed while the data set was staged. Start the run again."
+        )
+    if code == "AccessDenied" and "kms:" in message:
+        message += (
+            ". The object is encrypted with a key of AWS KMS: let Airflow's role use that key (kms:Decrypt), in the "
+            "role's policy and in the key's."
+        )
     kind = UploadRefusedError if code in PERMANENT else UploadError
     return kind(f"S3 did not take {key}: {code}: {message}")
 

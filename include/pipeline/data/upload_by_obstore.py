@@ -27,15 +27,14 @@ def put_by_obstore(s3: Any, bucket: str, credentials: Any) -> Put:
     :param s3: a boto3 client, whose endpoint is used.
     :param credentials: botocore's, asked anew whenever they may have expired.
     """
-    # boto3 knows which host and path stand for a bucket, also at an endpoint of one's own.
-    example = urlsplit(s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "key"}))
+    url = bucket_url(s3, bucket)
     store = S3Store(
         bucket,
-        endpoint=f"{example.scheme}://{example.netloc}{example.path.removesuffix('/key')}",
+        endpoint=url,
         virtual_hosted_style_request=True,  # the endpoint is the bucket's own
         region=s3.meta.region_name,
         checksum_algorithm="sha256",
-        client_options={"allow_http": example.scheme == "http"},
+        client_options={"allow_http": url.startswith("http:")},
         retry_config={"max_retries": RETRIES},
         credential_provider=_provider(credentials),
     )
@@ -47,6 +46,20 @@ def put_by_obstore(s3: Any, bucket: str, credentials: Any) -> Put:
             raise _failure(key, error) from error
 
     return put
+
+
+def bucket_url(s3: Any, bucket: str) -> str:
+    """Return the URL of a bucket in the client's region, or at its own endpoint.
+
+    A presigned URL tells whether boto3 puts the bucket into the host or into the path. Its host is not used: it may be
+    the global endpoint, which redirects requests for other regions and refuses those for regions since 2019.
+    """
+    endpoint = urlsplit(s3.meta.endpoint_url)
+    example = urlsplit(s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "key"}))
+    path = endpoint.path.rstrip("/")
+    if example.netloc.startswith(f"{bucket}."):
+        return f"{endpoint.scheme}://{bucket}.{endpoint.netloc}{path}"
+    return f"{endpoint.scheme}://{endpoint.netloc}{path}/{bucket}"
 
 
 def _provider(credentials: Any) -> Callable[[], Any]:

@@ -113,6 +113,8 @@ class Sender:
                 Key=key,
                 CopySource={"Bucket": source.bucket, "Key": source.key},
                 CopySourceIfMatch=source.etag,
+                # Without the source's tags, which it would take further permissions to read and to write.
+                TaggingDirective="REPLACE",
             ),
         )
 

@@ -15,6 +15,8 @@ from amazon_ml.notifications.failures import failures
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+# With the right to describe its own stack alone, access to any name that is no stack's is denied.
+MISSING = frozenset({"AccessDenied", "AccessDeniedException", "ValidationError"})
 MAX_SUBJECT = 100
 """Characters that SNS allows."""
 
@@ -60,9 +62,11 @@ class StackTopicNotifier(SnsNotifier):
         try:
             stack = hook.get_conn().describe_stacks(StackName=self.stack_name)["Stacks"][0]
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ValidationError":
+            if error.response["Error"]["Code"] not in MISSING:
                 raise
-            self.log.warning("Nobody is told: there is no stack %s.", self.stack_name)
+            self.log.warning(
+                "Nobody is told: there is no stack %s that can be read: %s", self.stack_name, error
+            )
             return ""
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
         if self.output_key not in outputs:

@@ -243,10 +243,7 @@ class ApplicationAutoScalingDeregisterTargetOperator(ApplicationAutoScalingBaseO
         try:
             self.hook.conn.deregister_scalable_target(**self.target)
         except ClientError as error:
-            # the code that AWS documents for it, or the words that come with its general code
-            if error.response["Error"]["Code"] != "ObjectNotFoundException" and (
-                "No scalable target found" not in str(error)
-            ):
+            if error.response["Error"]["Code"] != "ObjectNotFoundException":
                 raise
             self.log.info("%s is not registered.", self.resource_id)
             deregistered = False

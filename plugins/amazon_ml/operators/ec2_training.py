@@ -52,6 +52,11 @@ REFUSED = frozenset(
 # A client token that an instance of the past was launched with, perhaps from another AMI.
 PAST_TOKEN = frozenset({"IdempotentInstanceTerminated", "IdempotentParameterMismatch"})
 LAUNCH_TOKENS = 20
+# How long an instance profile or a security group that was made a moment ago may be unknown to a launch, and an
+# instance that was launched a moment ago to its termination.
+NEW_SECONDS = 120
+NEW_INSTANCE_SECONDS = 30
+UNKNOWN_INSTANCE = "InvalidInstanceID.NotFound"
 TIMES = ("CreationTime", "TrainingStartTime", "TrainingEndTime")
 SHOWN_ERROR = 1000
 
@@ -237,7 +242,7 @@ class EC2TrainingOperator(LookAgainOperator, AwsBaseOperator[EC2Hook]):
         for number in range(first, first + LAUNCH_TOKENS):
             token = f"{self.config['Name']}-{number}"
             try:
-                answer = self.hook.conn.run_instances(**self.config["Instance"], ClientToken=token)
+                answer = self._run_instances(token)
             except ClientError as error:
                 code = error.response["Error"]["Code"]
                 if code in PAST_TOKEN:
@@ -251,9 +256,26 @@ class EC2TrainingOperator(LookAgainOperator, AwsBaseOperator[EC2Hook]):
                 return instance
         raise AirflowException(f"EC2 takes all client tokens of {self.config['Name']} for used.")
 
+    def _run_instances(self, token: str) -> dict[str, Any]:
+        deadline = time.monotonic() + NEW_SECONDS
+        while True:
+            try:
+                answer: dict[str, Any] = self.hook.conn.run_instances(
+                    **self.config["Instance"], ClientToken=token
+                )
+                return answer
+            except ClientError as error:
+                if not is_unknown_yet(error) or time.monotonic() > deadline:
+                    raise
+                self.log.info("EC2 does not know all parts of the launch yet: %s", error)
+            time.sleep(self.poll_interval)
+
     def find_command(self, instance_id: str) -> str | None:
         """Return the id of the command that was sent to the instance; None if there is none."""
-        commands = self.ssm.list_commands(InstanceId=instance_id)["Commands"]
+        try:
+            commands = self.ssm.list_commands(InstanceId=instance_id)["Commands"]
+        except self.ssm.exceptions.InvalidInstanceId:  # Systems Manager does not know it yet
+            return None
         sent = [command for command in commands if command.get("Comment") == self.config["Name"]]
         return max(sent, key=lambda command: command["RequestedDateTime"])["CommandId"] if sent else None
 
@@ -397,9 +419,31 @@ class EC2TrainingOperator(LookAgainOperator, AwsBaseOperator[EC2Hook]):
         try:
             self.hook.conn.terminate_instances(InstanceIds=sorted(found))
         except ClientError as error:
-            if error.response["Error"]["Code"] != "InvalidInstanceID.NotFound":
+            if error.response["Error"]["Code"] != UNKNOWN_INSTANCE:
                 raise
-            self.log.info("There is none to terminate: %s", error)
+            # EC2 terminates none of several if it does not know one of them.
+            self._terminate_one_by_one(sorted(found))
+
+    def _terminate_one_by_one(self, instance_ids: list[str]) -> None:
+        deadline = time.monotonic() + NEW_INSTANCE_SECONDS
+        while True:
+            instance_ids = [each for each in instance_ids if not self._is_terminated(each)]
+            if not instance_ids:
+                return
+            if time.monotonic() > deadline:
+                self.log.info("EC2 knows no %s: there is none to terminate.", ", ".join(instance_ids))
+                return
+            time.sleep(min(self.poll_interval, 5))
+
+    def _is_terminated(self, instance_id: str) -> bool:
+        """Terminate an instance; return whether EC2 knows it."""
+        try:
+            self.hook.conn.terminate_instances(InstanceIds=[instance_id])
+        except ClientError as error:
+            if error.response["Error"]["Code"] != UNKNOWN_INSTANCE:
+                raise
+            return False
+        return True
 
     def on_kill(self) -> None:
         """Terminate the instance when the task is killed."""
@@ -423,3 +467,11 @@ class EC2TrainingOperator(LookAgainOperator, AwsBaseOperator[EC2Hook]):
             for reservation in page["Reservations"]
             for instance in reservation["Instances"]
         ]
+
+
+def is_unknown_yet(error: ClientError) -> bool:
+    """Whether EC2 refuses a launch as it does not know an instance profile or a security group, perhaps not yet."""
+    code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+    return code == "InvalidGroup.NotFound" or (
+        code == "InvalidParameterValue" and "iaminstanceprofile" in message.lower()
+    )

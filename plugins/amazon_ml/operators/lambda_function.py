@@ -1,4 +1,4 @@
-"""Deploy Lambda functions: code, configuration, version, alias, concurrency and address; and delete them."""
+"""Deploy Lambda functions: code, configuration, version, reserved concurrency and address; and delete them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.amazon.aws.hooks.lambda_function import LambdaHook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import AirflowException, BaseOperatorLink, conf
-from botocore.exceptions import ClientError
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperatorLink
 
 from amazon_ml.links.console import persist_console_link
 from amazon_ml.links.lambda_function import LambdaFunctionLink
-from amazon_ml.operators.lost_trigger import deferral_timeout
-from amazon_ml.triggers.lambda_function import LambdaProvisionedConcurrencyTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+# How long a role that was made a moment ago may be unknown to Lambda.
+NEW_ROLE_SECONDS = 120
+NEW_ROLE = "cannot be assumed by Lambda"
 
 
 class LambdaBaseOperator(AwsBaseOperator[LambdaHook]):
@@ -156,13 +158,27 @@ class LambdaDeployFunctionOperator(LambdaBasePublishingOperator):
         try:
             tags = client.get_function(FunctionName=self.function_name).get("Tags", {})
         except client.exceptions.ResourceNotFoundException:
-            client.create_function(FunctionName=self.function_name, Code={"ZipFile": code}, **self.config)
-            self.log.info("Created %s.", self.function_name)
+            self._create(code)
             self.wait_until_successful()
         else:
             self._update(code, sha256, tags)
         version = self.publish(sha256) if self.publish_version else "$LATEST"
         return {"function": self.function_name, "version": version, "code_sha256": sha256}
+
+    def _create(self, code: bytes) -> None:
+        client = self.hook.conn
+        deadline = time.monotonic() + NEW_ROLE_SECONDS
+        while True:
+            try:
+                client.create_function(FunctionName=self.function_name, Code={"ZipFile": code}, **self.config)
+            except client.exceptions.InvalidParameterValueException as error:
+                if NEW_ROLE not in str(error) or time.monotonic() > deadline:
+                    raise
+                self.log.info("Lambda does not know the role yet: %s", error)
+                time.sleep(self.poll_interval)
+            else:
+                self.log.info("Created %s.", self.function_name)
+                return
 
     def _update(self, code: bytes, sha256: str, tags: dict[str, str]) -> None:
         client = self.hook.conn
@@ -219,188 +235,31 @@ class LambdaPublishVersionOperator(LambdaBasePublishingOperator):
         return {"function": self.function_name, "version": self.publish(found), "code_sha256": found}
 
 
-class LambdaAliasOperator(LambdaBaseOperator):
-    """
-    Create an alias, or move it to a version, or share its calls among two.
-
-    The previous version in the result is what the alias pointed to when the task began: after a retry it may be
-    the same as the new one.
-
-    :param function_name: The name of the function (templated).
-    :param alias: The name of the alias (templated).
-    :param function_version: The version it points to (templated).
-    :param routing_config: A further version and its share of the calls, as boto3 takes it:
-        ``{"AdditionalVersionWeights": {"7": 0.1}}``, or a callable that makes it when the task runs, as Airflow
-        renders no keys (templated). Without it, the alias's version gets all calls.
-    :return: ``function``, ``alias``, ``version``, ``previous_version`` (None for a new alias) and ``arn``.
-    """
-
-    template_fields: Sequence[str] = aws_template_fields(
-        "function_name", "alias", "function_version", "routing_config"
-    )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"routing_config": "json"}
-
-    def __init__(
-        self,
-        *,
-        alias: str,
-        function_version: str,
-        routing_config: dict[str, Any] | Callable[..., dict[str, Any]] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.alias = alias
-        self.function_version = function_version
-        self.routing_config: Any = routing_config  # a request, once it is rendered
-
-    def execute(self, context: Context) -> dict[str, str | None]:
-        """Create or move the alias, unless it is as asked."""
-        client = self.hook.conn
-        self.persist_link(context)
-        name = {"FunctionName": self.function_name, "Name": self.alias}
-        weights = (self.routing_config or {}).get("AdditionalVersionWeights", {})
-        # The weights are always given: without them, Lambda keeps those of an earlier release.
-        request = {
-            **name,
-            "FunctionVersion": self.function_version,
-            "RoutingConfig": {"AdditionalVersionWeights": weights},
-        }
-        previous = None
-        try:
-            answer = client.get_alias(**name)
-        except client.exceptions.ResourceNotFoundException:
-            answer = client.create_alias(**request)
-        else:
-            previous = answer["FunctionVersion"]
-            found = (answer.get("RoutingConfig") or {}).get("AdditionalVersionWeights", {})
-            if (previous, found) != (self.function_version, weights):
-                answer = client.update_alias(**request)
-        self.log.info(
-            "%s:%s points to version %s; before: %s.",
-            self.function_name,
-            self.alias,
-            self.function_version,
-            previous,
-        )
-        return {
-            "function": self.function_name,
-            "alias": self.alias,
-            "version": self.function_version,
-            "previous_version": previous,
-            "arn": answer["AliasArn"],
-        }
-
-
-class LambdaProvisionedConcurrencyOperator(LambdaBaseOperator):
-    """
-    Keep execution environments of an alias or version warm, and wait until they are.
-
-    A killed task leaves what Lambda provisions: it may be what served before, in another number.
-
-    :param function_name: The name of the function (templated).
-    :param qualifier: The alias or version (templated).
-    :param provisioned_concurrent_executions: How many; 0 removes what is there.
-    :param poll_interval: Seconds between two looks at the state.
-    :param max_wait: How long to wait at most, a timedelta or seconds.
-    :param deferrable: Wait in the triggerer, so that no worker slot is held.
-    :return: ``function``, ``qualifier`` and ``provisioned_concurrent_executions``.
-    """
-
-    template_fields: Sequence[str] = aws_template_fields("function_name", "qualifier")
-
-    def __init__(
-        self,
-        *,
-        qualifier: str,
-        provisioned_concurrent_executions: int,
-        poll_interval: float = 10,
-        max_wait: timedelta | float = 900,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.qualifier = qualifier
-        self.provisioned_concurrent_executions = provisioned_concurrent_executions
-        self.poll_interval = poll_interval
-        self.max_wait = max_wait
-        self.deferrable = deferrable
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Put or remove the provisioned concurrency."""
-        self.persist_link(context)
-        target = {"FunctionName": self.function_name, "Qualifier": self.qualifier}
-        if self.provisioned_concurrent_executions == 0:
-            self.hook.conn.delete_provisioned_concurrency_config(**target)
-            return self._result()
-        # Also if that many are ready: the alias may have moved a moment ago.
-        self.hook.conn.put_provisioned_concurrency_config(
-            **target, ProvisionedConcurrentExecutions=self.provisioned_concurrent_executions
-        )
-        if self.deferrable:
-            limits = [
-                self.max_wait,
-                *filter(None, [self.execution_timeout]),
-            ]  # which Airflow does not watch meanwhile (apache/airflow#69678)
-            deadline = time.time() + min(seconds(limit) for limit in limits)
-            self.defer(
-                trigger=LambdaProvisionedConcurrencyTrigger(
-                    function_name=self.function_name,
-                    qualifier=self.qualifier,
-                    deadline=deadline,
-                    poll_interval=self.poll_interval,
-                    aws_conn_id=self.aws_conn_id,
-                    region_name=self.region_name,
-                    verify=self.verify,
-                    botocore_config=self.botocore_config,
-                ),
-                method_name="execute_complete",
-                timeout=deferral_timeout(deadline),
-            )
-        deadline = time.monotonic() + seconds(self.max_wait)
-        while True:
-            try:
-                answer = self.hook.conn.get_provisioned_concurrency_config(**target)
-            except ClientError as error:
-                return self.execute_complete(context, {"status": "error", "reason": str(error)})
-            if answer["Status"] != "IN_PROGRESS" or time.monotonic() > deadline:
-                event = {"status": answer["Status"], "reason": answer.get("StatusReason", "")}
-                return self.execute_complete(context, event)
-            time.sleep(self.poll_interval)
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Evaluate the last state that was seen."""
-        of_which = f"{self.function_name}:{self.qualifier}"
-        if event["status"] == "READY":
-            self.log.info("%s environments of %s are warm.", self.provisioned_concurrent_executions, of_which)
-            return self._result()
-        if event["status"] == "IN_PROGRESS":
-            raise AirflowException(
-                f"The provisioned concurrency of {of_which} is not ready after {seconds(self.max_wait):.0f} s."
-            )
-        raise AirflowException(f"Lambda can't provision concurrency for {of_which}: {event['reason']}")
-
-    def _result(self) -> dict[str, Any]:
-        return {
-            "function": self.function_name,
-            "qualifier": self.qualifier,
-            "provisioned_concurrent_executions": self.provisioned_concurrent_executions,
-        }
-
-
 class LambdaReservedConcurrencyOperator(LambdaBaseOperator):
     """
     Reserve concurrency for a function, which is also the most it gets; or give it back to the account.
 
+    Lambda refuses to reserve less than is provisioned. So where less shall be reserved, less is provisioned first.
+
     :param function_name: The name of the function (templated).
     :param reserved_concurrent_executions: How many; 0 lets the function answer nothing; None removes the limit.
+    :param provisioned_concurrent_executions: How many environments each alias or version may keep warm, where more are
+        provisioned than shall be reserved.
     :return: ``function`` and ``reserved_concurrent_executions``.
     """
 
     template_fields: Sequence[str] = aws_template_fields("function_name")
 
-    def __init__(self, *, reserved_concurrent_executions: int | None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        reserved_concurrent_executions: int | None,
+        provisioned_concurrent_executions: dict[str, int] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.reserved_concurrent_executions = reserved_concurrent_executions
+        self.provisioned_concurrent_executions = provisioned_concurrent_executions or {}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Put or remove the reservation; either may be repeated."""
@@ -408,6 +267,7 @@ class LambdaReservedConcurrencyOperator(LambdaBaseOperator):
         if self.reserved_concurrent_executions is None:
             self.hook.conn.delete_function_concurrency(FunctionName=self.function_name)
         else:
+            self._make_room(self.reserved_concurrent_executions)
             self.hook.conn.put_function_concurrency(
                 FunctionName=self.function_name,
                 ReservedConcurrentExecutions=self.reserved_concurrent_executions,
@@ -416,6 +276,29 @@ class LambdaReservedConcurrencyOperator(LambdaBaseOperator):
             "function": self.function_name,
             "reserved_concurrent_executions": self.reserved_concurrent_executions,
         }
+
+    def _make_room(self, reserved: int) -> None:
+        """Provision less, where more is provisioned than shall be reserved."""
+        client = self.hook.conn
+        pages = client.get_paginator("list_provisioned_concurrency_configs").paginate(
+            FunctionName=self.function_name
+        )
+        provisioned = {
+            item["FunctionArn"].rpartition(":")[2]: item["RequestedProvisionedConcurrentExecutions"]
+            for page in pages
+            for item in page["ProvisionedConcurrencyConfigs"]
+        }
+        if sum(provisioned.values()) <= reserved:
+            return
+        for qualifier, count in self.provisioned_concurrent_executions.items():
+            target = {"FunctionName": self.function_name, "Qualifier": qualifier}
+            if provisioned.get(qualifier, 0) <= count:
+                continue
+            if count:
+                client.put_provisioned_concurrency_config(**target, ProvisionedConcurrentExecutions=count)
+            else:
+                client.delete_provisioned_concurrency_config(**target)
+            self.log.info("%s keeps %s environments warm from now on.", qualifier, count)
 
 
 class LambdaFunctionUrlOperator(LambdaBaseOperator):

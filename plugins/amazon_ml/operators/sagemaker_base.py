@@ -27,13 +27,46 @@ if TYPE_CHECKING:
 Config = dict[str, Any] | Callable[..., dict[str, Any]]
 
 
+# How SageMaker says that something does not exist, where its code is only ValidationException: training jobs;
+# processing jobs, models and endpoints; notebook instances; lifecycle configurations.
+MISSING = ("Requested resource not found", "Could not find", "RecordNotFound", "Config does not exist")
+
+
 def is_missing(error: ClientError) -> bool:
-    """Whether SageMaker says that there is nothing of this name; it has no one code for that."""
+    """Return whether the error means that the resource does not exist: SageMaker has no single code for that."""
     code = error.response["Error"]["Code"]
     return code in ("ResourceNotFound", "ResourceNotFoundException") or (
-        code == "ValidationException"
-        and any(sign in str(error) for sign in ("Could not find", "RecordNotFound", "Config does not exist"))
+        code == "ValidationException" and any(sign in str(error) for sign in MISSING)
     )
+
+
+# What AWS says of a role that was made, or given its policies, a moment ago.
+ROLE_SPREADS = ("Could not assume role", "Access denied")
+SPREAD_SECONDS = 120.0
+SPREAD_PAUSE_SECONDS = 5.0
+
+
+def call_once_known(log: Any, call: Callable[..., Any], request: dict[str, Any], *signs: str) -> Any:
+    """
+    Call AWS, again and again for two minutes where it does not know yet what was made a moment ago.
+
+    :param call: the method of a boto3 client.
+    :param request: its parameters.
+    :param signs: what is in the message of such a refusal.
+    :raises ClientError: any other refusal at once, and such a one when it lasts.
+    """
+    deadline = time.monotonic() + SPREAD_SECONDS
+    while True:
+        try:
+            return call(**request)
+        except ClientError as error:
+            is_early = error.response["Error"]["Code"] == "ValidationException" and any(
+                sign in str(error) for sign in signs
+            )
+            if not is_early or time.monotonic() >= deadline:
+                raise
+            log.info("Trying again, since what was made a moment ago may not be known everywhere: %s", error)
+        time.sleep(SPREAD_PAUSE_SECONDS)
 
 
 class SageMakerBaseWaitingOperator(LookAgainOperator, AwsBaseOperator[SageMakerHook]):

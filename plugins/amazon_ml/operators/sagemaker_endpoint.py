@@ -17,7 +17,14 @@ from amazon_ml.differences import differences
 from amazon_ml.hooks.sagemaker_runtime import SageMakerRuntimeHook
 from amazon_ml.links.console import persist_console_link
 from amazon_ml.links.sagemaker_endpoint import SageMakerEndpointLink
-from amazon_ml.operators.sagemaker_base import Config, SageMakerBaseStepwiseOperator, is_missing, reason
+from amazon_ml.operators.sagemaker_base import (
+    ROLE_SPREADS,
+    Config,
+    SageMakerBaseStepwiseOperator,
+    call_once_known,
+    is_missing,
+    reason,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -57,7 +64,13 @@ class SageMakerCreateIfAbsentOperator(AwsBaseOperator[SageMakerHook]):
         found = self._describe(name)
         if found is None:
             try:
-                getattr(self.hook.conn, self.create_method)(**self.config)
+                call_once_known(
+                    self.log,
+                    getattr(self.hook.conn, self.create_method),
+                    self.config,
+                    *ROLE_SPREADS,
+                    "Could not find model",
+                )
                 self.log.info("Created %s %s.", self.phrase, name)
                 return name
             except ClientError as error:
@@ -143,7 +156,7 @@ class SageMakerDeployEndpointOperator(SageMakerBaseEndpointOperator):
         for an endpoint that is created, ``Tags`` (templated).
     :param deployment_config: How to shift traffic and when to roll back, as boto3 takes it (templated).
     :param retain_all_variant_properties: Keep the weights and instance counts that variants have now, so that an
-        update does not undo scaling.
+        update does not undo scaling. Where the configuration has more instances, its count is taken.
     :param poll_interval: Seconds between two looks at the state.
     :param max_wait: How long to wait at most, a timedelta or seconds; None for no limit of the task's own.
     :param deferrable: Wait in the triggerer, so that no worker slot is held.
@@ -182,7 +195,7 @@ class SageMakerDeployEndpointOperator(SageMakerBaseEndpointOperator):
                 return self.wait_for_change(context, "execute_next")
             try:
                 if description is None:
-                    self.hook.conn.create_endpoint(**{**self.config, **self._deployment()})
+                    self._call_with_config("create_endpoint", {**self.config, **self._deployment()})
                     self.log.info("Creating %s with %s.", name, wanted)
                 elif status == "Failed":
                     self.log.info("%s is Failed: replacing it.", name)
@@ -192,12 +205,9 @@ class SageMakerDeployEndpointOperator(SageMakerBaseEndpointOperator):
                     self.log.info("%s serves %s.", name, wanted)
                     return self._result(description)
                 else:
-                    self.hook.conn.update_endpoint(
-                        EndpointName=name,
-                        EndpointConfigName=wanted,
-                        RetainAllVariantProperties=self.retain_all_variant_properties,
-                        **self._deployment(),
-                    )
+                    update = {"EndpointName": name, "EndpointConfigName": wanted}
+                    update |= self._retained(description) | self._deployment()
+                    self._call_with_config("update_endpoint", update)
                     self.log.info(
                         "Updating %s from %s to %s.", name, description["EndpointConfigName"], wanted
                     )
@@ -243,6 +253,41 @@ class SageMakerDeployEndpointOperator(SageMakerBaseEndpointOperator):
                 f"back: {reason(description)}"
             )
         return self._result(description)
+
+    def _retained(self, description: dict[str, Any]) -> dict[str, Any]:
+        """
+        Say which properties of the variants that serve stay.
+
+        The configuration's number of instances counts where it is larger: the steps of a traffic shift may need it.
+        """
+        if not self.retain_all_variant_properties:
+            return {"RetainAllVariantProperties": False}
+        now = {
+            variant["VariantName"]: variant.get("DesiredInstanceCount", 0)
+            for variant in description.get("ProductionVariants", [])
+        }
+        if not now:
+            return {"RetainAllVariantProperties": True}
+        config = self._call_with_config(
+            "describe_endpoint_config", {"EndpointConfigName": self.config["EndpointConfigName"]}
+        )
+        then = {
+            variant["VariantName"]: variant.get("InitialInstanceCount", 0)
+            for variant in config["ProductionVariants"]
+        }
+        changes = [count - now[variant] for variant, count in then.items() if variant in now]
+        if not changes or min(changes) < 0 or max(changes) == 0:
+            return {"RetainAllVariantProperties": True}
+        return {
+            "RetainAllVariantProperties": True,
+            "ExcludeRetainedVariantProperties": [{"VariantPropertyType": "DesiredInstanceCount"}],
+        }
+
+    def _call_with_config(self, operation: str, request: dict[str, Any]) -> Any:
+        """Call an operation that needs the configuration: SageMaker may not know yet one that was made a moment ago."""
+        return call_once_known(
+            self.log, getattr(self.hook.conn, operation), request, "Could not find endpoint configuration"
+        )
 
     def _deployment(self) -> dict[str, Any]:
         deployment_config = self.deployment_config or self.config.get("DeploymentConfig")

@@ -15,7 +15,11 @@ from amazon_ml.differences import differences
 from amazon_ml.job_request import typed
 from amazon_ml.links.console import persist_console_link
 from amazon_ml.links.sagemaker import SageMakerJobLink, SageMakerJobLogsLink
-from amazon_ml.operators.sagemaker_base import SageMakerBaseWaitingOperator
+from amazon_ml.operators.sagemaker_base import (
+    ROLE_SPREADS,
+    SageMakerBaseWaitingOperator,
+    call_once_known,
+)
 from amazon_ml.stop_mark import arn_key, is_marked, marked
 
 if TYPE_CHECKING:
@@ -151,7 +155,12 @@ class SageMakerBaseJobOperator(SageMakerBaseWaitingOperator):
         """Create the job; return whether it was this task that did."""
         self.name = name
         try:
-            getattr(self.hook.conn, self.create_method)(**{**self.config, self.name_key: name})
+            call_once_known(
+                self.log,
+                getattr(self.hook.conn, self.create_method),
+                {**self.config, self.name_key: name},
+                *ROLE_SPREADS,
+            )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ResourceInUse":
                 self.name = None

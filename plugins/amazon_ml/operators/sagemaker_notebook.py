@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +19,11 @@ from amazon_ml.operators.sagemaker_base import Config, SageMakerBaseStepwiseOper
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+START_ATTEMPTS = 4
+START_SECONDS = 30.0
+"""How long a start may take to begin before it is repeated; Terraform's provider for AWS does the same."""
 
 
 class SageMakerBaseNotebookOperator(SageMakerBaseStepwiseOperator):
@@ -89,8 +95,30 @@ class SageMakerStartNotebookIfStoppedOperator(SageMakerBaseNotebookOperator):
         self.persist_link(context)
         if found[self.status_key] == "InService":
             return self.result(found)
-        self.ask("start_notebook_instance")
+        self.start()
         return self.wait_for_change(context, "execute_complete")
+
+    def start(self) -> None:
+        """
+        Start it, and see that it begins: SageMaker sometimes accepts a start and leaves the instance stopped.
+
+        :raises AirflowException: if it is still stopped after several starts.
+        """
+        name = self.config[self.name_key]
+        for _ in range(START_ATTEMPTS):
+            self.ask("start_notebook_instance")
+            deadline = time.monotonic() + START_SECONDS
+            while (found := self.describe(name)) and found[self.status_key] == "Stopped":
+                if time.monotonic() >= deadline:
+                    self.log.info("%s is still stopped.", name)
+                    break
+                time.sleep(min(self.poll_interval, START_SECONDS / 10))
+            else:
+                return
+        raise AirflowException(
+            f"Notebook instance {name} is still Stopped after {START_ATTEMPTS} starts that SageMaker accepted. Run the "
+            "task again later, or start it in the AWS console."
+        )
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """
@@ -327,8 +355,10 @@ class SageMakerDeleteLifecycleConfigIfExistsOperator(AwsBaseOperator[SageMakerHo
         self.config: Any = config  # a request, once it is rendered
 
     def execute(self, context: Context) -> None:
-        """Delete it."""
+        """Delete it, if it exists."""
         try:
+            # A policy that allows to delete only what has a tag denies to delete what does not exist.
+            self.hook.conn.describe_notebook_instance_lifecycle_config(**self.config)
             self.hook.conn.delete_notebook_instance_lifecycle_config(**self.config)
             self.log.info("Deleted lifecycle configuration %s.", *self.config.values())
         except ClientError as error:

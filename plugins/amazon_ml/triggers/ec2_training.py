@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.ec2 import EC2Hook
 from airflow.providers.amazon.aws.hooks.logs import AwsLogsHook
 from airflow.providers.amazon.aws.hooks.ssm import SsmHook
+from botocore.exceptions import ClientError
 
 from amazon_ml.instance_look import Look, look
 from amazon_ml.job_logs import JobLogReader
 from amazon_ml.outage import Outage
-from amazon_ml.triggers.base import AwsWaitTrigger
+from amazon_ml.triggers.base import KILL_SECONDS, AwsWaitTrigger
+
+NEW_INSTANCE_SECONDS = KILL_SECONDS - 10
 
 
 class EC2CommandTrigger(AwsWaitTrigger):
@@ -116,5 +120,15 @@ class EC2CommandTrigger(AwsWaitTrigger):
         if await self.is_still_deferred():
             return
         self.log.info("Terminating %s.", self.instance_id)
+        deadline = time.monotonic() + NEW_INSTANCE_SECONDS
         async with await self.hook().get_async_conn() as client:
-            await client.terminate_instances(InstanceIds=[self.instance_id])
+            while True:
+                try:
+                    await client.terminate_instances(InstanceIds=[self.instance_id])
+                    return
+                except ClientError as error:
+                    is_unknown = error.response["Error"]["Code"] == "InvalidInstanceID.NotFound"
+                    if not is_unknown or time.monotonic() > deadline:
+                        raise
+                # One that was launched a moment ago may be unknown for seconds.
+                await asyncio.sleep(min(self.poll_interval, 2))

@@ -1,4 +1,4 @@
-"""Wait for Lambda's provisioned concurrency."""
+"""Wait until an alias has moved and its provisioned concurrency is ready."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from amazon_ml.triggers.base import AwsWaitTrigger
 
 class LambdaProvisionedConcurrencyTrigger(AwsWaitTrigger):
     """
-    Fire when provisioned concurrency is ready, has failed or is gone.
+    Fire when provisioned concurrency is ready and its alias has no weights any more, or when it has failed or is gone.
 
-    Throttling, faults of Lambda's own and broken connections are waited out for a while, at most to the deadline.
-    Further arguments are those of AwsPollingTrigger.
+    While an alias with provisioned concurrency moves, Lambda itself gives the version that it leaves a weight of 1,
+    until the new one is provisioned. Throttling, faults of Lambda's own and broken connections are waited out for a
+    while, at most to the deadline. Further arguments are those of AwsPollingTrigger.
 
     :param function_name: The name of the function.
     :param qualifier: The alias or version.
@@ -52,11 +53,20 @@ class LambdaProvisionedConcurrencyTrigger(AwsWaitTrigger):
         """Return the event for the final state, or the one at the end of time."""
         async with await self.hook().get_async_conn() as client:
             while True:
-                answer = await client.get_provisioned_concurrency_config(
-                    FunctionName=self.function_name, Qualifier=self.qualifier
-                )
+                event = await self._look(client)
                 outage.over()
-                self.log.info("%s:%s: %s", self.function_name, self.qualifier, answer["Status"])
-                if answer["Status"] != "IN_PROGRESS" or self.time_is_over():
-                    return {"status": answer["Status"], "reason": answer.get("StatusReason", "")}
+                self.log.info("%s:%s: %s", self.function_name, self.qualifier, event["status"])
+                if event["status"] != "IN_PROGRESS" or self.time_is_over():
+                    return event
                 await asyncio.sleep(self.until_deadline(self.poll_interval))
+
+    async def _look(self, client: Any) -> dict[str, str]:
+        answer = await client.get_provisioned_concurrency_config(
+            FunctionName=self.function_name, Qualifier=self.qualifier
+        )
+        status = answer["Status"]
+        if status == "READY" and not self.qualifier.isdecimal():
+            alias = await client.get_alias(FunctionName=self.function_name, Name=self.qualifier)
+            if (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights"):
+                status = "IN_PROGRESS"
+        return {"status": status, "reason": answer.get("StatusReason", "")}

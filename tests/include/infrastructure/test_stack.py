@@ -186,10 +186,10 @@ def roles(aws: boto3.Session, outputs: dict[str, str]) -> list[str]:
 
 def test_an_instance_takes_commands_and_asks_systems_manager_for_nothing_else(aws: boto3.Session) -> None:
     statements = role_statements(aws, instance_role(aws, deploy(aws)))
-    [commands] = [statement for statement in statements if statement["Resource"] == "*"]
-    assert {action for action in actions(commands) if action.startswith("ssm:")} == {
-        "ssm:UpdateInstanceInformation"
+    unlimited = {
+        action for statement in statements if statement["Resource"] == "*" for action in actions(statement)
     }
+    assert {action for action in unlimited if action.startswith("ssm:")} == {"ssm:UpdateInstanceInformation"}
     services = {action.split(":")[0] for statement in statements for action in actions(statement)}
     assert services == {"ec2messages", "logs", "s3", "ssm", "ssmmessages"}
 
@@ -262,6 +262,15 @@ def test_airflow_changes_only_what_carries_its_tag(aws: boto3.Session) -> None:
     statements = airflow_statements(aws, deploy(aws))
     changing = [statement for statement in statements if any(map(changes.match, actions(statement)))]
     assert [statement["Condition"] for statement in changing] == [TAGGED] * 4
+
+
+def test_airflow_registers_versions_whose_tags_aws_may_not_know_yet_but_in_no_group_of_others(
+    aws: boto3.Session,
+) -> None:
+    statements = airflow_statements(aws, deploy(aws))
+    (registering,) = [item for item in statements if "sagemaker:CreateModelPackage" in actions(item)]
+    assert registering["Condition"] == {"StringEqualsIfExists": TAGGED["StringEquals"]}
+    assert registering["Resource"].endswith(":model-package/*")
 
 
 def test_airflow_launches_tagged_instances_with_encrypted_volumes_and_its_own_security_groups_alone(

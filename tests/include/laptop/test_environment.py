@@ -20,7 +20,7 @@ def test_credentials_of_the_users_are_replaced() -> None:
     environment = stack_environment(
         PLACES, Keys.generate(), {"AWS_ACCESS_KEY_ID": "AKIA", "HOME": "/home/me"}
     )
-    assert environment["AWS_ACCESS_KEY_ID"] == "local"
+    assert environment["AWS_ACCESS_KEY_ID"] == "local-airflow"
     assert environment["HOME"] == "/home/me"
 
 

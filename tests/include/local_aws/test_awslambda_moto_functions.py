@@ -11,7 +11,7 @@ import pytest
 from moto import mock_aws
 from moto.awslambda.models import LambdaFunction, LambdaStorage
 
-from include.local_aws.awslambda import moto_functions
+from include.local_aws.awslambda import moto_aliases, moto_functions
 from include.local_aws.errors import AwsError
 
 REGION = "eu-west-1"
@@ -99,7 +99,7 @@ class TestDrawQualifier:
     def test_without_weights_it_is_the_qualifier(self, client: Any) -> None:
         create(client)
         client.create_alias(FunctionName="function", Name="live", FunctionVersion=publish(client))
-        drawn = [moto_functions.draw_qualifier(REGION, "function", each) for each in (None, "1", "live")]
+        drawn = [moto_aliases.draw_qualifier(REGION, "function", each) for each in (None, "1", "live")]
         assert drawn == [None, "1", "live"]
 
     @pytest.mark.parametrize(("draw", "version"), [(0.29, "2"), (0.3, "live")])
@@ -116,8 +116,8 @@ class TestDrawQualifier:
             FunctionVersion="1",
             RoutingConfig={"AdditionalVersionWeights": {"2": 0.3}},
         )
-        monkeypatch.setattr(moto_functions.random, "random", lambda: draw)
-        assert moto_functions.draw_qualifier(REGION, "function", "live") == version
+        monkeypatch.setattr(moto_aliases.random, "random", lambda: draw)
+        assert moto_aliases.draw_qualifier(REGION, "function", "live") == version
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_the_aliases_of_a_version_include_those_with_a_weight(
     weights = {"AdditionalVersionWeights": {"2": 0.3}}
     client.create_alias(FunctionName="function", Name="live", FunctionVersion="1", RoutingConfig=weights)
     client.create_alias(FunctionName="function", Name="canary", FunctionVersion="2")
-    assert moto_functions.aliases_of_version(REGION, "function", version) == names
+    assert moto_aliases.aliases_of_version(REGION, "function", version) == names
 
 
 @pytest.mark.parametrize("reserved", [None, 0, 7])
@@ -154,21 +154,34 @@ class TestUpdatesInProgress:
         """Updates that are in progress for longer than a test lasts, until it ends."""
         for method in ("update_function_code", "update_configuration", "get_configuration"):
             monkeypatch.setattr(LambdaFunction, method, getattr(LambdaFunction, method))
+        monkeypatch.setattr(LambdaStorage, "put_function", LambdaStorage.put_function)
         moto_functions.keep_updates_in_progress(60)
 
-    def test_a_new_function_is_not_being_updated(self, client: Any) -> None:
+    def test_a_new_function_is_being_created_and_not_updated(self, client: Any) -> None:
         create(client)
+        found = client.get_function_configuration(FunctionName="function")
+        assert (found["State"], found["StateReasonCode"]) == ("Pending", "Creating")
+        assert "LastUpdateStatus" not in found
+        assert moto_functions.is_pending(REGION, "function")
+        assert not moto_functions.is_pending(REGION, "nobody")
         assert not moto_functions.is_being_updated(REGION, "function")
         assert not moto_functions.is_being_updated(REGION, "nobody")
 
-    def test_an_update_of_code_is_in_progress(self, client: Any) -> None:
+    @pytest.fixture
+    def created(self, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A function whose creation has ended."""
         create(client)
+        function = moto_functions.check_exists(REGION, "function")
+        monkeypatch.setitem(function.__dict__, "pending_until", 0.0)
+
+    @pytest.mark.usefixtures("created")
+    def test_an_update_of_code_is_in_progress(self, client: Any) -> None:
         answer = client.update_function_code(FunctionName="function", ZipFile=package("x = 2"))
         assert answer["LastUpdateStatus"] == "InProgress"
         assert moto_functions.is_being_updated(REGION, "function")
 
+    @pytest.mark.usefixtures("created")
     def test_an_update_of_the_configuration_is_in_progress(self, client: Any) -> None:
-        create(client)
         answer = client.update_function_configuration(FunctionName="function", Timeout=9)
         assert (answer["LastUpdateStatus"], answer["Timeout"]) == ("InProgress", 9)
         assert moto_functions.is_being_updated(REGION, "function")
@@ -185,6 +198,7 @@ class TestUpdatesInProgress:
             ("_update_code_by_moto", ["self", "updated_spec"]),
             ("_update_configuration_by_moto", ["self", "config_updates"]),
             ("_configuration_by_moto", ["self", "on_create"]),
+            ("_put_by_moto", ["self", "fn"]),
         ):
             assert list(inspect.signature(getattr(moto_functions, name)).parameters) == members
 

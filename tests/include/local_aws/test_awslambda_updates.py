@@ -47,7 +47,8 @@ def client(
     """A client of a server whose updates take an hour, with a function; its logs go to the running server."""
     for method in ("update_function_code", "update_configuration", "get_configuration"):
         monkeypatch.setattr(LambdaFunction, method, getattr(LambdaFunction, method))
-    monkeypatch.setattr(LambdaStorage, "publish_version", LambdaStorage.publish_version)
+    for method in ("publish_version", "put_function"):
+        monkeypatch.setattr(LambdaStorage, method, getattr(LambdaStorage, method))
     children = ChildProcesses()
     port = int(local_aws.url.rpartition(":")[2])
     config = Config(state_dir=tmp_path, port=port, function_update_seconds=UPDATE_SECONDS)
@@ -77,11 +78,14 @@ def client(
 
 @pytest.fixture
 def let_updates_end(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Set forward the clock by which updates end."""
+    """Set forward the clock by which creation and updates end, further each time."""
+    passed = [0.0]
+    monkeypatch.setattr(
+        moto_functions, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0])
+    )
 
     def forward() -> None:
-        clock = SimpleNamespace(monotonic=lambda: time.monotonic() + UPDATE_SECONDS)
-        monkeypatch.setattr(moto_functions, "time", clock)
+        passed[0] += UPDATE_SECONDS
 
     return forward
 
@@ -94,6 +98,10 @@ def test_an_update_is_in_progress_for_a_moment_and_conflicts_with_others(
         "code": lambda: client.update_function_code(**function, ZipFile=CODE),
         "configuration": lambda: client.update_function_configuration(**function, MemorySize=256),
     }
+    for call in (*updates.values(), lambda: client.invoke(**function)):
+        with pytest.raises(client.exceptions.ResourceConflictException, match="state: Pending"):
+            call()
+    let_updates_end()
     assert updates[change]()["LastUpdateStatus"] == "InProgress"
     assert client.get_function(**function)["Configuration"]["LastUpdateStatus"] == "InProgress"
     for update in (*updates.values(), lambda: client.publish_version(**function)):

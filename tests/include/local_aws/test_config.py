@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from include.local_aws.config import Config
+from include.local_aws.principals import Principal
 
 
 def test_region_and_times_come_from_the_environment() -> None:
@@ -27,8 +28,9 @@ def test_own_processes_speak_to_loopback_when_the_server_listens_everywhere() ->
 def test_children_get_this_local_aws_and_nothing_of_the_user_s(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_PROFILE", "SM_MODEL_DIR", "SAGEMAKER_PROGRAM", "PYTHONPATH"):
         monkeypatch.setenv(name, "the user's")
-    environment = Config(state_dir=Path("state"), port=1234).child_environment(COLOUR="green")
+    environment = Config(state_dir=Path("state"), port=1234).child_environment(Principal.JOB, COLOUR="green")
     assert "the user's" not in environment.values()
     assert environment["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1234"
+    assert environment["AWS_ACCESS_KEY_ID"] == "local-sagemaker-job"
     assert environment["COLOUR"] == "green"
     assert environment["NO_PROXY"].endswith("127.0.0.1,localhost")

@@ -20,6 +20,7 @@ from include.pipeline import (
     packages,
     registry,
     rollback,
+    scaling,
     teardown,
 )
 from include.pipeline.images import Images
@@ -90,7 +91,9 @@ class Release:
         self.sagemaker.create_model(**model)
         self.sagemaker.create_endpoint_config(**config)
         endpoint = job_requests.endpoint(self.project, config["EndpointConfigName"])
+        before = None
         if live.endpoint_status(self.project, self.sagemaker):
+            before = scaling.suspend(self.project, config["EndpointConfigName"], self.sagemaker, self.scaling)
             self.sagemaker.update_endpoint(
                 EndpointName=endpoint["EndpointName"], EndpointConfigName=config["EndpointConfigName"]
             )
@@ -99,6 +102,7 @@ class Release:
         self.eventually(lambda: live.endpoint_status(self.project, self.sagemaker) == "InService")
         alarms.put_alarms(self.project, self.cloudwatch)
         self._scale()
+        scaling.resume(self.project, before, self.scaling)
         self._deploy_function(inputs)
         return self.live()
 
@@ -131,7 +135,7 @@ class Release:
             ServiceNamespace="sagemaker",
             ResourceId=names.scaling_resource_id(self.project),
             ScalableDimension=names.SCALABLE_DIMENSION,
-            SuspendedState={"DynamicScalingInSuspended": True, "DynamicScalingOutSuspended": True},
+            SuspendedState=dict.fromkeys(scaling.SUSPENSIONS, True),
         )
 
     def _deploy_function(self, inputs: str) -> None:
@@ -148,6 +152,7 @@ class Release:
                 Environment={"Variables": variables},
                 Tags=names.tags(self.project),
             )
+            self.functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
         except self.functions.exceptions.ResourceConflictException:
             self.functions.update_function_configuration(
                 FunctionName=name, Environment={"Variables": variables}
@@ -164,7 +169,7 @@ class Release:
         return live.read_live(self.project, self.sagemaker, self.functions)
 
     def how_it_scales(self) -> dict[str, Any] | None:
-        return live.read_scaling(self.project, self.scaling)
+        return scaling.read(self.project, self.scaling)
 
     def good_now(self) -> dict[str, Any] | None:
         """Return the last good release, with the time since which it is."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
-from include.pipeline.infrastructure import InfrastructureError, read_infrastructure
+from include.pipeline.infrastructure import InfrastructureError, MissingStackError, read_infrastructure
 
 
 def deploy(*outputs: str) -> None:
@@ -44,6 +46,26 @@ def test_on_local_aws_a_missing_stack_is_made_by_make_up(monkeypatch: pytest.Mon
         InfrastructureError, match=r"in local AWS, which keeps all it has in memory.*`make up`"
     ):
         read_infrastructure(boto3.client("cloudformation"))
+
+
+class Denied:
+    """CloudFormation as the stack's own policy shows it: another name than the stack's is not even missing."""
+
+    def describe_stacks(self, **_: Any) -> Any:
+        error = {
+            "Code": "AccessDenied",
+            "Message": "User: arn:aws:sts::1:assumed-role/airflow/x is not authorized to perform: "
+            "cloudformation:DescribeStacks on resource: arn:aws:cloudformation:us-east-1:1:stack/image-classifier/*",
+        }
+        raise ClientError({"Error": error}, "DescribeStacks")
+
+
+def test_a_missing_stack_that_the_stacks_own_policy_denies_is_named_with_what_to_do() -> None:
+    with pytest.raises(
+        MissingStackError,
+        match=r"no CloudFormation stack 'image-classifier'.*or Airflow may not see it.*stack\.yaml.*AirflowPolicy",
+    ):
+        read_infrastructure(Denied())
 
 
 @pytest.mark.usefixtures("aws")

@@ -364,7 +364,7 @@ def test_metrics_are_found_in_what_training_prints(project: Project, env: Enviro
 def test_an_update_shifts_the_traffic_as_the_project_says_and_heeds_the_alarms(
     project: Project, deployment: Deployment, routing: dict[str, Any]
 ) -> None:
-    shifting = changed(project, endpoint=Endpoint(deployment=deployment))
+    shifting = changed(project, endpoint=Endpoint(min_instances=10, max_instances=10, deployment=deployment))
     request = job_requests.deployment(shifting, ["one", "two"])
     policy = request["BlueGreenUpdatePolicy"]
     assert policy["TrafficRoutingConfiguration"] == routing
@@ -375,7 +375,9 @@ def test_an_update_shifts_the_traffic_as_the_project_says_and_heeds_the_alarms(
 
 def test_the_longest_update_fits_in_what_sagemaker_allows(project: Project) -> None:
     longest = Deployment(strategy="linear", step_percent=20, wait_minutes=60, termination_wait_minutes=60)
-    request = job_requests.deployment(changed(project, endpoint=Endpoint(deployment=longest)), [])
+    request = job_requests.deployment(
+        changed(project, endpoint=Endpoint(min_instances=5, max_instances=5, deployment=longest)), []
+    )
     assert request["BlueGreenUpdatePolicy"]["MaximumExecutionTimeoutInSeconds"] <= 28_800
 
 

@@ -35,7 +35,7 @@ def test_a_cleared_run_whose_own_release_is_good_goes_back_to_it(release: Releas
     at_start = {"serving": None, "good": None, "scaling": None}
     released = release.deploy("inputs-1")
     release.note_good()
-    scaling = known_good.scaling(release.project, at_start, release.good(), release.scaling)
+    scaling = known_good.scaling_of(release.project, at_start, None, release.good(), release.scaling)
     assert scaling is not None
     assert scaling["max_capacity"] == 2
     assert f"Model {released and released['model']} serves again." == release.roll_back(

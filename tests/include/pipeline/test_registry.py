@@ -63,7 +63,7 @@ def test_the_gate_decides_and_says_why(packages: Registry, accepted: bool, ask: 
 def test_a_decision_too_long_for_sagemaker_is_cut(packages: Registry) -> None:
     package = packages.register(1)
     registry.decide(package.arn, "Rejected", "x" * 2000, packages.sagemaker)
-    assert described(packages, package.arn)["ApprovalDescription"] == "x" * 1024
+    assert described(packages, package.arn)["ApprovalDescription"] == "x" * 1023 + "…"
 
 
 def test_a_decision_has_no_line_breaks_which_sagemaker_refuses(packages: Registry) -> None:

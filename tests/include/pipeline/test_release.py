@@ -21,7 +21,9 @@ def test_nothing_is_live_before_the_first_release(release: Release) -> None:
 
 def test_only_a_shift_by_steps_has_an_old_fleet_beside_the_new_one(release: Release) -> None:
     by_steps = release.project.model_copy(
-        update={"endpoint": Endpoint(deployment=Deployment(strategy="canary"))}
+        update={
+            "endpoint": Endpoint(min_instances=4, max_instances=4, deployment=Deployment(strategy="canary"))
+        }
     )
     assert live.config_beside(by_steps, "new", release.sagemaker) is None  # the first release
     served = release.deploy("first")
@@ -64,7 +66,8 @@ def test_a_run_that_nobody_asked_for_stops_where_nothing_changed(
 def test_a_rollback_brings_back_the_model_the_function_version_and_how_it_scaled(release: Release) -> None:
     before, scaling = release.deploy("inputs-1"), release.how_it_scales()
     assert scaling is not None
-    assert (scaling["max_capacity"], scaling["policies"]["invocations"]["TargetValue"]) == (2, 20.0)
+    policy = scaling["policies"]["invocations"]["TargetTrackingScalingPolicyConfiguration"]
+    assert (scaling["max_capacity"], policy["TargetValue"]) == (2, 20.0)
     after = release.deploy("inputs-2")
     release._scale(most=5, target=90.0)
     release.suspend_scaling()

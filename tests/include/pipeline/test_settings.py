@@ -76,6 +76,38 @@ def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pyt
             id="more warm environments than calls",
         ),
         pytest.param(
+            GOOD + "endpoint:\n  deployment:\n    strategy: canary\n",
+            [
+                "endpoint",
+                "deployment.step_percent (25) of min_instances (1) is 0.25 of an instance",
+                "set min_instances to 4 or more, or strategy to 'all_at_once'",
+            ],
+            id="canary of less than an instance",
+        ),
+        pytest.param(
+            GOOD + "endpoint:\n  min_instances: 3\n  max_instances: 3\n  deployment:\n    strategy: linear\n",
+            [
+                "0.75 of an instance",
+                "set min_instances to 4 or more, or step_percent to 34 to 50, or strategy",
+            ],
+            id="linear steps of less than an instance",
+        ),
+        pytest.param(
+            GOOD + "endpoint:\n  instance_type: ml.t2.medium\n",
+            ["instance_type is ml.t2.medium", "does not scale burstable instances", "such as ml.m5.large"],
+            id="instances that do not scale",
+        ),
+        pytest.param(
+            GOOD + "training:\n  max_runtime_minutes: 40321\n",
+            ["training.max_runtime_minutes is 40321", "less than or equal to 40320"],
+            id="training beyond SageMaker's limit",
+        ),
+        pytest.param(
+            GOOD + "processing:\n  max_runtime_minutes: 12961\n",
+            ["processing.max_runtime_minutes is 12961", "less than or equal to 12960"],
+            id="processing beyond SageMaker's limit",
+        ),
+        pytest.param(
             GOOD + "endpoint:\n  deployment:\n    strategy: linear\n    step_percent: 5\n",
             ["endpoint.deployment", "step_percent (5) must be 10 to 50 with strategy 'linear'"],
             id="steps too small",

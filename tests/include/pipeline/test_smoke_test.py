@@ -47,6 +47,9 @@ class FakeFunction:
         self.events: list[dict[str, Any]] = []
         self.batches: list[list[dict[str, Any]]] = []
 
+    def get_provisioned_concurrency_config(self, **_: Any) -> dict[str, Any]:
+        return {}
+
     def invoke(self, *, FunctionName: str, Qualifier: str, Payload: str, LogType: str) -> dict[str, Any]:
         assert (FunctionName, Qualifier, LogType) == ("birds", self.qualifier, "Tail")
         answer = self._answer(json.loads(Payload))

@@ -129,12 +129,155 @@ def test_an_instance_that_trains_is_terminated_and_its_security_group_deleted(st
     assert teardown.terminate_instances(standing.project, ec2) == 0
 
 
+class Ec2:
+    """EC2 with one security group, which a network interface uses for a while, and an instance that is gone."""
+
+    def __init__(self, *, in_use: int = 0) -> None:
+        self.in_use = in_use
+        self.calls: list[str] = []
+
+    def delete_security_group(self, GroupId: str) -> None:
+        self.calls.append(GroupId)
+        if self.in_use:
+            self.in_use -= 1
+            message = f"resource {GroupId} has a dependent object"
+            raise ClientError(
+                {"Error": {"Code": "DependencyViolation", "Message": message}}, "DeleteSecurityGroup"
+            )
+
+    def terminate_instances(self, InstanceIds: list[str]) -> None:
+        if "gone" in InstanceIds:
+            raise ClientError(
+                {"Error": {"Code": "InvalidInstanceID.NotFound", "Message": "no"}}, "TerminateInstances"
+            )
+        self.calls += InstanceIds
+
+
+def test_a_security_group_is_deleted_once_no_network_interface_uses_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teardown, "instances", lambda *_: {})
+    monkeypatch.setattr(teardown, "security_groups", lambda *_: ["sg-1"])
+    monkeypatch.setattr(teardown.time, "sleep", lambda _: None)
+    teardown.terminate_instances(project, ec2 := Ec2(in_use=3))
+    assert ec2.calls == ["sg-1"] * 4
+    monkeypatch.setattr(teardown, "INTERFACES_SECONDS", 0)
+    with pytest.raises(teardown.TeardownError, match="security group sg-1 to be free of network interfaces"):
+        teardown.terminate_instances(project, Ec2(in_use=9))
+
+
+def test_an_instance_that_is_gone_keeps_no_other_from_being_terminated() -> None:
+    teardown._terminate(["a", "gone", "b"], ec2 := Ec2())
+    assert ec2.calls == ["a", "b"]
+
+
+def test_what_only_the_index_of_tags_still_lists_is_not_taken_for_left(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, arn = standing.project, "arn:aws:{}:us-east-1:123456789012:{}"
+    deleted = [
+        *(
+            arn.format("sagemaker", f"{kind}/{project.aws_name}-gone")
+            for kind in (*inventory.DESCRIBED, *inventory.JOBS)
+        ),
+        arn.format("lambda", f"function:{project.aws_name}-gone"),
+        arn.format("cloudwatch", f"alarm:{project.aws_name}-gone"),
+        arn.format("ec2", "instance/i-0123456789abcdef0"),
+        arn.format("ec2", "security-group/sg-0123456789abcdef0"),
+    ]
+    job = standing.make_job("exit 0")
+    teardown.stop_jobs(project, standing.client)
+    deleted.append(arn.format("sagemaker", f"processing-job/{job}"))
+    monkeypatch.setattr(teardown, "tagged_arns", lambda *_: deleted)
+    teardown.check_nothing_left(project, standing.client, ALL, failures={})
+    there = arn.format("sagemaker", f"model/{standing.make_model()}")
+    unknown = arn.format("sqs", "queue")
+    monkeypatch.setattr(teardown, "tagged_arns", lambda *_: [*deleted, there, unknown])
+    monkeypatch.setattr(teardown, "TAGS_SECONDS", 0)
+    with pytest.raises(LeftError, match=rf"^2 resources are left: {there}, {unknown}$"):
+        teardown.check_nothing_left(project, standing.client, ALL, failures={})
+
+
 def test_instances_that_wait_for_the_next_training_are_given_back(standing: Standing) -> None:
     name = standing.make_warm_pool()
     assert "warm pool" in found(standing)
     teardown.stop_jobs(standing.project, standing.client)
     assert standing.pool_status(name) == "Terminated"
     assert teardown.end_warm_pools(standing.project, standing.client("sagemaker")) == 0
+
+
+class Trained:
+    """SageMaker with one training job that has just ended."""
+
+    def __init__(self, project: Project, **members: Any) -> None:
+        self.name = names.job_name(project, "train", {})
+        self.looks = 0
+        self.keeps = not members
+        self.ended: list[str] = []
+        self.members = {
+            "TrainingJobStatus": "Completed",
+            "TrainingEndTime": datetime.now(UTC),
+            "ResourceConfig": {"KeepAlivePeriodInSeconds": 600},
+        } | members
+
+    def __getattr__(self, operation: str) -> Any:
+        return lambda **request: {}
+
+    def describe_training_job(self, TrainingJobName: str) -> dict[str, Any]:
+        """Show the job's warm pool, if it has one, only after some looks."""
+        self.looks += 1
+        if not self.keeps or self.looks < 5 or self.ended:
+            return self.members
+        return {**self.members, "WarmPoolStatus": {"Status": "Available"}}
+
+    def update_training_job(self, TrainingJobName: str, ResourceConfig: dict[str, int]) -> None:
+        self.ended.append(TrainingJobName)
+
+
+@pytest.mark.parametrize(
+    ("members", "ended"),
+    [
+        pytest.param({}, True, id="that is kept"),
+        pytest.param({"ResourceConfig": {}}, False, id="that is not kept"),
+        pytest.param({"TrainingEndTime": datetime(2026, 1, 1, tzinfo=UTC)}, False, id="of an old job"),
+        pytest.param({"TrainingJobStatus": "Stopped"}, False, id="of a job that was stopped"),
+    ],
+)
+def test_a_warm_pool_that_forms_right_after_a_job_is_not_missed(
+    monkeypatch: pytest.MonkeyPatch, members: dict[str, Any], ended: bool
+) -> None:
+    project = Project(name="birds", description="x", poll_seconds=1)
+    sagemaker = Trained(project, **members)
+    job = ("training-job", sagemaker.name, f"arn:{sagemaker.name}")
+    monkeypatch.setattr(teardown, "jobs", lambda *_: [job])
+    monkeypatch.setattr(
+        teardown,
+        "warm_pools",
+        lambda *_: (
+            [sagemaker.name] if "WarmPoolStatus" in sagemaker.describe_training_job(sagemaker.name) else []
+        ),
+    )
+    monkeypatch.setattr(teardown.time, "sleep", lambda seconds: None)
+    teardown.stop_jobs(project, lambda service: sagemaker)
+    assert sagemaker.ended == ([sagemaker.name] if ended else [])
+
+
+def test_a_job_whose_record_was_deleted_keeps_no_teardown_from_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project = Project(name="birds", description="x", poll_seconds=1)
+    refusal = {"Error": {"Code": "ValidationException", "Message": "Requested resource not found."}}
+
+    class Gone:
+        def __getattr__(self, operation: str) -> Any:
+            def refuse(**request: Any) -> None:
+                raise ClientError(refusal, operation)
+
+            return refuse
+
+    monkeypatch.setattr(teardown, "jobs", lambda *_: [("training-job", "name", "arn")])
+    monkeypatch.setattr(teardown, "warm_pools", lambda *_: [])
+    assert teardown.stop_jobs(project, lambda service: Gone()) == 1
 
 
 def test_of_logs_that_projects_share_only_the_projects_own_are_deleted(standing: Standing) -> None:
@@ -281,6 +424,37 @@ def test_the_stack_goes_and_it_is_fine_if_it_is_gone(project: Project, stack: An
     with pytest.raises(ClientError, match="does not exist"):
         stack.describe_stacks(StackName="image-classifier")
     assert "There is no stack" in teardown.delete_infrastructure(project, boto3.client)
+
+
+class Denying:
+    """CloudFormation with the right to see one stack, which goes with the stack's policy while it is deleted."""
+
+    def __init__(self, stack: Any, *, seen: int) -> None:
+        self.stack = stack
+        self.seen = seen
+
+    def describe_stacks(self, **name: str) -> Any:
+        self.seen -= 1
+        if self.seen < 0:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
+        return self.stack.describe_stacks(**name)
+
+    def delete_stack(self, **name: str) -> None:
+        self.stack.delete_stack(**name)
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [(0, "There is no stack image-classifier, or none that"), (1, "is being deleted, with the")],
+)
+def test_a_stack_that_may_not_be_seen_is_told_of_as_what_it_is(
+    project: Project, stack: Any, seen: int, told: str
+) -> None:
+    cloudformation = Denying(stack, seen=seen)
+    answer = teardown.delete_infrastructure(
+        project, lambda service: cloudformation if service == "cloudformation" else boto3.client(service)
+    )
+    assert told in answer
 
 
 def test_the_stack_stays_while_another_project_needs_it(project: Project, stack: Any) -> None:

@@ -24,6 +24,7 @@ def answered(code: str, http_status: int = 400) -> ClientError:
     ("error", "expected"),
     [
         pytest.param(answered("ThrottlingException"), True, id="throttled"),
+        pytest.param(answered("ModelNotReadyException", 429), True, id="model starts"),
         pytest.param(answered("ExpiredTokenException"), True, id="credentials expired"),
         pytest.param(answered("Unheard", 503), True, id="any 5xx"),
         pytest.param(ConnectionClosedError(endpoint_url="https://aws"), True, id="connection closed"),

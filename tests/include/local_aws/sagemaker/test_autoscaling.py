@@ -1,7 +1,8 @@
-"""Application Auto Scaling: policies that moto stores change the number of serving processes."""
+"""Application Auto Scaling: policies change the number of serving processes."""
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from include.local_aws.config import Config
 from include.local_aws.sagemaker.autoscaling import Autoscaling, wanted_instances
-from include.local_aws.sagemaker.moto_scaling import ScalableTarget
+from include.local_aws.sagemaker.scalable_targets import ScalableTarget
 
 METRIC = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
 
@@ -43,7 +44,8 @@ def scale(local_aws: Any, name: str) -> Iterator[Callable[..., None]]:
         )
 
     yield register
-    client.deregister_scalable_target(**target)
+    with suppress(client.exceptions.ObjectNotFoundException):  # deregistered with its endpoint
+        client.deregister_scalable_target(**target)
 
 
 class Serving:
@@ -86,7 +88,7 @@ def scaling(
 ) -> Autoscaling:
     """Scaling that checks only when the test says so."""
     config = Config(state_dir=tmp_path)
-    scaling = Autoscaling(config, serving, serving, lambda: clock[0], lambda region: targets)  # type: ignore[arg-type]
+    scaling = Autoscaling(config, serving, serving, lambda: targets, lambda: clock[0])  # type: ignore[arg-type]
     scaling.close()
     return scaling
 

@@ -52,10 +52,12 @@ def canary(percent: int, wait: int, termination: int = 0, alarms: tuple[str, ...
     return deployment
 
 
-def all_at_once(wait: int) -> dict[str, Any]:
+def all_at_once(wait: int, alarms: tuple[str, ...] = ()) -> dict[str, Any]:
     """A deployment that shifts all traffic in one step, in seconds."""
     routing = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": wait}
-    return {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing, "TerminationWaitInSeconds": 0}}
+    policy = {"TrafficRoutingConfiguration": routing, "TerminationWaitInSeconds": 0}
+    rollback = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in alarms]}}
+    return {"BlueGreenUpdatePolicy": policy, **(rollback if alarms else {})}
 
 
 @pytest.fixture
@@ -121,7 +123,7 @@ def test_a_canary_ends_with_all_traffic_and_without_the_old_fleet(
     eventually: Callable[..., Any],
 ) -> None:
     old = invoke()["pid"]
-    config = endpoint_config("second", green=1.0)
+    config = endpoint_config("second", count=4, green=1.0)
     updated = threading.Event()
 
     def ask() -> set[str]:
@@ -158,7 +160,7 @@ def test_an_alarm_that_is_raised_by_the_canary_rolls_the_update_back(
     eventually: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
-    before, config = settled()["EndpointConfigName"], endpoint_config("second", green=1.0)
+    before, config = settled()["EndpointConfigName"], endpoint_config("second", count=4, green=1.0)
     errors = alarm(
         "Invocation5XXErrors",
         "notBreaching",
@@ -223,7 +225,7 @@ def test_an_alarm_that_is_raised_already_rolls_the_update_back_before_traffic_sh
         asking = pool.submit(ask)
         sagemaker.update_endpoint(
             EndpointName=endpoint,
-            EndpointConfigName=endpoint_config("second", green=1.0),
+            EndpointConfigName=endpoint_config("second", count=2, green=1.0),
             DeploymentConfig=canary(50, 60, 0, (raised,)),
         )
         description = settled()
@@ -233,14 +235,15 @@ def test_an_alarm_that_is_raised_already_rolls_the_update_back_before_traffic_sh
 
 
 @pytest.mark.parametrize(
-    "deployment",
+    ("deployment", "count"),
     [
-        pytest.param(canary(50, 3600), id="with half of the traffic"),
-        pytest.param(all_at_once(3600), id="with all of the traffic"),
+        pytest.param(canary(50, 3600), 2, id="with half of the traffic"),
+        pytest.param(all_at_once(3600), 1, id="with all of the traffic"),
     ],
 )
 def test_a_new_fleet_that_dies_while_it_bakes_rolls_the_update_back_and_no_request_is_lost(
     deployment: dict[str, Any],
+    count: int,
     sagemaker: Any,
     endpoint: str,
     endpoint_config: Callable[..., str],
@@ -250,13 +253,14 @@ def test_a_new_fleet_that_dies_while_it_bakes_rolls_the_update_back_and_no_reque
     eventually: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
-    config = endpoint_config("mortal", script=MORTAL, green=1.0)
+    config = endpoint_config("mortal", script=MORTAL, count=count, green=1.0)
     sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config, DeploymentConfig=deployment)
     eventually(lambda: stage() == "Baking")
     gate = tmp_path / "gate"
-    dead = invoke({"gate": str(gate)}, TargetVariant="green")["pid"]
+    dead = {invoke({"gate": str(gate)}, TargetVariant="green")["pid"] for _ in range(count)}
+    assert len(dead) == count
     gate.touch()
-    eventually(lambda: not psutil.pid_exists(dead))
+    eventually(lambda: not any(psutil.pid_exists(pid) for pid in dead))
     assert {invoke()["answer"] for _ in range(20)} == {"blue"}
     assert "did not pass the ping health check" in settled()["FailureReason"]
 
@@ -309,7 +313,8 @@ def test_an_update_that_is_refused_leaves_the_endpoint_in_service(
     config = settled()["EndpointConfigName"]
     for deployment, sentence in (
         (canary(60, 60), "CanarySize must be 1 to 50 percent"),
-        (canary(10, 60, 0, ("nobody",)), r"alarms that do not exist: \[nobody\]"),
+        (canary(25, 60), "25 percent of 1 instances, which is less than one instance"),
+        (all_at_once(60, ("nobody",)), r"alarms that do not exist: \[nobody\]"),
     ):
         with pytest.raises(ClientError, match=f"ValidationException.*{sentence}"):
             sagemaker.update_endpoint(

@@ -39,7 +39,7 @@ def test_a_deleted_version_is_gone_and_its_number_is_not_given_again(
     sagemaker.delete_model_package(ModelPackageName=first)
     sagemaker.delete_model_package(ModelPackageName=third)
     assert versions(sagemaker, name) == [2]
-    with pytest.raises(ClientError, match=r"ValidationException.*not found"):
+    with pytest.raises(ClientError, match=r"ValidationException.*does not exist"):
         sagemaker.describe_model_package(ModelPackageName=first)
     assert register().endswith("/4")
     assert versions(sagemaker, name) == [2, 4]
@@ -64,7 +64,7 @@ def test_a_group_can_be_deleted_only_when_it_is_empty(
 @pytest.mark.parametrize(
     ("call", "members", "sentence"),
     [
-        ("delete_model_package", {"ModelPackageName": "none"}, "Model package none not found"),
+        ("delete_model_package", {"ModelPackageName": "none"}, "ModelPackage .*/none does not exist"),
         ("delete_model_package_group", {"ModelPackageGroupName": "none"}, "does not exist"),
     ],
 )

@@ -140,7 +140,7 @@ def test_jobs_are_listed(run: Callable[..., dict[str, Any]], sagemaker: Any, nam
 
 
 def test_a_missing_job_is_a_validation_exception(sagemaker: Any) -> None:
-    with pytest.raises(ClientError, match=r"ValidationException.*Could not find processing job"):
+    with pytest.raises(ClientError, match=r"ValidationException.*Could not find requested job with name: "):
         sagemaker.describe_processing_job(ProcessingJobName="none")
 
 

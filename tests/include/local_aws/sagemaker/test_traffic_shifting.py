@@ -30,7 +30,7 @@ def test_without_a_policy_all_traffic_shifts_at_once() -> None:
         ("ALL_AT_ONCE", None, (1.0,)),
         ("CANARY", ("CAPACITY_PERCENT", 25), (0.25, 1.0)),
         ("CANARY", ("INSTANCE_COUNT", 2), (0.5, 1.0)),
-        ("LINEAR", ("CAPACITY_PERCENT", 30), (0.3, 0.6, 0.9, 1.0)),
+        ("LINEAR", ("CAPACITY_PERCENT", 30), (0.25, 0.5, 0.75, 1.0)),
         ("LINEAR", ("CAPACITY_PERCENT", 50), (0.5, 1.0)),
         ("LINEAR", ("INSTANCE_COUNT", 1), (0.25, 0.5, 0.75, 1.0)),
     ],
@@ -54,6 +54,7 @@ def test_waits_and_alarms_are_those_of_the_request() -> None:
         (deployment("LINEAR"), "type LINEAR needs LinearStepSize"),
         (deployment("CANARY", ("CAPACITY_PERCENT", 51)), "CanarySize must be 1 to 50 percent"),
         (deployment("CANARY", ("INSTANCE_COUNT", 3)), "are 75 percent of 4"),
+        (deployment("CANARY", ("CAPACITY_PERCENT", 24)), "24 percent of 4 instances, which is less than one"),
         (deployment("LINEAR", ("CAPACITY_PERCENT", 9)), "LinearStepSize must be 10 to 50 percent"),
         (
             deployment("ALL_AT_ONCE", TerminationWaitInSeconds=540, MaximumExecutionTimeoutInSeconds=600),

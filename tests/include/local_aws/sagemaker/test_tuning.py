@@ -174,7 +174,7 @@ def test_a_job_without_an_objective_fails(
 
 
 def test_a_missing_job_is_a_validation_exception(describe: Callable[[str], dict[str, Any]]) -> None:
-    with pytest.raises(ClientError, match=r"ValidationException.*Could not find hyperparameter tuning job"):
+    with pytest.raises(ClientError, match=r"ResourceNotFound.*can't find a tuning job called"):
         describe("none")
 
 

@@ -18,7 +18,8 @@ from werkzeug.serving import make_server
 
 from include.pipeline.data import uploads
 from include.pipeline.data.s3_members import CopySource
-from include.pipeline.data.upload import UploadError, UploadRefusedError
+from include.pipeline.data.upload import UploadError, UploadRefusedError, refused
+from include.pipeline.data.upload_by_obstore import bucket_url
 from include.pipeline.data.uploads import open_sender
 from include.pipeline.errors import PermanentError
 
@@ -117,6 +118,7 @@ def test_copies_are_made_by_s3_if_the_object_is_the_same(fake: FakeS3, credentia
     assert fake.objects == {"new.jpg": b""}
     assert fake.headers["new.jpg"]["X-Amz-Copy-Source"] == "theirs/a%20b/old.jpg"
     assert fake.headers["new.jpg"]["X-Amz-Copy-Source-If-Match"] == '"etag"'
+    assert fake.headers["new.jpg"]["X-Amz-Tagging-Directive"] == "REPLACE"
 
 
 @pytest.mark.parametrize(
@@ -200,3 +202,48 @@ def test_an_error_between_the_puts_is_not_hidden(fake: FakeS3, credentials: Any)
 
     with pytest.raises(ZeroDivisionError):
         put_and_fail()
+
+
+@pytest.mark.parametrize(
+    ("region", "bucket", "url"),
+    [
+        ("us-east-1", "birds", "https://birds.s3.amazonaws.com"),
+        ("eu-central-1", "birds", "https://birds.s3.eu-central-1.amazonaws.com"),
+        ("af-south-1", "birds", "https://birds.s3.af-south-1.amazonaws.com"),
+        ("cn-north-1", "birds", "https://birds.s3.cn-north-1.amazonaws.com.cn"),
+        ("us-gov-west-1", "birds", "https://birds.s3.us-gov-west-1.amazonaws.com"),
+        # No certificate of AWS's holds for it as a host.
+        ("eu-central-1", "my.birds", "https://s3.eu-central-1.amazonaws.com/my.birds"),
+    ],
+)
+def test_obstore_sends_to_the_regions_own_endpoint(region: str, bucket: str, url: str) -> None:
+    assert bucket_url(boto3.client("s3", region_name=region), bucket) == url
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "style", "url"),
+    [
+        ("http://127.0.0.1:5566", "path", "http://127.0.0.1:5566/birds"),
+        ("https://s3.example.com/base/", "path", "https://s3.example.com/base/birds"),
+        ("https://s3.example.com", "virtual", "https://birds.s3.example.com"),
+    ],
+)
+def test_obstore_sends_to_an_endpoint_of_ones_own(endpoint: str, style: str, url: str) -> None:
+    config = Config(s3={"addressing_style": style})
+    client = boto3.client("s3", region_name="eu-central-1", endpoint_url=endpoint, config=config)
+    assert bucket_url(client, "birds") == url
+
+
+def test_what_may_not_be_decrypted_is_told_with_the_permission() -> None:
+    message = "User: x is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:us-east-1:1:key/2"
+    error = refused("a.jpg", "AccessDenied", message)
+    assert isinstance(error, UploadRefusedError)
+    assert "let Airflow's role use that key (kms:Decrypt)" in str(error)
+
+
+def test_an_object_that_changed_before_it_was_copied_can_be_staged_again() -> None:
+    error = refused(
+        "a.jpg", "PreconditionFailed", "At least one of the pre-conditions you specified did not hold"
+    )
+    assert not isinstance(error, UploadRefusedError)
+    assert "changed while the data set was staged" in str(error)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.models.callback import CallbackState
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.triggers.callback import CallbackTrigger
 from amazon_ml.notifications.sns import (
@@ -19,6 +20,7 @@ from amazon_ml.notifications.sns import (
     RunFailureNotifier,
     StackTopicNotifier,
 )
+from botocore.exceptions import ClientError
 from human_input.operators import AskOperator
 
 RUN = {"dag_run": {"dag_id": "birds.train_and_deploy", "dag_run_id": "manual__1"}}
@@ -75,6 +77,18 @@ def test_where_no_topic_is_found_nobody_is_told_and_nothing_fails(
     stack = "no-stack" if output == "TopicArn" else subscribed.stack
     StackTopicNotifier(message="x", **arguments(stack, output))(RUN)
     assert subscribed.messages() == []
+
+
+def test_where_the_stack_may_not_be_seen_nobody_is_told_and_nothing_fails(
+    subscribed: Subscribed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Denying:
+        def describe_stacks(self, **_: str) -> None:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
+
+    monkeypatch.setattr(AwsBaseHook, "get_conn", lambda _: Denying())
+    notifier = StackTopicNotifier(message="x", **arguments(subscribed.stack))
+    assert notifier.find_topic() == ""
 
 
 @pytest.mark.parametrize(

@@ -25,15 +25,27 @@ TRACKING = {
     "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
 }
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+ROLE = "arn:aws:iam::123456789012:role/any"
 
 
 @pytest.fixture
-def target() -> dict[str, str]:
+def target(aws: Any) -> dict[str, str]:
+    """A variant of an endpoint without a model: there is nothing that local AWS could scale."""
+    sagemaker, name = aws.client("sagemaker"), f"scaled-{uuid.uuid4().hex[:8]}"
+    container = {"Image": "image", "ModelDataUrl": f"s3://no-bucket/{name}"}
+    sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": name,
+        "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": 1,
+    }
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
     return {
         "task_id": "scale",
         "service_namespace": "sagemaker",
-        # no endpoint: there is nothing that local AWS could scale
-        "resource_id": f"endpoint/scaled-{uuid.uuid4().hex[:8]}/variant/AllTraffic",
+        "resource_id": f"endpoint/{name}/variant/AllTraffic",
         "scalable_dimension": DIMENSION,
     }
 
@@ -110,8 +122,7 @@ class TestApplicationAutoScalingPutTargetTrackingPolicyOperator:
         assert policies(aws, target) == [("invocations", 30.0)]
         assert all("invocations" in arn for arn in arns)
 
-    def test_without_a_target_it_says_what_to_do(self, target: dict[str, str], stub: Stubber) -> None:
-        stub.add_client_error("put_scaling_policy", "ObjectNotFoundException")
+    def test_without_a_target_it_says_what_to_do(self, target: dict[str, str]) -> None:
         with pytest.raises(AirflowFailException, match="register it first"):
             self.operator(target).execute({})
 

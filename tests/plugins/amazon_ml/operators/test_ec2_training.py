@@ -6,10 +6,12 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from shlex import quote
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
+from amazon_ml.operators import ec2_training
 from amazon_ml.operators.ec2_training import EC2TrainingOperator
 from amazon_ml.triggers.ec2_training import EC2CommandTrigger
 from botocore.exceptions import ClientError
@@ -339,6 +341,7 @@ class TestEC2TrainingOperator:
         first = task.launch()["InstanceId"]
         assert task.launch()["InstanceId"] == first
         ec2.terminate_instances(InstanceIds=[first])
+        ec2.get_waiter("instance_terminated").wait(InstanceIds=[first], WaiterConfig={"Delay": 1})
         ec2.delete_tags(Resources=[first], Tags=[{"Key": "Name"}])  # AWS lists it no longer
         assert task.launch()["InstanceId"] != first
         task.terminate()
@@ -357,3 +360,87 @@ def launched(config: Config, **kwargs: Any) -> tuple[EC2TrainingOperator, dict[s
         "message": "x",
     }
     return task, event if trigger.command_id else asyncio.run(trigger.wait())
+
+
+class Ec2:
+    """EC2 that does not know some instances, for some calls, and notes which it terminates."""
+
+    def __init__(self, **unknown: int) -> None:
+        self.unknown = unknown
+        self.terminated: list[str] = []
+
+    def terminate_instances(self, InstanceIds: list[str]) -> None:
+        missing = [each for each in InstanceIds if self.unknown.get(each, 0) > 0]
+        for each in missing:
+            self.unknown[each] -= 1
+        if missing:
+            error = {"Code": "InvalidInstanceID.NotFound", "Message": f"{missing} do not exist"}
+            raise ClientError({"Error": error}, "TerminateInstances")
+        self.terminated += InstanceIds
+
+
+def terminated(ec2: Ec2, monkeypatch: pytest.MonkeyPatch, *instance_ids: str) -> list[str]:
+    """Which instances a training that has these terminates."""
+    task = operator({"Name": "birds"}, poll_interval=0)
+    monkeypatch.setattr(type(task), "hook", SimpleNamespace(conn=ec2))
+    monkeypatch.setattr(task, "_instances", lambda _: [{"InstanceId": each} for each in instance_ids[1:]])
+    task.instance_id = instance_ids[0]
+    task.terminate()
+    return ec2.terminated
+
+
+def test_an_instance_that_ec2_does_not_know_yet_is_terminated_later_and_the_others_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert terminated(Ec2(new=3), monkeypatch, "new", "other") == ["other", "new"]
+
+
+def test_an_instance_that_is_gone_keeps_no_other_from_being_terminated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ec2_training, "NEW_INSTANCE_SECONDS", -1)
+    assert terminated(Ec2(gone=99), monkeypatch, "gone", "other") == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            "InvalidParameterValue",
+            "Value (training) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name",
+        ),
+        ("InvalidGroup.NotFound", "The security group 'sg-1' does not exist"),
+    ],
+)
+def test_a_launch_waits_for_what_was_made_a_moment_ago(
+    config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, code: str, message: str
+) -> None:
+    task = operator(config(FOREVER))
+    answers = [ClientError({"Error": {"Code": code, "Message": message}}, "RunInstances")] * 2
+    run_instances = task.hook.conn.run_instances
+
+    def refuse_twice(**request: Any) -> Any:
+        if answers:
+            raise answers.pop()
+        return run_instances(**request)
+
+    monkeypatch.setattr(task.hook.conn, "run_instances", refuse_twice)
+    assert task.launch()["InstanceId"].startswith("i-")
+    task.terminate()
+
+
+def test_a_launch_that_is_wrong_for_good_is_not_repeated() -> None:
+    error = ClientError(
+        {"Error": {"Code": "InvalidParameterValue", "Message": "Invalid value 'x' for InstanceType."}},
+        "RunInstances",
+    )
+    assert not ec2_training.is_unknown_yet(error)
+
+
+def test_an_instance_that_systems_manager_does_not_know_has_no_command_yet(
+    aws: Any, config: Callable[..., Config]
+) -> None:
+    task = operator(config(FOREVER))
+    instance = task.launch()
+    assert task.find_command(instance["InstanceId"]) is None
+    task.terminate()

@@ -2,105 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-import json
-import time
-import uuid
-import zipfile
-from collections.abc import Iterator
-from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.amazon.aws.hooks.lambda_function import LambdaHook
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowException
 from amazon_ml.operators.lambda_function import (
-    LambdaAliasOperator,
     LambdaDeleteFunctionOperator,
     LambdaDeployFunctionOperator,
     LambdaFunctionUrlOperator,
-    LambdaProvisionedConcurrencyOperator,
     LambdaPublishVersionOperator,
     LambdaReservedConcurrencyOperator,
     is_as_asked,
 )
 from botocore.stub import Stubber
 
+from tests.plugins.amazon_ml.operators.deployed_function import answer_of, deploy
+
 ROLE = "arn:aws:iam::123456789012:role/any"
 SHA256 = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="  # of nothing
-
-
-def zipped(answer: str) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        # a fixed date, so that equal code is equal bytes
-        archive.writestr(
-            zipfile.ZipInfo("app.py", (2026, 1, 1, 0, 0, 0)),
-            f"def handler(event, context): return {answer!r}\n",
-        )
-    return file.getvalue()
-
-
-@pytest.fixture
-def role(aws: Any) -> Iterator[str]:
-    """A role that Lambda may assume."""
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "lambda.amazonaws.com"},
-        "Action": "sts:AssumeRole",
-    }
-    iam, name = aws.client("iam"), f"function-{uuid.uuid4().hex[:8]}"
-    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    yield iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
-    iam.delete_role(RoleName=name)
-
-
-@pytest.fixture
-def function(aws: Any) -> Iterator[str]:
-    name, client = f"function-{uuid.uuid4().hex[:8]}", aws.client("lambda")
-    yield name
-    with suppress(client.exceptions.ResourceNotFoundException):  # where the test has deleted it
-        client.delete_function(FunctionName=name)
-
-
-@pytest.fixture
-def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    """Answers of Lambda's that local AWS does not give; each is asked for once, in this order."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    client = LambdaHook(aws_conn_id=None).conn
-    monkeypatch.setattr(LambdaHook, "conn", client)
-    with Stubber(client) as stub:
-        yield stub
-        stub.assert_no_pending_responses()
-
-
-def deploy(function: str, role: str, answer: str, publish: bool = True, **config: Any) -> dict[str, str]:
-    config = {
-        "Runtime": "python3.12",
-        "Role": role,
-        "Handler": "app.handler",
-        "MemorySize": 128,
-        "Timeout": 300,
-        "Tags": {"project": "birds"},
-        **config,
-    }
-    return LambdaDeployFunctionOperator(
-        task_id="deploy",
-        function_name=function,
-        config=config,
-        zip_file=lambda: zipped(answer),
-        publish=publish,
-        poll_interval=0.1,
-    ).execute({})
-
-
-def answer_of(aws: Any, function: str, qualifier: str) -> Any:
-    return json.load(aws.client("lambda").invoke(FunctionName=function, Qualifier=qualifier)["Payload"])
 
 
 class TestLambdaDeployFunctionOperator:
@@ -206,6 +126,21 @@ class TestLambdaDeployFunctionOperator:
         with pytest.raises(AirflowException, match=r"The image is gone\."):
             self.operator(config={"Role": ROLE}).execute({})
 
+    def test_a_role_that_lambda_does_not_know_yet_is_waited_for(self, stub: Stubber) -> None:
+        stub.add_client_error("get_function", "ResourceNotFoundException", http_status_code=404)
+        unknown = "The role defined for the function cannot be assumed by Lambda."
+        for _ in range(2):
+            stub.add_client_error("create_function", "InvalidParameterValueException", unknown)
+        stub.add_response("create_function", {})
+        stub.add_response("get_function_configuration", {"State": "Active"})
+        self.operator(publish=False, config={"Role": ROLE}).execute({})
+
+    def test_any_other_refusal_to_create_a_function_is_told_at_once(self, stub: Stubber) -> None:
+        stub.add_client_error("get_function", "ResourceNotFoundException", http_status_code=404)
+        stub.add_client_error("create_function", "InvalidParameterValueException", "Timeout is too long.")
+        with pytest.raises(stub.client.exceptions.ClientError, match="too long"):
+            self.operator(publish=False, config={"Role": ROLE}).execute({})
+
     def test_an_update_that_does_not_end_is_given_up(self, stub: Stubber) -> None:
         stub.add_response("get_function", {})
         stub.add_response("get_function_configuration", {"LastUpdateStatus": "InProgress"})
@@ -246,121 +181,6 @@ class TestLambdaPublishVersionOperator:
         assert self.operator("birds").execute({})["version"] == "7"
 
 
-class TestLambdaAliasOperator:
-    def move(self, function: str, version: str, **kwargs: Any) -> dict[str, Any]:
-        return LambdaAliasOperator(
-            task_id="alias", function_name=function, alias="live", function_version=version, **kwargs
-        ).execute({})
-
-    def test_template_fields(self) -> None:
-        expected = aws_template_fields("function_name", "alias", "function_version", "routing_config")
-        assert set(LambdaAliasOperator.template_fields) == set(expected)
-
-    def test_an_alias_is_created_and_moved(self, aws: Any, role: str, function: str) -> None:
-        previous = None
-        for answer in ("one", "two"):
-            version = deploy(function, role, answer)["version"]
-            result = self.move(function, version)
-            assert (result["version"], result["previous_version"]) == (version, previous)
-            assert result["arn"].endswith(f"{function}:live")
-            assert answer_of(aws, function, "live") == answer
-            previous = version
-
-    def test_calls_are_shared_until_the_weights_are_taken_away(
-        self, aws: Any, role: str, function: str
-    ) -> None:
-        for answer in ("one", "two"):
-            deploy(function, role, answer)
-        self.move(function, "1", routing_config={"AdditionalVersionWeights": {"2": 1.0}})
-        assert answer_of(aws, function, "live") == "two"
-        self.move(function, "1")
-        assert answer_of(aws, function, "live") == "one"
-
-    def test_an_alias_that_is_as_asked_is_not_moved(self, stub: Stubber) -> None:
-        stub.add_response(
-            "get_alias",
-            {"AliasArn": "arn:aws:lambda:us-east-1:123456789012:function:a:live", "FunctionVersion": "3"},
-        )
-        assert self.move("birds", "3")["previous_version"] == "3"
-
-
-def run(operator: LambdaProvisionedConcurrencyOperator) -> dict[str, Any]:
-    """Run a task to its end, through its trigger if it defers."""
-    try:
-        return operator.execute({})
-    except TaskDeferred as deferred:
-        return operator.execute_complete({}, asyncio.run(deferred.trigger.wait()))
-
-
-class TestLambdaProvisionedConcurrencyOperator:
-    def operator(self, function: str, count: int, **kwargs: Any) -> LambdaProvisionedConcurrencyOperator:
-        kwargs = {"qualifier": "1", "poll_interval": 0.1, "deferrable": False, **kwargs}
-        return LambdaProvisionedConcurrencyOperator(
-            task_id="provision",
-            function_name=function,
-            provisioned_concurrent_executions=count,
-            **kwargs,
-        )
-
-    def test_template_fields(self) -> None:
-        expected = aws_template_fields("function_name", "qualifier")
-        assert set(LambdaProvisionedConcurrencyOperator.template_fields) == set(expected)
-
-    def test_environments_are_warmed_and_removed(self, aws: Any, role: str, function: str) -> None:
-        deploy(function, role, "one")
-        client = aws.client("lambda")
-        for count in (1, 1, 0, 0):
-            result = self.operator(function, count).execute({})
-            assert result == {
-                "function": function,
-                "qualifier": "1",
-                "provisioned_concurrent_executions": count,
-            }
-            configs = client.list_provisioned_concurrency_configs(FunctionName=function)
-            assert len(configs["ProvisionedConcurrencyConfigs"]) == count
-        with pytest.raises(client.exceptions.ProvisionedConcurrencyConfigNotFoundException):
-            client.get_provisioned_concurrency_config(FunctionName=function, Qualifier="1")
-
-    def test_deferred_it_waits_in_the_trigger(self, aws: Any, role: str, function: str) -> None:
-        deploy(function, role, "one")
-        operator = self.operator(function, 1, deferrable=True)
-        with pytest.raises(TaskDeferred):
-            operator.execute({})
-        assert run(operator)["provisioned_concurrent_executions"] == 1
-
-    @pytest.mark.parametrize("deferrable", [False, True])
-    def test_what_can_not_be_provisioned_is_an_error_with_its_reason(
-        self, aws: Any, role: str, function: str, deferrable: bool
-    ) -> None:
-        deploy(function, role, "one", Handler="missing.handler")
-        operator = self.operator(function, 1, deferrable=deferrable)
-        with pytest.raises(AirflowException, match=r":1: FUNCTION_ERROR_INIT_FAILURE"):
-            run(operator)
-
-    @pytest.mark.parametrize("deferrable", [False, True])
-    def test_after_max_wait_it_gives_up(self, aws: Any, role: str, function: str, deferrable: bool) -> None:
-        deploy(function, role, "one")
-        operator = self.operator(function, 1, deferrable=deferrable, max_wait=-1)
-        with pytest.raises(AirflowException, match=r":1 is not ready after -1 s"):
-            run(operator)
-
-    def test_deferred_it_heeds_the_execution_timeout(self, stub: Stubber) -> None:
-        stub.add_response("put_provisioned_concurrency_config", {})
-        limits = {"max_wait": timedelta(hours=2), "execution_timeout": timedelta(hours=1)}
-        begun = time.time()
-        with pytest.raises(TaskDeferred) as deferred:
-            self.operator("birds", 1, deferrable=True, **limits).execute({})
-        assert begun + 3600 <= deferred.value.trigger.deadline <= time.time() + 3600
-
-    def test_what_somebody_removed_meanwhile_is_an_error(self, stub: Stubber) -> None:
-        stub.add_response("put_provisioned_concurrency_config", {})
-        stub.add_client_error(
-            "get_provisioned_concurrency_config", "ProvisionedConcurrencyConfigNotFoundException"
-        )
-        with pytest.raises(AirflowException, match="ProvisionedConcurrencyConfigNotFoundException"):
-            self.operator("birds", 1).execute({})
-
-
 class TestLambdaReservedConcurrencyOperator:
     def test_template_fields(self) -> None:
         assert set(LambdaReservedConcurrencyOperator.template_fields) == set(
@@ -376,6 +196,30 @@ class TestLambdaReservedConcurrencyOperator:
             assert result == {"function": function, "reserved_concurrent_executions": count}
             found = aws.client("lambda").get_function_concurrency(FunctionName=function)
             assert found.get("ReservedConcurrentExecutions") == count
+
+    @pytest.mark.parametrize(("reserved", "count"), [(3, 2), (2, 2), (1, 1), (0, 0)])
+    def test_less_is_provisioned_where_less_shall_be_reserved(
+        self, aws: Any, role: str, function: str, reserved: int, count: int
+    ) -> None:
+        version = deploy(function, role, "one")["version"]
+        client = aws.client("lambda")
+        client.put_provisioned_concurrency_config(
+            FunctionName=function, Qualifier=version, ProvisionedConcurrentExecutions=2
+        )
+        LambdaReservedConcurrencyOperator(
+            task_id="reserve",
+            function_name=function,
+            reserved_concurrent_executions=reserved,
+            provisioned_concurrent_executions={version: min(reserved, 2), "another": 5},
+        ).execute({})
+        answer = client.get_function_concurrency(FunctionName=function)
+        assert answer["ReservedConcurrentExecutions"] == reserved
+        configs = client.list_provisioned_concurrency_configs(FunctionName=function)
+        found = [
+            item["RequestedProvisionedConcurrentExecutions"]
+            for item in configs["ProvisionedConcurrencyConfigs"]
+        ]
+        assert found == [count] * (count > 0)
 
 
 class TestLambdaFunctionUrlOperator:
@@ -403,7 +247,7 @@ class TestLambdaFunctionUrlOperator:
             client.get_function_url_config(FunctionName=function, Qualifier="live")
 
     def test_a_function_that_is_not_there_gets_none(self, aws: Any, function: str) -> None:
-        with pytest.raises(aws.client("lambda").exceptions.ClientError, match="not found"):
+        with pytest.raises(aws.client("lambda").exceptions.ClientError, match="does not exist"):
             self.put(function, "AWS_IAM", qualifier=None)
 
 

@@ -13,7 +13,7 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR
 from airflow.sdk.exceptions import TaskDeferralError
 from amazon_ml.operators import lost_trigger
 from amazon_ml.operators.ec2_training import EC2TrainingOperator
-from amazon_ml.operators.lambda_function import LambdaProvisionedConcurrencyOperator
+from amazon_ml.operators.lambda_alias import LambdaProvisionedConcurrencyOperator
 from amazon_ml.operators.lost_trigger import LookAgainOperator, deferral_timeout
 from amazon_ml.operators.sagemaker_jobs import SageMakerResumableTrainingOperator
 
@@ -79,7 +79,7 @@ def test_a_job_that_runs_on_is_found_again_with_the_deadline_it_had(monkeypatch:
     assert deferred.value.timeout == lost_trigger.GRACE
 
 
-def test_every_deferral_has_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_deferral_has_a_timeout() -> None:
     job = SageMakerResumableTrainingOperator(task_id="train", config={}, deferrable=True)
     training = EC2TrainingOperator(task_id="train", config={"LogGroup": "x"}, deferrable=True)
     concurrency = LambdaProvisionedConcurrencyOperator(
@@ -90,12 +90,10 @@ def test_every_deferral_has_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
         deferrable=True,
         max_wait=60,
     )
-    monkeypatch.setattr(concurrency, "persist_link", lambda *_: None)
-    monkeypatch.setattr(type(concurrency), "hook", property(lambda _: Hook()))
     waits = [
         lambda: job.wait("birds"),
         lambda: training.wait({}, deadline=NOW, then="execute_command"),  # type: ignore[typeddict-item]
-        lambda: concurrency.execute({}),  # type: ignore[typeddict-item]
+        lambda: concurrency.wait({}, "live", "execute_complete"),  # type: ignore[typeddict-item]
     ]
     timeouts = []
     for wait in waits:
@@ -103,14 +101,3 @@ def test_every_deferral_has_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
             wait()
         timeouts.append(deferred.value.timeout)
     assert timeouts == [timedelta(hours=12), timedelta(minutes=10), timedelta(minutes=11)]
-
-
-class Hook:
-    """A hook to a Lambda that does what it is asked."""
-
-    @property
-    def conn(self) -> Hook:
-        return self
-
-    def put_provisioned_concurrency_config(self, **_: Any) -> None:
-        return None

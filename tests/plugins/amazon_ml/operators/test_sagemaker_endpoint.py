@@ -463,12 +463,10 @@ class ScriptedSageMaker:
     def __init__(self, *states: tuple[str, str] | None, errors: tuple[str, ...] = ()) -> None:
         self.states = list(states)
         self.errors = list(errors)
+        self.serving: dict[str, int] = {}
+        self.configured: dict[str, int] = {}
         self.calls: list[tuple[str, dict[str, Any]]] = []
-        meta = SimpleNamespace(region_name="us-east-1", partition="aws")
-        self.meta = SimpleNamespace(
-            endpoint_url="http://127.0.0.1:5566",
-            client=SimpleNamespace(meta=meta),  # where the hook looks, if it is no real one
-        )
+        self.meta = SimpleNamespace(endpoint_url="http://127.0.0.1")
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, Any]:
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
@@ -479,9 +477,18 @@ class ScriptedSageMaker:
             "EndpointArn": f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{EndpointName}",
             "EndpointStatus": state[0],
             "EndpointConfigName": state[1],
+            "ProductionVariants": [
+                {"VariantName": name, "DesiredInstanceCount": count} for name, count in self.serving.items()
+            ],
             "FailureReason": "an alarm went off",
             "LastModifiedTime": datetime(2026, 1, 1, tzinfo=UTC),
         }
+
+    def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:
+        variants = [
+            {"VariantName": name, "InitialInstanceCount": count} for name, count in self.configured.items()
+        ]
+        return {"ProductionVariants": variants}
 
     def __getattr__(self, operation: str) -> Callable[..., None]:
         if operation.startswith("__"):
@@ -591,6 +598,47 @@ class TestSageMakerDeployEndpointOperatorInStatesOfAwsAlone:
             self.deploy(max_wait=0.1)
 
     def test_a_refusal_of_another_kind_is_not_hidden(self, script: Any) -> None:
+        script(("InService", "old"), errors=("The role is invalid.",))
+        with pytest.raises(ClientError, match="The role is invalid"):
+            self.deploy()
+
+    @pytest.mark.parametrize(
+        ("serving", "configured", "is_excluded"),
+        [
+            pytest.param({"a": 1}, {"a": 4}, True, id="more are configured"),
+            pytest.param({"a": 3}, {"a": 1}, False, id="more serve"),
+            pytest.param({"a": 2}, {"a": 2}, False, id="as many serve"),
+            pytest.param({"a": 1, "b": 3}, {"a": 2, "b": 1}, False, id="another variant would lose some"),
+            pytest.param({"a": 1}, {"b": 4}, False, id="another variant"),
+        ],
+    )
+    def test_an_update_keeps_the_number_of_instances_unless_more_are_configured(
+        self, script: Any, serving: dict[str, int], configured: dict[str, int], is_excluded: bool
+    ) -> None:
+        client = script(("InService", "old"), ("InService", "new"))
+        client.serving, client.configured = serving, configured
+        self.deploy()
+        [(_, arguments)] = client.calls
+        assert arguments["RetainAllVariantProperties"] is True
+        assert ("ExcludeRetainedVariantProperties" in arguments) is is_excluded
+
+    @pytest.mark.parametrize(
+        ("before", "operation"), [(None, "create_endpoint"), (("InService", "old"), "update_endpoint")]
+    )
+    def test_a_configuration_that_sagemaker_does_not_know_yet_is_given_again(
+        self, script: Any, monkeypatch: pytest.MonkeyPatch, before: Any, operation: str
+    ) -> None:
+        monkeypatch.setattr("amazon_ml.operators.sagemaker_base.SPREAD_PAUSE_SECONDS", 0.0)
+        client = script(
+            before, ("InService", "new"), errors=('Could not find endpoint configuration "arn".',) * 2
+        )
+        assert self.deploy()["configuration"] == "new"
+        assert [called for called, _ in client.calls] == [operation] * 3
+
+    def test_a_configuration_that_stays_unknown_is_an_error(
+        self, script: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("amazon_ml.operators.sagemaker_base.SPREAD_SECONDS", 0.0)
         script(("InService", "old"), errors=("Could not find endpoint configuration.",))
         with pytest.raises(ClientError, match="Could not find endpoint configuration"):
             self.deploy()

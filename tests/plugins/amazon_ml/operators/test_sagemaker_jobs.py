@@ -272,6 +272,24 @@ class TestSageMakerResumableProcessingOperator:
         with pytest.raises(ClientError, match="ValidationException"):
             run(processing(config))
 
+    def test_a_role_that_sagemaker_does_not_know_yet_is_given_again(
+        self, aws: Any, processing_config: ProcessingConfig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("amazon_ml.operators.sagemaker_base.SPREAD_PAUSE_SECONDS", 0.0)
+        message = f"Could not assume role {ROLE}. Please ensure that the role exists."
+        refusal = ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "Create")
+        operator = processing(processing_config(unique("early"), WRITE))
+        client, refusals = operator.hook.conn, [refusal, refusal]
+        create = client.create_processing_job
+
+        def create_later(**request: Any) -> Any:
+            if refusals:
+                raise refusals.pop()
+            return create(**request)
+
+        monkeypatch.setattr(client, "create_processing_job", create_later)
+        assert run(operator)["status"] == "Completed"
+
     @both_ways
     def test_a_job_that_is_gone_may_be_retried(
         self, aws: Any, processing_config: ProcessingConfig, deferrable: bool

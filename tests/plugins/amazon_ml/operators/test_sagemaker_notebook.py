@@ -242,6 +242,46 @@ class TestSageMakerStartNotebookIfStoppedOperator:
             finish(SageMakerStartNotebookIfStoppedOperator, {"NotebookInstanceName": name})
 
 
+class Sleepy:
+    """SageMaker with an instance that begins to start only at one of several starts that it accepts."""
+
+    def __init__(self, starts: int) -> None:
+        self.starts, self.asked = starts, 0
+        self.meta = SimpleNamespace(endpoint_url="http://127.0.0.1")
+
+    def start_notebook_instance(self, NotebookInstanceName: str) -> None:
+        self.asked += 1
+
+    def describe_notebook_instance(self, NotebookInstanceName: str) -> dict[str, Any]:
+        status = "InService" if self.asked >= self.starts else "Stopped"
+        return {"NotebookInstanceName": NotebookInstanceName, "NotebookInstanceStatus": status}
+
+
+class TestStartsThatDoNotBegin:
+    @pytest.fixture
+    def sleepy(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Sleepy]:
+        def use(starts: int) -> Sleepy:
+            client = Sleepy(starts)
+            monkeypatch.setattr(SageMakerHook, "conn", client)
+            monkeypatch.setattr("amazon_ml.operators.sagemaker_notebook.START_SECONDS", 0.05)
+            return client
+
+        return use
+
+    def test_it_is_started_again(self, sleepy: Callable[[int], Sleepy], name: str) -> None:
+        client = sleepy(3)
+        config = {"NotebookInstanceName": name}
+        result = finish(SageMakerStartNotebookIfStoppedOperator, config, deferrable=False)
+        assert result == {"name": name, "status": "InService"}
+        assert client.asked == 3
+
+    def test_it_is_not_started_for_ever(self, sleepy: Callable[[int], Sleepy], name: str) -> None:
+        client = sleepy(99)
+        with pytest.raises(AirflowException, match="still Stopped after 4 starts that SageMaker accepted"):
+            finish(SageMakerStartNotebookIfStoppedOperator, {"NotebookInstanceName": name}, deferrable=False)
+        assert client.asked == 4
+
+
 class TestSageMakerStopNotebookIfRunningOperator:
     def test_what_is_not_there_is_fine(self, aws: Any, name: str) -> None:
         stopped = finish(SageMakerStopNotebookIfRunningOperator, {"NotebookInstanceName": name})
@@ -275,6 +315,15 @@ class TestSageMakerLifecycleConfigOperators:
             self.delete(name)
         with pytest.raises(ClientError, match="does not exist"):
             self.found(aws, name)
+
+    def test_one_that_does_not_exist_is_not_deleted(
+        self, aws: Any, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = aws.client("sagemaker")
+        # AWS answers with a denial where the policy asks for a tag: what does not exist has none.
+        monkeypatch.setattr(client, "delete_notebook_instance_lifecycle_config", None)
+        monkeypatch.setattr(SageMakerHook, "conn", client)
+        self.delete(name)
 
     def test_one_that_is_created_in_the_meantime_gets_the_scripts(
         self, aws: Any, name: str, monkeypatch: pytest.MonkeyPatch

@@ -22,8 +22,18 @@ def refused(code: str, status: int) -> ClientError:
     )
 
 
-def event_after(monkeypatch: pytest.MonkeyPatch, answers: list[Any], seconds: float = 600) -> dict[str, Any]:
-    """What the trigger fires after these answers of Lambda's, the last of which it gives for ever."""
+def event_after(
+    monkeypatch: pytest.MonkeyPatch,
+    answers: list[Any],
+    seconds: float = 600,
+    weights: list[dict[str, float]] | None = None,
+    qualifier: str = "live",
+) -> dict[str, Any]:
+    """What the trigger fires after these answers of Lambda's, the last of which it gives for ever.
+
+    :param weights: those of the alias, each time that it is looked at; then it has none.
+    """
+    weights = list(weights or [])
 
     class Client:
         async def get_provisioned_concurrency_config(self, **_: str) -> dict[str, str]:
@@ -31,6 +41,10 @@ def event_after(monkeypatch: pytest.MonkeyPatch, answers: list[Any], seconds: fl
             if isinstance(answer, Exception):
                 raise answer
             return answer
+
+        async def get_alias(self, **_: str) -> dict[str, Any]:
+            assert qualifier == "live", "A version has no weights."
+            return {"RoutingConfig": {"AdditionalVersionWeights": weights.pop(0)}} if weights else {}
 
     @asynccontextmanager
     async def connected() -> Any:
@@ -41,7 +55,7 @@ def event_after(monkeypatch: pytest.MonkeyPatch, answers: list[Any], seconds: fl
 
     monkeypatch.setattr(LambdaHook, "get_async_conn", get_async_conn)
     trigger = LambdaProvisionedConcurrencyTrigger(
-        function_name="birds", qualifier="live", deadline=time.time() + seconds, poll_interval=0.01
+        function_name="birds", qualifier=qualifier, deadline=time.time() + seconds, poll_interval=0.01
     )
     payload: dict[str, Any] = asyncio.run(trigger.wait())
     return payload
@@ -72,6 +86,16 @@ class TestLambdaProvisionedConcurrencyTrigger:
             {"Status": "READY"},
         ]
         assert event_after(monkeypatch, answers) == {"status": "READY", "reason": ""}
+
+    def test_an_alias_that_still_has_weights_is_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        weights = [{"1": 1.0}] * 3
+        event = event_after(monkeypatch, [{"Status": "READY"}], weights=weights)
+        assert event == {"status": "READY", "reason": ""}
+        event = event_after(monkeypatch, [{"Status": "READY"}], seconds=0, weights=weights)
+        assert event["status"] == "IN_PROGRESS"
+
+    def test_a_version_has_no_weights_to_wait_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert event_after(monkeypatch, [{"Status": "READY"}], qualifier="7")["status"] == "READY"
 
     def test_a_failure_comes_with_its_reason(self, monkeypatch: pytest.MonkeyPatch) -> None:
         answer = {"Status": "FAILED", "StatusReason": "no capacity"}

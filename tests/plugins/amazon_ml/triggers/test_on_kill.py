@@ -172,6 +172,19 @@ class TestATaskThatWaitsNoLonger:
     def test_the_instance_is_terminated(self, instance: Callable[..., Any]) -> None:
         assert kill(Instance(Aws()), instance("failed")) == ["terminate_instances"]
 
+    def test_an_instance_that_ec2_does_not_know_yet_is_terminated_a_moment_later(self) -> None:
+        trigger = Instance(aws := Aws())
+        trigger.poll_interval = 0
+        answers = [ClientError({"Error": {"Code": "InvalidInstanceID.NotFound"}}, "TerminateInstances")] * 2
+
+        async def terminate(**arguments: Any) -> None:
+            aws.calls.append(("terminate_instances", arguments))
+            if answers:
+                raise answers.pop()
+
+        aws.terminate_instances = terminate  # type: ignore[attr-defined]
+        assert kill(trigger) == ["terminate_instances"] * 3
+
     @pytest.mark.parametrize("kind", KINDS)
     def test_the_mark_is_put_on_every_kind_of_job_beside_its_tags(self, kind: str) -> None:
         kill(Job(aws := Aws(), kind))

@@ -1,0 +1,159 @@
+"""SageMaker's jobs and endpoint that many rows ask about, made once, and small."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from tests.environments import PATIENCE, WITHOUT_TORCH
+
+ROLE = "arn:aws:iam::123456789012:role/contract"
+VARIANT = "AllTraffic"
+DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+INFERENCE = """
+def model_fn(model_dir):
+    return None
+
+def transform_fn(model, body, content_type, accept):
+    raise RuntimeError("the model stumbled")
+"""
+RESOURCES = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+
+
+def _archive(name: str, text: str) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = len(text.encode())
+        archive.addfile(member, io.BytesIO(text.encode()))
+    return file.getvalue()
+
+
+class SageMakerThings:
+    """A training job, a processing job and a tuning job that have ended, and an endpoint in service."""
+
+    def __init__(self, client: Callable[[str], Any], eventually: Callable[..., Any]) -> None:
+        self.name = f"contract-{uuid.uuid4().hex[:8]}"
+        self.sagemaker, self.s3 = client("sagemaker"), client("s3")
+        self.eventually = eventually
+        self.bucket = f"{self.name}-bucket"
+
+    @property
+    def resource_id(self) -> str:
+        """How Application Auto Scaling names the endpoint's variant."""
+        return f"endpoint/{self.name}/variant/{VARIANT}"
+
+    def make(self) -> None:
+        """Begin all of it at once, and wait for the end."""
+        self.s3.create_bucket(Bucket=self.bucket)
+        self.s3.put_object(Bucket=self.bucket, Key="source.tar.gz", Body=_archive("train.py", ""))
+        self.s3.put_object(
+            Bucket=self.bucket, Key="model.tar.gz", Body=_archive("code/inference.py", INFERENCE)
+        )
+        self.sagemaker.create_training_job(**self.training_job(self.name))
+        self.sagemaker.create_processing_job(**self.processing_job(self.name))
+        self.sagemaker.create_hyper_parameter_tuning_job(**self.tuning_job(self.name))
+        self.make_config(self.name)
+        self.sagemaker.create_endpoint(EndpointName=self.name, EndpointConfigName=self.name)
+        for status in (
+            lambda: self.training()["TrainingJobStatus"],
+            lambda: self.processing()["ProcessingJobStatus"],
+            lambda: self.tuning()["HyperParameterTuningJobStatus"],
+            lambda: self.endpoint()["EndpointStatus"],
+        ):
+            self.eventually(lambda status=status: status() not in ("InProgress", "Creating"), PATIENCE)
+
+    def remove(self) -> None:
+        """Delete what AWS bills while it exists."""
+        self.eventually(lambda: self.endpoint()["EndpointStatus"] in ("InService", "Failed"), PATIENCE)
+        self.sagemaker.delete_endpoint(EndpointName=self.name)
+
+    def training(self) -> dict[str, Any]:
+        return self.sagemaker.describe_training_job(TrainingJobName=self.name)
+
+    def processing(self) -> dict[str, Any]:
+        return self.sagemaker.describe_processing_job(ProcessingJobName=self.name)
+
+    def tuning(self) -> dict[str, Any]:
+        return self.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
+
+    def endpoint(self) -> dict[str, Any]:
+        return self.sagemaker.describe_endpoint(EndpointName=self.name)
+
+    def training_job(self, name: str) -> dict[str, Any]:
+        """The request for a job whose script does nothing."""
+        return {
+            "TrainingJobName": name,
+            "RoleArn": ROLE,
+            "AlgorithmSpecification": {"TrainingImage": "pytorch", "TrainingInputMode": "File"},
+            "OutputDataConfig": {"S3OutputPath": f"s3://{self.bucket}/output"},
+            "ResourceConfig": RESOURCES,
+            "StoppingCondition": {"MaxRuntimeInSeconds": 300},
+            "HyperParameters": self._script(),
+            "Environment": WITHOUT_TORCH,
+        }
+
+    def processing_job(self, name: str) -> dict[str, Any]:
+        """The request for a job that fails."""
+        return {
+            "ProcessingJobName": name,
+            "RoleArn": ROLE,
+            "AppSpecification": {"ImageUri": "image", "ContainerEntrypoint": ["/bin/sh", "-c", "exit 3"]},
+            "ProcessingResources": {"ClusterConfig": RESOURCES},
+        }
+
+    def tuning_job(self, name: str) -> dict[str, Any]:
+        """The request for a search whose only job gives no objective, so that it fails."""
+        definition = self.training_job(name)
+        definition["StaticHyperParameters"] = definition.pop("HyperParameters")
+        definition["AlgorithmSpecification"]["MetricDefinitions"] = [
+            {"Name": "loss", "Regex": "loss=([0-9.]+)"}
+        ]
+        del definition["TrainingJobName"]
+        return {
+            "HyperParameterTuningJobName": name,
+            "HyperParameterTuningJobConfig": {
+                "Strategy": "Random",
+                "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+                "ResourceLimits": {"MaxNumberOfTrainingJobs": 1, "MaxParallelTrainingJobs": 1},
+                "ParameterRanges": {
+                    "CategoricalParameterRanges": [{"Name": "batch_size", "Values": ["1", "2"]}]
+                },
+            },
+            "TrainingJobDefinition": definition,
+        }
+
+    def make_config(self, name: str, instance_type: str = "ml.m5.large", model: str | None = None) -> str:
+        """Make an endpoint configuration with a model of its own, or of this name; returns its name."""
+        if model is None:
+            self.sagemaker.create_model(**self.model(name))
+        variant = {
+            "VariantName": VARIANT,
+            "ModelName": model or name,
+            "InstanceType": instance_type,
+            "InitialInstanceCount": 1,
+        }
+        self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+        return name
+
+    def model(self, name: str) -> dict[str, Any]:
+        """The request for a model that refuses every request."""
+        return {
+            "ModelName": name,
+            "ExecutionRoleArn": ROLE,
+            "PrimaryContainer": {
+                "Image": "pytorch",
+                "ModelDataUrl": f"s3://{self.bucket}/model.tar.gz",
+                "Environment": WITHOUT_TORCH,
+            },
+        }
+
+    def _script(self) -> dict[str, str]:
+        return {
+            "sagemaker_program": json.dumps("train.py"),
+            "sagemaker_submit_directory": json.dumps(f"s3://{self.bucket}/source.tar.gz"),
+        }

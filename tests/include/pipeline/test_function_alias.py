@@ -1,0 +1,162 @@
+"""The alias of a function with provisioned concurrency, as local AWS moves it."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import uuid
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from include.pipeline import function_alias, names, rollback, scaling
+from include.pipeline.settings import Project
+
+
+def package(code: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("app.py"), code)
+    return content.getvalue()
+
+
+class Function:
+    """A project's function, with an alias whose environments are warm."""
+
+    def __init__(self, project: Project, client: Any, role: str) -> None:
+        self.project = project
+        self.client = client
+        self.name = names.function_name(project)
+        self.client.create_function(
+            FunctionName=self.name,
+            Role=role,
+            Runtime="python3.12",
+            Handler="app.handler",
+            Timeout=60,
+            Code={"ZipFile": package("def handler(event, context): return context.function_version\n")},
+        )
+        self.client.get_waiter("function_active_v2").wait(FunctionName=self.name)
+
+    @property
+    def alias(self) -> dict[str, str]:
+        return {"FunctionName": self.name, "Name": names.ALIAS}
+
+    def publish(self, code: str) -> str:
+        self.client.update_function_code(FunctionName=self.name, ZipFile=package(code))
+        self.client.get_waiter("function_updated_v2").wait(FunctionName=self.name)
+        return self.client.publish_version(FunctionName=self.name)["Version"]
+
+    def warm(self, version: str) -> None:
+        self.client.create_alias(**self.alias, FunctionVersion=version)
+        self.client.put_provisioned_concurrency_config(
+            FunctionName=self.name, Qualifier=names.ALIAS, ProvisionedConcurrentExecutions=1
+        )
+        self.settle()
+
+    def settle(self) -> str:
+        """Wait until Lambda has done what it does, and return what became of it."""
+        while True:
+            found = self.client.get_provisioned_concurrency_config(
+                FunctionName=self.name, Qualifier=names.ALIAS
+            )
+            if found["Status"] != "IN_PROGRESS":
+                return found["Status"]
+            time.sleep(0.1)
+
+    def served(self) -> str:
+        """Return the version that answers."""
+        answer = self.client.invoke(FunctionName=self.name, Qualifier=names.ALIAS)
+        return json.load(answer["Payload"])
+
+
+GOOD = "def handler(event, context): return context.function_version  # {}\n"
+BROKEN = "import nowhere\n"
+
+
+@pytest.fixture
+def function(local_aws: Any) -> Iterator[Function]:
+    project = Project(name=f"p{uuid.uuid4().hex[:8]}", description="x", poll_seconds=1)
+    role = local_aws.client("iam").create_role(RoleName=project.name, AssumeRolePolicyDocument="{}")
+    function = Function(project, local_aws.client("lambda"), role["Role"]["Arn"])
+    yield function
+    function.client.delete_function(FunctionName=function.name)
+
+
+def test_it_waits_until_calls_go_to_the_version(function: Function) -> None:
+    function.warm(function.publish(GOOD.format("one")))
+    version = function.publish(GOOD.format("two"))
+    said: list[str] = []
+    function_alias.begin_move(function.project, version, function.client)
+    assert function.served() == "1"
+    function_alias.end_move(function.project, version, function.client, said.append)
+    assert function.served() == version
+    assert "until its new version is provisioned" in said[0]
+
+
+def test_an_alias_without_warm_environments_or_a_missing_one_is_not_waited_for(function: Function) -> None:
+    function_alias.wait_until_moved(function.project, function.client, pytest.fail)
+    function.client.create_alias(**function.alias, FunctionVersion=function.publish(GOOD.format("one")))
+    version = function.publish(GOOD.format("two"))
+    function_alias.begin_move(function.project, version, function.client)
+    function_alias.end_move(function.project, version, function.client, pytest.fail)
+    assert function.served() == version
+
+
+def test_it_goes_back_from_a_version_that_could_not_be_provisioned(function: Function) -> None:
+    good = function.publish(GOOD.format("one"))
+    function.warm(good)
+    function.client.update_alias(**function.alias, FunctionVersion=function.publish(BROKEN))
+    assert function.settle() == "FAILED"
+    with pytest.raises(function_alias.AliasError, match=r"still go to version 1: .*INIT_FAILURE"):
+        function_alias.wait_until_moved(function.project, function.client)
+    function_alias.begin_move(function.project, good, function.client)
+    function_alias.end_move(function.project, good, function.client)
+    assert function.served() == good
+    assert "RoutingConfig" not in function.client.get_alias(**function.alias)
+
+
+def test_a_version_that_can_not_be_provisioned_any_more_serves_without_warm_environments(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function.warm(function.publish(GOOD.format("one")))
+    broken = function.publish(BROKEN)
+    function_alias.begin_move(function.project, broken, function.client)
+    said: list[str] = []
+    function_alias.end_move(function.project, broken, function.client, said.append)
+    assert f"serves version {broken} without warm environments" in said[-1]
+    assert "RoutingConfig" not in function.client.get_alias(**function.alias)
+
+
+def test_an_alias_that_does_not_move_is_an_error(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    function.warm(function.publish(GOOD.format("one")))
+    function_alias.begin_move(function.project, function.publish(GOOD.format("two")), function.client)
+    monkeypatch.setattr(function_alias, "WAIT_SECONDS", -1)
+    with pytest.raises(function_alias.AliasError, match="still go to version 1"):
+        function_alias.wait_until_moved(function.project, function.client)
+
+
+def test_any_other_refusal_is_told(function: Function) -> None:
+    function.client.create_alias(**function.alias, FunctionVersion=function.publish(GOOD.format("one")))
+    with pytest.raises(ClientError, match="Function not found"):
+        function_alias.begin_move(function.project, "77", function.client)
+
+
+def test_a_rollback_returns_the_endpoint_before_it_waits_for_the_alias(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps: list[str] = []
+    for module, name in (
+        (rollback, "_settle"),
+        (function_alias, "begin_move"),
+        (rollback, "_return_to"),
+        (scaling, "restore"),
+        (function_alias, "end_move"),
+    ):
+        monkeypatch.setattr(module, name, lambda *_, name=name: steps.append(name))
+    project = Project(name="birds", description="x")
+    rollback.roll_back(project, {"function_version": "1", "model": "m"}, None, None, None, None)
+    assert steps == ["_settle", "begin_move", "_return_to", "restore", "end_move"]
