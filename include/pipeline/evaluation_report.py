@@ -138,7 +138,7 @@ def comparison(evaluation: Evaluation) -> str:
     """Say whether the candidate differs from the live model by more than noise."""
     difference = evaluation.difference
     if evaluation.live is None:
-        return "No model is live to compare the candidate with."
+        return "No other model was live to compare the candidate with."
     if evaluation.compared is None or difference is None:
         reason = getattr(evaluation.live, "incomparable", "its figures are missing.")
         return f"The live model can't be compared: {reason}"

@@ -103,7 +103,7 @@ def decide(evaluation: dict[str, Any], gate: Gate, *, asked: bool, is_live: bool
     elif live:
         judgment = f"The candidate's {figure}."
     else:
-        judgment = f"The candidate's {figure}, and no model is live yet."
+        judgment = f"The candidate's {figure}, and no other model was live."
     remedies = [doubt.remedy for doubt in doubts if not doubt.allowed]
     if remedies and not asked:
         return Decision(

@@ -52,8 +52,10 @@ def roll_back(
     try:
         _return_to(project, before, sagemaker, autoscaling, progress)
     finally:
-        # Also where the endpoint did not come back: what serves must go on to scale.
-        scaling.restore(project, scaling_before, autoscaling, progress)
+        # Also where the endpoint did not return to service: what serves must keep scaling. Restoring the scaling of
+        # an endpoint that does not exist is refused, and that error would hide the first one.
+        if endpoint_status(project, sagemaker):
+            scaling.restore(project, scaling_before, autoscaling, progress)
     if before["function_version"]:
         function_alias.end_move(project, before["function_version"], lambda_client, progress)
     return f"Model {before['model']} serves again."

@@ -182,7 +182,7 @@ def difference(low: float, high: float, better: int = 5, worse: int = 1) -> Diff
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        pytest.param({"live": None}, "No model is live to compare the candidate with.", id="first"),
+        pytest.param({"live": None}, "No other model was live to compare the candidate with.", id="first"),
         pytest.param(
             {"live": Incomparable(incomparable="It knows 4 classes."), "difference": None},
             "The live model can't be compared: It knows 4 classes.",

@@ -35,7 +35,7 @@ def judged(
 @pytest.mark.parametrize(
     ("evaluation", "gate", "accepted", "reason"),
     [
-        pytest.param(judged(0.5), Gate(), True, "no model is live", id="first release"),
+        pytest.param(judged(0.5), Gate(), True, "no other model was live", id="first release"),
         pytest.param(
             judged(0.5),
             Gate(floor=0.6),
@@ -78,7 +78,7 @@ def test_a_judgment_names_its_test_images_and_its_interval(live: Any) -> None:
 
 def test_a_judgment_by_another_metric_names_its_test_images() -> None:
     reason = decide(judged(0.9, macro_f1=0.7), Gate(metric="macro_f1"), asked=False).reason
-    assert reason == "The candidate's macro F1 is 0.700 on 200 test images, and no model is live yet."
+    assert reason == "The candidate's macro F1 is 0.700 on 200 test images, and no other model was live."
 
 
 OTHERS = {"incomparable": "They differ in beagle.", "classes": ["beagle", "collie", "owl"]}

@@ -102,7 +102,7 @@ def test_the_first_model_is_compared_with_none() -> None:
     first = {**gate, "evaluation": {**gate["evaluation"], "live": None, "difference": None}}
     made = samples.release(LABELS, gate=first)
     assert (made.live_accuracy, made.difference) == (None, None)
-    assert "No model is live to compare the candidate with." in report.render(made, PAGE)
+    assert "No other model was live to compare the candidate with." in report.render(made, PAGE)
 
 
 def test_the_page_names_removed_and_new_classes() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from include.pipeline import names, scaling
+from include.pipeline import live, names, scaling
 from include.pipeline.settings import Endpoint
 from tests.include.pipeline.release import Release
 
@@ -111,6 +111,15 @@ def test_a_rollback_goes_back_to_the_instance_type_from_before(served: Release) 
     served.deploy("inputs-2")
     assert "serves again" in served.roll_back(before, how)
     assert (served.live(), served.how_it_scales()) == (before, how)
+
+
+def test_a_rollback_of_an_endpoint_that_does_not_exist_says_so(served: Release) -> None:
+    """Restoring its scaling is refused as well, and must not hide the first error."""
+    before, how = served.live(), served.how_it_scales()
+    served.sagemaker.delete_endpoint(EndpointName=names.endpoint_name(served.project))
+    served.eventually(lambda: not live.endpoint_status(served.project, served.sagemaker))
+    with pytest.raises(ClientError, match="DescribeEndpoint .*Could not find endpoint"):
+        served.roll_back(before, how)
 
 
 def test_the_next_run_takes_back_another_instance_type_and_lets_the_endpoint_scale(release: Release) -> None:
