@@ -42,6 +42,8 @@ START_SECONDS = 240.0
 STACKS = ("whole_stack", "impatient_stack")
 # Tests that start processes: those of these folders and files, and those that use one of these fixtures.
 PROCESSES = (
+    "account/",
+    "contract/",
     "e2e/",
     "include/classifier/test_distributed.py",
     "include/classifier/test_instance_training.py",

@@ -37,7 +37,7 @@ def container_images(project: Project, region: str) -> Images:
     """
 
     def image(scope: str, instance_type: str) -> str:
-        repositories = _repositories()[scope]
+        repositories = repositories()[scope]
         if region not in repositories:
             raise ValueError(
                 f"AWS has no image for {scope} with PyTorch {PYTORCH} in the region {region}. "
@@ -68,6 +68,7 @@ def processor(instance_type: str) -> str:
 
 
 @functools.cache
-def _repositories() -> Mapping[str, Mapping[str, str]]:
+def repositories() -> Mapping[str, Mapping[str, str]]:
+    """Return the URI of the repository for each kind of image and region."""
     table: dict[str, dict[str, str]] = json.loads(TABLE.read_text(encoding="utf-8"))
     return table
