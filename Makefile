@@ -55,7 +55,7 @@ test-fast: setup  ## run the tests that take less than 4 minutes together
 	@$(PYTEST) -m "not e2e and not browser and not slow"
 
 verify-aws: setup  ## compare an AWS account with what the tests expect; a dry run without CONFIRM=<account id>
-	@.venv/bin/python -m tests.account --confirm "$$CONFIRM" --rows "$$ROWS" $(if $(filter 1,$(COSTS)),--costs)
+	@.venv/bin/python -m include.verify_aws --confirm "$$CONFIRM" --rows "$$ROWS" $(if $(filter 1,$(COSTS)),--costs)
 
 bench: setup  ## measure it against what you would do instead; ONLY=staging,sweep,train,serve,local chooses
 	@.venv/bin/python -m benchmarks --only "$$ONLY" --dataset "$$DATASET"

@@ -1,8 +1,8 @@
 """Contract tests: what AWS answers, row by row of an oracle made from public evidence.
 
-The tests use boto3 alone, so that the same tests run against local AWS and, with the plugin ``tests.account.plugin``,
+The tests use boto3 alone, so that the same tests run against local AWS and, by ``make verify-aws``,
 against an AWS account. Each test names its row with the marker ``row``. What its fixtures cost in an account is in
-``costs.py``; other costs are told by the markers ``makes`` and ``provisions``.
+``include/verify_aws/costs.py``; other costs are told by the markers ``makes`` and ``provisions``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.account.guard import PREFIX
+from include.verify_aws.guard import PREFIX
 from tests.contract import setting as settings
 from tests.contract.sagemaker import SageMakerThings
 from tests.contract.setting import Setting
@@ -25,7 +25,7 @@ from tests.contract.setting import Setting
 def aws(request: pytest.FixtureRequest) -> Any:
     """Local AWS, or the account that the plugin asks; its ``client`` makes boto3 clients."""
     if request.config.getoption("account", False):
-        from tests.account.plugin import ACCOUNT
+        from include.verify_aws.plugin import ACCOUNT
 
         return request.config.stash[ACCOUNT]
     return request.getfixturevalue("local_aws")

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from tests.account.guard import PREFIX
+from include.verify_aws.guard import PREFIX
 from tests.contract.setting import Setting
 
 VARIANT = "AllTraffic"

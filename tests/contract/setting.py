@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from include.pipeline.images import PYTHON, PYTORCH, repositories
-from tests.account.guard import PREFIX
+from include.verify_aws.guard import PREFIX
 from tests.environments import PATIENCE, WITHOUT_TORCH
 
 __all__ = ["PATIENCE", "Setting", "in_account", "local", "waiting"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.account.guard import PREFIX
+from include.verify_aws.guard import PREFIX
 from tests.contract.sagemaker import DIMENSION, VARIANT, SageMakerThings
 
 row = pytest.mark.row

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.account.guard import PREFIX
+from include.verify_aws.guard import PREFIX
 
 ECHO = "def handler(event, context):\n    return [context.function_version, event]\n"
 TRUST = {

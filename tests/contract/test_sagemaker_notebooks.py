@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.account.guard import PREFIX
+from include.verify_aws.guard import PREFIX
 from tests.contract.setting import Setting
 
 row = pytest.mark.row

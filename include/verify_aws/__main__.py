@@ -19,9 +19,9 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.account import report
-from tests.account.guard import PREFIX, TAG
-from tests.account.sweep import Swept, sweep
+from include.verify_aws import report
+from include.verify_aws.guard import PREFIX, TAG
+from include.verify_aws.sweep import Swept, sweep
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = REPOSITORY / ".local" / "verify-aws" / "report.md"
@@ -107,7 +107,16 @@ def _verify(
 
 def _pytest(given: argparse.Namespace, records: Path, *more: str) -> int:
     command = [
-        *(sys.executable, "-m", "pytest", "tests/contract", "-p", "tests.account.plugin", "--account", "-q"),
+        *(
+            sys.executable,
+            "-m",
+            "pytest",
+            "tests/contract",
+            "-p",
+            "include.verify_aws.plugin",
+            "--account",
+            "-q",
+        ),
         *("-p", "no:cacheprovider", "--rows", given.rows, "--records", str(records), *more),
         *(["--costs"] if given.costs else []),
     ]

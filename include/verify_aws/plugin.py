@@ -1,4 +1,4 @@
-"""Pytest plugin: the contract tests ask an AWS account. ``tests/account/__main__.py`` loads it."""
+"""Pytest plugin: the contract tests ask an AWS account. ``include/verify_aws/__main__.py`` loads it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.account.guard import Account
-from tests.contract.costs import cost_of, rows_of, why_never
+from include.verify_aws.costs import cost_of, rows_of, why_never
+from include.verify_aws.guard import Account
 
 MIN_UNRESERVED = 100
 """What Lambda leaves unreserved: an account that has no more can provision nothing."""

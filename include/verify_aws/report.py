@@ -8,9 +8,9 @@ from typing import Any
 
 import botocore
 
-from tests.account.guard import PREFIX, TAG
-from tests.account.sweep import Swept
-from tests.contract.costs import COSTS, PROVISIONED
+from include.verify_aws.costs import COSTS, PROVISIONED
+from include.verify_aws.guard import PREFIX, TAG
+from include.verify_aws.sweep import Swept
 
 Record = dict[str, Any]
 SHOWN_ACCOUNT = "123456789012"

@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tests.account.guard import PREFIX, TAG
+from include.verify_aws.guard import PREFIX, TAG
 
 PAUSE_SECONDS = 5.0
 ENDED = ("Completed", "Failed", "Stopped", "Deleting")

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.account.guard import PREFIX, READS, TAG
-from tests.account.sweep import search, sweep
+from include.verify_aws.guard import PREFIX, READS, TAG
+from include.verify_aws.sweep import search, sweep
 from tests.conftest import LocalAws
 
 ACCOUNT = "123456789012"
@@ -46,7 +46,7 @@ def test_a_dry_run_makes_nothing_and_tells_what_where_and_for_how_much(
 ) -> None:
     begun = lines(account)
     status, said = verify()
-    assert status == 0
+    assert status == 0, said
     assert [call["operation"] for call in calls(account, begun)] == ["GetCallerIdentity"]
     assert f"Account {ACCOUNT}, region us-east-1" in said
     assert "SNS topics, less than a cent" in said
@@ -59,7 +59,7 @@ def test_a_dry_run_makes_nothing_and_tells_what_where_and_for_how_much(
 
 def test_a_dry_run_with_costs_adds_up_what_they_are(verify: Verify) -> None:
     status, said = verify("--costs")
-    assert status == 0
+    assert status == 0, said
     assert "endpoints on ml.m5.large, $2.00" in said
     assert "At most $2.20 in all" in said
 
@@ -82,7 +82,7 @@ def test_what_it_can_not_begin_with_is_refused_in_a_sentence(
 ) -> None:
     begun = lines(account)
     status, said = verify(*arguments, without=without)
-    assert status == 2
+    assert status == 2, said
     assert said.startswith(sentence)
     assert len(said.splitlines()) == 1
     assert changes(account, begun) == []
@@ -117,8 +117,8 @@ def test_everything_that_is_made_has_prefix_and_tag_and_is_removed(
 
 def test_rows_that_cost_are_left_out_and_named(verify: Verify, account: LocalAws, page: Path) -> None:
     begun = lines(account)
-    status, _ = verify("--confirm", ACCOUNT, "--rows", "SN1,SM5,LA15,LA18")
-    assert status == 0
+    status, said = verify("--confirm", ACCOUNT, "--rows", "SN1,SM5,LA15,LA18")
+    assert status == 0, said
     assert {call["service"] for call in changes(account, begun)} == {"sns"}
     text = page.read_text()
     assert "test_a_training_job_whose_name_is_taken | it may cost more than a cent" in text
@@ -165,7 +165,7 @@ def test_rows_that_differ_are_on_the_page_without_the_accounts_id(
 ) -> None:
     """Moto without this repository's additions stands for an account that differs."""
     status, said = verify("--confirm", ACCOUNT, "--rows", "SN1,CW1,CW4", url=plain_moto)
-    assert status == 1
+    assert status == 1, said
     text = page.read_text()
     differences = text.partition("## Not run")[0]
     assert "| SN1 | test_sns.py::test_an_unknown_topic_is_not_found | " in differences

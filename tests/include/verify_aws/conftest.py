@@ -74,7 +74,7 @@ def begin(account: LocalAws, page: Path) -> Callable[..., subprocess.Popen[str]]
         for name in without:
             del environment[name]
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.account", "--page", str(page), *arguments],
+            [sys.executable, "-m", "include.verify_aws", "--page", str(page), *arguments],
             cwd=REPOSITORY,
             env=environment,
             text=True,
