@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,22 @@ class Recorded:
             for policy, statement in answer.statements
         }
         return set(self._granted()) - needed
+
+    def shared(self) -> set[tuple[str, str]]:
+        """Return the actions that a principal is allowed, by its role, on what others call, and never calls itself."""
+        asked = [
+            replace(request, principal=other)
+            for request in self.answers
+            for other in self.policies
+            if other not in (request.principal, policies.PAGES)
+        ]
+        own = {(request.principal, request.action) for request in self.answers}
+        allowed = {
+            (request.principal, request.action)
+            for request, answer in simulator.simulate(asked, self.policies).items()
+            if answer.result == "Allowed"
+        }
+        return allowed - own
 
     def _granted(self) -> Iterator[Permission]:
         for principal, documents in self.policies.items():
