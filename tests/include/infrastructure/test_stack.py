@@ -87,6 +87,7 @@ def test_cloudformation_would_accept_it() -> None:
 def test_it_outputs_what_the_pipeline_and_the_administrator_need(aws: boto3.Session) -> None:
     outputs = deploy(aws)
     assert outputs.keys() == {
+        "StackVersion",
         "BucketName",
         "SageMakerRoleArn",
         "FunctionRoleArn",
