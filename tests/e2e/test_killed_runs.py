@@ -189,3 +189,8 @@ def test_nobody_is_allowed_the_calls_of_another_without_a_reason(recorded: Recor
 
 def test_every_operation_that_is_called_is_in_the_docs_of_local_aws(recorded: Recorded) -> None:
     assert recorded.operations() - documented_operations().keys() == set()
+
+
+def test_every_operation_of_the_docs_of_local_aws_is_called_unless_it_is_marked(recorded: Recorded) -> None:
+    documented = {operation for operation, is_recorded in documented_operations().items() if is_recorded}
+    assert documented - recorded.operations() == set()

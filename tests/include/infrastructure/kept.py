@@ -159,9 +159,6 @@ NEEDED_BESIDES: dict[str, tuple[str, ...]] = {
     "https://docs.aws.amazon.com/lambda/latest/api/API_GetFunction.html": (
         "AirflowServingPolicy Read lambda:ListTags",
     ),
-    "RegisterScalableTarget with tags, and PutMetricAlarm with tags, need the permission to tag": (
-        "AirflowServingPolicy AlarmsAndScalableTargets application-autoscaling:TagResource",
-    ),
     LINKED: ("AirflowEc2Policy ServiceRoleForSpot iam:CreateServiceLinkedRole",),
     "RunInstances and CreateSecurityGroup with tags, and with an instance profile, ask for them": (
         "AirflowEc2Policy TagWhatIsMade ec2:CreateTags",

@@ -85,18 +85,14 @@ class Recorded:
     def shared_without_reason(self) -> set[tuple[str, str]]:
         """Return the calls of one principal that another is allowed, though it neither calls nor has a reason to."""
         principals = {role: principal for principal, role in policies.ROLES.items()}
-        listed = {
-            (principals.get(policy, policies.AIRFLOW), action) for policy, _, action in kept.reasons()
-        }
+        listed = {(principals.get(policy, policies.AIRFLOW), action) for policy, _, action in kept.reasons()}
         return self.shared() - listed
 
     def operations(self) -> set[tuple[str, str]]:
         """Return the operations that the stack's principals have called, each with its service."""
         with self.file.open(encoding="utf-8") as lines:
             calls = [json.loads(line) for line in lines]
-        return {
-            (call["service"], call["operation"]) for call in calls if call["principal"] in self.policies
-        }
+        return {(call["service"], call["operation"]) for call in calls if call["principal"] in self.policies}
 
     def _granted(self) -> Iterator[Permission]:
         for principal, documents in self.policies.items():
