@@ -65,6 +65,7 @@ SLOW = (
     "include/classifier/test_export.py",
     "include/classifier/test_instance_training.py",
     "include/classifier/test_train.py",
+    "include/verify_aws/",
     "include/laptop/test_lock.py",
     "include/laptop/test_prepare.py",
     "include/laptop/test_stack.py",

@@ -53,10 +53,9 @@ COSTLY = frozenset(
         "sagemaker:CreateNotebookInstance",
         "sagemaker:CreateProcessingJob",
         "sagemaker:CreateTrainingJob",
-        "sagemaker:UpdateEndpoint",
     }
 )
-"""Operations that start what AWS bills by its time. What does not exist may be named to them."""
+"""Operations that start what AWS bills by its time, if it does not refuse them."""
 TAGGED_BY_TYPE = {
     "ec2:CreateSecurityGroup": ("security-group",),
     "ec2:RunInstances": ("instance", "volume"),

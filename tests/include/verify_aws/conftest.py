@@ -92,7 +92,7 @@ def verify(begin: Callable[..., subprocess.Popen[str]]) -> Callable[..., tuple[i
 
     def run(*arguments: str, **options: Any) -> tuple[int, str]:
         process = begin(*arguments, **options)
-        said, _ = process.communicate(timeout=270)
+        said, _ = process.communicate(timeout=900)
         return process.returncode, said
 
     return run

@@ -18,6 +18,8 @@ from include.verify_aws.sweep import search, sweep
 from tests.conftest import LocalAws
 
 ACCOUNT = "123456789012"
+
+pytestmark = pytest.mark.timeout(1200)
 CHEAP = "SN1,CW2,LG1,S33,EC7,CF3"
 Verify = Callable[..., tuple[int, str]]
 
@@ -61,7 +63,7 @@ def test_a_dry_run_with_costs_adds_up_what_they_are(verify: Verify) -> None:
     status, said = verify("--costs")
     assert status == 0, said
     assert "endpoints on ml.m5.large, $2.00" in said
-    assert "At most $2.20 in all" in said
+    assert "At most $2.32 in all" in said
 
 
 @pytest.mark.parametrize(
@@ -113,6 +115,32 @@ def test_everything_that_is_made_has_prefix_and_tag_and_is_removed(
     assert search(account.client) == ([], [])
     assert "Nothing is left." in said
     assert "differ" in page.read_text()
+
+
+def test_every_row_that_costs_nothing_agrees(verify: Verify, account: LocalAws, page: Path) -> None:
+    """Local AWS stands for an account that does as expected; the guard refuses none of the calls."""
+    status, said = verify("--confirm", ACCOUNT)
+    assert status == 0, page.read_text()
+    assert " 0 differ" in said
+    assert search(account.client) == ([], [])
+
+
+def test_jobs_endpoints_and_notebooks_are_tagged_and_removed(verify: Verify, account: LocalAws) -> None:
+    begun = lines(account)
+    status, said = verify("--confirm", ACCOUNT, "--costs", "--rows", "SM5,SM48,EC8")
+    assert status == 0, said
+    made = [call for call in changes(account, begun) if call["operation"].startswith(("Create", "Run"))]
+    kinds = {call["operation"] for call in made}
+    assert kinds >= {
+        "CreateTrainingJob",
+        "CreateProcessingJob",
+        "CreateHyperParameterTuningJob",
+        "CreateModel",
+    }
+    assert kinds >= {"CreateEndpoint", "CreateEndpointConfig", "CreateNotebookInstance", "RunInstances"}
+    for call in made:
+        assert call["operation"] == "CreateBucket" or TAG[1] in json.dumps(call["parameters"]), call
+    assert search(account.client) == ([], [])
 
 
 def test_rows_that_cost_are_left_out_and_named(verify: Verify, account: LocalAws, page: Path) -> None:
