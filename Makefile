@@ -9,9 +9,12 @@ ONLY         ?=
 PYTHON       ?= python3
 AIRFLOW_PORT ?= 8080
 AWS_PORT     ?= 5566
+CONFIRM      ?=
+COSTS        ?=
+ROWS         ?=
 
 # Exported, the values reach the recipes as they were given, whatever characters they hold.
-export PROJECT DATASET ONLY AIRFLOW_PORT AWS_PORT
+export PROJECT DATASET ONLY AIRFLOW_PORT AWS_PORT CONFIRM COSTS ROWS
 # Where the user stands, for a relative DATASET: `make -C` changes the working folder, but not this.
 export CALLER_FOLDER := $(PWD)
 
@@ -21,7 +24,7 @@ PORTS  = --airflow-port "$$AIRFLOW_PORT" --aws-port "$$AWS_PORT"
 PYTEST = .venv/bin/python -m pytest --run-times --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test test-fast bench lint upstream env
+.PHONY: help setup demo up down status test test-fast verify-aws bench lint upstream env
 
 help:  ## list the commands
 	@echo "make <command>"
@@ -50,6 +53,9 @@ test: setup  ## run all tests
 
 test-fast: setup  ## run the tests that take less than 4 minutes together
 	@$(PYTEST) -m "not e2e and not browser and not slow"
+
+verify-aws: setup  ## compare an AWS account with what the tests expect; a dry run without CONFIRM=<account id>
+	@.venv/bin/python -m include.verify_aws --confirm "$$CONFIRM" --rows "$$ROWS" $(if $(filter 1,$(COSTS)),--costs)
 
 bench: setup  ## measure it against what you would do instead; ONLY=staging,sweep,train,serve,local chooses
 	@.venv/bin/python -m benchmarks --only "$$ONLY" --dataset "$$DATASET"

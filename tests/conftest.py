@@ -42,11 +42,13 @@ START_SECONDS = 240.0
 STACKS = ("whole_stack", "impatient_stack")
 # Tests that start processes: those of these folders and files, and those that use one of these fixtures.
 PROCESSES = (
+    "contract/",
     "e2e/",
     "include/classifier/test_distributed.py",
     "include/classifier/test_instance_training.py",
     "include/laptop/",
     "include/local_aws/",
+    "include/verify_aws/",
 )
 SERVERS = {"local_aws", "start_local_aws", "running_local_aws"}
 # Folders and files whose tests take long, the longest first. `make test` prints the times.
@@ -63,6 +65,7 @@ SLOW = (
     "include/classifier/test_export.py",
     "include/classifier/test_instance_training.py",
     "include/classifier/test_train.py",
+    "include/verify_aws/",
     "include/laptop/test_lock.py",
     "include/laptop/test_prepare.py",
     "include/laptop/test_stack.py",

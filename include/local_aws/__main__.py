@@ -123,6 +123,7 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
     from include.local_aws.processes import ChildProcesses
     from include.local_aws.s3 import S3
     from include.local_aws.sagemaker import SageMaker
+    from include.local_aws.service_quotas import ServiceQuotas
     from include.local_aws.sns import SNS
     from include.local_aws.ssm import SSM
     from include.local_aws.tagging import Tagging
@@ -142,6 +143,7 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
         SNS(),
         Logs(),
         Tagging(),
+        ServiceQuotas(),
     ]
     calls = call_log.CallLog(Path(os.environ[call_log.VARIABLE])) if call_log.VARIABLE in os.environ else None
     server = make_server(

@@ -26,7 +26,11 @@ VARIABLE = "LOCAL_AWS_CALLS"
 
 _CREDENTIAL = re.compile(r"(?:Credential=|X-Amz-Credential=)([^/&,]+)/\d{8}/([^/&,]+)/([^/&,]+)/")
 # Where botocore has another name for a service than the one that requests are signed for.
-_SERVICES = {"monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi"}
+_SERVICES = {
+    "monitoring": "cloudwatch",
+    "servicequotas": "service-quotas",
+    "tagging": "resourcegroupstaggingapi",
+}
 
 StartResponse = Callable[..., Any]
 

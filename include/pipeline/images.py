@@ -37,13 +37,13 @@ def container_images(project: Project, region: str) -> Images:
     """
 
     def image(scope: str, instance_type: str) -> str:
-        repositories = _repositories()[scope]
-        if region not in repositories:
+        found = repositories()[scope]
+        if region not in found:
             raise ValueError(
                 f"AWS has no image for {scope} with PyTorch {PYTORCH} in the region {region}. "
-                f"Choose one of {', '.join(repositories)}."
+                f"Choose one of {', '.join(found)}."
             )
-        return f"{repositories[region]}:{PYTORCH}-{processor(instance_type)}-{PYTHON}"
+        return f"{found[region]}:{PYTORCH}-{processor(instance_type)}-{PYTHON}"
 
     return Images(
         tuning=image("training", project.tuning.instance_type),
@@ -68,6 +68,7 @@ def processor(instance_type: str) -> str:
 
 
 @functools.cache
-def _repositories() -> Mapping[str, Mapping[str, str]]:
+def repositories() -> Mapping[str, Mapping[str, str]]:
+    """Return the URI of the repository for each kind of image and region."""
     table: dict[str, dict[str, str]] = json.loads(TABLE.read_text(encoding="utf-8"))
     return table

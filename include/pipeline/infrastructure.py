@@ -15,6 +15,9 @@ STACK_VARIABLE = "IMAGE_CLASSIFIER_STACK"
 DEFAULT_STACK = "image-classifier"
 TOPIC_OUTPUT = "TopicArn"
 PROFILE_OUTPUT = "TrainingInstanceProfileArn"
+VERSION_OUTPUT = "StackVersion"
+NEEDED_VERSION = 2
+"""The version of the stack that runs need: the output StackVersion of ``include/infrastructure/stack.yaml``."""
 
 
 class InfrastructureError(PermanentError):
@@ -23,6 +26,10 @@ class InfrastructureError(PermanentError):
 
 class MissingStackError(InfrastructureError):
     """There is no stack at all, or none that Airflow may see."""
+
+
+class OldStackError(InfrastructureError):
+    """The stack was deployed from a template that is too old."""
 
 
 class Infrastructure(BaseModel):
@@ -37,6 +44,20 @@ class Infrastructure(BaseModel):
     """The role of notebook instances; None as above."""
     training_instance_profile: str | None = None
     """The instance profile for training on EC2; likewise None."""
+    version: int = 1
+    """The version of the template; 1 where the stack was deployed before it told one."""
+
+    def check_version(self) -> None:
+        """See that the stack has what runs need. Older ones can still be torn down.
+
+        :raises OldStackError: if it was deployed from an older template.
+        """
+        if self.version < NEEDED_VERSION:
+            raise OldStackError(
+                f"Stack {stack_name()!r} has version {self.version}, and runs need version {NEEDED_VERSION}. Deploy "
+                f"it again: aws cloudformation deploy --stack-name {stack_name()} --capabilities CAPABILITY_IAM "
+                "--template-file include/infrastructure/stack.yaml"
+            )
 
 
 def stack_name() -> str:
@@ -102,4 +123,5 @@ def read_infrastructure(cloudformation: Any) -> Infrastructure:
         topic=outputs.get(TOPIC_OUTPUT),
         workspace_role=outputs.get("WorkspaceRoleArn"),
         training_instance_profile=outputs.get(PROFILE_OUTPUT),
+        version=int(outputs.get(VERSION_OUTPUT, 1)),
     )

@@ -8,7 +8,15 @@ from airflow.sdk import get_current_context, task
 from dag_defaults import aws_client, check_conf
 from verdicts import record
 
-from include.pipeline import concurrency_quota, cost, ec2_requests, infrastructure, job_requests
+from include.pipeline import (
+    clock,
+    concurrency_quota,
+    cost,
+    ec2_requests,
+    infrastructure,
+    job_requests,
+    quotas,
+)
 from include.pipeline.settings import Project
 from pipeline_steps.done import Done
 
@@ -18,7 +26,7 @@ def start(project: Project) -> list[Any]:
 
     @task
     def preflight() -> dict[str, Any]:
-        """See that conf is understood, AWS answers, infrastructure and quota suffice; look up the container images."""
+        """Check conf, clock, credentials, stack and quotas; look up the container images."""
         from include.pipeline.images import container_images
 
         context = get_current_context()
@@ -27,14 +35,17 @@ def start(project: Project) -> list[Any]:
         project.check_place(params["train_on"], params["instance_count"])
         sts = aws_client("sts")
         region = sts.meta.region_name
+        account = clock.ask(sts.get_caller_identity)["Account"]
         found = infrastructure.read_infrastructure(aws_client("cloudformation"))
+        found.check_version()
         environment = job_requests.Environment(
             **found.model_dump(),
             region=region,
-            account=sts.get_caller_identity()["Account"],
+            account=account,
             images=container_images(project, region),
         )
         concurrency_quota.check(project, aws_client("lambda"))
+        quotas.check(project, params["train_on"], params["instance_count"], aws_client("service-quotas"))
         if params["train_on"] == "ec2":
             ec2_requests.check_profile(environment)
         return environment.model_dump()

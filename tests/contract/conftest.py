@@ -1,7 +1,8 @@
 """Contract tests: what AWS answers, row by row of an oracle made from public evidence.
 
-The tests use boto3 alone, so that the same tests can run against local AWS and against an AWS account. Each test
-names its row with the marker ``row``.
+The tests use boto3 alone, so that the same tests run against local AWS and, by ``make verify-aws``,
+against an AWS account. Each test names its row with the marker ``row``. What its fixtures cost in an account is in
+``include/verify_aws/costs.py``; other costs are told by the markers ``makes`` and ``provisions``.
 """
 
 from __future__ import annotations
@@ -14,20 +15,47 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.conftest import LocalAws
+from include.verify_aws.guard import PREFIX
+from tests.contract import setting as settings
 from tests.contract.sagemaker import SageMakerThings
+from tests.contract.setting import Setting
+
+
+@pytest.fixture(scope="session")
+def aws(request: pytest.FixtureRequest) -> Any:
+    """Local AWS, or the account that the plugin asks; its ``client`` makes boto3 clients."""
+    if request.config.getoption("account", False):
+        from include.verify_aws.plugin import ACCOUNT
+
+        return request.config.stash[ACCOUNT]
+    return request.getfixturevalue("local_aws")
+
+
+@pytest.fixture(scope="session")
+def setting(request: pytest.FixtureRequest, aws: Any) -> Iterator[Setting]:
+    """A bucket with a model, and a role and images that SageMaker takes."""
+    make = settings.in_account if request.config.getoption("account", False) else settings.local
+    with make(aws.client) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def eventually(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Wait until a function's answer is true, and return it; in an account it takes longer."""
+    seconds = 3600.0 if request.config.getoption("account", False) else settings.PATIENCE
+    return settings.waiting(seconds)
 
 
 @pytest.fixture
-def client(local_aws: LocalAws) -> Callable[[str], Any]:
-    """Make boto3 clients that try each call once."""
-    return local_aws.client
+def client(aws: Any) -> Callable[[str], Any]:
+    """Make boto3 clients that, on local AWS, try each call once."""
+    return aws.client  # type: ignore[no-any-return]
 
 
 @pytest.fixture
 def unique() -> str:
     """Return a name that no other test uses."""
-    return f"contract-{uuid.uuid4().hex[:12]}"
+    return f"{PREFIX}-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture(scope="session")
@@ -47,9 +75,9 @@ def refused() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def things(local_aws: LocalAws, eventually: Callable[..., Any]) -> Iterator[SageMakerThings]:
+def things(aws: Any, setting: Setting, eventually: Callable[..., Any]) -> Iterator[SageMakerThings]:
     """What SageMaker's rows need that takes a while: jobs that have ended, and an endpoint in service."""
-    things = SageMakerThings(local_aws.client, eventually)
+    things = SageMakerThings(aws.client, eventually, setting)
     things.make()
     yield things
     things.remove()

@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 import uuid
 from collections.abc import Callable
 from typing import Any
 
-from tests.environments import PATIENCE, WITHOUT_TORCH
+from include.verify_aws.guard import PREFIX
+from tests.contract.setting import Setting
 
-ROLE = "arn:aws:iam::123456789012:role/contract"
 VARIANT = "AllTraffic"
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
-INFERENCE = """
-def model_fn(model_dir):
-    return None
-
-def transform_fn(model, body, content_type, accept):
-    raise RuntimeError("the model stumbled")
-"""
 RESOURCES = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
-
-
-def _archive(name: str, text: str) -> bytes:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as archive:
-        member = tarfile.TarInfo(name)
-        member.size = len(text.encode())
-        archive.addfile(member, io.BytesIO(text.encode()))
-    return file.getvalue()
 
 
 class SageMakerThings:
     """A training job, a processing job and a tuning job that have ended, and an endpoint in service."""
 
-    def __init__(self, client: Callable[[str], Any], eventually: Callable[..., Any]) -> None:
-        self.name = f"contract-{uuid.uuid4().hex[:8]}"
-        self.sagemaker, self.s3 = client("sagemaker"), client("s3")
+    def __init__(
+        self, client: Callable[[str], Any], eventually: Callable[..., Any], setting: Setting
+    ) -> None:
+        self.name = f"{PREFIX}-{uuid.uuid4().hex[:8]}"
+        self.sagemaker = client("sagemaker")
         self.eventually = eventually
-        self.bucket = f"{self.name}-bucket"
+        self.setting = setting
+        self.bucket = setting.bucket
 
     @property
     def resource_id(self) -> str:
@@ -49,11 +34,6 @@ class SageMakerThings:
 
     def make(self) -> None:
         """Begin all of it at once, and wait for the end."""
-        self.s3.create_bucket(Bucket=self.bucket)
-        self.s3.put_object(Bucket=self.bucket, Key="source.tar.gz", Body=_archive("train.py", ""))
-        self.s3.put_object(
-            Bucket=self.bucket, Key="model.tar.gz", Body=_archive("code/inference.py", INFERENCE)
-        )
         self.sagemaker.create_training_job(**self.training_job(self.name))
         self.sagemaker.create_processing_job(**self.processing_job(self.name))
         self.sagemaker.create_hyper_parameter_tuning_job(**self.tuning_job(self.name))
@@ -65,11 +45,11 @@ class SageMakerThings:
             lambda: self.tuning()["HyperParameterTuningJobStatus"],
             lambda: self.endpoint()["EndpointStatus"],
         ):
-            self.eventually(lambda status=status: status() not in ("InProgress", "Creating"), PATIENCE)
+            self.eventually(lambda status=status: status() not in ("InProgress", "Creating"))
 
     def remove(self) -> None:
         """Delete what AWS bills while it exists."""
-        self.eventually(lambda: self.endpoint()["EndpointStatus"] in ("InService", "Failed"), PATIENCE)
+        self.eventually(lambda: self.endpoint()["EndpointStatus"] in ("InService", "Failed"))
         self.sagemaker.delete_endpoint(EndpointName=self.name)
 
     def training(self) -> dict[str, Any]:
@@ -88,21 +68,27 @@ class SageMakerThings:
         """The request for a job whose script does nothing."""
         return {
             "TrainingJobName": name,
-            "RoleArn": ROLE,
-            "AlgorithmSpecification": {"TrainingImage": "pytorch", "TrainingInputMode": "File"},
+            "RoleArn": self.setting.role,
+            "AlgorithmSpecification": {
+                "TrainingImage": self.setting.training_image,
+                "TrainingInputMode": "File",
+            },
             "OutputDataConfig": {"S3OutputPath": f"s3://{self.bucket}/output"},
             "ResourceConfig": RESOURCES,
             "StoppingCondition": {"MaxRuntimeInSeconds": 300},
             "HyperParameters": self._script(),
-            "Environment": WITHOUT_TORCH,
+            "Environment": self.setting.environment,
         }
 
     def processing_job(self, name: str) -> dict[str, Any]:
         """The request for a job that fails."""
         return {
             "ProcessingJobName": name,
-            "RoleArn": ROLE,
-            "AppSpecification": {"ImageUri": "image", "ContainerEntrypoint": ["/bin/sh", "-c", "exit 3"]},
+            "RoleArn": self.setting.role,
+            "AppSpecification": {
+                "ImageUri": self.setting.training_image,
+                "ContainerEntrypoint": ["/bin/sh", "-c", "exit 3"],
+            },
             "ProcessingResources": {"ClusterConfig": RESOURCES},
         }
 
@@ -144,11 +130,11 @@ class SageMakerThings:
         """The request for a model that refuses every request."""
         return {
             "ModelName": name,
-            "ExecutionRoleArn": ROLE,
+            "ExecutionRoleArn": self.setting.role,
             "PrimaryContainer": {
-                "Image": "pytorch",
-                "ModelDataUrl": f"s3://{self.bucket}/model.tar.gz",
-                "Environment": WITHOUT_TORCH,
+                "Image": self.setting.inference_image,
+                "ModelDataUrl": self.setting.model_data,
+                "Environment": self.setting.environment,
             },
         }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from include.verify_aws.guard import PREFIX
 from tests.contract.sagemaker import DIMENSION, VARIANT, SageMakerThings
 
 row = pytest.mark.row
@@ -97,7 +98,7 @@ def test_an_unknown_policy_can_not_be_deleted(
 @pytest.mark.parametrize(
     "resource",
     [
-        pytest.param("endpoint/contract-none/variant/AllTraffic", id="unknown endpoint"),
+        pytest.param(f"endpoint/{PREFIX}-none/variant/AllTraffic", id="unknown endpoint"),
         pytest.param("endpoint/{endpoint}/variant/none", id="unknown variant"),
         pytest.param("endpoint/{endpoint}", id="no variant"),
     ],

@@ -24,6 +24,7 @@ def test_a_missing_stack_is_a_validation_error(cloudformation: Any, unique: str,
 
 
 @pytest.mark.row("CF3")
+@pytest.mark.makes("CloudFormation stacks with an SNS topic")
 def test_a_deleted_stack_is_missing_by_name_and_described_by_its_arn(
     cloudformation: Any, unique: str, refused: Any
 ) -> None:

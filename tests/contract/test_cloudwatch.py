@@ -73,6 +73,7 @@ def test_an_alarm_begins_without_data(cloudwatch: Any, alarm: str) -> None:
 
 
 @pytest.mark.row("LG1")
+@pytest.mark.makes("CloudWatch log groups")
 def test_an_unknown_log_group_and_stream_are_not_found(
     client: Callable[[str], Any], unique: str, refused: Any
 ) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from include.verify_aws.guard import PREFIX
+
 ECHO = "def handler(event, context):\n    return [context.function_version, event]\n"
 TRUST = {
     "Version": "2012-10-17",
@@ -113,10 +115,10 @@ class Function:
 
 
 @pytest.fixture(scope="module")
-def role(local_aws: Any) -> Iterator[str]:
+def role(aws: Any) -> Iterator[str]:
     """A role that Lambda may assume."""
-    iam = local_aws.client("iam")
-    name = f"contract-lambda-{time.time_ns()}"
+    iam = aws.client("iam")
+    name = f"{PREFIX}-lambda-{time.time_ns()}"
     yield iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
     iam.delete_role(RoleName=name)
 
@@ -143,10 +145,10 @@ def function(unmade: Function) -> Function:
 
 
 @pytest.fixture
-def unknown_arn(local_aws: Any, unique: str) -> str:
+def unknown_arn(aws: Any, unique: str) -> str:
     """The ARN that a function of the unique name would have."""
-    account = local_aws.client("sts").get_caller_identity()["Account"]
-    region = local_aws.client("lambda").meta.region_name
+    account = aws.client("sts").get_caller_identity()["Account"]
+    region = aws.client("lambda").meta.region_name
     return f"arn:aws:lambda:{region}:{account}:function:{unique}"
 
 
@@ -317,6 +319,7 @@ def test_provisioned_concurrency_that_is_not_there_can_be_deleted(function: Func
 
 
 @pytest.mark.row("LA12")
+@pytest.mark.provisions
 def test_the_latest_code_is_not_provisioned(function: Function, refused: Any) -> None:
     with refused(
         "InvalidParameterValueException",
@@ -326,6 +329,7 @@ def test_the_latest_code_is_not_provisioned(function: Function, refused: Any) ->
 
 
 @pytest.mark.row("LA13")
+@pytest.mark.provisions
 def test_an_alias_and_its_version_are_not_both_provisioned(function: Function, refused: Any) -> None:
     version = function.publish()
     function.alias(version)
@@ -344,6 +348,7 @@ def test_an_alias_and_its_version_are_not_both_provisioned(function: Function, r
 
 
 @pytest.mark.row("LA14")
+@pytest.mark.provisions
 def test_an_alias_with_provisioned_concurrency_serves_the_old_version_until_the_new_one_is_provisioned(
     function: Function, refused: Any
 ) -> None:
@@ -373,6 +378,7 @@ def test_an_alias_with_provisioned_concurrency_serves_the_old_version_until_the_
 
 
 @pytest.mark.row("LA14")
+@pytest.mark.provisions
 def test_weights_that_a_failed_initialization_leaves_refuse_the_next_move_until_they_are_cleared(
     function: Function, refused: Any
 ) -> None:
@@ -399,6 +405,7 @@ def test_weights_that_a_failed_initialization_leaves_refuse_the_next_move_until_
 
 
 @pytest.mark.row("LA14")
+@pytest.mark.provisions
 def test_an_alias_with_weights_is_not_provisioned(function: Function, refused: Any) -> None:
     function.publish()
     function.change(ECHO + "# changed\n")
@@ -410,6 +417,7 @@ def test_an_alias_with_weights_is_not_provisioned(function: Function, refused: A
 
 
 @pytest.mark.row("LA15")
+@pytest.mark.provisions
 def test_provisioned_concurrency_may_change_while_it_is_in_progress(function: Function) -> None:
     version = function.publish()
     for count in (1, 2):
@@ -420,6 +428,7 @@ def test_provisioned_concurrency_may_change_while_it_is_in_progress(function: Fu
 
 
 @pytest.mark.row("LA16")
+@pytest.mark.provisions
 def test_less_than_is_provisioned_is_not_reserved(function: Function, refused: Any) -> None:
     function.provision(function.publish(), 2)
     reserve = function.client.put_function_concurrency
@@ -432,6 +441,7 @@ def test_less_than_is_provisioned_is_not_reserved(function: Function, refused: A
 
 
 @pytest.mark.row("LA17")
+@pytest.mark.provisions
 def test_more_than_is_reserved_is_not_provisioned(function: Function, refused: Any) -> None:
     version = function.publish()
     function.client.put_function_concurrency(FunctionName=function.name, ReservedConcurrentExecutions=1)
@@ -444,6 +454,7 @@ def test_more_than_is_reserved_is_not_provisioned(function: Function, refused: A
 
 
 @pytest.mark.row("LA18")
+@pytest.mark.never_on_aws("if AWS did not refuse it, it would take all of the account's concurrency")
 def test_more_than_the_account_has_is_neither_reserved_nor_provisioned(
     function: Function, refused: Any
 ) -> None:

@@ -51,6 +51,7 @@ def test_an_unknown_endpoint_can_not_be_updated(sagemaker: Any, refused: Any, un
 
 
 @row("SM20")
+@pytest.mark.makes("an endpoint, if AWS does not refuse it", 0.12)
 def test_an_endpoint_needs_a_configuration_that_exists(sagemaker: Any, refused: Any, unique: str) -> None:
     with refused("ValidationException", 'Could not find endpoint configuration "arn:'):
         sagemaker.create_endpoint(EndpointName=unique, EndpointConfigName=unique)

@@ -177,9 +177,10 @@ def test_pages_of_jobs_that_are_filtered_hold_all_of_them(things: SageMakerThing
     ],
 )
 def test_what_does_not_exist_has_no_tags(
-    sagemaker: Any, unique: str, kind: str, operation: str, members: dict[str, Any]
+    sagemaker: Any, client: Any, unique: str, kind: str, operation: str, members: dict[str, Any]
 ) -> None:
-    arn = f"arn:aws:sagemaker:us-east-1:123456789012:{kind}/{unique}"
+    account = client("sts").get_caller_identity()["Account"]
+    arn = f"arn:aws:sagemaker:{sagemaker.meta.region_name}:{account}:{kind}/{unique}"
     with pytest.raises(sagemaker.exceptions.ClientError) as caught:
         getattr(sagemaker, operation)(ResourceArn=arn, **members)
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.sagemaker import ROLE
+from include.verify_aws.guard import PREFIX
+from tests.contract.setting import Setting
 
 row = pytest.mark.row
 LIFECYCLE = "NotebookInstanceLifecycleConfigName"
@@ -20,13 +21,13 @@ def sagemaker(client: Callable[[str], Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def failed(local_aws: Any, eventually: Any) -> Iterator[str]:
+def failed(aws: Any, setting: Setting, eventually: Any) -> Iterator[str]:
     """The name of an instance that has failed, for its script does: that takes little time."""
-    sagemaker, name = local_aws.client("sagemaker"), "contract-failed"
+    sagemaker, name = aws.client("sagemaker"), f"{PREFIX}-failed"
     script = base64.b64encode(b"exit 1").decode()
     sagemaker.create_notebook_instance_lifecycle_config(**{LIFECYCLE: name}, OnStart=[{"Content": script}])
     sagemaker.create_notebook_instance(
-        NotebookInstanceName=name, InstanceType="ml.t3.medium", RoleArn=ROLE, LifecycleConfigName=name
+        NotebookInstanceName=name, InstanceType="ml.t3.medium", RoleArn=setting.role, LifecycleConfigName=name
     )
     eventually(
         lambda: (
@@ -67,10 +68,10 @@ def test_an_instance_in_the_wrong_state(sagemaker: Any, refused: Any, failed: st
 
 
 @row("SM47")
-def test_an_instance_whose_name_is_taken(sagemaker: Any, refused: Any, failed: str) -> None:
+def test_an_instance_whose_name_is_taken(sagemaker: Any, refused: Any, failed: str, setting: Setting) -> None:
     with refused("ValidationException", "Cannot create a duplicate Notebook Instance (arn:"):
         sagemaker.create_notebook_instance(
-            NotebookInstanceName=failed, InstanceType="ml.t3.medium", RoleArn=ROLE
+            NotebookInstanceName=failed, InstanceType="ml.t3.medium", RoleArn=setting.role
         )
 
 

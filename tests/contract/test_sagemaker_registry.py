@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.contract.setting import Setting
+
 row = pytest.mark.row
 UNFIT = [pytest.param("two\nlines", id="line break"), pytest.param("x" * 1025, id="too long")]
 
@@ -30,12 +32,12 @@ def group(sagemaker: Any, unique: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def register(sagemaker: Any, group: str) -> Callable[..., str]:
+def register(sagemaker: Any, group: str, setting: Setting) -> Callable[..., str]:
     """Register a version in the group; returns its ARN."""
 
     def create(**members: Any) -> str:
         specification = {
-            "Containers": [{"Image": "image", "ModelDataUrl": "s3://bucket/model.tar.gz"}],
+            "Containers": [{"Image": setting.inference_image, "ModelDataUrl": setting.model_data}],
             "SupportedContentTypes": ["application/json"],
             "SupportedResponseMIMETypes": ["application/json"],
         }

@@ -28,6 +28,7 @@ from tests.e2e.child_runs import ChildRuns
 from tests.e2e.pipeline import NAME, Pipeline, xcom
 from tests.e2e.release_record import Wanted
 from tests.include.infrastructure.permissions import Recorded, needs_simulator
+from tests.include.local_aws.documented import documented_operations
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -174,3 +175,22 @@ def recorded(shapes: Pipeline, calls_file: Path, whole_run: Ended) -> Recorded:
 @needs_simulator
 def test_the_policies_of_the_stack_permit_every_call(recorded: Recorded) -> None:
     assert recorded.refused() == []
+
+
+@needs_simulator
+def test_every_permission_is_needed_by_a_call_or_has_a_reason(recorded: Recorded) -> None:
+    assert recorded.unneeded_without_reason() == set()
+
+
+@needs_simulator
+def test_nobody_is_allowed_the_calls_of_another_without_a_reason(recorded: Recorded) -> None:
+    assert recorded.shared_without_reason() == set()
+
+
+def test_every_operation_that_is_called_is_in_the_docs_of_local_aws(recorded: Recorded) -> None:
+    assert recorded.operations() - documented_operations().keys() == set()
+
+
+def test_every_operation_of_the_docs_of_local_aws_is_called_unless_it_is_marked(recorded: Recorded) -> None:
+    documented = {operation for operation, is_recorded in documented_operations().items() if is_recorded}
+    assert documented - recorded.operations() == set()

@@ -397,6 +397,15 @@ def ssm(arns: Arns, call: Call, account: Account) -> Asked:
         yield action, "*", {}
 
 
+def service_quotas(arns: Arns, call: Call, account: Account) -> Asked:
+    operation, parameters = call["operation"], call["parameters"]
+    action = f"servicequotas:{operation}"
+    if reference.types(action):
+        yield action, arns("servicequotas", f"{parameters['ServiceCode']}/{parameters['QuotaCode']}"), {}
+    else:
+        yield action, "*", {}
+
+
 def sns(arns: Arns, call: Call, account: Account) -> Asked:
     parameters = call["parameters"]
     yield f"sns:{call['operation']}", parameters.get("TopicArn") or parameters["TargetArn"], {}
@@ -417,6 +426,7 @@ SERVICES: dict[str, Callable[[Arns, Call, Account], Asked]] = {
     "s3": s3,
     "sagemaker": sagemaker,
     "sagemaker-runtime": sagemaker_runtime,
+    "service-quotas": service_quotas,
     "sns": sns,
     "ssm": ssm,
 }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.include.infrastructure import iam_requests, policies, simulator
+from tests.include.infrastructure import iam_requests, kept, policies, simulator
 from tests.include.infrastructure.iam_requests import IamRequest
 from tests.include.infrastructure.simulator import Answer
 
@@ -61,6 +61,38 @@ class Recorded:
             for policy, statement in answer.statements
         }
         return set(self._granted()) - needed
+
+    def shared(self) -> set[tuple[str, str]]:
+        """Return the actions that a principal is allowed, by its role, on what others call, and never calls itself."""
+        asked = [
+            replace(request, principal=other)
+            for request in self.answers
+            for other in self.policies
+            if other not in (request.principal, policies.PAGES)
+        ]
+        own = {(request.principal, request.action) for request in self.answers}
+        allowed = {
+            (request.principal, request.action)
+            for request, answer in simulator.simulate(asked, self.policies).items()
+            if answer.result == "Allowed"
+        }
+        return allowed - own
+
+    def unneeded_without_reason(self) -> set[Permission]:
+        """Return the permissions that neither a recorded call needs, nor :mod:`kept` gives a reason for."""
+        return self.unneeded() - kept.reasons().keys()
+
+    def shared_without_reason(self) -> set[tuple[str, str]]:
+        """Return the calls of one principal that another is allowed, though it neither calls nor has a reason to."""
+        principals = {role: principal for principal, role in policies.ROLES.items()}
+        listed = {(principals.get(policy, policies.AIRFLOW), action) for policy, _, action in kept.reasons()}
+        return self.shared() - listed
+
+    def operations(self) -> set[tuple[str, str]]:
+        """Return the operations that the stack's principals have called, each with its service."""
+        with self.file.open(encoding="utf-8") as lines:
+            calls = [json.loads(line) for line in lines]
+        return {(call["service"], call["operation"]) for call in calls if call["principal"] in self.policies}
 
     def _granted(self) -> Iterator[Permission]:
         for principal, documents in self.policies.items():

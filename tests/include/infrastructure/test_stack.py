@@ -87,6 +87,7 @@ def test_cloudformation_would_accept_it() -> None:
 def test_it_outputs_what_the_pipeline_and_the_administrator_need(aws: boto3.Session) -> None:
     outputs = deploy(aws)
     assert outputs.keys() == {
+        "StackVersion",
         "BucketName",
         "SageMakerRoleArn",
         "FunctionRoleArn",
@@ -377,3 +378,27 @@ def test_what_the_stack_makes_says_what_manages_it(aws: boto3.Session) -> None:
     for role in roles(aws, outputs):
         name = role.split("/")[-1]
         assert wanted in aws.client("iam").list_role_tags(RoleName=name)["Tags"]
+
+
+OF_THIS_ACCOUNT = {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+
+
+@pytest.mark.parametrize(
+    ("role", "service", "condition"),
+    [
+        # https://docs.aws.amazon.com/sagemaker/latest/dg/security-confused-deputy-prevention.html names training,
+        # processing and inference, but neither tuning nor notebook instances: a missing key must not lock them out.
+        ("SageMakerRole", "sagemaker", {"StringEqualsIfExists": OF_THIS_ACCOUNT}),
+        ("WorkspaceRole", "sagemaker", {"StringEqualsIfExists": OF_THIS_ACCOUNT}),
+        # aws/agent-toolkit-for-aws: lambda-trust-policy.json
+        ("FunctionRole", "lambda", {"StringEquals": OF_THIS_ACCOUNT}),
+        # EC2 names neither account nor ARN: prowler-cloud/prowler#2810
+        ("TrainingInstanceRole", "ec2", None),
+    ],
+)
+def test_a_service_assumes_a_role_for_this_account_alone(
+    role: str, service: str, condition: dict[str, Any] | None
+) -> None:
+    [statement] = template()["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": f"{service}.amazonaws.com"}
+    assert statement.get("Condition") == condition

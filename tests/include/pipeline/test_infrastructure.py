@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from include.pipeline.infrastructure import InfrastructureError, MissingStackError, read_infrastructure
+from include.pipeline.infrastructure import (
+    NEEDED_VERSION,
+    VERSION_OUTPUT,
+    InfrastructureError,
+    MissingStackError,
+    OldStackError,
+    read_infrastructure,
+)
 
 
 def deploy(*outputs: str) -> None:
@@ -73,3 +82,26 @@ def test_missing_outputs_are_named() -> None:
     deploy("BucketName")
     with pytest.raises(InfrastructureError, match="lacks the outputs FunctionRoleArn, SageMakerRoleArn"):
         read_infrastructure(boto3.client("cloudformation"))
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_stack_without_a_version_is_read_and_refused_for_runs() -> None:
+    deploy("BucketName", "SageMakerRoleArn", "FunctionRoleArn")
+    found = read_infrastructure(boto3.client("cloudformation"))
+    assert found.version == 1
+    with pytest.raises(
+        OldStackError,
+        match=r"'image-classifier' has version 1, and runs need version \d+\. Deploy it again: aws",
+    ):
+        found.check_version()
+
+
+def test_the_stack_has_the_version_that_runs_need() -> None:
+    outputs = (
+        (Path(__file__).parents[3] / "include" / "infrastructure" / "stack.yaml")
+        .read_text()
+        .partition("\nOutputs:")[2]
+    )
+    version = re.search(rf"{VERSION_OUTPUT}:\n.*\n +Value: \"(\d+)\"", outputs)
+    assert version is not None
+    assert int(version[1]) == NEEDED_VERSION

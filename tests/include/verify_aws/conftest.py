@@ -1,0 +1,98 @@
+"""``make verify-aws`` against a local AWS that stands for an account."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.laptop.places import REPOSITORY
+from tests.conftest import LocalAws
+
+ACCOUNT = "123456789012"
+
+
+@pytest.fixture(scope="module")
+def account(
+    running_local_aws: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalAws]:
+    """A server of these tests' own: they look at all that it has."""
+    folder = tmp_path_factory.mktemp("account")
+    with running_local_aws(folder, LOCAL_AWS_CALLS=str(folder / "calls.jsonl")) as server:
+        yield server
+
+
+@pytest.fixture
+def plain_moto(eventually: Callable[..., Any]) -> Iterator[str]:
+    """The URL of moto's own server."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-p", str(port)], stderr=subprocess.DEVNULL
+    )
+
+    def listens() -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        return False
+
+    eventually(listens)
+    yield f"http://127.0.0.1:{port}"
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """Where the page is written."""
+    return tmp_path / "page.md"
+
+
+@pytest.fixture
+def begin(account: LocalAws, page: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Begin the command, in a process group of its own; ``without`` names variables that are not set."""
+
+    def start(*arguments: str, without: tuple[str, ...] = (), url: str = "") -> subprocess.Popen[str]:
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+            "AWS_ENDPOINT_URL": url or account.url,
+            "AWS_CONFIG_FILE": str(REPOSITORY / "include" / "laptop" / "path_style.ini"),
+            "AWS_SHARED_CREDENTIALS_FILE": "/none",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "verifier",
+            "AWS_SECRET_ACCESS_KEY": "verifier",
+        }
+        for name in without:
+            del environment[name]
+        return subprocess.Popen(
+            [sys.executable, "-m", "include.verify_aws", "--page", str(page), *arguments],
+            cwd=REPOSITORY,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    return start
+
+
+@pytest.fixture
+def verify(begin: Callable[..., subprocess.Popen[str]]) -> Callable[..., tuple[int, str]]:
+    """Run the command to its end; returns its exit status and what it said."""
+
+    def run(*arguments: str, **options: Any) -> tuple[int, str]:
+        process = begin(*arguments, **options)
+        said, _ = process.communicate(timeout=900)
+        return process.returncode, said
+
+    return run

@@ -1,0 +1,223 @@
+"""``make verify-aws`` changes nothing but what it makes, tags and removes that, and writes down what differs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.verify_aws.guard import PREFIX, READS, TAG
+from include.verify_aws.sweep import search, sweep
+from tests.conftest import LocalAws
+
+ACCOUNT = "123456789012"
+
+pytestmark = pytest.mark.timeout(1200)
+CHEAP = "SN1,CW2,LG1,S33,EC7,CF3"
+Verify = Callable[..., tuple[int, str]]
+
+
+def calls(account: LocalAws, since: int = 0) -> list[dict[str, Any]]:
+    """Return the calls of the command that the server has recorded, from a line on."""
+    lines = (account.state_dir / "calls.jsonl").read_text().splitlines()[since:]
+    return [call for call in map(json.loads, lines) if call["principal"] == "verifier"]
+
+
+def lines(account: LocalAws) -> int:
+    file = account.state_dir / "calls.jsonl"
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+def changes(account: LocalAws, since: int) -> list[dict[str, Any]]:
+    return [call for call in calls(account, since) if not call["operation"].startswith(READS)]
+
+
+def pairs(tags: Any) -> dict[str, str]:
+    return tags if isinstance(tags, dict) else {each["Key"]: each["Value"] for each in tags}
+
+
+def test_a_dry_run_makes_nothing_and_tells_what_where_and_for_how_much(
+    verify: Verify, account: LocalAws, page: Path
+) -> None:
+    begun = lines(account)
+    status, said = verify()
+    assert status == 0, said
+    assert [call["operation"] for call in calls(account, begun)] == ["GetCallerIdentity"]
+    assert f"Account {ACCOUNT}, region us-east-1" in said
+    assert "SNS topics, less than a cent" in said
+    assert "At most less than a cent in all" in said
+    assert "COSTS=1 also runs" in said
+    assert f"make verify-aws CONFIRM={ACCOUNT}" in said
+    assert "Never run: test_lambda.py::test_more_than_the_account_has" in said
+    assert not page.exists()
+
+
+def test_a_dry_run_with_costs_adds_up_what_they_are(verify: Verify) -> None:
+    status, said = verify("--costs")
+    assert status == 0, said
+    assert "endpoints on ml.m5.large, $2.00" in said
+    assert "At most $2.32 in all" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "without", "sentence"),
+    [
+        (
+            ("--confirm", "210987654321"),
+            (),
+            "CONFIRM is 210987654321, but the credentials are those of account",
+        ),
+        ((), ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "There are no AWS credentials."),
+        ((), ("AWS_REGION", "AWS_DEFAULT_REGION"), "No AWS region is set."),
+    ],
+    ids=["another account", "no credentials", "no region"],
+)
+def test_what_it_can_not_begin_with_is_refused_in_a_sentence(
+    verify: Verify, account: LocalAws, arguments: tuple[str, ...], without: tuple[str, ...], sentence: str
+) -> None:
+    begun = lines(account)
+    status, said = verify(*arguments, without=without)
+    assert status == 2, said
+    assert said.startswith(sentence)
+    assert len(said.splitlines()) == 1
+    assert changes(account, begun) == []
+
+
+def test_everything_that_is_made_has_prefix_and_tag_and_is_removed(
+    verify: Verify, account: LocalAws, page: Path
+) -> None:
+    begun = lines(account)
+    status, said = verify("--confirm", ACCOUNT, "--rows", f"{CHEAP},SM36,LA3")
+    assert status == 0, said
+    made = changes(account, begun)
+    created = [call for call in made if call["operation"].startswith(("Create", "PutMetricAlarm"))]
+    kinds = {call["operation"] for call in created}
+    assert kinds >= {"CreateTopic", "PutMetricAlarm", "CreateLogGroup", "CreateBucket", "CreateSecurityGroup"}
+    assert kinds >= {"CreateStack", "CreateModelPackageGroup", "CreateFunction", "CreateRole"}
+    for call in created:
+        given = call["parameters"]
+        assert f"{PREFIX}-" in json.dumps(given), call
+        if call["operation"] in ("CreateAlias", "CreateModelPackage"):
+            continue  # they have no tags
+        if call["operation"] == "CreateBucket":
+            tagged = [other for other in made if other["operation"] == "PutBucketTagging"]
+            assert given["Bucket"] in {other["parameters"]["Bucket"] for other in tagged}
+            continue
+        tags = given.get("Tags") or given.get("tags") or given["TagSpecifications"][0]["Tags"]
+        assert pairs(tags)[TAG[0]] == TAG[1], call
+    assert search(account.client) == ([], [])
+    assert "Nothing is left." in said
+    assert "differ" in page.read_text()
+
+
+def test_every_row_that_costs_nothing_agrees(verify: Verify, account: LocalAws, page: Path) -> None:
+    """Local AWS stands for an account that does as expected; the guard refuses none of the calls."""
+    status, said = verify("--confirm", ACCOUNT)
+    assert status == 0, page.read_text()
+    assert " 0 differ" in said
+    assert search(account.client) == ([], [])
+
+
+def test_jobs_endpoints_and_notebooks_are_tagged_and_removed(verify: Verify, account: LocalAws) -> None:
+    begun = lines(account)
+    status, said = verify("--confirm", ACCOUNT, "--costs", "--rows", "SM5,SM48,EC8")
+    assert status == 0, said
+    made = [call for call in changes(account, begun) if call["operation"].startswith(("Create", "Run"))]
+    kinds = {call["operation"] for call in made}
+    assert kinds >= {
+        "CreateTrainingJob",
+        "CreateProcessingJob",
+        "CreateHyperParameterTuningJob",
+        "CreateModel",
+    }
+    assert kinds >= {"CreateEndpoint", "CreateEndpointConfig", "CreateNotebookInstance", "RunInstances"}
+    for call in made:
+        assert call["operation"] == "CreateBucket" or TAG[1] in json.dumps(call["parameters"]), call
+    assert search(account.client) == ([], [])
+
+
+def test_rows_that_cost_are_left_out_and_named(verify: Verify, account: LocalAws, page: Path) -> None:
+    begun = lines(account)
+    status, said = verify("--confirm", ACCOUNT, "--rows", "SN1,SM5,LA15,LA18")
+    assert status == 0, said
+    assert {call["service"] for call in changes(account, begun)} == {"sns"}
+    text = page.read_text()
+    assert "test_a_training_job_whose_name_is_taken | it may cost more than a cent" in text
+    assert "it would take all of the account's concurrency" in text
+
+
+def test_a_killed_run_is_cleaned_by_the_next_and_nothing_else_is_touched(
+    begin: Callable[..., subprocess.Popen[str]], verify: Verify, account: LocalAws, eventually: Any
+) -> None:
+    sns, s3 = account.client("sns"), account.client("s3")
+    foreign = sns.create_topic(Name="somebody-elses", Tags=[{"Key": TAG[0], "Value": TAG[1]}])["TopicArn"]
+    untagged = sns.create_topic(Name=f"{PREFIX}-untagged")["TopicArn"]
+    process = begin("--confirm", ACCOUNT, "--rows", "S31,S32,S33,S34,S35,LA1,LA2,LA3,LA4")
+    eventually(lambda: s3.list_buckets()["Buckets"] and [f for f in search(account.client)[0] if f.tagged])
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    left = [each for each in search(account.client)[0] if each.tagged]
+    assert left
+    status, said = verify("--confirm", ACCOUNT, "--rows", "SN1")
+    assert status == 0, said
+    for each in left:
+        assert f"Removing {each}" in said
+    topics = {topic["TopicArn"] for topic in sns.list_topics()["Topics"]}
+    assert topics == {foreign, untagged}
+    for topic in topics:
+        sns.delete_topic(TopicArn=topic)
+
+
+def test_ctrl_c_ends_with_everything_removed(
+    begin: Callable[..., subprocess.Popen[str]], account: LocalAws, page: Path, eventually: Any
+) -> None:
+    process = begin("--confirm", ACCOUNT, "--rows", "S31,S32,S33,S34,S35,LA1,LA2,LA3,LA4")
+    eventually(lambda: account.client("s3").list_buckets()["Buckets"])
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.5)
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 1
+    assert search(account.client) == ([], [])
+    assert "The run did not reach its end." in page.read_text(), said
+
+
+def test_rows_that_differ_are_on_the_page_without_the_accounts_id(
+    verify: Verify, plain_moto: str, page: Path
+) -> None:
+    """Moto without this repository's additions stands for an account that differs."""
+    status, said = verify("--confirm", ACCOUNT, "--rows", "SN1,CW1,CW4", url=plain_moto)
+    assert status == 1, said
+    text = page.read_text()
+    differences = text.partition("## Not run")[0]
+    assert "| SN1 | test_sns.py::test_an_unknown_topic_is_not_found | " in differences
+    assert "Publish: NotFound: Endpoint does not exist (HTTP 404)" in differences
+    assert "| CW1 | test_cloudwatch.py::test_more_than_1440_points_are_refused | " in differences
+    assert "DID NOT RAISE" in differences
+    assert "CW4" not in differences
+    assert "2 differ" in said
+    assert "Nothing is left." in said
+
+
+def test_what_a_sweep_can_not_look_for_or_remove_is_told(account: LocalAws) -> None:
+    s3 = account.client("s3")
+    bucket = f"{PREFIX}-held"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": TAG[0], "Value": TAG[1]}]})
+
+    def client(service: str) -> Any:
+        found = account.client(service)
+        if service == "s3":
+            found.delete_bucket = lambda Bucket: found.get_object(Bucket=Bucket, Key="none")
+        return found
+
+    swept = sweep(client, 1)
+    assert [text.partition(":")[0] for text in swept.left] == [f"bucket {bucket}"]
+    assert "NoSuchKey" in swept.left[0]
+    assert sweep(account.client, 10).removed == [f"bucket {bucket}"]
