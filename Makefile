@@ -21,11 +21,11 @@ PORTS  = --airflow-port "$$AIRFLOW_PORT" --aws-port "$$AWS_PORT"
 PYTEST = .venv/bin/python -m pytest --run-times --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test test-fast bench lint upstream env
+.PHONY: help setup demo up down status test test-fast test-aws-software bench lint upstream env
 
 help:  ## list the commands
 	@echo "make <command>"
-	@sed -n 's/^\([a-z-]*\):[a-z ]*## /  \1|/p' Makefile | while IFS='|' read -r name does; do printf '  %-11s%s\n' $$name "$$does"; done
+	@sed -n 's/^\([a-z-]*\):[a-z ]*## /  \1|/p' Makefile | while IFS='|' read -r name does; do printf '  %-19s%s\n' $$name "$$does"; done
 	@echo
 	@echo "variables: PROJECT=$(PROJECT) DATASET=<zip, folder, http(s) or s3 address> PYTHON=$(PYTHON)"
 	@echo "           AIRFLOW_PORT=$(AIRFLOW_PORT) AWS_PORT=$(AWS_PORT)"
@@ -50,6 +50,9 @@ test: setup  ## run all tests
 
 test-fast: setup  ## run the tests that take less than 4 minutes together
 	@$(PYTEST) -m "not e2e and not browser and not slow"
+
+test-aws-software: setup  ## compare local AWS with AWS's own software, which it fetches into .local (minutes)
+	@.venv/bin/python tests/aws_software/environments.py
 
 bench: setup  ## measure it against what you would do instead; ONLY=staging,sweep,train,serve,local chooses
 	@.venv/bin/python -m benchmarks --only "$$ONLY" --dataset "$$DATASET"

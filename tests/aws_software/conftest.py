@@ -18,3 +18,11 @@ def awslambdaric() -> Path:
     if importlib.util.find_spec("awslambdaric") is None:
         pytest.skip("awslambdaric is not installed. `make test-aws-software` makes an environment with it.")
     return Path(sys.executable)
+
+
+@pytest.fixture(scope="session")
+def training_toolkit() -> Path:
+    """The folder of the ``train`` of AWS's training toolkit, which local AWS needs as well."""
+    if VARIABLE in os.environ:
+        return FOLDER / "training" / "bin"
+    return Path(sys.executable).parent

@@ -17,8 +17,8 @@ FOLDER = REPOSITORY / ".local" / "aws-software"
 PACKAGES = {
     # The newest client, and the boto3 of Lambda's Python 3.12 at the time.
     "lambda": ("awslambdaric==4.2.2", "boto3==1.40.76"),
-    # What AWS's PyTorch 2.6 image installs for script mode. The toolkit imports torch only for distributed jobs.
-    "training": ("sagemaker-training==5.1.4", "setuptools<82"),
+    # What AWS's PyTorch 2.6 image installs for script mode; tests/without_torch stands for PyTorch.
+    "training": ("sagemaker-training==5.1.4", "sagemaker-pytorch-training==3.0.0", "setuptools<82"),
 }
 
 

@@ -57,11 +57,9 @@ class Function:
         self.arn: str = client.create_function(
             FunctionName=self.name,
             Role=role,
-            Runtime="python3.11",
-            Handler="app.handler",
             Code={"ZipFile": package(code)},
             # Lambda's own default of 3 seconds is short for a busy machine.
-            **{"Timeout": 300, **settings},
+            **{"Runtime": "python3.11", "Handler": "app.handler", "Timeout": 300, **settings},
         )["FunctionArn"]
         while client.get_function_configuration(FunctionName=self.name)["State"] == "Pending":
             time.sleep(0.05)
