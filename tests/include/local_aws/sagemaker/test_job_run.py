@@ -57,14 +57,10 @@ def test_a_process_that_ignores_the_stop_is_killed_after_the_server_s_grace(
 
 
 @pytest.mark.parametrize(
-    ("receives_sigterm", "wrote"),
-    [
-        pytest.param(True, ["ready", "told"], id="processing"),
-        pytest.param(False, ["ready"], id="script mode"),
-    ],
+    "receives_sigterm", [pytest.param(True, id="processing"), pytest.param(False, id="script mode")]
 )
 def test_a_stop_reaches_only_code_that_receives_sigterm(
-    local_aws: Any, tmp_path: Path, eventually: Callable[..., Any], receives_sigterm: bool, wrote: list[str]
+    local_aws: Any, tmp_path: Path, eventually: Callable[..., Any], receives_sigterm: bool
 ) -> None:
     children, lines = ChildProcesses(), []
     port = int(local_aws.url.rpartition(":")[2])
@@ -82,6 +78,6 @@ def test_a_stop_reaches_only_code_that_receives_sigterm(
     eventually(lambda: lines == ["ready"])
     run.stop()
     assert run.wait(3600) is Outcome.STOPPED
-    assert lines == wrote
+    assert ("told" in lines) == receives_sigterm  # bash says too that its sleep was ended
     assert run.exit_codes == [0 if receives_sigterm else -9]
     children.stop_all()
