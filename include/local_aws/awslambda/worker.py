@@ -206,7 +206,7 @@ def describe(error: Exception, request_id: str = "") -> dict[str, Any]:
 def user_frames(start: TracebackType | None) -> list[str]:
     """The frames of a traceback after this program's own, those of importlib included; without marks in the lines."""
     frames = itertools.dropwhile(lambda frame: frame.filename == _OWN_FILE, traceback.extract_tb(start))
-    plain = [(frame.filename, frame.lineno, frame.name, frame.line) for frame in frames]
+    plain = [(frame.filename, frame.lineno or 0, frame.name, frame.line) for frame in frames]
     return [_in_task_root(text) for text in traceback.format_list(plain)]
 
 
