@@ -24,11 +24,11 @@ PORTS  = --airflow-port "$$AIRFLOW_PORT" --aws-port "$$AWS_PORT"
 PYTEST = .venv/bin/python -m pytest --run-times --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test test-fast verify-aws bench lint upstream env
+.PHONY: help setup demo up down status test test-fast verify-aws test-aws-software bench lint upstream env
 
 help:  ## list the commands
 	@echo "make <command>"
-	@sed -n 's/^\([a-z-]*\):[a-z ]*## /  \1|/p' Makefile | while IFS='|' read -r name does; do printf '  %-11s%s\n' $$name "$$does"; done
+	@sed -n 's/^\([a-z-]*\):[a-z ]*## /  \1|/p' Makefile | while IFS='|' read -r name does; do printf '  %-19s%s\n' $$name "$$does"; done
 	@echo
 	@echo "variables: PROJECT=$(PROJECT) DATASET=<zip, folder, http(s) or s3 address> PYTHON=$(PYTHON)"
 	@echo "           AIRFLOW_PORT=$(AIRFLOW_PORT) AWS_PORT=$(AWS_PORT)"
@@ -56,6 +56,9 @@ test-fast: setup  ## run the tests that take less than 4 minutes together
 
 verify-aws: setup  ## compare an AWS account with what the tests expect; a dry run without CONFIRM=<account id>
 	@.venv/bin/python -m include.verify_aws --confirm "$$CONFIRM" --rows "$$ROWS" $(if $(filter 1,$(COSTS)),--costs)
+
+test-aws-software: setup  ## compare local AWS with AWS's own software, which it fetches into .local (minutes)
+	@.venv/bin/python tests/aws_software/environments.py
 
 bench: setup  ## measure it against what you would do instead; ONLY=staging,sweep,train,serve,local chooses
 	@.venv/bin/python -m benchmarks --only "$$ONLY" --dataset "$$DATASET"

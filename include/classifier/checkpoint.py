@@ -2,6 +2,7 @@
 
 import os
 import random
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,8 @@ import torch
 from distributed import Processes
 
 FILE = "checkpoint.pt"
+SECONDS_BETWEEN = 300.0
+"""How old a checkpoint may become; an interruption loses at most that much work."""
 
 
 class Stateful(Protocol):
@@ -55,15 +58,35 @@ class Checkpoints:
 
     :param folder: read and written by the first process alone, since hosts need not share it.
     :param settings: what a training must agree on to go on from a checkpoint; numbers, texts and lists of them.
+    :param seconds_between: after so many seconds without a checkpoint, the next one is due.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], processes: Processes) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        processes: Processes,
+        seconds_between: float = SECONDS_BETWEEN,
+    ) -> None:
         self.folder = folder
+        self._seconds_between = seconds_between
+        self._last = time.monotonic()
         self._settings = dict(settings)
         self._processes = processes
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the last checkpoint, or the start, is as long ago as may be. Processes may disagree."""
+        return time.monotonic() - self._last >= self._seconds_between
+
     def save(self, parts: Mapping[str, Stateful]) -> None:
         """Write the state of these parts; every process must take part."""
+        try:
+            self._save(parts)
+        finally:
+            self._last = time.monotonic()
+
+    def _save(self, parts: Mapping[str, Stateful]) -> None:
         states = {name: part.state_dict() for name, part in parts.items()}
         if not self._processes.is_first:
             return
@@ -111,11 +134,15 @@ class Checkpoints:
         return states
 
 
-def find(settings: Mapping[str, Any], processes: Processes) -> Checkpoints | None:
+def find(
+    settings: Mapping[str, Any], processes: Processes, seconds_between: float = SECONDS_BETWEEN
+) -> Checkpoints | None:
     """Return the checkpoints of this job, if it is to have any.
 
     SageMaker makes the folder when the job's definition has a CheckpointConfig, fills it with what an earlier
     attempt saved, and copies what is written to it to S3 while the job runs.
     """
     folder = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"), "checkpoints")
-    return Checkpoints(folder, settings, processes) if processes.from_first(folder.is_dir()) else None
+    if not processes.from_first(folder.is_dir()):
+        return None
+    return Checkpoints(folder, settings, processes, seconds_between)

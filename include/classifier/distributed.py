@@ -52,10 +52,6 @@ class Processes:
         dist.all_reduce(total)
         return total.tolist()
 
-    def any_of(self, flag: bool) -> bool:
-        """Return whether the flag is set in any of the processes, each of which must ask."""
-        return self.sum([float(flag)])[0] > 0
-
     def from_first(self, value: Any) -> Any:
         """Return the first process's value in every process."""
         if self.size == 1:

@@ -79,6 +79,12 @@ def parse_hyperparameters(arguments: list[str] | None = None) -> argparse.Namesp
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
+        "--checkpoint_minutes",
+        type=float,
+        default=checkpoint.SECONDS_BETWEEN / 60,
+        help="how old one may become",
+    )
+    parser.add_argument(
         "--int8_max_accuracy_drop", type=float, help="serve in int8 if validation accuracy falls by no more"
     )
     fine_tuning = parser.add_argument_group("fine-tuning", "for train_layers all or last_<n>")
@@ -90,7 +96,7 @@ def parse_hyperparameters(arguments: list[str] | None = None) -> argparse.Namesp
         "--amp", type=_boolean, default=True, help="true or false: mixed precision on a GPU"
     )
     hyperparameters = parser.parse_args(arguments)
-    for name in ("learning_rate", "batch_size", "epochs", "patience", "image_size"):
+    for name in ("learning_rate", "batch_size", "epochs", "patience", "image_size", "checkpoint_minutes"):
         if not getattr(hyperparameters, name) > 0:
             parser.error(f"{name} is {getattr(hyperparameters, name)} but must be above 0")
     for name in ("seed", "warmup_epochs", "mixup", "cutmix"):
@@ -135,7 +141,9 @@ def train(hyperparameters: argparse.Namespace, channels: Channels, processes: Pr
         # Its matrices are too small to share: threads would wait for each other, and slow parallel trials.
         torch.set_num_threads(1)
     torch.manual_seed(hyperparameters.seed + processes.rank)  # so that each process mixes images differently
-    settings = {**vars(hyperparameters), "classes": classes, "steps": data.steps, "processes": processes.size}
+    # All that decides the result; not how often it is saved.
+    settings = {name: value for name, value in vars(hyperparameters).items() if name != "checkpoint_minutes"}
+    settings |= {"classes": classes, "steps": data.steps, "processes": processes.size}
     progress, diagnosis = fit(
         network,
         recipe,

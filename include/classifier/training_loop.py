@@ -1,6 +1,7 @@
 """The training loop: epochs with early stopping, metrics per sample, and the best epoch kept."""
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
@@ -17,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 from training_data import TrainingData
 
-# How often several processes ask each other whether one was told to end: asking makes a GPU wait.
+# How often several processes ask each other whether to save or to end: asking makes a GPU wait.
 STEPS_BETWEEN_QUESTIONS = 5
 
 
@@ -33,9 +34,9 @@ def fit(
 ) -> tuple[Progress, Diagnosis]:
     """Train a network, which then has the weights of its best epoch: that with the lowest validation loss.
 
-    After every epoch the state is saved in the checkpoint, from which a later call goes on. On SIGTERM it is
-    saved in the middle of an epoch: a training that was ended and goes on comes to the same result, on a CPU
-    to the last bit.
+    The state is saved in the checkpoint after every epoch, in the middle of one when the last checkpoint has become
+    old, and on SIGTERM. A later call continues from there: a training that was ended and continues comes to the
+    same result, on a CPU to the last bit.
 
     :param epochs: at most so many.
     :param patience: stop after so many epochs in a row without a lower validation loss.
@@ -58,18 +59,27 @@ def fit(
         processes.print(f"Going on in epoch {progress.number} after {progress.steps} of {data.steps} steps.")
     with watch_for_sigterm() as was_told_to_end:
 
-        def end_if_told(step: int) -> None:
-            """Save the state and end all processes if one of them was told to; the same step in each."""
+        def save_or_end(step: int) -> None:
+            """Save the state if that is due, and end all processes if one was told to; the same step in each."""
             if processes.size > 1 and step % STEPS_BETWEEN_QUESTIONS:
                 return
-            if processes.any_of(was_told_to_end()):
+            due = checkpoints is not None and processes.is_first and checkpoints.is_due
+            told, save = processes.sum([float(was_told_to_end()), float(due)])
+            if told:
                 _leave(progress, parts, checkpoints, processes)
+            if save and checkpoints:
+                started = time.monotonic()
+                checkpoints.save(parts)
+                processes.print(
+                    f"Saved the state in epoch {progress.number} after {progress.steps} of {data.steps} steps, "
+                    f"in {time.monotonic() - started:.2f} s."
+                )
 
         while progress.number <= epochs and progress.epochs_since_best < patience:
-            train_metrics = _train(wrapped, recipe, data, progress, diagnosis, processes, end_if_told)
+            train_metrics = _train(wrapped, recipe, data, progress, diagnosis, processes, save_or_end)
             processes.share_buffers(network)
             # Without the wrapper, which would wait for processes whose share of the batches is larger.
-            validation_metrics = _validate(network, recipe, data, progress.number, processes, end_if_told)
+            validation_metrics = _validate(network, recipe, data, progress.number, processes, save_or_end)
             epoch = Epoch(
                 progress.number,
                 train_metrics,
@@ -85,7 +95,7 @@ def fit(
             diagnosis.see_epoch(progress.history, progress.best)
             if checkpoints:
                 checkpoints.save(parts)
-            end_if_told(0)
+            save_or_end(0)
     if progress.best is None:
         raise ClassifierError(f"Nothing was trained in {epochs} epochs; set epochs to at least 1.")
     if progress.epochs_since_best >= patience:
@@ -103,7 +113,7 @@ def _train(
     progress: Progress,
     diagnosis: Diagnosis,
     processes: Processes,
-    end_if_told: Callable[[int], None],
+    save_or_end: Callable[[int], None],
 ) -> Metrics:
     """Take the steps of the epoch under way that are still to be taken."""
     network.train()
@@ -120,7 +130,7 @@ def _train(
         progress.steps += 1
         progress.total.add(loss.detach() * len(labels), logits.detach(), labels)
         diagnosis.see_step(progress.number, progress.steps, loss.detach(), logits.shape[1], network)
-        end_if_told(progress.steps)
+        save_or_end(progress.steps)
         clock.start()
     return progress.total.reduce(processes)
 
@@ -131,14 +141,14 @@ def _validate(
     data: TrainingData,
     number: int,
     processes: Processes,
-    end_if_told: Callable[[int], None],
+    save_or_end: Callable[[int], None],
 ) -> Metrics:
     network.eval()
     total = Total(processes.device)
     batches = iter(data.validation(number))
     # The same number of rounds in each process, so that all ask the same questions.
     for step in range(data.validation_steps):
-        end_if_told(step)
+        save_or_end(step)
         batch = next(batches, None)
         if batch is None:
             continue

@@ -1,6 +1,7 @@
 """Starts the server's child processes and guarantees that none outlives it, however it dies."""
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -64,11 +65,13 @@ class ChildProcesses:
         on_line: Callable[[str], None] | None = None,
         on_error_line: Callable[[str], None] | None = None,
         family: str = "",
+        newline: str | None = None,
         **popen_kwargs: Any,
     ) -> "subprocess.Popen[str]":
         """Start a command; each line it prints goes to on_line, in a thread.
 
-        Lines of standard error do so too, unless there is an on_error_line for them. What a command leaves
+        Lines of standard error do so too, unless there is an on_error_line for them. A line ends with newline; by
+        default with a line feed, a carriage return or both. What a command leaves
         running when it ends is killed; in a family it lives on, until :meth:`stop_family`.
 
         :raises RuntimeError: after :meth:`stop_all`
@@ -89,6 +92,9 @@ class ChildProcesses:
                 start_new_session=True,
                 **{"stdin": subprocess.DEVNULL, **popen_kwargs},
             )
+            for output in (process.stdout, process.stderr):
+                if newline is not None and isinstance(output, io.TextIOWrapper):
+                    output.reconfigure(newline=newline)
             child = _Child(process, mark, on_line, on_error_line, kills_what_it_leaves=not family)
             self._children[process.pid] = child
             child.watch = threading.Thread(target=self._watch, args=(child,), daemon=True)
@@ -109,16 +115,22 @@ class ChildProcesses:
                 return None
         return process.returncode
 
-    def stop(self, process: "subprocess.Popen[str]", grace_seconds: float) -> None:
-        """End a process and all it started: SIGTERM to its group, then SIGKILL to what is left."""
+    def stop(
+        self, process: "subprocess.Popen[str]", grace_seconds: float, *, sends_sigterm: bool = True
+    ) -> None:
+        """End a process and all it started: SIGTERM to its group, then SIGKILL to what is left.
+
+        :param sends_sigterm: if not, nothing is sent before SIGKILL, and what the process leaves has no grace.
+        """
         with self._lock:
             child = self._children.get(process.pid)
         if child is None:
             return
         child.kills_what_it_leaves = True
-        if process.poll() is None:  # else what it left has no grace
-            child.grace_until = time.monotonic() + grace_seconds
-        _signal_group(process, signal.SIGTERM)
+        if sends_sigterm:
+            if process.poll() is None:  # else what it left has no grace
+                child.grace_until = time.monotonic() + grace_seconds
+            _signal_group(process, signal.SIGTERM)
         if self.wait(process, grace_seconds) is None:
             _signal_group(process, signal.SIGKILL)
             reaper.kill_marked(child.mark)

@@ -18,6 +18,8 @@ FEW_REQUESTS = 20
 """A minute's requests to which as many good ones are added, so that one bad request of two is no alarm. Of a fleet
 that has fewer, a percentile says nothing."""
 RELEASE = "release-"
+FULL_QUEUE = 100
+"""How many requests an instance has at once when its serving container may answer 503 because its queue is full."""
 CHANCE = 3
 """How many times its share of the errors the new fleet may get by the chance of the split."""
 
@@ -38,7 +40,8 @@ def put_alarms(project: Project, cloudwatch: Any, topic: str | None = None) -> l
     errors, latency, refusals = _names(project)
     cloudwatch.put_metric_alarm(
         AlarmName=errors,
-        AlarmDescription=f"The endpoint answered more than {limits.max_server_errors} requests of a minute by a 5XX.",
+        AlarmDescription=f"The endpoint answered more than {limits.max_server_errors} requests of a minute by a 5XX "
+        "(a 503 if its queue was full).",
         **_metric(project, "Invocation5XXErrors"),
         Statistic="Sum",
         Period=PERIOD_SECONDS,
@@ -133,15 +136,21 @@ class _Fleets:
         self.project, self.new_config, self.old_config = project, new_config, old_config
 
     def errors_beyond_the_old(self) -> list[dict[str, Any]]:
-        new = [self._new("errors", "Invocation5XXErrors")]
+        # SageMaker counts the 503 of a full queue as a 5XX, and has no metric for it alone. A burst of requests is
+        # no fault of the release; a release that is too slow for its requests raises the alarm on latency.
+        new = [
+            self._new("errors", "Invocation5XXErrors"),
+            _input(self.project, "concurrent", "ConcurrentRequestsPerModel", "Maximum"),
+        ]
+        busy = f"FILL(concurrent, 0) >= {FULL_QUEUE}"
         if self.old_config is None:
-            return [{**new[0], "ReturnData": True}]
+            return [*new, _result(f"IF({busy}, 0, errors)")]
         return [
             *new,
             self._new("requests", "Invocations"),
             self._old("old_errors", "Invocation5XXErrors"),
             self._old("old_requests", "Invocations"),
-            _result(f"errors - {CHANCE} * FILL(old_errors * requests / old_requests, 0)"),
+            _result(f"IF({busy}, 0, errors - {CHANCE} * FILL(old_errors * requests / old_requests, 0))"),
         ]
 
     def latency_beyond_the_old(self) -> list[dict[str, Any]]:

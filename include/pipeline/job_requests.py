@@ -185,6 +185,7 @@ def training_job(
     :param best: the hyperparameters that tuning found, as SageMaker gave them.
     """
     hyperparameters = {**_hyperparameters(project, env, project.training, code), **best}
+    hyperparameters["checkpoint_minutes"] = json.dumps(project.training.checkpoint_minutes)
     if project.classifier.int8_max_accuracy_drop is not None:
         hyperparameters["int8_max_accuracy_drop"] = json.dumps(project.classifier.int8_max_accuracy_drop)
     if instance_count > 1:

@@ -305,6 +305,8 @@ class Training(Section):
     """Use spare instances, which are cheaper and may be taken away; training then goes on where it was."""
     keep_alive_minutes: int = Field(0, ge=0, le=60)
     """How long the instances stay after the job, for the next one like it; they are billed. 0: not at all."""
+    checkpoint_minutes: float = Field(5, gt=0, le=1440)
+    """How old the checkpoint may become: an interruption loses at most that much work, besides its upload."""
     network_isolation: bool = False
     """Cut the container off from any network but that of the job's own instances."""
     max_runtime_minutes: int = Field(240, ge=1, le=MAX_TRAINING_MINUTES)

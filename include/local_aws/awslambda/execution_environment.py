@@ -84,6 +84,7 @@ class ExecutionEnvironment:
                 env=self._environment(root),
                 cwd=root,
                 on_line=self._on_line,
+                newline="\n",
                 pass_fds=[theirs.fileno()],
             )
         failed, body, _ = self._receive(INIT_SECONDS, request_id=str(uuid.uuid4()))
@@ -113,6 +114,12 @@ class ExecutionEnvironment:
             failed, body, memory = self._receive(timeout, request_id=request_id)
         milliseconds = (time.monotonic() - started) * 1000
         if len(body) > MAX_PAYLOAD_BYTES:
+            # AWS's runtime client ends where its answer is refused, so the next event starts another environment.
+            self._write(
+                f"[ERROR] [{int(time.time() * 1000)}] LAMBDA_RUNTIME Failed to post handler success response. "
+                "Http response code: 413."
+            )
+            self.end()
             failed, body = (
                 True,
                 _error(

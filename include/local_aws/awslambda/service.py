@@ -314,11 +314,15 @@ def _check_event(event: bytes) -> None:
             413,
         )
     try:
-        json.loads(event)
+        json.loads(event, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise AwsError(
             "InvalidRequestContentException", f"Could not parse request body into json: {error}"
         ) from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _requested(request: Request) -> int:

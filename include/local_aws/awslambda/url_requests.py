@@ -62,12 +62,15 @@ def event(url: FunctionUrl, request: Request) -> bytes:
 
 
 def response(payload: bytes, *, failed: bool) -> Response:
-    """Return the HTTP answer for what a function returned (JSON); one that failed is a bad gateway."""
+    """Return the HTTP answer for what a function returned; one that failed or is not JSON is a bad gateway."""
     if failed:
         return Response(
             json.dumps({"Message": "Internal Server Error"}), 502, content_type="application/json"
         )
-    answer = json.loads(payload)
+    try:
+        answer = json.loads(payload)
+    except ValueError:  # a function may return bytes of any kind
+        return response(payload, failed=True)
     if not isinstance(answer, dict) or "statusCode" not in answer:
         return Response(payload, 200, content_type="application/json")
     body = answer.get("body") or ""

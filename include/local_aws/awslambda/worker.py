@@ -4,9 +4,12 @@
 nothing of this repository on its path. CHANNEL is the number of an open socket; messages on it come in pairs,
 a JSON header and a body. MARK is printed after each answer, so that the reader of standard output knows where
 an event's output ends.
+
+Errors, logs and JSON are those of AWS's runtime client, awslambdaric 4.2.2. A test compares the two.
 """
 
 import importlib
+import itertools
 import json
 import logging
 import os
@@ -22,13 +25,31 @@ from typing import Any
 _OWN_FILE = __file__
 
 
-class Refusal(Exception):
-    """The handler can't be imported, in AWS's words."""
+_NO_BREAK_SPACE = "\u00a0"
+_LOG_LINE_END = "\r"
+"""Ends the lines of one record; a line feed would begin another."""
 
-    def __init__(self, error_type: str, message: str, cause: BaseException | None = None) -> None:
+_ESCAPING_RUNTIMES = ("python3.8", "python3.9", "python3.10", "python3.11")
+"""Those that write characters outside ASCII as ``\\u00e9``, not as UTF-8."""
+
+_INIT_WARNING = (
+    "LAMBDA_WARNING: Unhandled exception. The most likely cause is an issue in the function code. However, in rare "
+    "cases, a Lambda runtime update can cause unexpected function behavior. For functions using managed runtimes, "
+    "runtime updates can be triggered by a function change, or can be applied automatically. To determine if the "
+    "runtime has been updated, check the runtime version in the INIT_START log entry. If this error correlates with "
+    "a change in the runtime version, you may be able to mitigate this error by temporarily rolling back to the "
+    "previous runtime version. For more information, see "
+    "https://docs.aws.amazon.com/lambda/latest/dg/runtimes-update.html\r"
+)
+
+
+class Refusal(Exception):
+    """An error that the runtime raises itself, in AWS's words."""
+
+    def __init__(self, error_type: str, message: str, stack: list[str] | None = None) -> None:
         super().__init__(message)
         self.error_type = error_type
-        self.cause = cause
+        self.stack = stack or []
 
 
 class Context:
@@ -79,8 +100,9 @@ def main() -> None:
     try:
         handler = import_handler(os.environ["_HANDLER"])
     except Exception as error:
+        logging.warning(_INIT_WARNING)
         answer(channel, mark, error=describe(error))
-        return
+        sys.exit(1)
     answer(channel, mark, body=b"")
     while True:
         try:
@@ -103,17 +125,22 @@ def import_handler(name: str) -> Callable[[Any, Any], Any]:
 
     :raises Refusal: if there is no such module or function, or the module is not valid Python
     """
-    module_name, dot, function_name = name.rpartition(".")
-    if not dot:
-        raise Refusal("Runtime.MalformedHandlerName", f"Bad handler '{name}': it must be <module>.<function>")
+    try:
+        module_name, function_name = name.rsplit(".", 1)
+    except ValueError as error:
+        raise Refusal("Runtime.MalformedHandlerName", f"Bad handler '{name}': {error}") from None
+    if module_name.split(".")[0] in sys.builtin_module_names:
+        message = f"Cannot use built-in module {module_name} as a handler module"
+        raise Refusal("Runtime.BuiltInModuleConflict", message)
     try:
         module = importlib.import_module(module_name.replace("/", "."))
     except ImportError as error:
         message = f"Unable to import module '{module_name}': {error}"
-        raise Refusal("Runtime.ImportModuleError", message, error) from None
+        raise Refusal("Runtime.ImportModuleError", message) from None
     except SyntaxError as error:
         message = f"Syntax error in module '{module_name}': {error}"
-        raise Refusal("Runtime.UserCodeSyntaxError", message, error) from None
+        place = _in_task_root(f'  File "{error.filename}" Line {error.lineno}\n    {error.text}')
+        raise Refusal("Runtime.UserCodeSyntaxError", message, [place]) from None
     try:
         return getattr(module, function_name)
     except AttributeError:
@@ -122,25 +149,52 @@ def import_handler(name: str) -> Callable[[Any, Any], Any]:
 
 
 def run(handler: Callable[[Any, Any], Any], event: bytes, context: Context) -> bytes:
-    """The handler's answer as JSON.
+    """The handler's answer: bytes as they are, anything else as JSON.
 
-    :raises Refusal: if it can't be written as JSON
+    :raises Refusal: if the event is not JSON, or the answer can't be written as JSON
+    :raises SystemExit: if the answer has half a character, which UTF-8 can't encode; AWS's client ends, too
     """
-    result = handler(json.loads(event), context)
     try:
-        return json.dumps(result).encode()
-    except (TypeError, ValueError) as error:
+        document = json.loads(event, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise Refusal("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from None
+    result = handler(document, context)
+    if isinstance(result, bytes):
+        return result
+    try:
+        text = to_json(result)
+    except Exception as error:
         raise Refusal("Runtime.MarshalError", f"Unable to marshal response: {error}") from None
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        traceback.print_exc()
+        sys.exit(1)
+
+
+def to_json(value: Any) -> str:
+    """JSON as the function's runtime writes it."""
+    runtime = os.environ["AWS_EXECUTION_ENV"].removeprefix("AWS_Lambda_")
+    return json.dumps(value, ensure_ascii=runtime in _ESCAPING_RUNTIMES)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def describe(error: Exception, request_id: str = "") -> dict[str, Any]:
-    """The error as Lambda answers it; it is printed too, as Lambda does."""
-    error_type = error.error_type if isinstance(error, Refusal) else type(error).__name__
-    cause = error.cause if isinstance(error, Refusal) else error
-    stack = user_frames(cause.__traceback__) if cause else []
-    print(f"[ERROR] {error_type}: {error}")
-    if stack:
-        print("Traceback (most recent call last):\n" + "".join(stack).rstrip())
+    """The error as Lambda answers it; it is printed too, as one record."""
+    if isinstance(error, Refusal):
+        error_type, stack = error.error_type, error.stack
+    else:
+        error_type, stack = type(error).__name__, user_frames(error.__traceback__)
+    lines = [f"[ERROR] {error_type}: {error}" if str(error) else f"[ERROR] {error_type}"]
+    lines.append("Traceback (most recent call last):")
+    for frame in stack:
+        for line in frame.splitlines():
+            text = line.lstrip(" ")
+            lines.append(_NO_BREAK_SPACE * (len(line) - len(text)) + text)
+    print(_LOG_LINE_END.join(lines))
     return {
         "errorMessage": str(error),
         "errorType": error_type,
@@ -150,11 +204,14 @@ def describe(error: Exception, request_id: str = "") -> dict[str, Any]:
 
 
 def user_frames(start: TracebackType | None) -> list[str]:
-    """The lines of a traceback that lie in the function's own code."""
-    frames = traceback.extract_tb(start)
-    theirs = [frame for frame in frames if frame.filename != _OWN_FILE and "importlib" not in frame.filename]
-    root = os.environ["LAMBDA_TASK_ROOT"]
-    return [text.replace(root, "/var/task") for text in traceback.format_list(theirs)]
+    """The frames of a traceback after this program's own, those of importlib included; without marks in the lines."""
+    frames = itertools.dropwhile(lambda frame: frame.filename == _OWN_FILE, traceback.extract_tb(start))
+    plain = [(frame.filename, frame.lineno or 0, frame.name, frame.line) for frame in frames]
+    return [_in_task_root(text) for text in traceback.format_list(plain)]
+
+
+def _in_task_root(text: str) -> str:
+    return text.replace(os.environ["LAMBDA_TASK_ROOT"], "/var/task")
 
 
 def answer(channel: Connection, mark: str, *, body: bytes = b"", error: dict[str, Any] | None = None) -> None:
@@ -165,7 +222,7 @@ def answer(channel: Connection, mark: str, *, body: bytes = b"", error: dict[str
         "max_memory_bytes": used * (1 if sys.platform == "darwin" else 1024),
     }
     channel.send_bytes(json.dumps(header).encode())
-    channel.send_bytes(body if error is None else json.dumps(error).encode())
+    channel.send_bytes(body if error is None else to_json(error).encode(errors="replace"))
     sys.stdout.flush()
     print(mark, file=sys.__stdout__, flush=True)  # where the handler may have put sys.stdout, nobody reads
 

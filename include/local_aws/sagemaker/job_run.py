@@ -21,6 +21,8 @@ CONTAINER_ROOT = "/opt/ml"
 
 _POLL_SECONDS = 0.1
 _PEER_GRACE_SECONDS = 5.0
+_AWS_GRACE_SECONDS = 120.0
+"""From the request to stop a job until SIGKILL, in AWS's seconds."""
 _MESSAGE_CHARACTERS = 1024
 
 
@@ -47,10 +49,14 @@ class JobRun:
     seconds is how long processes have run, over all attempts.
     """
 
-    def __init__(self, config: Config, children: ChildProcesses, log_group: str) -> None:
+    def __init__(
+        self, config: Config, children: ChildProcesses, log_group: str, *, receives_sigterm: bool
+    ) -> None:
+        """:param receives_sigterm: whether SIGTERM to the container's first process reaches the job's code"""
         self._config = config
         self._children = children
         self._log_group = log_group
+        self._receives_sigterm = receives_sigterm
         self._stop = threading.Event()
         self._interrupted = threading.Event()
         self.seconds = 0.0
@@ -111,14 +117,19 @@ class JobRun:
     def wait(self, max_runtime_seconds: float) -> Outcome:
         """Wait for the processes: until all have ended, one has failed, they are to be stopped, or time is up.
 
-        Those that still run then get SIGTERM, and SIGKILL after a grace.
+        Those that still run then get SIGTERM, where it reaches them, and SIGKILL after a grace.
 
         :raises ShutDown: when the server ended them
         """
         started = time.monotonic()
         deadline = started + max_runtime_seconds
         outcome = Outcome.ENDED
-        grace = self._config.stop_grace_seconds
+        # What is told nothing only trains on, so that nobody has to wait for it in real time.
+        grace = (
+            self._config.stop_grace_seconds
+            if self._receives_sigterm
+            else self._config.lasts(_AWS_GRACE_SECONDS)
+        )
         while any(process.poll() is None for process in self._processes):
             if self._stop.wait(_POLL_SECONDS):
                 outcome = Outcome.STOPPED
@@ -134,13 +145,16 @@ class JobRun:
                 break
         if self._processes:
             with ThreadPoolExecutor(len(self._processes)) as pool:
-                list(pool.map(lambda process: self._children.stop(process, grace), self._processes))
+                list(pool.map(lambda process: self._end(process, grace), self._processes))
         self.seconds += time.monotonic() - started
         if self._children.closed:
             raise ShutDown
         for stream in self._streams:
             stream.flush()
         return outcome
+
+    def _end(self, process: "subprocess.Popen[str]", grace_seconds: float) -> None:
+        self._children.stop(process, grace_seconds, sends_sigterm=self._receives_sigterm)
 
 
 def download_input(config: Config, uri: str, folder: Path) -> None:

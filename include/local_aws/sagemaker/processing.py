@@ -48,7 +48,9 @@ class ProcessingJobs:
         _check_supported(request)
         with self._lock:
             job = self._documents.create(PROCESSING_JOB, request, ProcessingJobStatus="InProgress")
-            run = self._runs[job["ProcessingJobName"]] = JobRun(self._config, self._children, LOG_GROUP)
+            run = self._runs[job["ProcessingJobName"]] = JobRun(
+                self._config, self._children, LOG_GROUP, receives_sigterm=True
+            )
         threading.Thread(target=self._live, args=(job, run), daemon=True).start()
         return {"ProcessingJobArn": job["ProcessingJobArn"]}
 

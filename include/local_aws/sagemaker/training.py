@@ -1,4 +1,8 @@
-"""Training jobs: the operations, and the life of a job from its request to its model archive."""
+"""Training jobs: the operations, and the life of a job from its request to its model archive.
+
+Jobs run in script mode. In AWS's PyTorch image the first process is a shell that handles no SIGTERM and passes none on
+to the script, so a job that is stopped or interrupted trains on until SIGKILL, and so it does here.
+"""
 
 import logging
 import math
@@ -70,7 +74,9 @@ class TrainingJobs:
                 **live,
             )
             self._step(job, "Starting", "Preparing the instances for training")
-            run = self._runs[job["TrainingJobName"]] = JobRun(self._config, self._children, LOG_GROUP)
+            run = self._runs[job["TrainingJobName"]] = JobRun(
+                self._config, self._children, LOG_GROUP, receives_sigterm=False
+            )
             self._metrics[job["TrainingJobName"]] = metrics
         threading.Thread(target=self._live, args=(job, run, metrics), daemon=True).start()
         return {"TrainingJobArn": job["TrainingJobArn"]}

@@ -119,11 +119,19 @@ def test_all_findings_of_the_diagnosis_are_written(trained: Trained) -> None:
     assert json.loads((trained.output_data / "diagnosis.json").read_text()) == []
 
 
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        pytest.param(signal.SIGTERM, 143, id="told, as on EC2"),
+        pytest.param(signal.SIGKILL, -9, id="killed, as in SageMaker"),
+    ],
+)
 def test_a_job_that_is_ended_and_started_again_ends_with_the_same_metrics(
-    run_training: RunTraining, dataset: Path, tmp_path: Path
+    run_training: RunTraining, dataset: Path, tmp_path: Path, number: int, status: int
 ) -> None:
     settings = {"architecture": "shufflenet_v2_x0_5", "train_layers": "all", "mixup": 0.2}
-    settings |= {"image_size": 32, "batch_size": 13, "epochs": 8, "patience": 8}
+    settings |= {"image_size": 32, "batch_size": 13, "epochs": 24, "patience": 24}
+    settings |= {"checkpoint_minutes": 0.0001}  # so that one is due after each step
     folders = {
         "SM_CHANNEL_TRAINING": dataset,
         "SM_MODEL_DIR": tmp_path,
@@ -138,9 +146,11 @@ def test_a_job_that_is_ended_and_started_again_ends_with_the_same_metrics(
     assert job.stdout is not None
     while "epoch=1 validation:loss" not in job.stdout.readline():
         assert job.poll() is None
-    job.send_signal(signal.SIGTERM)
+    while "Saved the state in epoch" not in (line := job.stdout.readline()):
+        assert line, "it has ended"
+    job.send_signal(number)
     said, _ = job.communicate()
-    assert (job.returncode, "Told to end by SIGTERM" in said) == (143, True)
+    assert (job.returncode, "Told to end by SIGTERM" in said) == (status, number == signal.SIGTERM)
     assert not (tmp_path / "model.json").exists()
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
 

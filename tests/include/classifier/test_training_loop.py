@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpoint import Checkpoints
+from checkpoint import SECONDS_BETWEEN, Checkpoints
 from diagnosis import Diagnosis
 from distributed import Processes
 from errors import ClassifierError
@@ -202,7 +202,9 @@ def four_images_a_step(ending: Ending | None) -> TrainingData:
     return TrainingData(train, validation, steps=4, validation_steps=4)
 
 
-def train_with_chance(folder: Path | None, ending: Ending | None = None) -> tuple[nn.Module, Progress]:
+def train_with_chance(
+    folder: Path | None, ending: Ending | None = None, seconds_between: float = SECONDS_BETWEEN
+) -> tuple[nn.Module, Progress]:
     """Train with dropout, mixed images and batch normalisation, which all keep a state of their own."""
     torch.manual_seed(0)
     network = nn.Sequential(
@@ -211,11 +213,14 @@ def train_with_chance(folder: Path | None, ending: Ending | None = None) -> tupl
     recipe = for_fine_tuning(
         network, ALONE.device, learning_rate=0.1, steps=12, warmup_steps=4, mixup=0.5, cutmix=1.0, classes=3
     )
-    checkpoints = Checkpoints(folder, {}, ALONE) if folder else None
+    checkpoints = Checkpoints(folder, {}, ALONE, seconds_between) if folder else None
     data = four_images_a_step(ending)
     return network, fit(network, recipe, data, ALONE, epochs=3, patience=3, checkpoints=checkpoints)[0]
 
 
+@pytest.mark.parametrize(
+    "seconds_between", [0.0, SECONDS_BETWEEN], ids=["each step saved", "each epoch saved"]
+)
 @pytest.mark.parametrize(
     "ending",
     [
@@ -226,17 +231,46 @@ def train_with_chance(folder: Path | None, ending: Ending | None = None) -> tupl
         pytest.param(Ending(2, signal=False), id="lost in the middle of an epoch"),
     ],
 )
-def test_a_training_that_is_ended_and_goes_on_gives_the_same_bits(ending: Ending, tmp_path: Path) -> None:
+def test_a_training_that_is_ended_and_goes_on_gives_the_same_bits(
+    ending: Ending, seconds_between: float, tmp_path: Path
+) -> None:
     reference, uninterrupted = train_with_chance(None)
 
     with pytest.raises((SystemExit, Lost)):
-        train_with_chance(tmp_path, ending)
+        train_with_chance(tmp_path, ending, seconds_between)
     network, resumed = train_with_chance(tmp_path)
 
     assert resumed.history == uninterrupted.history
     assert resumed.best == uninterrupted.best
     for name, weights in network.state_dict().items():
         assert torch.equal(weights, reference.state_dict()[name]), name
+
+
+def test_what_is_lost_without_a_word_is_only_what_came_after_the_last_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Lost):
+        train_with_chance(tmp_path, Ending(2, signal=False), seconds_between=0)
+
+    assert "Saved the state in epoch 2 after 2 of 4 steps, in 0." in capsys.readouterr().out
+    train_with_chance(tmp_path)
+    assert "Going on in epoch 2 after 2 of 4 steps." in capsys.readouterr().out
+
+
+def test_a_checkpoint_is_due_when_the_last_one_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    checkpoints = Checkpoints(tmp_path, {}, ALONE, 300)
+    now = 299.0
+    assert not checkpoints.is_due
+    now = 300.0
+    assert checkpoints.is_due
+    checkpoints.save({})
+    assert not checkpoints.is_due
+    now = 600.0
+    assert checkpoints.is_due
 
 
 def test_sigterm_saves_the_step_it_came_in_and_ends_with_its_status(

@@ -57,11 +57,9 @@ class Function:
         self.arn: str = client.create_function(
             FunctionName=self.name,
             Role=role,
-            Runtime="python3.11",
-            Handler="app.handler",
             Code={"ZipFile": package(code)},
             # Lambda's own default of 3 seconds is short for a busy machine.
-            **{"Timeout": 300, **settings},
+            **{"Runtime": "python3.11", "Handler": "app.handler", "Timeout": 300, **settings},
         )["FunctionArn"]
         while client.get_function_configuration(FunctionName=self.name)["State"] == "Pending":
             time.sleep(0.05)
@@ -290,6 +288,7 @@ class TestErrors:
         [frame] = error["stackTrace"]
         assert frame.startswith('  File "/var/task/app.py", line 2, in handler')
         assert "raise KeyError('colour')" in frame
+        assert "^" not in frame
 
     def test_an_environment_outlives_an_exception(self, create: Callable[..., Function]) -> None:
         function = create("import os\ndef handler(event, context):\n    raise ValueError(os.getpid())\n")
@@ -353,9 +352,64 @@ class TestErrors:
     def test_an_answer_that_is_not_json_is_an_error(self, create: Callable[..., Function]) -> None:
         assert create("def handler(e, c):\n    return {1, 2}\n").fail()["errorType"] == "Runtime.MarshalError"
 
-    def test_an_answer_above_six_megabytes_is_an_error(self, create: Callable[..., Function]) -> None:
-        error = create("def handler(e, c):\n    return 'x' * 6_300_000\n").fail()
-        assert error["errorType"] == "Function.ResponseSizeTooLarge"
+    def test_an_answer_above_six_megabytes_is_an_error_and_ends_the_environment(
+        self, create: Callable[..., Function]
+    ) -> None:
+        function = create("import os\ndef handler(e, c):\n    return 'x' * e.get('size', 0) or os.getpid()\n")
+        first = function.call()
+        response = function.invoke({"size": 6_300_000}, LogType="Tail")
+        assert json.loads(response["Payload"])["errorType"] == "Function.ResponseSizeTooLarge"
+        log = base64.b64decode(response["LogResult"]).decode()
+        assert "LAMBDA_RUNTIME Failed to post handler success response. Http response code: 413." in log
+        assert function.call() != first
+
+    def test_bytes_are_answered_as_they_are(self, create: Callable[..., Function]) -> None:
+        response = create("def handler(e, c):\n    return b'\\xff\\x00'\n").invoke({})
+        assert response["Payload"] == b"\xff\x00"
+        assert "FunctionError" not in response
+
+    @pytest.mark.parametrize(
+        ("runtime", "payload"),
+        [("python3.11", b'"\\u00e9"'), ("python3.12", '"é"'.encode())],
+    )
+    def test_text_outside_ascii_is_written_as_the_runtime_does(
+        self, create: Callable[..., Function], runtime: str, payload: bytes
+    ) -> None:
+        assert (
+            create("def handler(e, c):\n    return 'é'\n", Runtime=runtime).invoke({})["Payload"] == payload
+        )
+
+    def test_half_a_character_ends_the_runtime(self, create: Callable[..., Function]) -> None:
+        error = create("def handler(e, c):\n    return chr(0xD800)\n", Runtime="python3.12").fail()
+        assert error["errorType"] == "Runtime.ExitError"
+        assert error["errorMessage"].endswith("Runtime exited with error: exit status 1")
+
+    def test_an_event_with_nan_is_refused(self, create: Callable[..., Function]) -> None:
+        function = create(ECHO)
+        with pytest.raises(function.client.exceptions.InvalidRequestContentException):
+            function.client.invoke(FunctionName=function.name, Payload=b"[NaN]")
+
+    def test_a_handler_without_a_dot_is_malformed(self, create: Callable[..., Function]) -> None:
+        error = create(ECHO, Handler="nodots").fail()
+        assert error["errorType"] == "Runtime.MalformedHandlerName"
+        assert error["errorMessage"] == (
+            "Bad handler 'nodots': not enough values to unpack (expected 2, got 1)"
+        )
+
+    def test_a_syntax_error_has_file_and_line(self, create: Callable[..., Function]) -> None:
+        error = create("x = 1\ndef handler(\n").fail()
+        [place] = error["stackTrace"]
+        assert place.startswith('  File "/var/task/app.py" Line 2\n    def handler(')
+
+    def test_a_module_that_is_missing_has_no_stack(self, create: Callable[..., Function]) -> None:
+        assert create("import nowhere").fail()["stackTrace"] == []
+
+    def test_a_failed_import_warns_that_a_runtime_may_have_changed(
+        self, create: Callable[..., Function]
+    ) -> None:
+        response = create("raise OSError('no model')").invoke({}, LogType="Tail")
+        assert "\tLAMBDA_WARNING: Unhandled exception." in base64.b64decode(response["LogResult"]).decode()
+        assert "importlib" in json.loads(response["Payload"])["stackTrace"][0]
 
 
 class TestLogs:
@@ -410,9 +464,10 @@ def handler(event, context):
         assert "seen {'a': 1}" in messages()
         assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", stream)
 
-    def test_a_traceback_is_logged(self, create: Callable[..., Function]) -> None:
+    def test_a_traceback_is_logged_as_one_record(self, create: Callable[..., Function]) -> None:
         response = create("def handler(e, c):\n    raise ValueError('no')\n").invoke({}, LogType="Tail")
-        assert "[ERROR] ValueError: no\nTraceback" in base64.b64decode(response["LogResult"]).decode()
+        log = base64.b64decode(response["LogResult"]).decode()
+        assert "\n[ERROR] ValueError: no\rTraceback (most recent call last):\r\u00a0\u00a0File" in log
 
 
 class TestChanges:

@@ -78,7 +78,7 @@ def test_an_alarm_is_raised_by_what_it_watches(
     assert eventually(are_raised) == [raised]
 
 
-MINUTE = {"errors": 0.0, "requests": 100.0, "refused": 0.0, "median": 1e5, "slow": 2e5}
+MINUTE = {"errors": 0.0, "concurrent": 5.0, "requests": 100.0, "refused": 0.0, "median": 1e5, "slow": 2e5}
 OLD = {"old_errors": 0.0, "old_requests": 900.0, "old_refused": 0.0, "old_slowest": 3e5}
 NO_OLD = dict.fromkeys(OLD)
 SLOW = 9e6  # microseconds; an alarm is above 5 s
@@ -89,6 +89,18 @@ SLOW = 9e6  # microseconds; an alarm is above 5 s
     [
         # What callers can do, they do to both fleets.
         pytest.param("server-errors", {"errors": 5.0, "old_errors": 40.0}, False, id="callers break both"),
+        pytest.param(
+            "server-errors",
+            {"errors": 90.0, "concurrent": 190.0},
+            False,
+            id="callers fill the new fleet's queue",
+        ),
+        pytest.param(
+            "server-errors",
+            {"errors": 90.0, "concurrent": 190.0, **NO_OLD},
+            False,
+            id="callers fill the queue after the last step",
+        ),
         pytest.param("latency", {"slow": SLOW, "old_slowest": SLOW}, False, id="callers are slow with both"),
         pytest.param(
             "latency", {"slow": SLOW, **NO_OLD}, False, id="some callers are slow after the last step"
@@ -111,6 +123,12 @@ SLOW = 9e6  # microseconds; an alarm is above 5 s
         ),
         # What the release does, the old fleet does not.
         pytest.param("server-errors", {"errors": 1.0}, True, id="the new model fails"),
+        pytest.param(
+            "server-errors",
+            {"errors": 1.0, "concurrent": None},
+            True,
+            id="it fails, and nothing else is known",
+        ),
         pytest.param("server-errors", {"errors": 1.0, **NO_OLD}, True, id="it fails after the last step"),
         pytest.param(
             "server-errors", {"errors": 50.0, "old_errors": 9.0}, True, id="it fails far more often"
@@ -137,6 +155,8 @@ def test_each_metric_of_a_release_is_that_of_one_fleet(cloudwatch: Any, watched:
     names = put_release_alarms(watched, cloudwatch, "new-config", "old-config")
     for alarm in cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]:
         for query in alarm["Metrics"][:-1]:
+            if query["Id"] == "concurrent":
+                continue
             dimensions = {item["Name"]: item["Value"] for item in query["MetricStat"]["Metric"]["Dimensions"]}
             fleet = "old-config" if query["Id"].startswith("old_") else "new-config"
             assert dimensions == {
@@ -144,6 +164,30 @@ def test_each_metric_of_a_release_is_that_of_one_fleet(cloudwatch: Any, watched:
                 "VariantName": VARIANT,
                 "EndpointConfigName": fleet,
             }
+
+
+def test_how_busy_the_endpoint_is_is_asked_of_both_fleets(cloudwatch: Any, watched: Project) -> None:
+    for old_config in ("old-config", None):
+        [name, *_] = put_release_alarms(watched, cloudwatch, "new-config", old_config)
+        [alarm] = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+        [metric] = [query["MetricStat"] for query in alarm["Metrics"] if query["Id"] == "concurrent"]
+        assert metric["Stat"] == "Maximum"
+        assert metric["Metric"]["MetricName"] == "ConcurrentRequestsPerModel"
+        assert {item["Name"] for item in metric["Metric"]["Dimensions"]} == {"EndpointName", "VariantName"}
+
+
+def test_a_full_queue_does_not_raise_the_release_s_alarm(
+    cloudwatch: Any, watched: Project, eventually: Callable[..., Any]
+) -> None:
+    [errors, *_] = put_release_alarms(watched, cloudwatch, "new-config", None)
+
+    def is_judged() -> bool:
+        measure(cloudwatch, watched, ConcurrentRequestsPerModel=150.0)
+        measure(cloudwatch, watched, "new-config", Invocation5XXErrors=50.0)
+        [alarm] = cloudwatch.describe_alarms(AlarmNames=[errors])["MetricAlarms"]
+        return alarm["StateValue"] == "OK"
+
+    assert eventually(is_judged)
 
 
 def test_without_an_old_fleet_nothing_is_compared(cloudwatch: Any, watched: Project) -> None:

@@ -40,7 +40,7 @@ def test_a_process_that_ignores_the_stop_is_killed_after_the_server_s_grace(
     children, lines = ChildProcesses(), []
     port = int(local_aws.url.rpartition(":")[2])
     config = Config(state_dir=tmp_path, port=port, stop_grace_seconds=0.2)
-    run = JobRun(config, children, "/log/test")
+    run = JobRun(config, children, "/log/test", receives_sigterm=True)
     command = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
     run.start(
         ["bash", "-c", command],
@@ -53,4 +53,31 @@ def test_a_process_that_ignores_the_stop_is_killed_after_the_server_s_grace(
     run.stop()
     assert run.wait(3600) is Outcome.STOPPED
     assert run.exit_codes == [-9]
+    children.stop_all()
+
+
+@pytest.mark.parametrize(
+    "receives_sigterm", [pytest.param(True, id="processing"), pytest.param(False, id="script mode")]
+)
+def test_a_stop_reaches_only_code_that_receives_sigterm(
+    local_aws: Any, tmp_path: Path, eventually: Callable[..., Any], receives_sigterm: bool
+) -> None:
+    children, lines = ChildProcesses(), []
+    port = int(local_aws.url.rpartition(":")[2])
+    # Two minutes of AWS's are 0.2 s.
+    config = Config(state_dir=tmp_path, port=port, stop_grace_seconds=30, time_scale=600)
+    run = JobRun(config, children, "/log/test", receives_sigterm=receives_sigterm)
+    command = "trap 'echo told; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
+    run.start(
+        ["bash", "-c", command],
+        env=dict(os.environ),
+        cwd=tmp_path,
+        log_stream="told" if receives_sigterm else "untold",
+        on_line=lines.append,
+    )
+    eventually(lambda: lines == ["ready"])
+    run.stop()
+    assert run.wait(3600) is Outcome.STOPPED
+    assert ("told" in lines) == receives_sigterm  # bash says too that its sleep was ended
+    assert run.exit_codes == [0 if receives_sigterm else -9]
     children.stop_all()

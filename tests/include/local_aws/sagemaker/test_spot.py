@@ -11,17 +11,15 @@ from botocore.exceptions import ClientError
 
 from include.local_aws.sagemaker.training import SPOT_PRICE_SHARE
 
-# The first attempt waits to be interrupted, and saves then; the second finds what was saved.
+# The first attempt saves by itself and waits to be interrupted, untold; the second finds what was saved.
 SCRIPT = """
 import os, pathlib, signal, time
 checkpoint = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"], "checkpoints", "epoch.txt")
 if checkpoint.exists():
     print(f"resumed={checkpoint.read_text()}", flush=True)
 else:
-    def save(*_):
-        checkpoint.write_text("7")
-        os._exit(0)
-    signal.signal(signal.SIGTERM, save)
+    signal.signal(signal.SIGTERM, lambda *_: checkpoint.write_text("8"))
+    checkpoint.write_text("7")
     print("first=1", flush=True)
     while True: time.sleep(0.1)
 """
