@@ -13,6 +13,7 @@ import botocore.config
 from moto.core import DEFAULT_ACCOUNT_ID
 
 from include.local_aws.principals import Principal
+from include.local_aws.weather import kinds
 
 ACCOUNT_ID: str = DEFAULT_ACCOUNT_ID
 DEFAULT_PORT = 5566
@@ -34,7 +35,8 @@ class Config:
     makes a second of AWS's minute, 1 is AWS's own time. function_update_seconds is how long a function's
     creation or update is in progress. concurrent_executions is the account's limit for all functions of a region: new
     accounts of AWS have 10, others 1,000. shutdown_minute_seconds is how long a minute is for ``shutdown`` on an EC2
-    instance, whose work takes its real time.
+    instance, whose work takes its real time. weather is what goes wrong as in AWS: the kinds of
+    :mod:`include.local_aws.weather.kinds`. weather_seconds is how long a lag lasts.
     """
 
     state_dir: Path
@@ -50,6 +52,8 @@ class Config:
     function_update_seconds: float = 0.5
     concurrent_executions: int = 1000
     shutdown_minute_seconds: float = 60.0
+    weather: frozenset[str] = frozenset()
+    weather_seconds: float = kinds.SECONDS
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **settings: Any) -> "Config":
@@ -64,6 +68,7 @@ class Config:
             function_update_seconds=float(environ.get("LOCAL_AWS_FUNCTION_UPDATE", 0.5)),
             concurrent_executions=int(environ.get("LOCAL_AWS_CONCURRENT_EXECUTIONS", 1000)),
             shutdown_minute_seconds=float(environ.get("LOCAL_AWS_SHUTDOWN_MINUTE", 60)),
+            weather_seconds=float(environ.get(kinds.SECONDS_VARIABLE, kinds.SECONDS)),
             **settings,
         )
 
