@@ -1,4 +1,4 @@
-"""Runs local AWS: ``python -m include.local_aws [--host HOST] [--port PORT] [--state-dir DIR]``."""
+"""Runs local AWS: ``python -m include.local_aws [--host HOST] [--port PORT] [--state-dir DIR] [--weather KINDS]``."""
 
 import argparse
 import errno
@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from include.local_aws.weather import kinds
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -40,7 +42,15 @@ def main() -> int:
         listener,
         _working_directory(arguments.state_dir, arguments.port) as (state_dir, bin_dir),
     ):
-        _serve(listener, stop, host=arguments.host, port=arguments.port, state_dir=state_dir, bin_dir=bin_dir)
+        _serve(
+            listener,
+            stop,
+            host=arguments.host,
+            port=arguments.port,
+            state_dir=state_dir,
+            bin_dir=bin_dir,
+            weather=arguments.weather,
+        )
     return 0
 
 
@@ -54,7 +64,18 @@ def _arguments() -> argparse.Namespace:
         default=REPOSITORY / ".local" / "aws",
         help="folder for the files of running jobs (.local/aws in the repository)",
     )
-    return parser.parse_args()
+    parser.add_argument(
+        "--weather",
+        default=os.environ.get(kinds.VARIABLE, ""),
+        help=f"what goes wrong as in AWS: {kinds.ALL}, or some of {', '.join(kinds.KINDS)} ({kinds.VARIABLE}, or "
+        "nothing)",
+    )
+    arguments = parser.parse_args()
+    try:
+        arguments.weather = kinds.parse(arguments.weather)
+    except ValueError as error:
+        parser.error(f"--weather or {kinds.VARIABLE}: {error}")
+    return arguments
 
 
 def _listen(host: str, port: int) -> socket.socket | None:
@@ -118,7 +139,7 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
     from include.local_aws.awslambda import LambdaService
     from include.local_aws.cloudwatch import CloudWatch
     from include.local_aws.ec2 import EC2, Machines
-    from include.local_aws.gateway import Gateway, Service
+    from include.local_aws.gateway import Gateway, Service, WsgiApplication
     from include.local_aws.logs import Logs
     from include.local_aws.processes import ChildProcesses
     from include.local_aws.s3 import S3
@@ -127,6 +148,7 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
     from include.local_aws.sns import SNS
     from include.local_aws.ssm import SSM
     from include.local_aws.tagging import Tagging
+    from include.local_aws.weather.service import Weather
 
     class RequestHandler(MotoRequestHandler):
         disable_nagle_algorithm = True  # else each answer on a kept connection waits 40 ms for an ACK
@@ -146,10 +168,14 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
         ServiceQuotas(),
     ]
     calls = call_log.CallLog(Path(os.environ[call_log.VARIABLE])) if call_log.VARIABLE in os.environ else None
+    application: WsgiApplication = Gateway(services, DomainDispatcherApplication(create_backend_app), calls)
+    if config.weather:
+        application = Weather(application, config.region, config.weather, config.weather_seconds)
+        print(f"local AWS has weather: {', '.join(sorted(config.weather))}", flush=True)
     server = make_server(
         config.host,
         config.port,
-        Gateway(services, DomainDispatcherApplication(create_backend_app), calls),
+        application,
         threaded=True,
         request_handler=RequestHandler,
         fd=listener.fileno(),

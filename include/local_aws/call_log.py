@@ -44,7 +44,7 @@ class CallLog:
 
     def recording(self, environ: dict[str, Any], body: bytes, start_response: StartResponse) -> StartResponse:
         """Return a ``start_response`` that records the call as well."""
-        call = _call(environ, body)
+        call = read_call(environ, body)
 
         def start(status: str, *arguments: Any) -> Any:
             line = json.dumps({**call, "status": int(status.split()[0])}, default=_shown)
@@ -55,7 +55,8 @@ class CallLog:
         return start
 
 
-def _call(environ: dict[str, Any], body: bytes) -> dict[str, Any]:
+def read_call(environ: dict[str, Any], body: bytes) -> dict[str, Any]:
+    """Return what is recorded of a call, without its status."""
     request = Request(environ, populate_request=False)
     signed = _CREDENTIAL.search(request.headers.get("Authorization", "") or request.url.replace("%2F", "/"))
     principal, region, name = signed.groups() if signed else (None, None, "")

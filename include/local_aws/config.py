@@ -13,6 +13,7 @@ import botocore.config
 from moto.core import DEFAULT_ACCOUNT_ID
 
 from include.local_aws.principals import Principal
+from include.local_aws.weather import kinds
 
 ACCOUNT_ID: str = DEFAULT_ACCOUNT_ID
 DEFAULT_PORT = 5566
@@ -38,7 +39,8 @@ class Config:
     shutdown_minute_seconds is how long a minute is for ``shutdown`` on an EC2 instance, whose work takes its real
     time. endpoint_workers is how many requests an instance of an endpoint works on at once, 0 for any number;
     endpoint_queue more wait, and further ones are answered 503. AWS's PyTorch image has a worker for each core and
-    a queue of 100.
+    a queue of 100. weather is what goes wrong as in AWS: the kinds of :mod:`include.local_aws.weather.kinds`.
+    weather_seconds is how long a lag lasts.
     """
 
     state_dir: Path
@@ -56,6 +58,8 @@ class Config:
     shutdown_minute_seconds: float = 60.0
     endpoint_workers: int = 0
     endpoint_queue: int = 100
+    weather: frozenset[str] = frozenset()
+    weather_seconds: float = kinds.SECONDS
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **settings: Any) -> "Config":
@@ -72,6 +76,7 @@ class Config:
             shutdown_minute_seconds=float(environ.get("LOCAL_AWS_SHUTDOWN_MINUTE", 60)),
             endpoint_workers=int(environ.get("LOCAL_AWS_ENDPOINT_WORKERS", 0)),
             endpoint_queue=int(environ.get("LOCAL_AWS_ENDPOINT_QUEUE", 100)),
+            weather_seconds=float(environ.get(kinds.SECONDS_VARIABLE, kinds.SECONDS)),
             **settings,
         )
 

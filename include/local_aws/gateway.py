@@ -48,10 +48,10 @@ class Gateway:
         request = Request(environ, populate_request=False)
         body = request.get_data()
         if self._call_log and request.path != HEALTH_PATH:
-            start_response = self._call_log.recording(_replayed(environ, body), body, start_response)
+            start_response = self._call_log.recording(replayed(environ, body), body, start_response)
         response = self._respond(request)
         if response is None:
-            return self._moto(_replayed(environ, body), start_response)
+            return self._moto(replayed(environ, body), start_response)
         response.headers.setdefault("x-amzn-RequestId", str(uuid.uuid4()))
         return response(environ, start_response)
 
@@ -85,6 +85,7 @@ def error_response(error: AwsError) -> Response:
     return json_response(body, error.status, x_amzn_ErrorType=error.code)
 
 
-def _replayed(environ: dict[str, Any], body: bytes) -> dict[str, Any]:
+def replayed(environ: dict[str, Any], body: bytes) -> dict[str, Any]:
+    """Return the environment of a request whose body has been read, so that it can be read again."""
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     return {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}

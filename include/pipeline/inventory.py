@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -13,6 +14,8 @@ from include.pipeline import alarms, ec2_launch, ec2_requests, live, names
 from include.pipeline.infrastructure import stack_name
 from include.pipeline.settings import Project
 
+RECENT = timedelta(hours=1)
+"""How long AWS's index of tags may lag at most. AWS names no limit; minutes are usual."""
 Client = Callable[[str], Any]
 """Makes a boto3 client of the service with this name."""
 
@@ -134,20 +137,28 @@ def of_kinds(arns: list[str], kinds: set[str]) -> Iterator[tuple[str, str, str]]
 def jobs(project: Project, client: Client) -> list[tuple[str, str, str]]:
     """Kind, name and ARN of the project's jobs that run, or have their tags still.
 
-    One that was started a moment ago is found by its name: AWS's index of tags follows with a delay of up to minutes.
+    One that was started or has ended recently is found by its name: AWS's index of tags follows with a delay of up to
+    minutes.
     """
     arns = tagged_arns(project, client("resourcegroupstaggingapi"))
     found = {arn: (kind, name, arn) for kind, name, arn in of_kinds(arns, set(JOBS))}
+    for kind, name, arn in _jobs_by_name(project, client("sagemaker"), StatusEquals="InProgress"):
+        found[arn] = (kind, name, arn)
+    for kind, name, arn in _jobs_by_name(
+        project, client("sagemaker"), LastModifiedTimeAfter=datetime.now(UTC) - RECENT
+    ):
+        if arn not in found and live.tags(arn, client("sagemaker")).get("project") == project.name:
+            found[arn] = (kind, name, arn)
+    return [found[arn] for arn in sorted(found)]
+
+
+def _jobs_by_name(project: Project, sagemaker: Any, **filters: Any) -> Iterator[tuple[str, str, str]]:
+    """Kind, name and ARN of the jobs with a name of the project's."""
     for kind, (operation, key, prefix, words) in RUNNING.items():
-        pages = (
-            client("sagemaker")
-            .get_paginator(operation)
-            .paginate(NameContains=f"{project.aws_name}-", StatusEquals="InProgress")
-        )
+        pages = sagemaker.get_paginator(operation).paginate(NameContains=f"{project.aws_name}-", **filters)
         for job in (job for page in pages for job in page[key]):
             if is_own(project, job[f"{prefix}Name"], *words):
-                found[job[f"{prefix}Arn"]] = (kind, job[f"{prefix}Name"], job[f"{prefix}Arn"])
-    return [found[arn] for arn in sorted(found)]
+                yield kind, job[f"{prefix}Name"], job[f"{prefix}Arn"]
 
 
 def models_or_configs(project: Project, kind: str, client: Client) -> list[str]:

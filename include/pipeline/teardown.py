@@ -239,9 +239,8 @@ def terminate_instances(project: Project, ec2: Any, progress: Progress = log.inf
     found = [name for name, state in instances(project, ec2).items() if state != "terminated"]
     if found:
         progress(f"Terminating {', '.join(found)}.")
-        _terminate(found, ec2)
         _wait(
-            lambda: set(instances(project, ec2).values()) <= {"terminated"},
+            functools.partial(_are_terminated, project, ec2),
             f"{', '.join(found)} to be terminated",
             project,
         )
@@ -254,6 +253,15 @@ def terminate_instances(project: Project, ec2: Any, progress: Progress = log.inf
             seconds=INTERFACES_SECONDS,
         )
     return len(found)
+
+
+def _are_terminated(project: Project, ec2: Any) -> bool:
+    """Whether all instances are terminated; terminates those that are not, for EC2 may list one before it knows it."""
+    found = instances(project, ec2)
+    if left := [name for name, state in found.items() if state not in ("shutting-down", "terminated")]:
+        _terminate(left, ec2)
+        return False
+    return set(found.values()) <= {"terminated"}
 
 
 def _terminate(instance_ids: list[str], ec2: Any) -> None:

@@ -15,7 +15,14 @@ from botocore.exceptions import ClientError
 from amazon_ml.differences import NOT_DESCRIBED, differences
 from amazon_ml.links.console import persist_console_link
 from amazon_ml.links.sagemaker_notebook import SageMakerNotebookLink
-from amazon_ml.operators.sagemaker_base import Config, SageMakerBaseStepwiseOperator, is_missing, reason
+from amazon_ml.operators.sagemaker_base import (
+    ROLE_SPREADS,
+    Config,
+    SageMakerBaseStepwiseOperator,
+    call_once_known,
+    is_missing,
+    reason,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -66,7 +73,12 @@ class SageMakerBaseNotebookOperator(SageMakerBaseStepwiseOperator):
     def ask(self, operation: str, **members: Any) -> None:
         """Call an operation on the instance."""
         self.log.info("%s: %s.", self.config[self.name_key], operation.replace("_", " "))
-        getattr(self.hook.conn, operation)(**{self.name_key: self.config[self.name_key], **members})
+        call_once_known(
+            self.log,
+            getattr(self.hook.conn, operation),
+            {self.name_key: self.config[self.name_key], **members},
+            *ROLE_SPREADS,
+        )
 
     def result(self, found: dict[str, Any] | None) -> dict[str, str | None]:
         """Name the instance and its status; None for one that is not there."""

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from include.pipeline import alarms, inventory, names, teardown
+from include.pipeline import alarms, inventory, live, names, teardown
 from include.pipeline.settings import Endpoint, Project
 from include.pipeline.teardown import LeftError, Options, RefusedError
 from tests.include.pipeline.standing import BUCKET, Standing
@@ -169,6 +169,44 @@ def test_a_security_group_is_deleted_once_no_network_interface_uses_it(
 def test_an_instance_that_is_gone_keeps_no_other_from_being_terminated() -> None:
     teardown._terminate(["a", "gone", "b"], ec2 := Ec2())
     assert ec2.calls == ["a", "b"]
+
+
+def test_an_instance_that_is_listed_before_ec2_knows_it_is_terminated(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states, pauses, early = {"i-1": "running"}, [], iter((True, True))
+
+    class NewInstance:
+        def terminate_instances(self, InstanceIds: list[str]) -> None:
+            if next(early, False):
+                error = {"Code": "InvalidInstanceID.NotFound", "Message": "no"}
+                raise ClientError({"Error": error}, "TerminateInstances")
+            states["i-1"] = "terminated"
+
+    def pause(_: float) -> None:
+        pauses.append(states["i-1"])
+        assert len(pauses) < 10, "it waits for what nobody has begun"
+
+    monkeypatch.setattr(teardown, "instances", lambda *_: dict(states))
+    monkeypatch.setattr(teardown, "security_groups", lambda *_: [])
+    monkeypatch.setattr(teardown.time, "sleep", pause)
+    assert teardown.terminate_instances(project, NewInstance()) == 1
+    assert states == {"i-1": "terminated"}
+
+
+def test_a_job_that_the_index_of_tags_does_not_list_yet_loses_its_tags(
+    standing: Standing, eventually: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sagemaker, name = standing.client("sagemaker"), standing.make_job("exit 0")
+
+    def job() -> dict[str, Any]:
+        return sagemaker.describe_processing_job(ProcessingJobName=name)
+
+    eventually(lambda: job()["ProcessingJobStatus"] == "Completed")
+    monkeypatch.setattr(inventory, "tagged_arns", lambda *_: [])
+    assert teardown.stop_jobs(standing.project, standing.client) == 1
+    assert live.tags(job()["ProcessingJobArn"], sagemaker).keys().isdisjoint({"project", "managed-by"})
+    assert teardown.stop_jobs(standing.project, standing.client) == 0
 
 
 def test_what_only_the_index_of_tags_still_lists_is_not_taken_for_left(

@@ -282,6 +282,40 @@ class TestStartsThatDoNotBegin:
         assert client.asked == 4
 
 
+class NewRole:
+    """SageMaker that does not know the role of an instance at the first two attempts to create it."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.meta = SimpleNamespace(endpoint_url="http://127.0.0.1")
+
+    def create_notebook_instance(self, **request: Any) -> None:
+        self.requests.append(request)
+        if len(self.requests) < 3:
+            self._refuse(f"Could not assume role {ROLE}. Please ensure that the role exists.")
+
+    def describe_notebook_instance(self, NotebookInstanceName: str) -> dict[str, Any]:
+        if len(self.requests) < 3:
+            self._refuse("RecordNotFound")
+        return {"NotebookInstanceName": NotebookInstanceName, "NotebookInstanceStatus": "InService"}
+
+    def _refuse(self, message: str) -> None:
+        error = {"Code": "ValidationException", "Message": message}
+        raise ClientError({"Error": error}, "CreateNotebookInstance")
+
+
+def test_an_instance_whose_role_was_made_a_moment_ago_is_created(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = NewRole()
+    monkeypatch.setattr(SageMakerHook, "conn", client)
+    monkeypatch.setattr("amazon_ml.operators.sagemaker_base.SPREAD_PAUSE_SECONDS", 0.0)
+    config = {"NotebookInstanceName": name, "RoleArn": ROLE}
+    result = finish(SageMakerDeployNotebookOperator, config, deferrable=False)
+    assert result == {"name": name, "status": "InService"}
+    assert client.requests == [config] * 3
+
+
 class TestSageMakerStopNotebookIfRunningOperator:
     def test_what_is_not_there_is_fine(self, aws: Any, name: str) -> None:
         stopped = finish(SageMakerStopNotebookIfRunningOperator, {"NotebookInstanceName": name})
