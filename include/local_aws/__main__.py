@@ -120,6 +120,7 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
     from include.local_aws.ec2 import EC2, Machines
     from include.local_aws.gateway import Gateway, Service
     from include.local_aws.logs import Logs
+    from include.local_aws.moto_faults import AwsErrorsOnly
     from include.local_aws.processes import ChildProcesses
     from include.local_aws.s3 import S3
     from include.local_aws.sagemaker import SageMaker
@@ -147,7 +148,7 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
     server = make_server(
         config.host,
         config.port,
-        Gateway(services, DomainDispatcherApplication(create_backend_app), calls),
+        Gateway(services, AwsErrorsOnly(DomainDispatcherApplication(create_backend_app)), calls),
         threaded=True,
         request_handler=RequestHandler,
         fd=listener.fileno(),
