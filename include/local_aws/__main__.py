@@ -141,6 +141,7 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
     from include.local_aws.ec2 import EC2, Machines
     from include.local_aws.gateway import Gateway, Service, WsgiApplication
     from include.local_aws.logs import Logs
+    from include.local_aws.moto_faults import AwsErrorsOnly
     from include.local_aws.processes import ChildProcesses
     from include.local_aws.s3 import S3
     from include.local_aws.sagemaker import SageMaker
@@ -168,7 +169,9 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
         ServiceQuotas(),
     ]
     calls = call_log.CallLog(Path(os.environ[call_log.VARIABLE])) if call_log.VARIABLE in os.environ else None
-    application: WsgiApplication = Gateway(services, DomainDispatcherApplication(create_backend_app), calls)
+    application: WsgiApplication = Gateway(
+        services, AwsErrorsOnly(DomainDispatcherApplication(create_backend_app)), calls
+    )
     if config.weather:
         application = Weather(application, config.region, config.weather, config.weather_seconds)
         print(f"local AWS has weather: {', '.join(sorted(config.weather))}", flush=True)

@@ -76,8 +76,16 @@ class Variant:
 class Fleet:
     """All serving processes of one deployment of an endpoint."""
 
-    def __init__(self, config: Config, children: ChildProcesses, endpoint: str, endpoint_config: str) -> None:
+    def __init__(
+        self,
+        config: Config,
+        children: ChildProcesses,
+        endpoint: str,
+        endpoint_config: str,
+        data_capture: Document | None = None,
+    ) -> None:
         self.endpoint_config = endpoint_config
+        self.data_capture = data_capture
         self._config = config
         self._children = children
         self._endpoint = endpoint

@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.processes import ChildProcesses
+from include.local_aws.sagemaker import data_capture
 from include.local_aws.sagemaker.deployment import AlarmsRaised, Deployment, check_alarms_exist
 from include.local_aws.sagemaker.documents import (
     ENDPOINT,
@@ -123,7 +124,11 @@ class Endpoints:
             return
         self._traffic[endpoint["EndpointName"]] = Traffic(fleet)
         self._documents.update(
-            endpoint, ProductionVariants=variants, EndpointStatus="InService", FailureReason=None
+            endpoint,
+            ProductionVariants=variants,
+            DataCaptureConfig=data_capture.described(config.get("DataCaptureConfig")),
+            EndpointStatus="InService",
+            FailureReason=None,
         )
 
     def _deploy(
@@ -137,7 +142,11 @@ class Endpoints:
         """Start a new fleet and shift the traffic to it; what goes wrong leaves all to the old one."""
         traffic = self._traffic[endpoint["EndpointName"]]
         fleet = self._new_fleet(endpoint, config)
-        new = {"EndpointConfigName": config["EndpointConfigName"], "ProductionVariants": variants}
+        new = {
+            "EndpointConfigName": config["EndpointConfigName"],
+            "ProductionVariants": variants,
+            "DataCaptureConfig": data_capture.described(config.get("DataCaptureConfig")),
+        }
         deployment = Deployment(self._config, self._documents, endpoint, new, planned)
         try:
             self._start(fleet, config, variants)
@@ -180,7 +189,13 @@ class Endpoints:
         )
 
     def _new_fleet(self, endpoint: Document, config: Document) -> Fleet:
-        return Fleet(self._config, self._children, endpoint["EndpointName"], config["EndpointConfigName"])
+        return Fleet(
+            self._config,
+            self._children,
+            endpoint["EndpointName"],
+            config["EndpointConfigName"],
+            config.get("DataCaptureConfig"),
+        )
 
     def _start(self, fleet: Fleet, config: Document, variants: list[Document]) -> None:
         """Start a fleet's processes and wait until all of them are healthy.

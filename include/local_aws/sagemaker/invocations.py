@@ -9,23 +9,39 @@ from werkzeug.wrappers import Request, Response
 
 from include.local_aws.config import ACCOUNT_ID
 from include.local_aws.errors import AwsError
+from include.local_aws.sagemaker.data_capture import DataCapture
 from include.local_aws.sagemaker.endpoint_metrics import EndpointMetrics
 from include.local_aws.sagemaker.fleet import Fleet, FleetEnded
 from include.local_aws.sagemaker.hosting import Endpoints
+
+MAX_BODY_BYTES = 25 * 1024 * 1024
+"""By the Developer Guide, "Inference options": 25 MB for real-time endpoints. botocore's model still has 6 MB."""
 
 _REMEMBERED_SECONDS = 900.0
 _MESSAGE_CHARACTERS = 500
 _TARGET_VARIANT = "X-Amzn-SageMaker-Target-Variant"
 _CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+_INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
+_NOT_IMPLEMENTED = {
+    "X-Amzn-SageMaker-Target-Model": "TargetModel",
+    "X-Amzn-SageMaker-Target-Container-Hostname": "TargetContainerHostname",
+    "X-Amzn-SageMaker-Enable-Explanations": "EnableExplanations",
+    "X-Amzn-SageMaker-Inference-Component": "InferenceComponentName",
+    "X-Amzn-SageMaker-Session-Id": "SessionId",
+    "X-Amzn-SageMaker-Prefix-Aware-Id": "PrefixAwareId",
+}
 
 
 class Invocations:
     """The runtime of all endpoints."""
 
-    def __init__(self, region: str, endpoints: Endpoints, metrics: EndpointMetrics) -> None:
+    def __init__(
+        self, region: str, endpoints: Endpoints, metrics: EndpointMetrics, capture: DataCapture
+    ) -> None:
         self._region = region
         self._endpoints = endpoints
         self._metrics = metrics
+        self._capture = capture
         self._lock = Lock()
         self._times: dict[tuple[str, str], deque[float]] = defaultdict(deque)
 
@@ -42,6 +58,7 @@ class Invocations:
             at all (ModelError)
         """
         arrived = time.perf_counter()
+        _check_request(request)
         while True:
             fleet = self._endpoints.fleet(endpoint, request.headers.get(_TARGET_VARIANT))
             if fleet is None:
@@ -79,9 +96,17 @@ class Invocations:
             )
         if status == 0 or status >= 400:
             raise _model_error(self._region, endpoint, status, body.decode(errors="replace"))
+        content_type = answer.headers.get("Content-Type", "application/octet-stream")
+        self._capture.add(
+            fleet.data_capture,
+            f"{endpoint}/{variant}",
+            (headers["Content-Type"], request.get_data()),
+            (content_type, body),
+            request.headers.get(_INFERENCE_ID),
+        )
         return Response(
             body,
-            content_type=answer.headers.get("Content-Type", "application/octet-stream"),
+            content_type=content_type,
             headers={"x-Amzn-Invoked-Production-Variant": variant},
         )
 
@@ -92,6 +117,23 @@ class Invocations:
             times.append(now)
             while times[0] < now - _REMEMBERED_SECONDS:
                 times.popleft()
+
+
+def _check_request(request: Request) -> None:
+    asked_for = [name for header, name in _NOT_IMPLEMENTED.items() if header in request.headers]
+    if asked_for:
+        raise AwsError(
+            "ValidationError",
+            f"Local AWS does not implement {', '.join(asked_for)} of InvokeEndpoint. Leave it out.",
+        )
+    size = len(request.get_data())
+    if size > MAX_BODY_BYTES:
+        raise AwsError(
+            "ValidationError",
+            f"1 validation error detected: Value at 'body' failed to satisfy constraint: Member must have length "
+            f"less than or equal to {MAX_BODY_BYTES}; it has {size}.",
+            413,
+        )
 
 
 def _model_error(region: str, endpoint: str, status: int, text: str) -> AwsError:

@@ -9,8 +9,9 @@ from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.gateway import json_response
 from include.local_aws.processes import ChildProcesses
-from include.local_aws.sagemaker import listing, moto_hooks, validation
+from include.local_aws.sagemaker import implemented, listing, moto_hooks, validation
 from include.local_aws.sagemaker.autoscaling import Autoscaling
+from include.local_aws.sagemaker.data_capture import DataCapture
 from include.local_aws.sagemaker.documents import KINDS, Document, Documents, Kind, Operation
 from include.local_aws.sagemaker.endpoint_metrics import EndpointMetrics
 from include.local_aws.sagemaker.hosted_models import HostedModels
@@ -28,6 +29,11 @@ from include.local_aws.sagemaker.tuning import TuningJobs
 _TARGET = "SageMaker."
 _SCALING_TARGET = "AnyScaleFrontendService."
 _INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations")
+_OTHER_INVOCATIONS = {
+    "async-invocations": "InvokeEndpointAsync",
+    "invocations-response-stream": "InvokeEndpointWithResponseStream",
+}
+_NOT_INVOKED = re.compile(rf"/endpoints/[^/]+/({'|'.join(_OTHER_INVOCATIONS)})")
 _FAULT = re.compile(r"/_local_aws/endpoints/([^/]+)/fail-next-update")
 _INTERRUPTION = re.compile(r"/_local_aws/training-jobs/([^/]+)/interrupt")
 
@@ -42,7 +48,8 @@ class SageMaker:
         self._targets = ScalableTargets(config, self._documents)
         self._endpoints = endpoints = Endpoints(config, children, self._documents, models, self._targets)
         self._metrics = EndpointMetrics(config)
-        self._invocations = Invocations(config.region, endpoints, self._metrics)
+        self._capture = DataCapture(config)
+        self._invocations = Invocations(config.region, endpoints, self._metrics, self._capture)
         self._autoscaling = Autoscaling(config, endpoints, self._invocations, self._targets.all)
         self._targets.operations["DescribeScalingActivities"] = self._autoscaling.activities.describe
         packages = ModelPackages(config)
@@ -76,6 +83,12 @@ class SageMaker:
         invoked = _INVOCATIONS.fullmatch(request.path)
         if invoked:
             return self._invocations.invoke(invoked[1], request)
+        not_invoked = _NOT_INVOKED.fullmatch(request.path)
+        if not_invoked:
+            raise AwsError(
+                "ValidationError",
+                f"Local AWS does not implement {_OTHER_INVOCATIONS[not_invoked[1]]}. Use InvokeEndpoint.",
+            )
         interrupted = _INTERRUPTION.fullmatch(request.path)
         if interrupted and request.method == "POST":
             self._training.interrupt(interrupted[1])
@@ -97,7 +110,9 @@ class SageMaker:
             operation = self._tag_operations[name]
         if not validation.is_operation(name):
             return None
+        implemented.check_operation(name, self._operations.keys())
         validation.check_request(name, members)
+        implemented.check_members(name, members)
         if operation is not None:
             return json_response(operation(members))
         self._check_for_moto(name, members)
@@ -118,6 +133,7 @@ class SageMaker:
         """Stop scaling and counting; the processes are the server's to end."""
         self._autoscaling.close()
         self._metrics.close()
+        self._capture.close()
 
     def _describe(self, kind: Kind) -> Operation:
         def describe(request: Document) -> Document:

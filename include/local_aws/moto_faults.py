@@ -1,0 +1,124 @@
+"""Answers what moto does not know, or fails at, with an AWS error in the service's protocol instead of a web page."""
+
+import json
+import logging
+import re
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+from werkzeug.test import run_wsgi_app
+from werkzeug.wrappers import Request, Response
+
+WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+_SCOPE = re.compile(r"Credential=[^/]+/\d+/[\w-]*/([\w-]+)/")
+_REST_XML = ("s3", "s3-outposts", "cloudfront", "route53")
+_PAGE = re.compile(rb"\s*<(!doctype html|html)", re.IGNORECASE)
+_log = logging.getLogger(__name__)
+
+
+class AwsErrorsOnly:
+    """A WSGI application that answers as another does, but never with a web page or an exception."""
+
+    def __init__(self, moto: WsgiApplication) -> None:
+        self._moto = moto
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            content, status, headers = run_wsgi_app(self._moto, environ, buffered=True)
+        except Exception as error:
+            request, body = _sent(environ)
+            if isinstance(error, NotImplementedError):
+                return _unknown(request, body, str(error))(environ, start_response)
+            _log.exception("%s %s failed", request.method, request.path)
+            message = f"Local AWS failed: {type(error).__name__}: {error}"
+            return _error(request, body, "InternalFailure", message, 500)(environ, start_response)
+        if int(status[:3]) >= 400:
+            content = list(content)
+            request, body = _sent(environ)
+            if _is_no_aws_error(request, b"".join(content)):
+                return _unknown(request, body, "")(environ, start_response)
+        start_response(status, headers.to_wsgi_list())
+        return content
+
+
+def _sent(environ: dict[str, Any]) -> tuple[Request, bytes]:
+    """Return a request whose body was read already, and its body."""
+    environ["wsgi.input"].seek(0)
+    request = Request(environ, populate_request=False)
+    return request, request.get_data()
+
+
+def _is_no_aws_error(request: Request, answer: bytes) -> bool:
+    """Whether an answer is a web page, or nothing where a service would say what is wrong."""
+    is_empty = not answer and request.method != "HEAD" and _service(request) != "s3"
+    return is_empty or _PAGE.match(answer) is not None
+
+
+def _unknown(request: Request, body: bytes, reason: str) -> Response:
+    service, operation = _service(request) or "this service", _operation(request, body)
+    what = operation or f"{request.method} {request.path}"
+    text = f"Local AWS does not implement {what} of {service}."
+    code, status = {
+        "json": ("UnknownOperationException", 400),
+        "rest-json": ("UnknownOperationException", 404),
+        "rest-xml": ("NotImplemented", 501),
+    }.get(_protocol(request, body), ("InvalidAction", 400))
+    return _error(request, body, code, f"{text} {reason}".rstrip(), status)
+
+
+def _error(request: Request, body: bytes, code: str, message: str, status: int) -> Response:
+    protocol, request_id = _protocol(request, body), str(uuid.uuid4())
+    if protocol in ("json", "rest-json"):
+        answer = Response(
+            json.dumps({"__type": code, "message": message, "Message": message}),
+            status,
+            content_type="application/x-amz-json-1.1" if protocol == "json" else "application/json",
+        )
+        answer.headers["x-amzn-ErrorType"] = code
+    else:
+        fault = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
+        if protocol == "ec2":
+            text = f"<Response><Errors><Error>{fault}</Error></Errors><RequestID>{request_id}</RequestID></Response>"
+        elif _service(request) == "s3":
+            text = f"<Error>{fault}<RequestId>{request_id}</RequestId></Error>"
+        else:
+            kind = "Sender" if status < 500 else "Receiver"
+            text = (
+                f"<ErrorResponse><Error><Type>{kind}</Type>{fault}</Error>"
+                f"<RequestId>{request_id}</RequestId></ErrorResponse>"
+            )
+        answer = Response(f'<?xml version="1.0" encoding="UTF-8"?>\n{text}', status, content_type="text/xml")
+    answer.headers["x-amzn-RequestId"] = request_id
+    return answer
+
+
+def _protocol(request: Request, body: bytes) -> str:
+    if "X-Amz-Target" in request.headers:
+        return "json"
+    service = _service(request)
+    if _operation(request, body):
+        return "ec2" if service == "ec2" else "query"
+    return "rest-xml" if service in _REST_XML else "rest-json"
+
+
+def _service(request: Request) -> str:
+    """Return the name that a request is signed for, or an empty one."""
+    scope = _SCOPE.search(request.headers.get("Authorization", ""))
+    if scope:
+        return scope[1]
+    credential = request.args.get("X-Amz-Credential", "").split("/")
+    return credential[3] if len(credential) > 3 else ""
+
+
+def _operation(request: Request, body: bytes) -> str:
+    """Return the operation that a request names, or an empty name where its path stands for it."""
+    target = request.headers.get("X-Amz-Target")
+    if target:
+        return target.rpartition(".")[2]
+    form = request.mimetype == "application/x-www-form-urlencoded"
+    named = parse_qs(body.decode(errors="replace")).get("Action", []) if form else []
+    return (named or request.args.getlist("Action") or [""])[0]
