@@ -151,7 +151,7 @@ def train(hyperparameters: argparse.Namespace, channels: Channels, processes: Pr
         processes,
         epochs=hyperparameters.epochs,
         patience=hyperparameters.patience,
-        checkpoints=checkpoint.find(settings, processes),
+        checkpoints=checkpoint.find(settings, processes, hyperparameters.checkpoint_minutes * 60),
     )
     best = progress.best
     assert best is not None

@@ -3,9 +3,9 @@
 Batch normalisation takes its statistics from each process's share of a batch (on a GPU they are synchronised),
 so on CPUs several processes can't give the very result of one with it.
 
-python fine_tuning_job.py <data set> <where to write the metrics> [rank] [step]
-With a rank and a step, the process of this rank sends itself SIGTERM after so many steps of the second epoch.
-The classifier's folder must be on PYTHONPATH.
+python fine_tuning_job.py <data set> <where to write the metrics> [rank] [step] [signal] [seconds]
+With a rank and a step, the process of this rank sends itself a signal, SIGTERM by default, after so many steps of the
+second epoch. After so many seconds a checkpoint is due. The classifier's folder must be on PYTHONPATH.
 """
 
 import json
@@ -31,7 +31,14 @@ from training_loop import fit
 BATCH_SIZE, EPOCHS = 4, 3
 
 
-def main(data: Path, output: Path, rank: int, step: int) -> None:
+def main(
+    data: Path,
+    output: Path,
+    rank: int = -1,
+    step: int = -1,
+    ended_by: int = signal.SIGTERM,
+    seconds_between: float = checkpoint.SECONDS_BETWEEN,
+) -> None:
     with distributed.join() as processes:
         splits = read_splits(data, training_data.TRAINING_SPLITS)
         transforms = TrainTransform(16, HALF), EvalTransform(16, HALF)
@@ -40,7 +47,7 @@ def main(data: Path, output: Path, rank: int, step: int) -> None:
         def told_to_end(epoch: int, start: int) -> Iterator[Batch]:
             for number, batch in enumerate(batches.train(epoch, start), start):
                 if (processes.rank, epoch, number) == (rank, 2, step):
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    os.kill(os.getpid(), ended_by)
                 yield batch
 
         torch.manual_seed(0)
@@ -70,11 +77,11 @@ def main(data: Path, output: Path, rank: int, step: int) -> None:
             processes,
             epochs=EPOCHS,
             patience=EPOCHS,
-            checkpoints=checkpoint.find({"processes": processes.size}, processes),
+            checkpoints=checkpoint.find({"processes": processes.size}, processes, seconds_between),
         )
         if processes.is_first:
             output.write_text(json.dumps([epoch.metrics for epoch in progress.history]))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *(int(value) for value in (sys.argv[3:] or (-1, -1))))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *(int(value) for value in sys.argv[3:]))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +57,24 @@ def test_two_processes_give_the_result_of_one(
     assert metrics["validation_accuracy"] == trained.best.validation.accuracy
 
 
-def test_two_processes_that_are_ended_and_go_on_fine_tune_as_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        # Only the second process is told to end, and does not save itself.
+        pytest.param(
+            ["1", "3"], "Told to end by SIGTERM in epoch 2 after 5 steps: the state is saved in", id="told"
+        ),
+        # As in SageMaker, where nobody is told. A checkpoint is always due, and asked for at every fifth step.
+        pytest.param(
+            ["1", "7", str(int(signal.SIGKILL)), "0"],
+            "Saved the state in epoch 2 after 5 of 9 steps, in ",
+            id="killed",
+        ),
+    ],
+)
+def test_two_processes_that_are_ended_and_go_on_fine_tune_as_one(
+    tmp_path: Path, ending: list[str], said: str
+) -> None:
     """Augmentation and order are the same, so that only the order of floating-point additions differs."""
     data = write_images(tmp_path / "data", {"train": 12, "valid": 5})
     (tmp_path / "checkpoints").mkdir()
@@ -66,12 +84,11 @@ def test_two_processes_that_are_ended_and_go_on_fine_tune_as_one(tmp_path: Path)
     }
     alone, pair = tmp_path / "alone.json", tmp_path / "pair.json"
 
-    fine_tuning_job.main(data, alone, -1, -1)
-    # Only the second process is told to end, and does not save itself.
-    status, output = torchrun([JOB, str(data), str(pair), "1", "3"], with_checkpoints)
+    fine_tuning_job.main(data, alone)
+    status, output = torchrun([JOB, str(data), str(pair), *ending], with_checkpoints)
     assert status != 0
     assert not pair.exists()
-    assert "Told to end by SIGTERM in epoch 2 after 5 steps: the state is saved in" in output
+    assert said in output
     status, output = torchrun([JOB, str(data), str(pair)], with_checkpoints)
 
     assert status == 0

@@ -8,7 +8,7 @@ from train import parse_hyperparameters
 
 from include.pipeline import job_requests
 from include.pipeline.images import Images
-from include.pipeline.settings import Classifier, FineTuning, Project
+from include.pipeline.settings import Classifier, FineTuning, Project, Training
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,10 @@ def test_the_hyperparameters_arrive_as_the_project_file_has_them(classifier: Cla
     environment = job_requests.Environment(
         bucket="bucket", sagemaker_role="r", function_role="r", region="us-east-1", account="1", images=images
     )
-    project = Project(name="birds", description="Tells birds apart.", classifier=classifier)
+    training = Training(checkpoint_minutes=2.5)
+    project = Project(
+        name="birds", description="Tells birds apart.", classifier=classifier, training=training
+    )
     best = {"learning_rate": "0.012", "batch_size": "64"}  # bare, as SageMaker gives what it has tuned
 
     request = job_requests.training_job(
@@ -41,6 +44,7 @@ def test_the_hyperparameters_arrive_as_the_project_file_has_them(classifier: Cla
         include={"architecture", "image_size", "train_layers", "epochs", "patience"}
     )
     asked |= {"seed": 0, "learning_rate": 0.012, "batch_size": 64}
+    asked |= {"checkpoint_minutes": project.training.checkpoint_minutes}
     asked |= {"int8_max_accuracy_drop": classifier.int8_max_accuracy_drop}
     asked |= {} if classifier.frozen else classifier.fine_tuning.model_dump()
     assert {name: understood[name] for name in asked} == asked

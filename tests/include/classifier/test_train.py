@@ -130,7 +130,7 @@ def test_a_job_that_is_ended_and_started_again_ends_with_the_same_metrics(
     run_training: RunTraining, dataset: Path, tmp_path: Path, number: int, status: int
 ) -> None:
     settings = {"architecture": "shufflenet_v2_x0_5", "train_layers": "all", "mixup": 0.2}
-    settings |= {"image_size": 32, "batch_size": 13, "epochs": 24, "patience": 24}
+    settings |= {"image_size": 32, "batch_size": 13, "epochs": 8, "patience": 8}
     settings |= {"checkpoint_minutes": 0.0001}  # so that one is due after each step
     folders = {
         "SM_CHANNEL_TRAINING": dataset,

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from include.local_aws.awslambda import url_requests
+
 REPOSITORY = Path(__file__).parents[3]
 Eventually = Callable[..., Any]
 
@@ -378,6 +380,9 @@ class TestErrors:
         assert (
             create("def handler(e, c):\n    return 'é'\n", Runtime=runtime).invoke({})["Payload"] == payload
         )
+
+    def test_bytes_that_are_not_json_are_a_bad_gateway_over_http(self) -> None:
+        assert url_requests.response(b"\xff\x00", failed=False).status_code == 502
 
     def test_half_a_character_ends_the_runtime(self, create: Callable[..., Function]) -> None:
         error = create("def handler(e, c):\n    return chr(0xD800)\n", Runtime="python3.12").fail()
