@@ -50,6 +50,8 @@ LISTS = {
     "endpoint-config": ("list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
 }
 """By the kind in an ARN: the operation that lists, the key of its answer, and the key of a name."""
+ALARMS_PER_CALL = 100
+"""How many names DescribeAlarms takes, by its API reference."""
 REGISTRY = "model-package-group"
 WORKSPACE = {"notebook-instance", "notebook-instance-lifecycle-config"}
 """The kinds in the ARNs of what a workspace consists of."""
@@ -164,27 +166,32 @@ def _jobs_by_name(project: Project, sagemaker: Any, **filters: Any) -> Iterator[
 def models_or_configs(project: Project, kind: str, client: Client) -> list[str]:
     """The names of the project's models, or endpoint configurations.
 
-    Those that were made a moment ago are found by name, as with :func:`jobs`.
+    Those that were made a moment ago are found by name, as with :func:`jobs`. Those that only the index of tags still
+    lists are left out.
     """
     operation, key, name_key = LISTS[kind]
     word = {"model": "model", "endpoint-config": "config"}[kind]
     pages = client("sagemaker").get_paginator(operation).paginate(NameContains=f"{project.aws_name}-{word}-")
-    named = {item[name_key] for page in pages for item in page[key]}
-    tagged = {
-        name for _, name, _ in of_kinds(tagged_arns(project, client("resourcegroupstaggingapi")), {kind})
-    }
-    return sorted(tagged | {name for name in named if is_own(project, name, word)})
+    found = {item[name_key] for page in pages for item in page[key] if is_own(project, item[name_key], word)}
+    for _, name, arn in of_kinds(tagged_arns(project, client("resourcegroupstaggingapi")), {kind}):
+        if name not in found and still_exists(project, arn, client):
+            found.add(name)
+    return sorted(found)
 
 
 def alarm_names(project: Project, client: Client) -> list[str]:
-    """The names of the project's CloudWatch alarms."""
+    """The names of the project's CloudWatch alarms: those that it may have, and those with its tags."""
     tagged = [
         arn.split(":alarm:", 1)[1]
         for arn in tagged_arns(project, client("resourcegroupstaggingapi"))
         if ":alarm:" in arn
     ]
-    answer = client("cloudwatch").describe_alarms(AlarmNames=alarms.alarm_names(project))
-    return sorted({*tagged, *(alarm["AlarmName"] for alarm in answer["MetricAlarms"])})
+    candidates = sorted({*tagged, *alarms.alarm_names(project)})
+    answers = (
+        client("cloudwatch").describe_alarms(AlarmNames=candidates[start : start + ALARMS_PER_CALL])
+        for start in range(0, len(candidates), ALARMS_PER_CALL)
+    )
+    return [alarm["AlarmName"] for answer in answers for alarm in answer["MetricAlarms"]]
 
 
 def instances(project: Project, ec2: Any) -> dict[str, str]:

@@ -209,6 +209,22 @@ def test_a_job_that_the_index_of_tags_does_not_list_yet_loses_its_tags(
     assert teardown.stop_jobs(standing.project, standing.client) == 0
 
 
+def test_what_only_the_index_of_tags_still_lists_is_not_found(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arn = f"arn:aws:{{}}:us-east-1:123456789012:{{}}{standing.project.aws_name}-gone".format
+    gone = [
+        arn("sagemaker", "model/"),
+        arn("sagemaker", "endpoint-config/"),
+        arn("cloudwatch", "alarm:"),
+    ]
+    model = standing.make_model()
+    monkeypatch.setattr(inventory, "tagged_arns", lambda *_: gone)
+    assert found(standing) == ["model", "data", "infrastructure"]
+    assert inventory.models_or_configs(standing.project, "model", standing.client) == [model]
+    assert teardown.delete_alarms(standing.project, standing.client) == 0
+
+
 def test_what_only_the_index_of_tags_still_lists_is_not_taken_for_left(
     standing: Standing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
