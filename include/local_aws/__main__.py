@@ -116,6 +116,7 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
 
     from include.local_aws import call_log
     from include.local_aws.awslambda import LambdaService
+    from include.local_aws.cloudformation import CloudFormation
     from include.local_aws.cloudwatch import CloudWatch
     from include.local_aws.ec2 import EC2, Machines
     from include.local_aws.gateway import Gateway, Service
@@ -143,6 +144,7 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
         SNS(),
         Logs(),
         Tagging(),
+        CloudFormation(config),
     ]
     calls = call_log.CallLog(Path(os.environ[call_log.VARIABLE])) if call_log.VARIABLE in os.environ else None
     server = make_server(
