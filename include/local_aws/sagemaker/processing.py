@@ -11,6 +11,7 @@ from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.principals import Principal
 from include.local_aws.processes import ChildProcesses
+from include.local_aws.sagemaker import private_folder
 from include.local_aws.sagemaker.documents import PROCESSING_JOB, Document, Documents, Operation
 from include.local_aws.sagemaker.job_run import (
     JobFailed,
@@ -121,14 +122,22 @@ class ProcessingJobs:
     def _start(self, job: Document, run: JobRun, folder: Path) -> None:
         specification = job["AppSpecification"]
         command = [*specification["ContainerEntrypoint"], *specification.get("ContainerArguments", [])]
+        environment = self._config.child_environment(
+            Principal.JOB, PROCESSING_JOB_ARN=job["ProcessingJobArn"]
+        )
         variables = {name: in_folder(value, folder) for name, value in job.get("Environment", {}).items()}
+        words = [in_folder(word, folder) for word in command]
+        environment |= variables
+        # Found out here: with an /opt/ml of its own, another program is started first.
+        if shutil.which(words[0], path=environment["PATH"]) is None:
+            raise JobFailed(f"AlgorithmError: {command[0]} cannot be started: No such file or directory.")
         try:
             run.start(
-                [in_folder(word, folder) for word in command],
-                env=self._config.child_environment(Principal.JOB, PROCESSING_JOB_ARN=job["ProcessingJobArn"])
-                | variables,
+                private_folder.private(self._config, words, folder),
+                env=environment,
                 cwd=folder,
                 log_stream=f"{job['ProcessingJobName']}/algo-1-{int(time.time())}",
+                notes=[] if private_folder.is_possible() else [private_folder.NOT_POSSIBLE],
             )
         except OSError as error:
             raise JobFailed(f"AlgorithmError: {command[0]} cannot be started: {error.strerror}.") from error
