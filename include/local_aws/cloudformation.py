@@ -50,9 +50,9 @@ class CloudFormation:
         _set_up_buckets(config)
         Stack.stack_resources = property(_made_resources)  # type: ignore[method-assign,assignment]
         Topic.create_from_cloudformation_json = classmethod(_create_topic)  # type: ignore[method-assign,assignment]
-        Role.put_policy = _put_role_policy  # type: ignore[method-assign]
-        parsing.ResourceMap.update = _update_resources  # type: ignore[method-assign]
-        CloudFormationBackend.execute_change_set = _execute_change_set  # type: ignore[method-assign]
+        Role.put_policy = _put_role_policy  # type: ignore[method-assign, assignment]
+        parsing.ResourceMap.update = _update_resources  # type: ignore[method-assign, assignment]
+        CloudFormationBackend.execute_change_set = _execute_change_set  # type: ignore[method-assign, assignment]
         for name in ("create_stack", "update_stack", "create_change_set"):
             setattr(CloudFormationResponse, name, _checked(getattr(CloudFormationResponse, name)))
 
@@ -199,7 +199,7 @@ class BucketPolicy(CloudFormationModel):
         return "AWS::S3::BucketPolicy"
 
     @classmethod
-    def create_from_cloudformation_json(  # type: ignore[misc]
+    def create_from_cloudformation_json(
         cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **members: Any
     ) -> "BucketPolicy":
         """Put the policy of the bucket."""
@@ -208,7 +208,7 @@ class BucketPolicy(CloudFormationModel):
         return cls(properties["Bucket"])
 
     @classmethod
-    def update_from_cloudformation_json(  # type: ignore[misc]
+    def update_from_cloudformation_json(
         cls,
         original_resource: Any,
         new_resource_name: str,
@@ -222,7 +222,7 @@ class BucketPolicy(CloudFormationModel):
         )
 
     @classmethod
-    def delete_from_cloudformation_json(  # type: ignore[misc]
+    def delete_from_cloudformation_json(
         cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
     ) -> None:
         """Raise an error: a stack deletes a policy by :meth:`delete`, which knows the bucket."""
@@ -237,7 +237,7 @@ class BucketPolicy(CloudFormationModel):
 
 def _set_up_buckets(config: Config) -> None:
     """Have CloudFormation set what moto drops of a bucket's properties, by calls to S3 as anyone makes them."""
-    BucketPolicy.s3 = staticmethod(lambda: config.client("s3"))  # type: ignore[assignment]
+    BucketPolicy.s3 = staticmethod(lambda: config.client("s3"))
     parsing.get_model_list.cache_clear()
     parsing.get_model_map.cache_clear()
     parsing.get_name_type_map.cache_clear()

@@ -14,7 +14,7 @@ class Tagging:
     """The Resource Groups Tagging API, which moto answers."""
 
     def __init__(self) -> None:
-        ResourceGroupsTaggingAPIBackend.tag_resources = _tag_resources  # type: ignore[method-assign]
+        ResourceGroupsTaggingAPIBackend.tag_resources = _tag_resources  # type: ignore[method-assign, assignment]
         ResourceGroupsTaggingAPIBackend.get_resources = _get_resources  # type: ignore[method-assign, assignment]
 
     def respond(self, request: Request) -> Response | None:

@@ -48,7 +48,7 @@ def launch_as_aws_does() -> None:
                 launches[response.region, token] = _Launch(parameters, result.result)  # type: ignore[arg-type]
             return result
 
-    InstanceResponse._validate_block_device_mapping = staticmethod(_check_block_device)  # type: ignore[method-assign]
+    InstanceResponse._validate_block_device_mapping = staticmethod(_check_block_device)  # type: ignore[method-assign, assignment]
     InstanceResponse.run_instances = answer  # type: ignore[method-assign, assignment]
     InstanceBackend.run_instances = _run_instances  # type: ignore[method-assign, assignment]
 
