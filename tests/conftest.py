@@ -59,6 +59,7 @@ SLOW = (
     "include/local_aws/sagemaker/",
     "include/local_aws/ec2/",
     "plugins/amazon_ml/operators/",
+    "clients/",
     "include/local_aws/test_awslambda.py",
     "include/local_aws/test_main.py",
     "include/classifier/test_evaluate.py",

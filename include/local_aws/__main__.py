@@ -137,6 +137,7 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
 
     from include.local_aws import call_log
     from include.local_aws.awslambda import LambdaService
+    from include.local_aws.cloudformation import CloudFormation
     from include.local_aws.cloudwatch import CloudWatch
     from include.local_aws.ec2 import EC2, Machines
     from include.local_aws.gateway import Gateway, Service, WsgiApplication
@@ -167,6 +168,7 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
         Logs(),
         Tagging(),
         ServiceQuotas(),
+        CloudFormation(config),
     ]
     calls = call_log.CallLog(Path(os.environ[call_log.VARIABLE])) if call_log.VARIABLE in os.environ else None
     application: WsgiApplication = Gateway(

@@ -17,6 +17,9 @@ WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/[\w-]*/([\w-]+)/")
 _REST_XML = ("s3", "s3-outposts", "cloudfront", "route53")
 _PAGE = re.compile(rb"\s*<(!doctype html|html)", re.IGNORECASE)
+_DENIED = ("SimulatePrincipalPolicy", "SimulateCustomPolicy")
+"""Clients that ask whether a role may do something continue without an answer where they may not ask."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -59,6 +62,9 @@ def _is_no_aws_error(request: Request, answer: bytes) -> bool:
 
 
 def _unknown(request: Request, body: bytes, reason: str) -> Response:
+    if _operation(request, body) in _DENIED:
+        message = f"Local AWS checks no permissions, so nobody may call {_operation(request, body)}."
+        return _error(request, body, "AccessDenied", message, 403)
     service, operation = _service(request) or "this service", _operation(request, body)
     what = operation or f"{request.method} {request.path}"
     text = f"Local AWS does not implement {what} of {service}."

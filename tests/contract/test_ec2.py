@@ -164,3 +164,14 @@ def test_a_launch_with_an_unknown_instance_profile_is_refused(
         f"Value ({unique}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name",
     ):
         launch(IamInstanceProfile={"Name": unique})
+
+
+def test_a_launch_that_asks_for_what_is_not_there_is_refused(
+    launch: Callable[..., dict[str, Any]], unique: str, refused: Any
+) -> None:
+    with refused("InvalidKeyPair.NotFound", f"The key pair '{unique}' does not exist"):
+        launch(KeyName=unique)
+    with refused("InvalidParameterValue", "does not match the architecture 'x86_64' of the specified AMI"):
+        launch(InstanceType="m6g.large")
+    with refused("InvalidParameterValue"):
+        launch(MinCount=2, MaxCount=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import time
@@ -602,3 +603,58 @@ def test_the_versions_of_an_unknown_function_are_not_found(
 ) -> None:
     with refused("ResourceNotFoundException", f"Function not found: {unknown_arn}", 404):
         lambda_client.list_versions_by_function(FunctionName=unique)
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "text"),
+    [
+        ({"Timeout": 901}, "ValidationException", "Value '901' at 'timeout' failed to satisfy constraint"),
+        ({"Code": {}}, "InvalidParameterValueException", "Please provide a source for function code."),
+        (
+            {"Code": {"ZipFile": b"no zip"}},
+            "InvalidParameterValueException",
+            "Could not unzip uploaded file.",
+        ),
+    ],
+)
+def test_what_cannot_run_is_not_made(
+    unmade: Function, refused: Any, settings: dict[str, Any], code: str, text: str
+) -> None:
+    with refused(code, text):
+        unmade.create(**settings)
+
+
+def test_what_cannot_run_is_no_update(function: Function, refused: Any) -> None:
+    with refused("InvalidParameterValueException", "Could not unzip uploaded file."):
+        function.client.update_function_code(FunctionName=function.name, ZipFile=b"no zip")
+    with refused("ValidationException", "less than or equal to 900"):
+        function.client.update_function_configuration(FunctionName=function.name, Timeout=1000)
+
+
+def test_the_same_code_again_is_no_new_version(function: Function) -> None:
+    first = function.publish()
+    function.change(ECHO)
+    assert function.publish() == first
+
+
+def test_the_latest_version_is_not_deleted_alone(function: Function, refused: Any) -> None:
+    with refused(
+        "InvalidParameterValueException", "$LATEST version cannot be deleted without deleting the function"
+    ):
+        function.client.delete_function(FunctionName=function.name, Qualifier="$LATEST")
+    assert function.call(Payload=b"1") == ["$LATEST", 1]
+
+
+def test_an_event_above_1_mb_is_not_queued(function: Function, refused: Any) -> None:
+    event = json.dumps("x" * 1024 * 1024).encode()
+    with refused("RequestEntityTooLargeException", "too large for the Event invocation type", 413):
+        function.client.invoke(FunctionName=function.name, InvocationType="Event", Payload=event)
+
+
+def test_max_memory_used_is_that_of_the_function(unmade: Function) -> None:
+    unmade.create(MemorySize=512)
+    unmade.wait()
+    answer = unmade.client.invoke(FunctionName=unmade.name, LogType="Tail")
+    log = base64.b64decode(answer["LogResult"]).decode()
+    used = int(log.partition("Max Memory Used: ")[2].partition(" MB")[0])
+    assert 1 < used < 100

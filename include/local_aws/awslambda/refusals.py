@@ -1,5 +1,8 @@
 """What AWS refuses, and moto does: updates at the wrong time or of something else, tags of versions, old runtimes."""
 
+import base64
+import io
+import zipfile
 from typing import Any
 
 from include.local_aws.awslambda.moto_aliases import aliases_of_version
@@ -17,10 +20,17 @@ Members = dict[str, Any]
 OLD_RUNTIMES = frozenset({"python2.7", "python3.6", "python3.7"})
 MAX_REQUEST_BYTES = 70_167_211
 """A zip of 50 MB, in base64."""
+MAX_TIMEOUT_SECONDS = 900
+"""By the Developer Guide, "Lambda quotas"; botocore's model lets more through."""
+MAX_QUEUED_EVENT_BYTES = 1024 * 1024
+"""By the API reference of Invoke: 1 MB for asynchronous invocations."""
 
 
 def check_creation(members: Members, request_bytes: int) -> None:
-    """Refuse a package that is too large, or a runtime that has gone out of support."""
+    """Refuse a package that is too large or no package, a timeout that is too long, or an unsupported runtime.
+
+    :raises AwsError: as AWS answers
+    """
     if request_bytes > MAX_REQUEST_BYTES:
         raise AwsError(
             "RequestEntityTooLargeException",
@@ -32,6 +42,57 @@ def check_creation(members: Members, request_bytes: int) -> None:
             "InvalidParameterValueException",
             f"The runtime parameter of {members['Runtime']} is no longer supported for creating or updating AWS Lambda "
             "functions. We recommend you use a supported runtime while creating or updating functions.",
+        )
+    check_configuration(members)
+    code = members.get("Code") or {}
+    if not code.keys() & {"ZipFile", "S3Bucket", "ImageUri"}:
+        raise AwsError("InvalidParameterValueException", "Please provide a source for function code.")
+    check_package(code)
+
+
+def check_configuration(members: Members) -> None:
+    """Refuse a timeout that is longer than a function may run.
+
+    :raises AwsError: ValidationException
+    """
+    timeout = members.get("Timeout")
+    if isinstance(timeout, int) and timeout > MAX_TIMEOUT_SECONDS:
+        raise AwsError(
+            "ValidationException",
+            f"1 validation error detected: Value '{timeout}' at 'timeout' failed to satisfy constraint: Member must "
+            f"have value less than or equal to {MAX_TIMEOUT_SECONDS}",
+        )
+
+
+def check_package(code: Members) -> None:
+    """Refuse a package in the request that is no zip file.
+
+    :raises AwsError: InvalidParameterValueException
+    """
+    if "ZipFile" not in code:
+        return
+    try:
+        package = base64.b64decode(str(code["ZipFile"]), validate=True)
+    except ValueError:
+        package = b""
+    if not zipfile.is_zipfile(io.BytesIO(package)):
+        raise AwsError(
+            "InvalidParameterValueException",
+            "Could not unzip uploaded file. Please check your file, then try to upload again.",
+        )
+
+
+def check_event(kind: str, event_bytes: int) -> None:
+    """Refuse an event that is too large to be queued.
+
+    :raises AwsError: RequestEntityTooLargeException
+    """
+    if kind == "Event" and event_bytes > MAX_QUEUED_EVENT_BYTES:
+        raise AwsError(
+            "RequestEntityTooLargeException",
+            f"{event_bytes} byte payload is too large for the Event invocation type (limit {MAX_QUEUED_EVENT_BYTES} "
+            "bytes)",
+            413,
         )
 
 
@@ -84,6 +145,11 @@ def check_deletion(region: str, name: str, version: str | None) -> None:
         raise AwsError(
             "ResourceNotFoundException", f"Function not found: {function_arn(region, name)}", 404
         ) from None
+    if version == "$LATEST":
+        raise AwsError(
+            "InvalidParameterValueException",
+            "$LATEST version cannot be deleted without deleting the function.",
+        )
     aliases = aliases_of_version(region, name, version) if version else []
     if aliases:
         raise AwsError(

@@ -134,6 +134,10 @@ class LambdaService:
             return None
         members = _members(request)
         refusals.check_update(region, name, members)
+        if what == "code":
+            refusals.check_package(members)
+        if what == "configuration":
+            refusals.check_configuration(members)
         if what == "versions":
             refusals.check_code(region, name, members.get("CodeSha256"))
         return None
@@ -179,6 +183,7 @@ class LambdaService:
         event = request.get_data() or b"{}"
         _check_event(event)
         kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
+        refusals.check_event(kind, len(event))
         request_id = str(uuid.uuid4())
         if kind == "DryRun":
             return Response(status=204)

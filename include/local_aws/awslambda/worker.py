@@ -214,13 +214,19 @@ def _in_task_root(text: str) -> str:
     return text.replace(os.environ["LAMBDA_TASK_ROOT"], "/var/task")
 
 
+def max_memory_bytes() -> int:
+    """The most memory that this process has used."""
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux keeps ru_maxrss over exec, so that it would be at least that of the emulator, which started this process.
+    with open("/proc/self/status") as status:
+        [peak] = [line for line in status if line.startswith("VmHWM:")]
+    return int(peak.split()[1]) * 1024
+
+
 def answer(channel: Connection, mark: str, *, body: bytes = b"", error: dict[str, Any] | None = None) -> None:
     """Send an answer, then mark the end of what was printed for it."""
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    header = {
-        "failed": error is not None,
-        "max_memory_bytes": used * (1 if sys.platform == "darwin" else 1024),
-    }
+    header = {"failed": error is not None, "max_memory_bytes": max_memory_bytes()}
     channel.send_bytes(json.dumps(header).encode())
     channel.send_bytes(body if error is None else to_json(error).encode(errors="replace"))
     sys.stdout.flush()

@@ -7,14 +7,18 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
-from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS
+from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
 from moto.ec2.models.instances import Instance, InstanceBackend, Reservation
 from moto.ec2.responses.instances import InstanceResponse
 from moto.iam.exceptions import NotFoundException
 
 _MAX_USER_DATA_BYTES = 16 * 1024
 
+_ROOT_VOLUME_GIB = 8
+"""That of every image of moto's."""
+
 _run_by_moto = InstanceBackend.run_instances
+_check_block_device_by_moto = InstanceResponse._validate_block_device_mapping
 _answer_by_moto = InstanceResponse.run_instances
 
 
@@ -32,6 +36,7 @@ def launch_as_aws_does() -> None:
     lock = threading.Lock()
 
     def answer(response: InstanceResponse) -> ActionResult:
+        _check_counts(response)
         token = response._get_param("ClientToken")
         parameters = {name: value for name, value in response.params.items() if name != "DryRun"}
         with lock:
@@ -43,8 +48,27 @@ def launch_as_aws_does() -> None:
                 launches[response.region, token] = _Launch(parameters, result.result)  # type: ignore[arg-type]
             return result
 
+    InstanceResponse._validate_block_device_mapping = staticmethod(_check_block_device)  # type: ignore[method-assign, assignment]
     InstanceResponse.run_instances = answer  # type: ignore[method-assign, assignment]
     InstanceBackend.run_instances = _run_instances  # type: ignore[method-assign, assignment]
+
+
+def _check_counts(response: InstanceResponse) -> None:
+    """Check how many instances a request asks for; the text of AWS's refusal is not known."""
+    low, high = (int(response._get_param(name, if_none="1")) for name in ("MinCount", "MaxCount"))
+    if not 1 <= low <= high:
+        raise EC2ClientError(
+            "InvalidParameterValue",
+            f"Value ({low}) for parameter minCount is invalid. It must be at least 1, and not above maxCount ({high}).",
+        )
+
+
+def _check_block_device(mapping: dict[str, Any]) -> None:
+    """Check a block device as moto does; one without size and snapshot is the image's own, and as large."""
+    ebs = mapping.get("Ebs", {})
+    if ebs and "NoDevice" not in mapping and not ebs.keys() & {"VolumeSize", "SnapshotId"}:
+        ebs["VolumeSize"] = _ROOT_VOLUME_GIB
+    _check_block_device_by_moto(mapping)
 
 
 def _repeated(launch: _Launch, parameters: dict[str, Any]) -> Reservation:
@@ -79,7 +103,12 @@ def _run_instances(
     backend: Any, image_id: str, count: int, user_data: Any, security_group_names: list[str], **members: Any
 ) -> Reservation:
     if image_id:
-        backend.describe_images(ami_ids=[image_id])
+        [image] = backend.describe_images(ami_ids=[image_id])
+        if not members.get("is_instance_type_default"):
+            _check_architecture(members["instance_type"], image.architecture)
+    key_name = members.get("key_name")
+    if key_name and key_name not in backend.key_pairs:
+        raise EC2ClientError("InvalidKeyPair.NotFound", f"The key pair '{key_name}' does not exist")
     if len(base64.b64decode(str(user_data or ""))) > _MAX_USER_DATA_BYTES:
         raise EC2ClientError("InvalidParameterValue", f"User data is limited to {_MAX_USER_DATA_BYTES} bytes")
     nics = members.get("nics", [])
@@ -96,6 +125,19 @@ def _run_instances(
     for instance in reservation.instances:
         _complete_network(instance, kept)
     return reservation
+
+
+def _check_architecture(instance_type: str, architecture: str) -> None:
+    details = INSTANCE_TYPES.get(instance_type, {})
+    supported = details.get("ProcessorInfo", {}).get("SupportedArchitectures", [])
+    if supported and architecture not in supported:
+        raise EC2ClientError(
+            "InvalidParameterValue",
+            f"The architecture '{','.join(supported)}' of the specified instance type does not match the architecture "
+            f"'{architecture}' of the specified AMI. Specify an instance type and an AMI that have matching "
+            "architectures, and try again. You can use 'describe-instance-types' or 'describe-images' to discover the "
+            "architecture of the instance type or AMI.",
+        )
 
 
 def _check_type(region: str, instance_type: str, zones: set[str | None]) -> None:

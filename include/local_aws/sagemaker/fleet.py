@@ -23,7 +23,7 @@ from include.local_aws.errors import AwsError
 from include.local_aws.log_streams import LogStream
 from include.local_aws.principals import Principal
 from include.local_aws.processes import ChildProcesses
-from include.local_aws.sagemaker import serving
+from include.local_aws.sagemaker import private_folder, serving
 from include.local_aws.sagemaker.documents import Document
 from include.local_aws.sagemaker.job_run import in_folder
 
@@ -226,11 +226,15 @@ class Fleet:
         }
         process = self._children.start(
             # -P: the script's folder is not for the model's code to import from.
-            [
-                *(self._config.python, "-P", serving.__file__),
-                *(str(port), str(variant.model_dir)),
-                *(str(self._config.endpoint_workers), str(self._config.endpoint_queue)),
-            ],
+            private_folder.private(
+                self._config,
+                [
+                    *(self._config.python, "-P", serving.__file__),
+                    *(str(port), str(variant.model_dir)),
+                    *(str(self._config.endpoint_workers), str(self._config.endpoint_queue)),
+                ],
+                variant.base,
+            ),
             env=environment,
             cwd=variant.model_dir,
             on_line=log.write,

@@ -53,14 +53,28 @@ class HostedModels:
                 "ValidationException",
                 "Local AWS serves a model of one container with ModelDataUrl or ModelPackageName.",
             )
+        if not containers[0].keys() & {"Image", "ModelPackageName"}:
+            raise AwsError(
+                "ValidationException", "The container has no Image and no ModelPackageName. Give one."
+            )
         return {"ModelArn": self._documents.create(MODEL, request)["ModelArn"]}
 
     def _create_config(self, request: Document) -> Document:
+        names = [variant["VariantName"] for variant in request["ProductionVariants"]]
+        if len(set(names)) < len(names):
+            raise AwsError(
+                "ValidationException", f"ProductionVariants has a VariantName twice: {', '.join(names)}."
+            )
         for variant in request["ProductionVariants"]:
             if "ServerlessConfig" in variant or "ModelName" not in variant:
                 raise AwsError(
                     "ValidationException",
                     f"Variant {variant['VariantName']}: local AWS serves a ModelName on instances only.",
+                )
+            if "InstanceType" not in variant or variant.get("InitialInstanceCount", 0) < 1:
+                raise AwsError(
+                    "ValidationException",
+                    f"Variant {variant['VariantName']} needs an InstanceType and an InitialInstanceCount above 0.",
                 )
             self._documents.get(MODEL, variant["ModelName"])
         return {"EndpointConfigArn": self._documents.create(ENDPOINT_CONFIG, request)["EndpointConfigArn"]}

@@ -1,15 +1,18 @@
 """Every place that reaches into moto: what it must know of the resources it does not hold itself."""
 
+import json
 from collections.abc import Iterator
 
+from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.core.exceptions import ServiceException
 from moto.core.resource_tagging import TaggedResource
 from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 
 from include.local_aws.config import ACCOUNT_ID, Config
 from include.local_aws.errors import AwsError
-from include.local_aws.sagemaker.documents import Documents
+from include.local_aws.sagemaker.documents import Document, Documents
 
+_scalable_targets_by_moto = ApplicationAutoScalingResponse.describe_scalable_targets
 _moto_resources = SageMakerModelBackend.iter_tagged_resources
 
 
@@ -27,6 +30,22 @@ def check_arn(config: Config, arn: str) -> None:
         raise AwsError(
             "ValidationException", f"Could not find the resource {arn}, or it has no tags of its own."
         )
+
+
+def number_pages_of_scalable_targets() -> None:
+    """Have Application Auto Scaling of other services give each page a token of its own; moto repeats the first."""
+
+    def describe(response: ApplicationAutoScalingResponse) -> str:
+        answer: Document = json.loads(_scalable_targets_by_moto(response))
+        if answer["NextToken"] is None:
+            del answer["NextToken"]
+        else:
+            token = response._get_param("NextToken")
+            start = int(token) + 1 if token else 0
+            answer["NextToken"] = str(start + len(answer["ScalableTargets"]) - 1)
+        return json.dumps(answer)
+
+    ApplicationAutoScalingResponse.describe_scalable_targets = describe  # type: ignore[method-assign, assignment]
 
 
 def list_in_tagging_api(config: Config, documents: Documents) -> None:

@@ -1,11 +1,11 @@
-"""Runs a training job's processes in a network namespace of their own, where the machine allows it."""
+"""Runs a job's processes in a network namespace of their own, where the machine allows it."""
 
 import functools
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from include.local_aws.config import Config
 from include.local_aws.sagemaker import loopback
@@ -16,6 +16,7 @@ NOT_POSSIBLE = (
     "of util-linux, on Linux). The job runs without AWS credentials, but with the network."
 )
 
+_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _UNSHARE_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 # The second needs no rights of its own, but makes the job see every file as its own or nobody's.
@@ -23,8 +24,13 @@ _WAYS = (("--net",), ("--net", "--user", "--map-root-user"))
 
 
 def applies(job: Document) -> bool:
-    """Whether a job asks for isolation, and this machine allows it."""
+    """Whether a job, or a processing job's ``NetworkConfig``, asks for isolation, and this machine allows it."""
     return bool(job.get("EnableNetworkIsolation")) and _way() is not None
+
+
+def without_credentials(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without AWS credentials: an isolated job gets none, as in SageMaker."""
+    return {name: value for name, value in environment.items() if name not in _CREDENTIALS}
 
 
 def isolated(config: Config, command: Sequence[str], peer: int | None = None) -> list[str]:

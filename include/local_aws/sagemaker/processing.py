@@ -11,6 +11,7 @@ from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.principals import Principal
 from include.local_aws.processes import ChildProcesses
+from include.local_aws.sagemaker import network_isolation, private_folder
 from include.local_aws.sagemaker.documents import PROCESSING_JOB, Document, Documents, Operation
 from include.local_aws.sagemaker.job_run import (
     JobFailed,
@@ -123,17 +124,39 @@ class ProcessingJobs:
     def _start(self, job: Document, run: JobRun, folder: Path) -> None:
         specification = job["AppSpecification"]
         command = [*specification["ContainerEntrypoint"], *specification.get("ContainerArguments", [])]
+        environment = self._config.child_environment(
+            Principal.JOB, PROCESSING_JOB_ARN=job["ProcessingJobArn"]
+        )
         variables = {name: in_folder(value, folder) for name, value in job.get("Environment", {}).items()}
+        words = [in_folder(word, folder) for word in command]
+        network = job.get("NetworkConfig", {})
+        if network.get("EnableNetworkIsolation"):
+            environment = network_isolation.without_credentials(environment)
+        environment |= variables
+        # Found out here: with an /opt/ml of its own, another program is started first.
+        if shutil.which(words[0], path=environment["PATH"]) is None:
+            raise JobFailed(f"AlgorithmError: {command[0]} cannot be started: No such file or directory.")
         try:
+            words = private_folder.private(self._config, words, folder)
+            if network_isolation.applies(network):
+                words = network_isolation.isolated(self._config, words)
             run.start(
-                [in_folder(word, folder) for word in command],
-                env=self._config.child_environment(Principal.JOB, PROCESSING_JOB_ARN=job["ProcessingJobArn"])
-                | variables,
+                words,
+                env=environment,
                 cwd=folder,
                 log_stream=f"{job['ProcessingJobName']}/algo-1-{int(time.time())}",
+                notes=_notes(network),
             )
         except OSError as error:
             raise JobFailed(f"AlgorithmError: {command[0]} cannot be started: {error.strerror}.") from error
+
+
+def _notes(network: Document) -> list[str]:
+    """Return what the log says of what was asked for and cannot be done here."""
+    notes = [] if private_folder.is_possible() else [private_folder.NOT_POSSIBLE]
+    if network.get("EnableNetworkIsolation") and not network_isolation.applies(network):
+        notes.append(network_isolation.NOT_POSSIBLE)
+    return notes
 
 
 def _check_supported(request: Document) -> None:

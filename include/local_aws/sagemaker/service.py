@@ -77,6 +77,7 @@ class SageMaker:
             "DeleteTags": self._delete_tags,
         }
         moto_hooks.list_in_tagging_api(config, self._documents)
+        moto_hooks.number_pages_of_scalable_targets()
 
     def respond(self, request: Request) -> Response | None:
         """Answer SageMaker's requests but those about resources of moto's own."""

@@ -21,6 +21,7 @@ from include.local_aws.processes import ChildProcesses
 from include.local_aws.sagemaker import (
     checkpoints,
     network_isolation,
+    private_folder,
     training_instance,
     training_requests,
     warm_pool,
@@ -243,6 +244,9 @@ class TrainingJobs:
         first: int | None = None
         for number, instance in enumerate(instances, 1):
             command = [self._config.python, script] if pool is None else pool.command(script)
+            if pool is None:
+                command = training_requests.entrypoint(job) or command
+                command = private_folder.private(self._config, command, instance)
             if pool is None and network_isolation.applies(job):
                 command = network_isolation.isolated(self._config, command, first)
             process = run.start(
@@ -251,13 +255,15 @@ class TrainingJobs:
                 cwd=instance,
                 log_stream=f"{job['TrainingJobName']}/algo-{number}-{started}",
                 on_line=on_line,
-                notes=_notes(job),
+                notes=_notes(job, pool),
             )
             first = first or process.pid
 
     def _upload(self, job: Document, instances: list[Path]) -> None:
         for folder, archive in (("output/data", "output.tar.gz"), ("model", "model.tar.gz")):
             written = instances[0] / folder
+            for other in instances[1:]:
+                _add_files(other / folder, written)
             if any(written.iterdir()):
                 object_store.upload_archive(self._config, written, f"{_output_uri(job)}/{archive}")
 
@@ -283,9 +289,11 @@ def _seconds_left(job: Document, run: JobRun) -> _SecondsLeft:
     return _SecondsLeft(runtime - run.seconds, job["CreationTime"] + wait - time.time())
 
 
-def _notes(job: Document) -> list[str]:
+def _notes(job: Document, pool: WarmPool | None) -> list[str]:
     """Return what the log says of what was asked for and cannot be done here."""
     notes = []
+    if pool is not None or not private_folder.is_possible():
+        notes.append(private_folder.NOT_POSSIBLE)
     if job.get("EnableNetworkIsolation") and not network_isolation.applies(job):
         notes.append(network_isolation.NOT_POSSIBLE)
     if job["ResourceConfig"].get("KeepAlivePeriodInSeconds") and not warm_pool.can_be_kept(job):
@@ -301,6 +309,15 @@ def _failure_reason(exit_codes: list[int], instances: list[Path]) -> str:
     code = next(code for code in exit_codes if code)
     texts = [text for text in (message(instance / "output" / "failure") for instance in instances) if text]
     return f"AlgorithmError: {texts[0] if texts else 'See the job logs'}, exit code: {code}"
+
+
+def _add_files(source: Path, target: Path) -> None:
+    """Add the files of one instance to those of the first; where both have one of a name, the first's is kept."""
+    for path in source.rglob("*"):
+        added = target / path.relative_to(source)
+        if path.is_file() and not added.exists():
+            added.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, added)
 
 
 def _link(source: str, target: str) -> None:

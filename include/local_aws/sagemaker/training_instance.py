@@ -6,10 +6,9 @@ from pathlib import Path
 
 from include.local_aws.config import Config
 from include.local_aws.principals import Principal
+from include.local_aws.sagemaker import network_isolation
 from include.local_aws.sagemaker.documents import Document
 from include.local_aws.sagemaker.job_run import container_path, in_folder
-
-_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 _GROUP = "homogeneousCluster"
@@ -56,7 +55,7 @@ def environment(config: Config, job: Document, instance: Path) -> dict[str, str]
         PIP_DISABLE_PIP_VERSION_CHECK="1",
     )
     if job.get("EnableNetworkIsolation"):
-        base = {name: value for name, value in base.items() if name not in _CREDENTIALS}
+        base = network_isolation.without_credentials(base)
     return base | {name: in_folder(value, instance) for name, value in job.get("Environment", {}).items()}
 
 

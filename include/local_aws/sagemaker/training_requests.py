@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from include.local_aws.errors import AwsError
+from include.local_aws.sagemaker import private_folder
 from include.local_aws.sagemaker.documents import Document
 from include.local_aws.sagemaker.training_instance import checkpoint_folder
 
@@ -38,6 +39,14 @@ def check_supported(request: Document) -> None:
     _check_spot(request)
 
 
+def entrypoint(request: Document) -> list[str]:
+    """Return the command of a job that does not run in script mode; it is empty for one that does."""
+    specification = request["AlgorithmSpecification"]
+    if "ContainerEntrypoint" not in specification:
+        return []
+    return [*specification["ContainerEntrypoint"], *specification.get("ContainerArguments", [])]
+
+
 def check_keep_alive(seconds: int) -> None:
     """Check how long a warm pool is to be kept.
 
@@ -53,11 +62,22 @@ def check_keep_alive(seconds: int) -> None:
 
 def _check_program(request: Document) -> None:
     specification = request["AlgorithmSpecification"]
-    if "ContainerEntrypoint" in specification:
+    if "TrainingImage" not in specification:
         raise AwsError(
             "ValidationException",
-            "Local AWS trains in script mode only: leave out AlgorithmSpecification.ContainerEntrypoint and "
-            "give the hyperparameters sagemaker_program and sagemaker_submit_directory.",
+            "AlgorithmSpecification has no TrainingImage. Give one; local AWS knows no AlgorithmName.",
+        )
+    if "ContainerArguments" in specification and "ContainerEntrypoint" not in specification:
+        raise AwsError(
+            "ValidationException",
+            "Local AWS runs no image: give AlgorithmSpecification.ContainerEntrypoint with ContainerArguments.",
+        )
+    if "ContainerEntrypoint" in specification and not private_folder.is_possible():
+        raise AwsError(
+            "ValidationException",
+            "Local AWS cannot run AlgorithmSpecification.ContainerEntrypoint on this machine, which allows no mount "
+            "namespace for its /opt/ml. Leave it out, and give the hyperparameters sagemaker_program and "
+            "sagemaker_submit_directory.",
         )
     if specification["TrainingInputMode"] == "Pipe":
         raise AwsError("ValidationException", "Local AWS has no input mode Pipe; use File or FastFile.")
@@ -68,6 +88,11 @@ def _check_resources(request: Document) -> None:
     if "InstanceType" not in resources or "InstanceCount" not in resources:
         raise AwsError(
             "ValidationException", "Local AWS needs ResourceConfig with an InstanceType and an InstanceCount."
+        )
+    if resources["InstanceCount"] < 1:
+        raise AwsError(
+            "ValidationException",
+            f"ResourceConfig.InstanceCount is {resources['InstanceCount']}; a job needs at least one instance.",
         )
     seconds = resources.get("KeepAlivePeriodInSeconds", 0)
     check_keep_alive(seconds)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from include.local_aws import logs, sns
+from include.local_aws import cloudformation, logs, sns, tagging
 from include.local_aws.awslambda import moto_aliases
 from include.local_aws.cloudwatch import moto_metrics
-from include.local_aws.ec2 import moto_security_groups
+from include.local_aws.ec2 import moto_launches, moto_security_groups
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,12 @@ from include.local_aws.ec2 import moto_security_groups
             moto_metrics._get_statistics_by_moto,
             ["self", "namespace", "metric_name", "start_time", "end_time", "period"],
         ),
+        (cloudformation._execute_by_moto, ["self", "change_set_name", "stack_name"]),
+        (cloudformation._update_by_moto, ["self", "template", "parameters"]),
+        (cloudformation._put_role_policy_by_moto, ["self", "policy_name", "policy_json"]),
+        (cloudformation._create_topic_by_moto, ["cls", "resource_name", "cloudformation_json"]),
+        (tagging._tag_by_moto, ["self", "resource_arns", "tags"]),
+        (moto_launches._check_block_device_by_moto, ["device_mapping"]),
         (moto_security_groups._delete_by_moto, ["self", "name", "group_id"]),
         (
             moto_aliases.LambdaAlias.update,

@@ -96,3 +96,10 @@ def test_an_empty_refusal_is_an_unknown_operation_except_in_s3(answered: Any) ->
 def test_other_answers_are_moto_s_own() -> None:
     answer = Client(AwsErrorsOnly(_moto)).post("/", data=json.dumps({"a": 1}))
     assert (answer.status_code, answer.json if answer.is_json else json.loads(answer.data)) == (200, {"a": 1})
+
+
+def test_a_simulation_of_permissions_is_denied_since_there_are_none() -> None:
+    sent = {"Action": "SimulatePrincipalPolicy", "Version": "2010-05-08"}
+    answer = Client(AwsErrorsOnly(_moto)).post("/", data=sent, headers={"fails-with": "NotImplementedError"})
+    assert answer.status_code == 403
+    assert "<Code>AccessDenied</Code>" in answer.text

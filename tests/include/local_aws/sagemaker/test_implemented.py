@@ -188,3 +188,29 @@ def test_a_body_above_25_mb_is_refused(runtime: Any, capturing: str) -> None:
         EndpointName=capturing, Body=body, ContentType="application/octet-stream"
     )
     assert answer["Body"].read() == str(len(body)).encode()
+
+
+@pytest.mark.parametrize(
+    ("variants", "text"),
+    [
+        ([VARIANT, VARIANT], "has a VariantName twice"),
+        ([{"VariantName": "only", "ModelName": "m"}], "needs an InstanceType and an InitialInstanceCount"),
+    ],
+)
+def test_a_configuration_that_cannot_be_deployed_is_refused(
+    sagemaker: Any, variants: list[dict[str, Any]], text: str
+) -> None:
+    refused(sagemaker.create_endpoint_config, text, EndpointConfigName="c", ProductionVariants=variants)
+
+
+def test_a_job_without_instances_or_image_is_refused(
+    sagemaker: Any, training_request: Callable[..., dict[str, Any]], name: str
+) -> None:
+    request = training_request(name, "")
+    resources = request["ResourceConfig"] | {"InstanceCount": 0}
+    refused(sagemaker.create_training_job, "InstanceCount is 0", **(request | {"ResourceConfig": resources}))
+    algorithm = {"TrainingInputMode": "File"}
+    refused(
+        sagemaker.create_training_job, "no TrainingImage", **(request | {"AlgorithmSpecification": algorithm})
+    )
+    refused(sagemaker.create_model, "no Image", ModelName=name, PrimaryContainer={"ModelDataUrl": "s3://b/k"})

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from include.local_aws.sagemaker import network_isolation
+
 GROUP = "/aws/sagemaker/ProcessingJobs"
 SCRIPT = """
 import json, os, pathlib, sys
@@ -154,3 +156,25 @@ def _input(name: str, uri: str) -> dict[str, Any]:
             "S3InputMode": "File",
         },
     }
+
+
+@pytest.mark.skipif(
+    not network_isolation.applies({"EnableNetworkIsolation": True}),
+    reason="this machine allows no network namespace",
+)
+def test_an_isolated_job_has_no_network_and_no_credentials_and_still_gives_its_output(
+    run: Callable[..., dict[str, Any]], s3: Any, bucket: str, name: str
+) -> None:
+    script = (
+        "env | grep -c AWS_SECRET_ACCESS_KEY > $TARGET/secrets.txt; "
+        "python3 -c \"import os, urllib.request; urllib.request.urlopen(os.environ['AWS_ENDPOINT_URL'], timeout=5)\" "
+        "2> $TARGET/network.txt; true"
+    )
+    job = run(["/bin/sh", "-c", script], NetworkConfig={"EnableNetworkIsolation": True})
+    assert job["ProcessingJobStatus"] == "Completed", job.get("FailureReason")
+
+    def output(file: str) -> bytes:
+        return s3.get_object(Bucket=bucket, Key=f"{name}/out/{file}")["Body"].read()
+
+    assert output("secrets.txt") == b"0\n"
+    assert b"URLError" in output("network.txt")
