@@ -57,7 +57,10 @@ def page(
         lines += ["**The run did not reach its end.**", ""]
     lines += _table(("Row", "Test", "Last answers of AWS", "Why it differs"), map(_difference, differ))
     lines += ["", "## Not run", ""]
-    lines += _table(("Row", "Test", "Reason"), ((_rows(each), _name(each), each["reason"]) for each in rest))
+    lines += _table(
+        ("Row", "Test", "Reason"),
+        ((_rows(each), _name(each), each["reason"] or "the run ended before") for each in rest),
+    )
     lines += ["", "## Removed", ""]
     lines += [f"- {name}, of an earlier run" for name in before.removed] + [
         f"- {name}" for name in after.removed

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -127,7 +128,7 @@ def _stacks(cloudformation: Any) -> Iterator[Found]:
                 "stack",
                 name,
                 _has_tag(stack.get("Tags", [])),
-                lambda name=name: cloudformation.delete_stack(StackName=name),
+                partial(cloudformation.delete_stack, StackName=name),
             )
 
 
@@ -149,9 +150,7 @@ def _of_sagemaker(sagemaker: Any, logs: Any) -> Iterator[Found]:
                     kind,
                     name,
                     _has_tag(tags),
-                    lambda noun=noun, key=key, name=name: _remove_of_sagemaker(
-                        sagemaker, logs, noun, key, name
-                    ),
+                    partial(_remove_of_sagemaker, sagemaker, logs, noun, key, name),
                 )
             if "NextToken" not in page:
                 break
@@ -208,7 +207,7 @@ def _instances(ec2: Any) -> Iterator[Found]:
                     "instance",
                     found,
                     _has_tag(instance.get("Tags", [])),
-                    lambda found=found: ec2.terminate_instances(InstanceIds=[found]),
+                    partial(ec2.terminate_instances, InstanceIds=[found]),
                 )
     named = [{"Name": "group-name", "Values": [f"{PREFIX}-*"]}]
     for group in _pages(ec2, "describe_security_groups", "SecurityGroups", Filters=named):
@@ -216,7 +215,7 @@ def _instances(ec2: Any) -> Iterator[Found]:
             "security group",
             group["GroupName"],
             _has_tag(group.get("Tags", [])),
-            lambda found=group["GroupId"]: ec2.delete_security_group(GroupId=found),
+            partial(ec2.delete_security_group, GroupId=group["GroupId"]),
         )
 
 
@@ -228,7 +227,7 @@ def _functions(functions: Any) -> Iterator[Found]:
                 "function",
                 name,
                 _has_tag(functions.list_tags(Resource=function["FunctionArn"]).get("Tags", {})),
-                lambda name=name: functions.delete_function(FunctionName=name),
+                partial(functions.delete_function, FunctionName=name),
             )
 
 
@@ -241,7 +240,7 @@ def _topics(sns: Any) -> Iterator[Found]:
                 "topic",
                 name,
                 _has_tag(sns.list_tags_for_resource(ResourceArn=arn)["Tags"]),
-                lambda arn=arn: sns.delete_topic(TopicArn=arn),
+                partial(sns.delete_topic, TopicArn=arn),
             )
 
 
@@ -252,7 +251,7 @@ def _alarms(cloudwatch: Any) -> Iterator[Found]:
             "alarm",
             name,
             _has_tag(cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"]),
-            lambda name=name: cloudwatch.delete_alarms(AlarmNames=[name]),
+            partial(cloudwatch.delete_alarms, AlarmNames=[name]),
         )
 
 
@@ -260,9 +259,7 @@ def _log_groups(logs: Any) -> Iterator[Found]:
     for group in _pages(logs, "describe_log_groups", "logGroups", logGroupNamePrefix=f"{PREFIX}-"):
         name = group["logGroupName"]
         tags = logs.list_tags_for_resource(resourceArn=group["arn"].removesuffix(":*"))["tags"]
-        yield Found(
-            "log group", name, _has_tag(tags), lambda name=name: logs.delete_log_group(logGroupName=name)
-        )
+        yield Found("log group", name, _has_tag(tags), partial(logs.delete_log_group, logGroupName=name))
 
 
 def _buckets(s3: Any) -> Iterator[Found]:
@@ -271,7 +268,7 @@ def _buckets(s3: Any) -> Iterator[Found]:
         tags: list[Any] = []
         with suppress(ClientError):  # it has no tags, or is in another region, or is being deleted
             tags = s3.get_bucket_tagging(Bucket=name)["TagSet"]
-        yield Found("bucket", name, _has_tag(tags), lambda name=name: _remove_bucket(s3, name))
+        yield Found("bucket", name, _has_tag(tags), partial(_remove_bucket, s3, name))
 
 
 def _remove_bucket(s3: Any, name: str) -> None:
@@ -290,7 +287,7 @@ def _roles(iam: Any) -> Iterator[Found]:
                 "role",
                 name,
                 _has_tag(iam.list_role_tags(RoleName=name)["Tags"]),
-                lambda name=name: _remove_role(iam, name),
+                partial(_remove_role, iam, name),
             )
 
 
