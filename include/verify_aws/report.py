@@ -78,7 +78,11 @@ def summary(records: list[Record], after: Swept) -> str:
     """Return how many tests agree and differ, and whether something is left."""
     outcomes = [record["outcome"] for record in records]
     agree, differ = outcomes.count("agrees"), outcomes.count("differs") + outcomes.count("error")
-    left = f" {len(after.left)} things could not be removed." if after.left else " Nothing is left."
+    left = (
+        f" Not removed, or not searched: {len(after.left)}; see the page."
+        if after.left
+        else " Nothing is left."
+    )
     return f"{agree} tests agree, {differ} differ, {len(outcomes) - agree - differ} were not run.{left}"
 
 

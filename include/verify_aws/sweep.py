@@ -96,9 +96,10 @@ def search(client: Callable[[str], Any]) -> tuple[list[Found], list[str]]:
     """Return what has the prefix, in an order in which it can be removed, and where it could not be looked for."""
     found: list[Found] = []
     errors: list[str] = []
-    for look, services in LOOKS.items():
+    for look, services in LOOKS:
         try:
-            found += look(*(client(service) for service in services))
+            for each in look(*(client(service) for service in services)):
+                found.append(each)  # also those before an error
         except ClientError as error:
             errors.append(f"{services[0]} could not be searched: {error}")
     return found, errors
@@ -132,29 +133,23 @@ def _stacks(cloudformation: Any) -> Iterator[Found]:
             )
 
 
-def _of_sagemaker(sagemaker: Any, logs: Any) -> Iterator[Found]:
-    for kind, noun, key, is_job in SAGEMAKER:
-        operation = getattr(sagemaker, f"list_{noun}s")
-        request: dict[str, Any] = {"NameContains": PREFIX, "MaxResults": 100}
-        while True:
-            page = operation(**request)
-            (items,) = (value for value in page.values() if isinstance(value, list))
-            for item in items:
-                name = item[f"{key}Name"]
-                if not _ours(name):
-                    continue
-                tags = sagemaker.list_tags(ResourceArn=item[f"{key}Arn"])["Tags"]
-                if is_job and not _has_tag(tags):
-                    continue  # the record of a job that a tuning job has started: not billed
-                yield Found(
-                    kind,
-                    name,
-                    _has_tag(tags),
-                    partial(_remove_of_sagemaker, sagemaker, logs, noun, key, name),
-                )
-            if "NextToken" not in page:
-                break
-            request["NextToken"] = page["NextToken"]
+def _of_sagemaker(kind: str, noun: str, key: str, is_job: bool, sagemaker: Any, logs: Any) -> Iterator[Found]:
+    operation = getattr(sagemaker, f"list_{noun}s")
+    request: dict[str, Any] = {"NameContains": PREFIX, "MaxResults": 100}
+    while True:
+        page = operation(**request)
+        (items,) = (value for value in page.values() if isinstance(value, list))
+        for item in items:
+            name = item[f"{key}Name"]
+            if not _ours(name):
+                continue
+            tagged = _has_tag(sagemaker.list_tags(ResourceArn=item[f"{key}Arn"])["Tags"])
+            if is_job and not tagged:
+                continue  # the record of a job that a tuning job has started: not billed
+            yield Found(kind, name, tagged, partial(_remove_of_sagemaker, sagemaker, logs, noun, key, name))
+        if "NextToken" not in page:
+            return
+        request["NextToken"] = page["NextToken"]
 
 
 def _remove_of_sagemaker(sagemaker: Any, logs: Any, noun: str, key: str, name: str) -> None:
@@ -297,14 +292,14 @@ def _remove_role(iam: Any, name: str) -> None:
     iam.delete_role(RoleName=name)
 
 
-LOOKS: dict[Callable[..., Iterable[Found]], tuple[str, ...]] = {
-    _stacks: ("cloudformation",),
-    _of_sagemaker: ("sagemaker", "logs"),
-    _instances: ("ec2",),
-    _functions: ("lambda",),
-    _topics: ("sns",),
-    _alarms: ("cloudwatch",),
-    _log_groups: ("logs",),
-    _buckets: ("s3",),
-    _roles: ("iam",),
-}
+LOOKS: list[tuple[Callable[..., Iterable[Found]], tuple[str, ...]]] = [
+    (_stacks, ("cloudformation",)),
+    *((partial(_of_sagemaker, *row), ("sagemaker", "logs")) for row in SAGEMAKER),
+    (_instances, ("ec2",)),
+    (_functions, ("lambda",)),
+    (_topics, ("sns",)),
+    (_alarms, ("cloudwatch",)),
+    (_log_groups, ("logs",)),
+    (_buckets, ("s3",)),
+    (_roles, ("iam",)),
+]
