@@ -34,7 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the rows that were not chosen, that are not for an account, or that cost too much."""
     chosen = set(filter(None, config.getoption("--rows").split(",")))
-    wanted, rest = [], []
+    wanted: list[pytest.Item] = []
+    rest: list[pytest.Item] = []
     for item in items:
         if chosen and chosen.isdisjoint(rows_of(item)):
             rest.append(item)

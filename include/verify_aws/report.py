@@ -57,7 +57,10 @@ def page(
         lines += ["**The run did not reach its end.**", ""]
     lines += _table(("Row", "Test", "Last answers of AWS", "Why it differs"), map(_difference, differ))
     lines += ["", "## Not run", ""]
-    lines += _table(("Row", "Test", "Reason"), ((_rows(each), _name(each), each["reason"]) for each in rest))
+    lines += _table(
+        ("Row", "Test", "Reason"),
+        ((_rows(each), _name(each), each["reason"] or "the run ended before") for each in rest),
+    )
     lines += ["", "## Removed", ""]
     lines += [f"- {name}, of an earlier run" for name in before.removed] + [
         f"- {name}" for name in after.removed
@@ -75,7 +78,11 @@ def summary(records: list[Record], after: Swept) -> str:
     """Return how many tests agree and differ, and whether something is left."""
     outcomes = [record["outcome"] for record in records]
     agree, differ = outcomes.count("agrees"), outcomes.count("differs") + outcomes.count("error")
-    left = f" {len(after.left)} things could not be removed." if after.left else " Nothing is left."
+    left = (
+        f" Not removed, or not searched: {len(after.left)}; see the page."
+        if after.left
+        else " Nothing is left."
+    )
     return f"{agree} tests agree, {differ} differ, {len(outcomes) - agree - differ} were not run.{left}"
 
 

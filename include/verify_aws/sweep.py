@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -95,9 +96,10 @@ def search(client: Callable[[str], Any]) -> tuple[list[Found], list[str]]:
     """Return what has the prefix, in an order in which it can be removed, and where it could not be looked for."""
     found: list[Found] = []
     errors: list[str] = []
-    for look, services in LOOKS.items():
+    for look, services in LOOKS:
         try:
-            found += look(*(client(service) for service in services))
+            for each in look(*(client(service) for service in services)):
+                found.append(each)  # also those before an error
         except ClientError as error:
             errors.append(f"{services[0]} could not be searched: {error}")
     return found, errors
@@ -127,35 +129,27 @@ def _stacks(cloudformation: Any) -> Iterator[Found]:
                 "stack",
                 name,
                 _has_tag(stack.get("Tags", [])),
-                lambda name=name: cloudformation.delete_stack(StackName=name),
+                partial(cloudformation.delete_stack, StackName=name),
             )
 
 
-def _of_sagemaker(sagemaker: Any, logs: Any) -> Iterator[Found]:
-    for kind, noun, key, is_job in SAGEMAKER:
-        operation = getattr(sagemaker, f"list_{noun}s")
-        request: dict[str, Any] = {"NameContains": PREFIX, "MaxResults": 100}
-        while True:
-            page = operation(**request)
-            (items,) = (value for value in page.values() if isinstance(value, list))
-            for item in items:
-                name = item[f"{key}Name"]
-                if not _ours(name):
-                    continue
-                tags = sagemaker.list_tags(ResourceArn=item[f"{key}Arn"])["Tags"]
-                if is_job and not _has_tag(tags):
-                    continue  # the record of a job that a tuning job has started: not billed
-                yield Found(
-                    kind,
-                    name,
-                    _has_tag(tags),
-                    lambda noun=noun, key=key, name=name: _remove_of_sagemaker(
-                        sagemaker, logs, noun, key, name
-                    ),
-                )
-            if "NextToken" not in page:
-                break
-            request["NextToken"] = page["NextToken"]
+def _of_sagemaker(kind: str, noun: str, key: str, is_job: bool, sagemaker: Any, logs: Any) -> Iterator[Found]:
+    operation = getattr(sagemaker, f"list_{noun}s")
+    request: dict[str, Any] = {"NameContains": PREFIX, "MaxResults": 100}
+    while True:
+        page = operation(**request)
+        (items,) = (value for value in page.values() if isinstance(value, list))
+        for item in items:
+            name = item[f"{key}Name"]
+            if not _ours(name):
+                continue
+            tagged = _has_tag(sagemaker.list_tags(ResourceArn=item[f"{key}Arn"])["Tags"])
+            if is_job and not tagged:
+                continue  # the record of a job that a tuning job has started: not billed
+            yield Found(kind, name, tagged, partial(_remove_of_sagemaker, sagemaker, logs, noun, key, name))
+        if "NextToken" not in page:
+            return
+        request["NextToken"] = page["NextToken"]
 
 
 def _remove_of_sagemaker(sagemaker: Any, logs: Any, noun: str, key: str, name: str) -> None:
@@ -208,7 +202,7 @@ def _instances(ec2: Any) -> Iterator[Found]:
                     "instance",
                     found,
                     _has_tag(instance.get("Tags", [])),
-                    lambda found=found: ec2.terminate_instances(InstanceIds=[found]),
+                    partial(ec2.terminate_instances, InstanceIds=[found]),
                 )
     named = [{"Name": "group-name", "Values": [f"{PREFIX}-*"]}]
     for group in _pages(ec2, "describe_security_groups", "SecurityGroups", Filters=named):
@@ -216,7 +210,7 @@ def _instances(ec2: Any) -> Iterator[Found]:
             "security group",
             group["GroupName"],
             _has_tag(group.get("Tags", [])),
-            lambda found=group["GroupId"]: ec2.delete_security_group(GroupId=found),
+            partial(ec2.delete_security_group, GroupId=group["GroupId"]),
         )
 
 
@@ -228,7 +222,7 @@ def _functions(functions: Any) -> Iterator[Found]:
                 "function",
                 name,
                 _has_tag(functions.list_tags(Resource=function["FunctionArn"]).get("Tags", {})),
-                lambda name=name: functions.delete_function(FunctionName=name),
+                partial(functions.delete_function, FunctionName=name),
             )
 
 
@@ -241,7 +235,7 @@ def _topics(sns: Any) -> Iterator[Found]:
                 "topic",
                 name,
                 _has_tag(sns.list_tags_for_resource(ResourceArn=arn)["Tags"]),
-                lambda arn=arn: sns.delete_topic(TopicArn=arn),
+                partial(sns.delete_topic, TopicArn=arn),
             )
 
 
@@ -252,7 +246,7 @@ def _alarms(cloudwatch: Any) -> Iterator[Found]:
             "alarm",
             name,
             _has_tag(cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"]),
-            lambda name=name: cloudwatch.delete_alarms(AlarmNames=[name]),
+            partial(cloudwatch.delete_alarms, AlarmNames=[name]),
         )
 
 
@@ -260,9 +254,7 @@ def _log_groups(logs: Any) -> Iterator[Found]:
     for group in _pages(logs, "describe_log_groups", "logGroups", logGroupNamePrefix=f"{PREFIX}-"):
         name = group["logGroupName"]
         tags = logs.list_tags_for_resource(resourceArn=group["arn"].removesuffix(":*"))["tags"]
-        yield Found(
-            "log group", name, _has_tag(tags), lambda name=name: logs.delete_log_group(logGroupName=name)
-        )
+        yield Found("log group", name, _has_tag(tags), partial(logs.delete_log_group, logGroupName=name))
 
 
 def _buckets(s3: Any) -> Iterator[Found]:
@@ -271,7 +263,7 @@ def _buckets(s3: Any) -> Iterator[Found]:
         tags: list[Any] = []
         with suppress(ClientError):  # it has no tags, or is in another region, or is being deleted
             tags = s3.get_bucket_tagging(Bucket=name)["TagSet"]
-        yield Found("bucket", name, _has_tag(tags), lambda name=name: _remove_bucket(s3, name))
+        yield Found("bucket", name, _has_tag(tags), partial(_remove_bucket, s3, name))
 
 
 def _remove_bucket(s3: Any, name: str) -> None:
@@ -290,7 +282,7 @@ def _roles(iam: Any) -> Iterator[Found]:
                 "role",
                 name,
                 _has_tag(iam.list_role_tags(RoleName=name)["Tags"]),
-                lambda name=name: _remove_role(iam, name),
+                partial(_remove_role, iam, name),
             )
 
 
@@ -300,14 +292,14 @@ def _remove_role(iam: Any, name: str) -> None:
     iam.delete_role(RoleName=name)
 
 
-LOOKS: dict[Callable[..., Iterable[Found]], tuple[str, ...]] = {
-    _stacks: ("cloudformation",),
-    _of_sagemaker: ("sagemaker", "logs"),
-    _instances: ("ec2",),
-    _functions: ("lambda",),
-    _topics: ("sns",),
-    _alarms: ("cloudwatch",),
-    _log_groups: ("logs",),
-    _buckets: ("s3",),
-    _roles: ("iam",),
-}
+LOOKS: list[tuple[Callable[..., Iterable[Found]], tuple[str, ...]]] = [
+    (_stacks, ("cloudformation",)),
+    *((partial(_of_sagemaker, *row), ("sagemaker", "logs")) for row in SAGEMAKER),
+    (_instances, ("ec2",)),
+    (_functions, ("lambda",)),
+    (_topics, ("sns",)),
+    (_alarms, ("cloudwatch",)),
+    (_log_groups, ("logs",)),
+    (_buckets, ("s3",)),
+    (_roles, ("iam",)),
+]

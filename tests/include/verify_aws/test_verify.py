@@ -20,6 +20,8 @@ from tests.conftest import LocalAws
 ACCOUNT = "123456789012"
 
 pytestmark = pytest.mark.timeout(1200)
+LONG = "LA1,LA2,LA3,LA4,LA5,LA6,LA7,LA8,LA9"
+"""Rows that share a role, so that there is something to remove until the last of them has ended."""
 CHEAP = "SN1,CW2,LG1,S33,EC7,CF3"
 Verify = Callable[..., tuple[int, str]]
 
@@ -156,11 +158,11 @@ def test_rows_that_cost_are_left_out_and_named(verify: Verify, account: LocalAws
 def test_a_killed_run_is_cleaned_by_the_next_and_nothing_else_is_touched(
     begin: Callable[..., subprocess.Popen[str]], verify: Verify, account: LocalAws, eventually: Any
 ) -> None:
-    sns, s3 = account.client("sns"), account.client("s3")
+    sns = account.client("sns")
     foreign = sns.create_topic(Name="somebody-elses", Tags=[{"Key": TAG[0], "Value": TAG[1]}])["TopicArn"]
     untagged = sns.create_topic(Name=f"{PREFIX}-untagged")["TopicArn"]
-    process = begin("--confirm", ACCOUNT, "--rows", "S31,S32,S33,S34,S35,LA1,LA2,LA3,LA4")
-    eventually(lambda: s3.list_buckets()["Buckets"] and [f for f in search(account.client)[0] if f.tagged])
+    process = begin("--confirm", ACCOUNT, "--rows", LONG)
+    eventually(lambda: "role" in [each.kind for each in search(account.client)[0]])
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     left = [each for each in search(account.client)[0] if each.tagged]
@@ -178,21 +180,23 @@ def test_a_killed_run_is_cleaned_by_the_next_and_nothing_else_is_touched(
 def test_ctrl_c_ends_with_everything_removed(
     begin: Callable[..., subprocess.Popen[str]], account: LocalAws, page: Path, eventually: Any
 ) -> None:
-    process = begin("--confirm", ACCOUNT, "--rows", "S31,S32,S33,S34,S35,LA1,LA2,LA3,LA4")
-    eventually(lambda: account.client("s3").list_buckets()["Buckets"])
+    process = begin("--confirm", ACCOUNT, "--rows", LONG)
+    eventually(lambda: "role" in [each.kind for each in search(account.client)[0]])
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(0.5)
     said, _ = process.communicate(timeout=240)
-    assert process.returncode == 1
+    assert process.returncode == 1, said
     assert search(account.client) == ([], [])
-    assert "The run did not reach its end." in page.read_text(), said
+    text = page.read_text()
+    assert "The run did not reach its end." in text
+    assert "the run ended before" in text
 
 
 def test_rows_that_differ_are_on_the_page_without_the_accounts_id(
     verify: Verify, plain_moto: str, page: Path
 ) -> None:
     """Moto without this repository's additions stands for an account that differs."""
-    status, said = verify("--confirm", ACCOUNT, "--rows", "SN1,CW1,CW4", url=plain_moto)
+    status, said = verify("--confirm", ACCOUNT, "--rows", "SN1,CW1,ST1", url=plain_moto)
     assert status == 1, said
     text = page.read_text()
     differences = text.partition("## Not run")[0]
@@ -200,9 +204,9 @@ def test_rows_that_differ_are_on_the_page_without_the_accounts_id(
     assert "Publish: NotFound: Endpoint does not exist (HTTP 404)" in differences
     assert "| CW1 | test_cloudwatch.py::test_more_than_1440_points_are_refused | " in differences
     assert "DID NOT RAISE" in differences
-    assert "CW4" not in differences
+    assert "| ST1 |" not in differences
     assert "2 differ" in said
-    assert "Nothing is left." in said
+    assert "could not be searched" in text.partition("## Left in the account")[2]
 
 
 def test_what_a_sweep_can_not_look_for_or_remove_is_told(account: LocalAws) -> None:
@@ -221,3 +225,19 @@ def test_what_a_sweep_can_not_look_for_or_remove_is_told(account: LocalAws) -> N
     assert [text.partition(":")[0] for text in swept.left] == [f"bucket {bucket}"]
     assert "NoSuchKey" in swept.left[0]
     assert sweep(account.client, 10).removed == [f"bucket {bucket}"]
+
+
+def test_where_one_kind_can_not_be_searched_the_others_are_removed(account: LocalAws) -> None:
+    sagemaker = account.client("sagemaker")
+    group = f"{PREFIX}-kept-group"
+    sagemaker.create_model_package_group(ModelPackageGroupName=group, Tags=[{"Key": TAG[0], "Value": TAG[1]}])
+
+    def client(service: str) -> Any:
+        found = account.client(service)
+        if service == "sagemaker":
+            found.list_endpoints = lambda **_: found.describe_endpoint(EndpointName=group)
+        return found
+
+    swept = sweep(client, 1)
+    assert swept.removed == [f"model package group {group}"]
+    assert [text.partition(":")[0] for text in swept.left] == ["sagemaker could not be searched"]
