@@ -70,26 +70,27 @@ def sweep(client: Callable[[str], Any], seconds: float, tell: Callable[[str], No
     :param seconds: how long to try: an endpoint that is created can't be deleted meanwhile.
     """
     deadline = time.monotonic() + seconds
-    removed: dict[str, None] = {}
+    tried: dict[str, str] = {}
+    """What it was tried to remove, each with the error of the last time."""
     while True:
         found, errors = search(client)
-        left, reasons = [each for each in found if each.tagged], {}
-        for each in left:
-            if str(each) not in removed:
-                tell(f"Removing {each}")
-                removed[str(each)] = None
-            try:
-                each.remove()
-            except ClientError as error:
-                reasons[str(each)] = str(error)
-        if not left or time.monotonic() > deadline:
-            remaining = {str(each): reasons.get(str(each), "It still exists.") for each in left}
+        left = [each for each in found if each.tagged]
+        if not left or (tried and time.monotonic() > deadline):
+            remaining = {str(each): tried.get(str(each)) or "It still exists." for each in left}
             return Swept(
-                [name for name in removed if name not in remaining],
+                [name for name in tried if name not in remaining],
                 [*(f"{name}: {reason}" for name, reason in remaining.items()), *errors],
                 [str(each) for each in found if not each.tagged],
             )
-        time.sleep(PAUSE_SECONDS if reasons else 0.5)
+        for each in left:
+            if str(each) not in tried:
+                tell(f"Removing {each}")
+            tried[str(each)] = ""
+            try:
+                each.remove()
+            except ClientError as error:
+                tried[str(each)] = str(error)
+        time.sleep(PAUSE_SECONDS if any(tried.values()) else 0.5)
 
 
 def search(client: Callable[[str], Any]) -> tuple[list[Found], list[str]]:
