@@ -42,7 +42,7 @@ class AwsErrorsOnly:
         if int(status[:3]) >= 400:
             content = list(content)
             request, body = _sent(environ)
-            if _is_no_aws_error(request, b"".join(content)):
+            if _is_no_aws_error(request, status, b"".join(content)):
                 return _unknown(request, body, "")(environ, start_response)
         start_response(status, headers.to_wsgi_list())
         return content
@@ -55,10 +55,11 @@ def _sent(environ: dict[str, Any]) -> tuple[Request, bytes]:
     return request, request.get_data()
 
 
-def _is_no_aws_error(request: Request, answer: bytes) -> bool:
-    """Whether an answer is a web page, or nothing where a service would say what is wrong."""
-    is_empty = not answer and request.method != "HEAD" and _service(request) != "s3"
-    return is_empty or _PAGE.match(answer) is not None
+def _is_no_aws_error(request: Request, status: str, answer: bytes) -> bool:
+    """Whether an answer is a web page, or a 404 with nothing where a service would say what is wrong."""
+    # S3 is left alone, signed for or anonymous: it refuses some requests with a status alone.
+    says_nothing = status.startswith("404") and not answer and request.method != "HEAD"
+    return (says_nothing and _service(request) not in ("", "s3")) or _PAGE.match(answer) is not None
 
 
 def _unknown(request: Request, body: bytes, reason: str) -> Response:

@@ -96,6 +96,7 @@ _NOTEBOOK: Members = dict.fromkeys(
         "LifecycleConfigName",
         "VolumeSizeInGB",
         "RootAccess",
+        "IpAddressType",
         "PlatformIdentifier",
         "InstanceMetadataServiceConfiguration",
     )
@@ -202,7 +203,6 @@ _MEMBERS: dict[str, Members] = {
         "KmsKeyId": None,
         "Tags": None,
         "DirectInternetAccess": None,
-        "IpAddressType": ("ipv4",),
     },
     "UpdateNotebookInstance": _NOTEBOOK | {"DisassociateLifecycleConfig": None},
     "ListTrainingJobs": _LIST,

@@ -38,6 +38,7 @@ _DEFAULTS = {
     "DirectInternetAccess": "Enabled",
     "VolumeSizeInGB": 5,
     "RootAccess": "Enabled",
+    "IpAddressType": "ipv4",
     "PlatformIdentifier": "notebook-al2023-v1",
     "InstanceMetadataServiceConfiguration": {"MinimumInstanceMetadataServiceVersion": "1"},
 }
@@ -46,6 +47,7 @@ _CHANGEABLE = (
     "RoleArn",
     "VolumeSizeInGB",
     "RootAccess",
+    "IpAddressType",
     "PlatformIdentifier",
     "InstanceMetadataServiceConfiguration",
 )

@@ -26,6 +26,8 @@ def _moto(request: Request) -> Response:
         return Response("<!doctype html>\n<title>404 Not Found</title>", 404, content_type="text/html")
     if failure == "nothing":
         return Response(status=404)
+    if failure == "refusal":
+        return Response(status=403)
     return Response(request.get_data())
 
 
@@ -103,3 +105,9 @@ def test_a_simulation_of_permissions_is_denied_since_there_are_none() -> None:
     answer = Client(AwsErrorsOnly(_moto)).post("/", data=sent, headers={"fails-with": "NotImplementedError"})
     assert answer.status_code == 403
     assert "<Code>AccessDenied</Code>" in answer.text
+
+
+def test_an_anonymous_request_is_refused_with_the_status_that_moto_gives() -> None:
+    assert (
+        Client(AwsErrorsOnly(_moto)).get("/bucket/key", headers={"fails-with": "refusal"}).status_code == 403
+    )

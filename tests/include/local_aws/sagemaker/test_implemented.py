@@ -214,3 +214,9 @@ def test_a_job_without_instances_or_image_is_refused(
         sagemaker.create_training_job, "no TrainingImage", **(request | {"AlgorithmSpecification": algorithm})
     )
     refused(sagemaker.create_model, "no Image", ModelName=name, PrimaryContainer={"ModelDataUrl": "s3://b/k"})
+
+
+def test_members_of_a_notebook_instance_that_would_be_ignored_are_refused(sagemaker: Any, name: str) -> None:
+    request = {"NotebookInstanceName": name, "InstanceType": "ml.t3.medium", "RoleArn": ROLE}
+    repository = {"DefaultCodeRepository": "https://example.com/code"}
+    refused(sagemaker.create_notebook_instance, "DefaultCodeRepository", **request, **repository)

@@ -203,9 +203,15 @@ class TestSageMakerDeployNotebookOperator:
         assert calls == []
 
     def test_an_update_that_changes_nothing_is_not_tried_for_ever(
-        self, failing: dict[str, Any], calls: list[str]
+        self, failing: dict[str, Any], calls: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # local AWS takes this member of an update and leaves it alone
+        send = SageMakerDeployNotebookOperator.ask
+
+        def ask(self: Any, operation: str, **members: Any) -> None:
+            members.pop("IpAddressType")  # an update that leaves this member as it was
+            send(self, operation, **members)
+
+        monkeypatch.setattr("amazon_ml.operators.sagemaker_notebook.SageMakerBaseNotebookOperator.ask", ask)
         with pytest.raises(AirflowException, match="was updated, and still differs in IpAddressType"):
             finish(SageMakerDeployNotebookOperator, {**failing, "IpAddressType": "dualstack"})
         assert calls == ["update"]
