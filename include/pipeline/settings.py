@@ -600,6 +600,8 @@ class Project(Section):
     workspace: Workspace = Workspace()
     cost: Cost = Cost()
     notify: Notify = Notify()
+    allow_unpatched: bool = False
+    """Use container images and runtimes that AWS no longer patches, with a warning in each run."""
     poll_seconds: int = Field(default_factory=lambda: 1 if is_local() else 30, ge=1, le=3600)
     """How often a running job is asked for its state."""
 

@@ -118,7 +118,7 @@ def test_a_rollback_of_an_endpoint_that_does_not_exist_says_so(served: Release) 
     before, how = served.live(), served.how_it_scales()
     served.sagemaker.delete_endpoint(EndpointName=names.endpoint_name(served.project))
     served.eventually(lambda: not live.endpoint_status(served.project, served.sagemaker))
-    with pytest.raises(ClientError, match="DescribeEndpoint .*Could not find endpoint"):
+    with pytest.raises(ClientError, match=r"DescribeEndpoint .*Could not find endpoint"):
         served.roll_back(before, how)
 
 
