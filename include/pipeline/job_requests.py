@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from include.pipeline import support
 from include.pipeline.images import Images
 from include.pipeline.infrastructure import Infrastructure
 from include.pipeline.names import (
@@ -54,6 +55,21 @@ class Environment(Infrastructure):
     region: str
     account: str
     images: Images
+
+
+def patched(images: Images, train_on: str) -> list[support.Used]:
+    """Return what a run uses of what AWS patches.
+
+    :param train_on: ``sagemaker`` or ``ec2``, by the form of the run. The AMI of EC2 is looked up when it launches.
+    """
+    trained = {images.training} if train_on == "sagemaker" else set()
+    used = [
+        support.image_used(uri, "training") for uri in sorted({images.tuning, images.processing} | trained)
+    ]
+    return [
+        *filter(None, [*used, support.image_used(images.inference, "inference")]),
+        support.runtime_used(FUNCTION_RUNTIME),
+    ]
 
 
 def inputs_digest(project: Project, fingerprint: str, code: str) -> str:

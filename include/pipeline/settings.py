@@ -35,10 +35,13 @@ LOOKS_LIKE_SETTINGS = re.compile(r"[^.].*\.(ya?ml|json|toml)(\.txt)?", re.IGNORE
 INSTANCE_TYPE = r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$"
 InstanceType = Annotated[str, StringConstraints(pattern=INSTANCE_TYPE)]
 
-# The families that AWS's Deep Learning AMIs with PyTorch for x86_64 support on Ubuntu as well as on Amazon Linux, by
-# "supported_ec2_instances" in the release notes of PyTorch 2.9 for Ubuntu 24.04 (2026-03-17) and of PyTorch 2.11 for
-# Amazon Linux 2023 (2026-09-05): https://docs.aws.amazon.com/dlami/latest/devguide/appendix-ami-release-notes.html
-EC2_FAMILIES = ("g4dn", "g5", "g6", "gr6", "g6e", "p4d", "p4de", "p5", "p5e", "p5en", "p6-b200")
+# The families that AWS's Deep Learning AMIs with PyTorch for x86_64 support, by "supported_ec2_instances" in the
+# release notes of PyTorch 2.13 for Amazon Linux 2023 (2026-10-03):
+# https://docs.aws.amazon.com/dlami/latest/devguide/appendix-ami-release-notes.html
+EC2_FAMILIES = (
+    *("g4dn", "g5", "g6", "gr6", "g6e", "g6f", "gr6f"),
+    *("p4d", "p4de", "p5", "p5e", "p5en", "p6-b200"),
+)
 EC2_INSTANCE_TYPE = r"^[a-z0-9-]+\.(\d*xlarge|metal)$"
 
 
@@ -600,6 +603,8 @@ class Project(Section):
     workspace: Workspace = Workspace()
     cost: Cost = Cost()
     notify: Notify = Notify()
+    allow_unpatched: bool = False
+    """Use container images and runtimes that AWS no longer patches, with a warning in each run."""
     poll_seconds: int = Field(default_factory=lambda: 1 if is_local() else 30, ge=1, le=3600)
     """How often a running job is asked for its state."""
 
