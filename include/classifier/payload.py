@@ -45,18 +45,19 @@ class Payload:
     is_batch: bool = False
 
 
-def read(body: bytes | str | None, content_type: str | None) -> Payload:
-    """Read a request, fetching what it refers to.
+def read(body: bytes | bytearray | str | None, content_type: str | None) -> Payload:
+    """Read a request, and fetch the images that it refers to.
 
-    :raises RequestError: the body is not usable; the status and the sentence say why.
+    :param body: None where the model server passes none on: it splits forms into fields.
+    :raises RequestError: 415 for the content type, which is judged before the body; else 400 or 413.
     """
-    body = body.encode(errors="replace") if isinstance(body, str) else bytes(body or b"")
     kind = (content_type or "").split(";")[0].strip().lower()
     if kind not in (*IMAGE_TYPES, JSON_TYPE):
         problem = (
             f"The content type {content_type} is unknown" if content_type else "There is no content type"
         )
         raise RequestError(f"{problem}; use {', '.join(IMAGE_TYPES)} or {JSON_TYPE}.", status=415)
+    body = body.encode(errors="replace") if isinstance(body, str) else bytes(body or b"")
     if len(body) > MAX_BODY_BYTES:
         raise RequestError(f"The request has {len(body):,} bytes, more than {MAX_BODY_BYTES:,}.", status=413)
     if not body:

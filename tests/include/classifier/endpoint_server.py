@@ -22,7 +22,9 @@ service.initialize(context)
 @Request.application
 def application(request: Request) -> Response:
     context.start_request(dict(request.headers))
-    body = service.handle([{"body": request.get_data()}], context)[0]
+    # It splits forms into their fields, of which the toolkit knows the one named "body".
+    fields = {**request.form, **{name: file.read() for name, file in request.files.items()}}
+    body = service.handle([fields or {"body": request.get_data()}], context)[0]
     return Response(body, status=context.status, content_type=context.content_type)
 
 

@@ -79,6 +79,9 @@ def test_a_batch_is_answered_in_its_order(endpoint: str) -> None:
     assert [answer["predictions"][0]["label"] for answer in answers] == list(CLASSES)
 
 
+MULTIPART = b'--x\r\nContent-Disposition: form-data; name="%s"; filename="a.jpg"\r\n\r\nphoto\r\n--x--\r\n'
+MULTIPART_TYPE = "multipart/form-data; boundary=x"
+
 BAD_REQUESTS = [
     pytest.param(b"\xff\xfe", "text/csv", 415, "text/csv is unknown", id="bytes as csv"),
     pytest.param(b"\xff", "application/x-npy", 415, "is unknown", id="another type of the toolkit"),
@@ -86,6 +89,13 @@ BAD_REQUESTS = [
     pytest.param([{"url": "http://\0/"}] * 2, "application/json", 400, "unknown", id="zero byte in a host"),
     pytest.param(b"x", "text/plain", 415, "text/plain is unknown", id="content type"),
     pytest.param(b"x", None, 415, "no content type", id="no content type"),
+    pytest.param(
+        b"a=1&b=2", "application/x-www-form-urlencoded", 415, "x-www-form-urlencoded is unknown", id="form"
+    ),
+    pytest.param(MULTIPART % b"photo", MULTIPART_TYPE, 415, "multipart/form-data", id="multipart"),
+    pytest.param(MULTIPART % b"body", MULTIPART_TYPE, 415, "multipart/form-data", id="multipart body"),
+    pytest.param(b"", None, 415, "no content type", id="nothing at all"),
+    pytest.param(b"", "application/json", 400, "empty", id="empty JSON"),
     pytest.param(b"no image", "image/jpeg", 400, "is not a JPEG", id="no image"),
     pytest.param(PHOTO[:1500], "image/jpeg", 400, "truncated", id="truncated"),
     pytest.param(b"", "image/jpeg", 400, "empty", id="empty"),

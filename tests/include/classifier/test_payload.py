@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 
 import payload
 import pytest
@@ -78,7 +79,12 @@ def test_what_is_wrong_is_told(document: object, message: str) -> None:
     [
         pytest.param(b"x", "text/csv", 415, id="unknown content type"),
         pytest.param(b"x", None, 415, id="no content type"),
+        pytest.param({"a": "1"}, "application/x-www-form-urlencoded", 415, id="a form, as its fields"),
+        pytest.param(None, "application/x-www-form-urlencoded", 415, id="a form, of which no body is left"),
+        pytest.param(None, "multipart/form-data; boundary=x", 415, id="multipart without a body"),
+        pytest.param(None, None, 415, id="nothing at all"),
         pytest.param(b"", "image/jpeg", 400, id="empty"),
+        pytest.param(bytearray(), "application/json", 400, id="empty JSON"),
         pytest.param(b"{", "application/json", 400, id="half a document"),
         pytest.param(b'"\xff"', "application/json", 400, id="not utf-8"),
         pytest.param(None, "image/jpeg", 400, id="no body"),
@@ -87,7 +93,7 @@ def test_what_is_wrong_is_told(document: object, message: str) -> None:
         pytest.param(bytes(payload.MAX_BODY_BYTES + 1), "image/jpeg", 413, id="too big"),
     ],
 )
-def test_a_bad_body_has_its_status(body: bytes, content_type: str | None, status: int) -> None:
+def test_a_bad_body_has_its_status(body: Any, content_type: str | None, status: int) -> None:
     with pytest.raises(RequestError) as refused:
         payload.read(body, content_type)
 
