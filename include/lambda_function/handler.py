@@ -43,7 +43,12 @@ RETRY_PAUSES = (0.05, 0.1, 0.2)
 RETRY_SECONDS = 3.0
 """A failure that takes longer is the answer, so that the function ends in its time."""
 
+RETRY_AFTER_SECONDS = 1
+"""When a caller who got a 503 may try again; a full queue of short requests drains within a second."""
+
 SOURCES = ("url", "image", "s3")
+BUSY_STATUSES = (429, 503)
+"""What a model's front answers whose queue is full."""
 THROTTLED_OR_BUSY = {
     "InternalDependencyException",
     "ModelNotReadyException",
@@ -83,7 +88,7 @@ def handler(event: Any, context: Any) -> Any:
 
     A bare event gets the endpoint's JSON (``{"predictions": [{"label", "probability"}], "model"}``, or a list
     of them for a batch) or ``{"error": <sentence>, "status": <HTTP status>}``. An API Gateway or function URL
-    event gets ``{"statusCode", "headers", "body"}`` around the same.
+    event gets ``{"statusCode", "headers", "body"}`` around the same; with status 503, a ``Retry-After`` header.
     """
     started = time.monotonic()
     # Names that every HTTP front (REST and HTTP API Gateway, function URL, load balancer) puts in its events.
@@ -105,9 +110,12 @@ def handler(event: Any, context: Any) -> Any:
     print(json.dumps({**line, "cause": cause} if cause else line))
     if not over_http:
         return answer
+    headers = {"content-type": "application/json"}
+    if status == 503:
+        headers["retry-after"] = str(RETRY_AFTER_SECONDS)
     return {
         "statusCode": status,
-        "headers": {"content-type": "application/json"},
+        "headers": headers,
         "body": json.dumps({"error": answer["error"]} if status != 200 else answer),
     }
 
@@ -221,7 +229,7 @@ def ask_endpoint(body: bytes) -> Any:
     """The endpoint's answer to a checked body.
 
     :raises Refused: with the endpoint's own status and sentence where it refused the request (4xx); 503 where
-        it is throttled or does not answer in time; 502 for anything else.
+        it is throttled, its queue is full, or it does not answer in time; 502 for anything else.
     """
     try:
         return json.loads(invoke_endpoint(body)["Body"].read())
@@ -255,9 +263,12 @@ def invoke_endpoint(body: bytes) -> dict[str, Any]:
 
 
 def is_failure_of_model(error: ClientError) -> bool:
-    """Whether the model failed, or gave no answer, on a request that it did not refuse."""
+    """Return whether the model failed, or gave no answer, on a request that it did not refuse.
+
+    A full queue is no failure: a retry at once would only keep it full.
+    """
     original = error.response.get("OriginalStatusCode")
-    refused = isinstance(original, int) and 400 <= original < 500
+    refused = isinstance(original, int) and (400 <= original < 500 or original in BUSY_STATUSES)
     return error.response.get("Error", {}).get("Code") == "ModelError" and not refused
 
 
@@ -267,6 +278,13 @@ def explain(error: ClientError) -> Refused:
     if code in THROTTLED_OR_BUSY:
         return Refused(503, "The model is busy; try again shortly.", code)
     original = error.response.get("OriginalStatusCode")
+    if code == "ModelError" and original in BUSY_STATUSES:
+        return Refused(503, "The model is busy; try again shortly.", f"{code} {original}")
+    if code == "ModelError" and original == 413 and not error.response.get("OriginalMessage"):
+        # The front's own limit, which it states nowhere: the body is empty.
+        return Refused(
+            413, "The request is too large for the model; send a smaller image.", f"{code} {original}"
+        )
     if code == "ModelError" and not is_failure_of_model(error):
         return Refused(original, sentence_of(error.response.get("OriginalMessage", "")), f"{code} {original}")
     cause = f"{code} {original}" if original else code

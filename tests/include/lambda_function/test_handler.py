@@ -229,6 +229,7 @@ def test_a_refusal_without_a_sentence_gets_a_plain_one(
         pytest.param("ThrottlingException", {}, 503, id="throttled"),
         pytest.param("ServiceUnavailable", {}, 503, id="unavailable"),
         pytest.param("ModelNotReadyException", {}, 503, id="not ready"),
+        pytest.param("ServiceUnavailableException", {}, 503, id="unavailable, by its other name"),
     ],
 )
 def test_an_error_of_the_endpoint_tells_the_caller_nothing_of_aws(
@@ -256,6 +257,32 @@ def test_a_model_that_always_fails_is_a_502(
     assert answer == {"error": "The model could not answer this request.", "status": 502}
     assert json.loads(capsys.readouterr().out)["cause"] == "ModelError 500"
     endpoint.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize("original", [503, 429])
+def test_a_full_queue_is_a_503_at_once_that_says_when_to_retry(
+    function: ModuleType, endpoint: Any, capsys: pytest.CaptureFixture[str], original: int
+) -> None:
+    will_fail(endpoint, "ModelError", OriginalStatusCode=original, OriginalMessage='{"code": 503}')
+    answer = function.handler({**HTTP_API, "body": json.dumps(URL)}, CONTEXT)
+    assert (answer["statusCode"], answer["headers"]["retry-after"]) == (503, "1")
+    assert json.loads(answer["body"]) == {"error": "The model is busy; try again shortly."}
+    assert json.loads(capsys.readouterr().out)["cause"] == f"ModelError {original}"
+    endpoint.assert_no_pending_responses()
+
+
+def test_only_a_503_says_when_to_retry(function: ModuleType, endpoint: Any) -> None:
+    will_fail(endpoint, "ValidationError")
+    answer = function.handler({**HTTP_API, "body": json.dumps(URL)}, CONTEXT)
+    assert answer["statusCode"] == 502
+    assert answer["headers"].keys() == {"content-type"}
+
+
+def test_a_413_without_a_body_says_what_is_too_large(function: ModuleType, endpoint: Any) -> None:
+    will_fail(endpoint, "ModelError", OriginalStatusCode=413, OriginalMessage="")
+    answer = function.handler(URL, CONTEXT)
+    assert answer["status"] == 413
+    assert "too large" in answer["error"]
 
 
 def test_a_model_that_fails_late_is_not_asked_again(
