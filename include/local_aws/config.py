@@ -30,11 +30,15 @@ class Config:
     state_dir and bin_dir reach children as arguments, some of which pass through a shell or are split at
     blanks, so neither may contain one: ``__main__`` gives symbolic links.
 
-    time_scale is how many seconds of a deployment's waiting times and of an alarm's periods pass in one: 60
-    makes a second of AWS's minute, 1 is AWS's own time. function_update_seconds is how long a function's
-    creation or update is in progress. concurrent_executions is the account's limit for all functions of a region: new
-    accounts of AWS have 10, others 1,000. shutdown_minute_seconds is how long a minute is for ``shutdown`` on an EC2
-    instance, whose work takes its real time.
+    time_scale is how many seconds of a deployment's waiting times, of an alarm's periods and of the two minutes
+    until a stopped training job is killed pass in one: 60 makes a second of AWS's minute, 1 is AWS's own time.
+    stop_grace_seconds is that time for processing jobs, whose code receives SIGTERM and may save something.
+    function_update_seconds is how long a function's creation or update is in progress. concurrent_executions is
+    the account's limit for all functions of a region: new accounts of AWS have 10, others 1,000.
+    shutdown_minute_seconds is how long a minute is for ``shutdown`` on an EC2 instance, whose work takes its real
+    time. endpoint_workers is how many requests an instance of an endpoint works on at once, 0 for any number;
+    endpoint_queue more wait, and further ones are answered 503. AWS's PyTorch image has a worker for each core and
+    a queue of 100.
     """
 
     state_dir: Path
@@ -50,6 +54,8 @@ class Config:
     function_update_seconds: float = 0.5
     concurrent_executions: int = 1000
     shutdown_minute_seconds: float = 60.0
+    endpoint_workers: int = 0
+    endpoint_queue: int = 100
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **settings: Any) -> "Config":
@@ -64,6 +70,8 @@ class Config:
             function_update_seconds=float(environ.get("LOCAL_AWS_FUNCTION_UPDATE", 0.5)),
             concurrent_executions=int(environ.get("LOCAL_AWS_CONCURRENT_EXECUTIONS", 1000)),
             shutdown_minute_seconds=float(environ.get("LOCAL_AWS_SHUTDOWN_MINUTE", 60)),
+            endpoint_workers=int(environ.get("LOCAL_AWS_ENDPOINT_WORKERS", 0)),
+            endpoint_queue=int(environ.get("LOCAL_AWS_ENDPOINT_QUEUE", 100)),
             **settings,
         )
 

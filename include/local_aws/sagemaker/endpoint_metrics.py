@@ -21,6 +21,7 @@ class EndpointMetrics:
         variant: str,
         endpoint_config: str,
         instances: int,
+        concurrent: int,
         status: int,
         model_seconds: float,
         overhead_seconds: float,
@@ -28,6 +29,7 @@ class EndpointMetrics:
         """Count one invocation.
 
         :param instances: those of the variant
+        :param concurrent: requests that the instance had when this one came, this one included
         :param status: what the model answered with; 0 stands for no answer
         :param model_seconds: what the model's process took
         :param overhead_seconds: what passed beside that until the answer
@@ -43,6 +45,8 @@ class EndpointMetrics:
                 ("OverheadLatency", overhead_seconds * 1e6, "Microseconds"),
             ):
                 self._buffer.add(name, value, unit, dimensions)
+        # Its maximum is of interest. AWS lists it by endpoint and variant alone.
+        self._buffer.add("ConcurrentRequestsPerModel", float(concurrent), "Count", by_variant)
 
     def close(self) -> None:
         """Stop sending."""

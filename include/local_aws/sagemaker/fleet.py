@@ -218,7 +218,11 @@ class Fleet:
         }
         process = self._children.start(
             # -P: the script's folder is not for the model's code to import from.
-            [self._config.python, "-P", serving.__file__, str(port), str(variant.model_dir)],
+            [
+                *(self._config.python, "-P", serving.__file__),
+                *(str(port), str(variant.model_dir)),
+                *(str(self._config.endpoint_workers), str(self._config.endpoint_queue)),
+            ],
             env=environment,
             cwd=variant.model_dir,
             on_line=log.write,

@@ -60,6 +60,7 @@ class Invocations:
         with fleet.instance(variant) as instance:
             self._remember(endpoint, variant)
             started = time.perf_counter()
+            concurrent = instance.in_flight
             try:
                 answer = fleet.request(instance, request.get_data(), headers)
                 status, body = answer.status, answer.data
@@ -71,6 +72,7 @@ class Invocations:
                 variant=variant,
                 endpoint_config=fleet.endpoint_config,
                 instances=len(fleet.variants[variant].instances),
+                concurrent=concurrent,
                 status=status,
                 model_seconds=answered - started,
                 overhead_seconds=started - arrived,

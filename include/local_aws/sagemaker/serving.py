@@ -1,13 +1,16 @@
 """One serving process: AWS's PyTorch handler for a model's folder, behind /ping and /invocations.
 
-``python serving.py PORT MODEL_DIR`` loads ``MODEL_DIR/code/inference.py`` and the model first, then listens;
-it ends with an error when the model cannot be loaded. It imports nothing of this repository, so that the
-model's code cannot either.
+``python serving.py PORT MODEL_DIR WORKERS QUEUE`` loads ``MODEL_DIR/code/inference.py`` and the model first, then
+listens; it ends with an error when the model cannot be loaded. At most WORKERS requests are worked on at once and
+QUEUE more wait; further ones are answered 503 at once. WORKERS 0 sets no limit. It imports nothing of this
+repository, so that the model's code cannot either.
 """
 
+import contextlib
+import json
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,38 @@ class Context:
         self._request.content_type = value
 
 
+class Full(Exception):
+    """All workers are busy and the queue holds no more."""
+
+
+class Workers:
+    """Who may work on a request: so many at once, so many more wait.
+
+    :param workers: 0 sets no limit.
+    """
+
+    def __init__(self, workers: int, queue: int) -> None:
+        self._turns = threading.Semaphore(workers)
+        self._places = threading.Semaphore(workers + queue) if workers else None
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for a worker, who is busy for the length of the block.
+
+        :raises Full: at once, when the queue is full
+        """
+        if self._places is None:
+            yield
+            return
+        if not self._places.acquire(blocking=False):
+            raise Full
+        try:
+            with self._turns:
+                yield
+        finally:
+            self._places.release()
+
+
 class RequestHandler(WSGIRequestHandler):
     """Answers without waiting for an ACK, and logs no line for each request."""
 
@@ -69,7 +104,7 @@ class RequestHandler(WSGIRequestHandler):
         """Leave the log to the model's own lines."""
 
 
-def main(port: int, model_dir: Path) -> None:
+def main(port: int, model_dir: Path, workers: Workers) -> None:
     """Load the model and serve it until the process is ended."""
     sys.path.insert(0, str(model_dir / "code"))
     from sagemaker_pytorch_serving_container.handler_service import HandlerService  # imports torch
@@ -84,8 +119,13 @@ def main(port: int, model_dir: Path) -> None:
         request = Request(environ, populate_request=False)
         if request.path == "/ping":
             return Response()(environ, start_response)
-        context.begin(dict(request.headers))
-        [answer] = service.handle([{"body": request.get_data(cache=False)}], context)
+        body = request.get_data(cache=False)
+        try:
+            with workers.turn():
+                context.begin(dict(request.headers))
+                [answer] = service.handle([{"body": body}], context)
+        except Full:
+            return _busy()(environ, start_response)
         response = Response(answer, status=context.status, content_type=context.content_type)
         return response(environ, start_response)
 
@@ -94,5 +134,11 @@ def main(port: int, model_dir: Path) -> None:
     server.serve_forever()
 
 
+def _busy() -> Response:
+    message = 'Model "model" has no worker to serve inference request.'
+    document = {"code": 503, "type": "ServiceUnavailableException", "message": message}
+    return Response(json.dumps(document), 503, content_type="application/json")
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), Workers(int(sys.argv[3]), int(sys.argv[4])))

@@ -127,6 +127,7 @@ def test_invocations_latency_and_errors_are_in_cloudwatch(
     eventually(
         lambda: value("ModelLatency", "Maximum", fleet) >= 50_000
     )  # microseconds: of the first request
+    eventually(lambda: value("ConcurrentRequestsPerModel", "Maximum", variant) >= 1)
     eventually(lambda: value("Invocation4XXErrors", "Sum", fleet) >= 1)
     eventually(lambda: value("Invocation5XXErrors", "Sum", fleet) >= 1)
     for dimensions in (variant, fleet):
