@@ -32,6 +32,14 @@ class Predictor:
             self.runtime, self.precision = "torch", "fp32"
             self._run = _load_torch(directory, description, len(self.classes))
 
+    def warm_up(self) -> None:
+        """Compute the probabilities of one blank image.
+
+        :raises Exception: the model can't compute.
+        """
+        size = self.transform.image_size
+        self.probabilities([np.zeros((3, size, size), np.float32)])
+
     def prepare(self, image: bytes) -> np.ndarray:
         """Return what the model takes of an encoded image: float32, 3 x S x S.
 

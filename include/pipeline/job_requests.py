@@ -40,6 +40,8 @@ METRICS = (
 # every step. Below 4 GB it shall keep them: docs/decisions/malloc.md.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 CODE_CHANNEL = "code"
+# What AWS's Ray Serve image runs: include/classifier/serve_app.py, which lies in the model's folder `code`.
+SERVE_APP_VARIABLE, SERVE_APP = "SM_RAYSERVE_APP", "serve_app:app"
 FUNCTION_RUNTIME = "python3.12"
 CONTENT_TYPES = ["image/jpeg", "image/png", "image/webp", "application/json"]
 RESPONSE_TYPES = ["application/json"]
@@ -220,8 +222,7 @@ def model(project: Project, env: Environment, artifact: str, inputs: str) -> dic
     :param inputs: see :func:`inputs_digest`.
     """
     environment = {
-        "SAGEMAKER_PROGRAM": "inference.py",
-        "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+        SERVE_APP_VARIABLE: SERVE_APP,
         "S3_INPUT_PREFIX": f"{project_uri(env.bucket, project)}/",
         "URL_INPUT": "on" if project.endpoint.url_input else "off",
     }
