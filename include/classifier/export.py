@@ -22,6 +22,7 @@ SERVING_CODE = (
     "endpoint.py",
     "errors.py",
     "fetch.py",
+    "gpu.py",
     "image_decoding",
     "images.py",
     "inference.py",

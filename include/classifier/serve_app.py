@@ -13,8 +13,11 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import gpu
+
 # What a server without Ray runs instead of app.
 from endpoint import asgi as asgi
+from errors import ClassifierError
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -80,8 +83,14 @@ def replicas(resources: dict[str, float]) -> dict[str, Any]:
     """Return how many replicas there are, and what each of them has: a GPU, or one processor.
 
     :param resources: of the machine, as Ray counts them. A replica for which nothing is left would never start.
+    :raises ClassifierError: there is a GPU of which Ray does not know; the replicas would compute on the CPU.
     """
     processors, gpus = max(1, int(resources.get("CPU", 1))), int(resources.get("GPU", 0))
+    if not gpus and gpu.is_present():
+        raise ClassifierError(
+            "The instance has an NVIDIA GPU, but Ray counts none, since nvidia-smi lists none. Choose an instance type "
+            "with a newer driver or without a GPU."
+        )
     if gpus:
         each = {"num_gpus": 1, "num_cpus": max(1, processors // gpus)}
         return {"num_replicas": gpus, "ray_actor_options": each}

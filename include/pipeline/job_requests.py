@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from include.pipeline.images import Images
+from include.pipeline.images import Images, processor
 from include.pipeline.infrastructure import Infrastructure
 from include.pipeline.names import (
     NO_GOOD_RELEASE,
@@ -42,6 +42,9 @@ MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "429
 CODE_CHANNEL = "code"
 # What AWS's Ray Serve image runs: include/classifier/serve_app.py, which lies in the model's folder `code`.
 SERVE_APP_VARIABLE, SERVE_APP = "SM_RAYSERVE_APP", "serve_app:app"
+# The Ray image has CUDA 12.9, for which the default driver of ml.g4dn and ml.g5, 470, is too old. This one has 550. The
+# newer AMI, al2023-ami-sagemaker-inference-gpu-4-1, hung in AWS's own test of the image.
+GPU_AMI = "al2-ami-sagemaker-inference-gpu-3-1"
 FUNCTION_RUNTIME = "python3.12"
 CONTENT_TYPES = ["image/jpeg", "image/png", "image/webp", "application/json"]
 RESPONSE_TYPES = ["application/json"]
@@ -261,6 +264,8 @@ def endpoint_config(project: Project, bucket: str, model_name: str) -> dict[str,
             }
         ]
     }
+    if processor(project.endpoint.instance_type) == "gpu":
+        request["ProductionVariants"][0]["InferenceAmiVersion"] = GPU_AMI
     if project.endpoint.data_capture_percent:
         request["DataCaptureConfig"] = {
             "EnableCapture": True,
