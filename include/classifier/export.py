@@ -15,12 +15,14 @@ import torch
 from data import EvalTransform, read_splits
 from errors import ClassifierError
 
-# inference.py and all that it imports.
+# serve_app.py and all that it imports.
 SERVING_CODE = (
     "cpus.py",
     "data.py",
+    "endpoint.py",
     "errors.py",
     "fetch.py",
+    "gpu.py",
     "image_decoding",
     "images.py",
     "inference.py",
@@ -28,6 +30,7 @@ SERVING_CODE = (
     "onnx_copy.py",
     "payload.py",
     "predictor.py",
+    "serve_app.py",
 )
 LITE0_PACKAGE = "efficientnet_lite_pytorch"
 

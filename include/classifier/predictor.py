@@ -4,18 +4,19 @@ import json
 from pathlib import Path
 
 import cpus
+import gpu
 import numpy as np
 import onnx_copy
 from data import EvalTransform, Normalisation
-
-# Present where the NVIDIA driver is. Asking torch would mean importing it, which takes 4 to 10 s.
-GPU_DEVICE = Path("/dev/nvidiactl")
 
 
 class Predictor:
     """A saved classifier, ready to answer.
 
     :param directory: the unpacked model.tar.gz.
+    :ivar runtime: what computes: "onnxruntime" or "torch".
+    :ivar precision: "fp32" or "int8".
+    :raises ClassifierError: there is a GPU that PyTorch can't use.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -25,12 +26,20 @@ class Predictor:
         self.transform = EvalTransform(description["image_size"], normalisation)
         self.precision: str = description["serve"]
         onnx_file = directory / ("model.int8.onnx" if self.precision == "int8" else "model.onnx")
-        if onnx_file.exists() and onnx_copy.can_run() and not GPU_DEVICE.exists():
+        if onnx_file.exists() and onnx_copy.can_run() and not gpu.is_present():
             self.runtime = "onnxruntime"
             self._run = onnx_copy.load(onnx_file)
         else:
             self.runtime, self.precision = "torch", "fp32"
             self._run = _load_torch(directory, description, len(self.classes))
+
+    def warm_up(self) -> None:
+        """Compute the probabilities of one blank image.
+
+        :raises Exception: the model can't compute.
+        """
+        size = self.transform.image_size
+        self.probabilities([np.zeros((3, size, size), np.float32)])
 
     def prepare(self, image: bytes) -> np.ndarray:
         """Return what the model takes of an encoded image: float32, 3 x S x S.
@@ -51,7 +60,7 @@ def _load_torch(directory: Path, description: dict, classes: int) -> onnx_copy.R
     import torch  # not needed at all where ONNX Runtime answers
 
     torch.set_num_threads(cpus.threads())
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = gpu.device()
     classifier = model.build(description["architecture"], classes, description["image_size"])
     classifier.load_state_dict(torch.load(directory / "model.pt", map_location="cpu", weights_only=True))
     # Channels last is the order in which convolutions compute; on a CPU it saves 7 to 18 % of the time.

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from include.pipeline import support
-from include.pipeline.images import Images
+from include.pipeline.images import Images, processor
 from include.pipeline.infrastructure import Infrastructure
 from include.pipeline.names import (
     NO_GOOD_RELEASE,
@@ -41,6 +41,11 @@ METRICS = (
 # every step. Below 4 GB it shall keep them: docs/decisions/malloc.md.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 CODE_CHANNEL = "code"
+# What AWS's Ray Serve image runs: include/classifier/serve_app.py, which lies in the model's folder `code`.
+SERVE_APP_VARIABLE, SERVE_APP = "SM_RAYSERVE_APP", "serve_app:app"
+# The Ray image has CUDA 12.9, for which the default driver of ml.g4dn and ml.g5, 470, is too old. This one has 550. The
+# newer AMI, al2023-ami-sagemaker-inference-gpu-4-1, hung in AWS's own test of the image.
+GPU_AMI = "al2-ami-sagemaker-inference-gpu-3-1"
 FUNCTION_RUNTIME = "python3.12"
 CONTENT_TYPES = ["image/jpeg", "image/png", "image/webp", "application/json"]
 RESPONSE_TYPES = ["application/json"]
@@ -237,8 +242,7 @@ def model(project: Project, env: Environment, artifact: str, inputs: str) -> dic
     :param inputs: see :func:`inputs_digest`.
     """
     environment = {
-        "SAGEMAKER_PROGRAM": "inference.py",
-        "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+        SERVE_APP_VARIABLE: SERVE_APP,
         "S3_INPUT_PREFIX": f"{project_uri(env.bucket, project)}/",
         "URL_INPUT": "on" if project.endpoint.url_input else "off",
     }
@@ -277,6 +281,8 @@ def endpoint_config(project: Project, bucket: str, model_name: str) -> dict[str,
             }
         ]
     }
+    if processor(project.endpoint.instance_type) == "gpu":
+        request["ProductionVariants"][0]["InferenceAmiVersion"] = GPU_AMI
     if project.endpoint.data_capture_percent:
         request["DataCaptureConfig"] = {
             "EnableCapture": True,

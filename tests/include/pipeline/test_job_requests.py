@@ -121,6 +121,24 @@ def test_a_changed_setting_changes_the_name(project: Project, env: Environment) 
     )
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "ami"),
+    [("ml.m5.large", None), ("ml.g5.xlarge", "al2-ami-sagemaker-inference-gpu-3-1")],
+)
+def test_an_endpoint_with_a_gpu_has_a_driver_for_the_images_cuda(
+    instance_type: str, ami: str | None, project: Project, env: Environment
+) -> None:
+    endpoint = project.endpoint.model_copy(update={"instance_type": instance_type})
+    config = requests(changed(project, endpoint=endpoint), env)["CreateEndpointConfig"]
+    assert config["ProductionVariants"][0].get("InferenceAmiVersion") == ami
+
+
+def test_the_model_names_its_application_by_which_it_is_served(project: Project, env: Environment) -> None:
+    environment = requests(project, env)["CreateModel"]["PrimaryContainer"]["Environment"]
+    assert environment["SM_RAYSERVE_APP"] == "serve_app:app"
+    assert not any(name.startswith("SAGEMAKER_") for name in environment)
+
+
 def test_several_instances_train_by_torchrun_and_one_does_not(project: Project, env: Environment) -> None:
     several = job_requests.training_job(project, env, CHANNELS, CODE, {}, 2, "")
     one = job_requests.training_job(project, env, CHANNELS, CODE, {}, 1, "")

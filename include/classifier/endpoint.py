@@ -1,0 +1,81 @@
+"""Answers HTTP requests by a saved classifier: the same handler behind every server.
+
+Ray Serve calls :meth:`Endpoint.answer` in its replicas; a light ASGI server runs :func:`asgi`. Starlette is in AWS's
+Ray Serve image.
+"""
+
+import json
+from pathlib import Path
+
+import anyio.to_thread
+import cpus
+import inference
+import payload
+from errors import RequestError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+MODEL_DIR = Path(inference.__file__).resolve().parents[1]
+"""The unpacked model.tar.gz, whose folder ``code`` this module lies in."""
+
+
+class ResponseContext:
+    """Keeps the status that transform_fn sets."""
+
+    status = 200
+
+    def set_response_status(self, code: int, phrase: str) -> None:
+        self.status = code
+
+
+class Endpoint:
+    """A loaded model that has answered once, so that it can answer requests.
+
+    :param model_dir: the unpacked model.tar.gz.
+    :param threads: how many requests are worked on at once; further ones wait.
+    :raises Exception: the model can't be loaded, or can't compute.
+    """
+
+    def __init__(self, model_dir: Path, threads: int) -> None:
+        self._model = inference.model_fn(str(model_dir))
+        # The first forward pass is slower than all others, and fails where the weights don't fit the code.
+        self._model.warm_up()
+        self._threads = anyio.CapacityLimiter(threads)
+
+    async def answer(self, request: Request) -> Response:
+        """Answer a request for predictions, as :func:`inference.transform_fn` documents it."""
+        content_type = request.headers.get("content-type")
+        # All of it is received, whatever is kept: a server that closes earlier makes the sender fail.
+        length, body = 0, bytearray()
+        async for chunk in request.stream():
+            length += len(chunk)
+            if length <= payload.MAX_BODY_BYTES:
+                body += chunk
+        try:
+            payload.media_type(content_type)
+            payload.check_length(length)
+        except RequestError as error:
+            return _response(json.dumps({"error": str(error)}), error.status)
+        context = ResponseContext()
+        answer, _ = await anyio.to_thread.run_sync(
+            inference.transform_fn,
+            self._model,
+            bytes(body),
+            content_type,
+            payload.JSON_TYPE,
+            context,
+            limiter=self._threads,
+        )
+        return _response(answer, context.status)
+
+
+def asgi() -> Starlette:
+    """Load the model and return an ASGI application that answers ``POST /``."""
+    endpoint = Endpoint(MODEL_DIR, cpus.available())
+    return Starlette(routes=[Route("/", endpoint.answer, methods=["POST"])])
+
+
+def _response(answer: str, status: int) -> Response:
+    return Response(answer, status, media_type=payload.JSON_TYPE)
