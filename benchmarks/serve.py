@@ -152,7 +152,9 @@ def over_http(model: Model, photos: Path, scratch: Path, rounds: int) -> list[Re
     bodies = [path.read_bytes() for path in sorted(photos.iterdir())]
     port = servers.free_port()
     with torchserve.serving(model.folder, scratch) as peer_port:
-        command = servers.on_one_core([sys.executable, "-P", str(SERVING), str(port), str(model.folder)])
+        # No limit to the requests at once, and so no queue.
+        server = [sys.executable, "-P", str(SERVING), str(port), str(model.folder), "0", "0"]
+        command = servers.on_one_core(server)
         log = scratch / "serving.log"
         with servers.running(command, port, "/ping", servers.ONE_THREAD, log, model.folder):
             with ExitStack() as closed:
