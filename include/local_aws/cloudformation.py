@@ -1,6 +1,5 @@
 """The reach into moto's CloudFormation: does what a template asks for, or refuses it as AWS refuses."""
 
-import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +8,6 @@ from moto.cloudformation import parsing
 from moto.cloudformation.exceptions import CloudFormationError, ValidationError
 from moto.cloudformation.models import CloudFormationBackend, Stack
 from moto.cloudformation.responses import CloudFormationResponse
-from moto.core.common_models import CloudFormationModel
 from moto.core.responses import ActionResult
 from moto.iam.models import Role
 from moto.s3.models import FakeBucket
@@ -172,71 +170,11 @@ def _update_resources(
             resources._parsed_resources.pop(name)
 
 
-class BucketPolicy(CloudFormationModel):
-    """The policy of a bucket, a type that moto does not know.
-
-    :param bucket: the bucket's name
-    """
-
-    s3: Callable[[], Any]
-
-    def __init__(self, bucket: str) -> None:
-        self.bucket = bucket
-
-    @property
-    def physical_resource_id(self) -> str:
-        """The ID by which the stack lists the policy."""
-        return f"{self.bucket}-policy"
-
-    @staticmethod
-    def cloudformation_name_type() -> str:
-        """Return no property: a policy has no name."""
-        return ""
-
-    @staticmethod
-    def cloudformation_type() -> str:
-        """Return the type of the resource."""
-        return "AWS::S3::BucketPolicy"
-
-    @classmethod
-    def create_from_cloudformation_json(
-        cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **members: Any
-    ) -> "BucketPolicy":
-        """Put the policy of the bucket."""
-        properties = cloudformation_json["Properties"]
-        _put_policy(cls.s3(), properties)
-        return cls(properties["Bucket"])
-
-    @classmethod
-    def update_from_cloudformation_json(
-        cls,
-        original_resource: Any,
-        new_resource_name: str,
-        cloudformation_json: Any,
-        account_id: str,
-        region_name: str,
-    ) -> "BucketPolicy":
-        """Put the policy again."""
-        return cls.create_from_cloudformation_json(
-            new_resource_name, cloudformation_json, account_id, region_name
-        )
-
-    @classmethod
-    def delete_from_cloudformation_json(
-        cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
-    ) -> None:
-        """Raise an error: a stack deletes a policy by :meth:`delete`, which knows the bucket."""
-        raise NotImplementedError
-
-    def delete(self, account_id: str, region_name: str) -> None:
-        """Delete the policy of the bucket, if that is still there."""
-        s3 = self.s3()
-        with contextlib.suppress(s3.exceptions.NoSuchBucket):
-            s3.delete_bucket_policy(Bucket=self.bucket)
-
-
 def _set_up_buckets(config: Config) -> None:
     """Have CloudFormation set what moto drops of a bucket's properties, by calls to S3 as anyone makes them."""
+    # Not at the head of this module: moto makes resources of every class that is a subclass of its own.
+    from include.local_aws.bucket_policy import BucketPolicy
+
     BucketPolicy.s3 = staticmethod(lambda: config.client("s3"))
     parsing.get_model_list.cache_clear()
     parsing.get_model_map.cache_clear()
@@ -318,10 +256,6 @@ def _put_lifecycle(s3: Any, bucket: str, value: Any) -> None:
             }
         )
     s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
-
-
-def _put_policy(s3: Any, properties: dict[str, Any]) -> None:
-    s3.put_bucket_policy(Bucket=properties["Bucket"], Policy=json.dumps(properties["PolicyDocument"]))
 
 
 def _is_true(flag: Any) -> bool:

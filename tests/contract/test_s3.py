@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import pytest
-import requests
-from botocore.config import Config
 
 
 @pytest.fixture
@@ -112,26 +108,6 @@ def test_an_upload_may_be_completed_twice(s3: Any, bucket: str) -> None:
             **upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]}
         )
         assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
-
-
-@pytest.mark.parametrize("version", ["s3v4", "s3"])
-def test_a_presigned_url_that_expired_is_refused(
-    local_aws: Any, bucket: str, etag: str, version: str
-) -> None:
-    client = boto3.client(
-        "s3",
-        endpoint_url=local_aws.url,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(signature_version=version, s3={"addressing_style": "path"}),
-    )
-    url = client.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "a"}, ExpiresIn=2)
-    assert requests.get(url, timeout=60).content == b"x"
-    time.sleep(4)
-    answer = requests.get(url, timeout=60)
-    assert answer.status_code == 403
-    assert "<Code>AccessDenied</Code><Message>Request has expired</Message>" in answer.text
 
 
 def test_a_body_with_another_md5_is_refused(s3: Any, bucket: str, refused: Any) -> None:

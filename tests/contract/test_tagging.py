@@ -19,9 +19,3 @@ def test_the_last_page_has_an_empty_token(client: Callable[[str], Any], unique: 
         TagFilters=[{"Key": "project", "Values": [unique]}]
     )
     assert (answer["PaginationToken"], answer["ResourceTagMappingList"]) == ("", [])
-
-
-def test_an_unknown_resource_is_listed_as_not_tagged(client: Callable[[str], Any], unique: str) -> None:
-    arn = f"arn:aws:sagemaker:us-east-1:123456789012:model-package-group/{unique}"
-    answer = client("resourcegroupstaggingapi").tag_resources(ResourceARNList=[arn], Tags={"a": "b"})
-    assert answer["FailedResourcesMap"].keys() == {arn}

@@ -395,5 +395,8 @@ def test_make_up_ends_the_runs_whose_local_aws_was_killed(
     assert kills.stack.up() is False
     assert "Local AWS ended and was started again" in capsys.readouterr().out
     for run in runs:
-        assert kills.airflow.wait(run.dag_id, run.run_id, END_SECONDS) == "failed"
+        # Not the state of the run: on SQLite, the scheduler may count the tasks that Airflow skips for a run that is
+        # marked failed in the same moment, and write that it succeeded.
+        kills.airflow.wait(run.dag_id, run.run_id, END_SECONDS)
+        assert kills.task(run)["state"] in ("failed", "skipped")
     assert kills.client("cloudformation").describe_stacks()["Stacks"]

@@ -157,6 +157,7 @@ def test_a_rollback_returns_the_endpoint_before_it_waits_for_the_alias(
         (function_alias, "end_move"),
     ):
         monkeypatch.setattr(module, name, lambda *_, name=name: steps.append(name))
+    monkeypatch.setattr(rollback, "endpoint_status", lambda *_: "InService")
     project = Project(name="birds", description="x")
     rollback.roll_back(project, {"function_version": "1", "model": "m"}, None, None, None, None)
     assert steps == ["_settle", "begin_move", "_return_to", "restore", "end_move"]
