@@ -21,7 +21,7 @@ PORTS  = --airflow-port "$$AIRFLOW_PORT" --aws-port "$$AWS_PORT"
 PYTEST = .venv/bin/python -m pytest --run-times --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test test-fast bench lint upstream env
+.PHONY: help setup demo up down status test test-fast test-images bench lint upstream env
 
 help:  ## list the commands
 	@echo "make <command>"
@@ -50,6 +50,9 @@ test: setup  ## run all tests
 
 test-fast: setup  ## run the tests that take less than 4 minutes together
 	@$(PYTEST) -m "not e2e and not browser and not slow"
+
+test-images: setup  ## train and serve with the versions of AWS's images; needs Python 3.12 and 3.13, takes 12 GB
+	@.venv/bin/python tests/images/compare.py
 
 bench: setup  ## measure it against what you would do instead; ONLY=staging,sweep,train,serve,local chooses
 	@.venv/bin/python -m benchmarks --only "$$ONLY" --dataset "$$DATASET"
