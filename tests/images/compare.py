@@ -1,8 +1,8 @@
 """``make test-images``: train with the versions of AWS's training image, serve with those of its Ray Serve image.
 
 The script makes an environment for each below ``.local/images``, trains a small model in the first, compares the
-answers of both, and runs the classifier's tests in both. PYTHON312 and PYTHON313 name the interpreters; without them, those on
-the PATH or of uv are used. Environments take about 6 GB each and are kept.
+answers of both, and runs the classifier's tests in both. PYTHON312 and PYTHON313 name the interpreters; without them,
+those on the PATH or of uv are used. Environments take about 7 GB each and are kept.
 """
 
 import json

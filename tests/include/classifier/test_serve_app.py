@@ -182,7 +182,8 @@ def test_a_model_that_cannot_be_loaded_is_never_healthy(damage: str, model: Path
     if damage == "missing":
         (model / "model.json").unlink()
     else:
-        os.truncate(model / "model.onnx", 100_000)
+        for path in (model / "model.pt", *model.glob("model.onnx")):
+            os.truncate(path, 100_000)
 
     run, seen = cluster.deploy(model), Counter[int]()
     deadline = time.monotonic() + PATIENCE
@@ -272,8 +273,7 @@ def test_a_replica_that_ends_is_replaced(slow: object, cluster: Cluster, photo: 
 def test_without_a_replica_for_long_it_is_no_longer_healthy(
     slow: "subprocess.Popen[bytes]", cluster: Cluster
 ) -> None:
-    for name in ("model.onnx", "model.pt"):
-        (cluster.model / name).unlink()
+    (cluster.model / "model.json").unlink()
     for process in cluster.replicas():
         process.kill()
 
