@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+# Not as tests.include.classifier: other packages have installed a package tests.
+sys.path.insert(0, str(ROOT / "tests" / "include" / "classifier"))
 
-from tests.include.classifier.drawing import CLASSES, IMAGE_SIZE, write_images  # noqa: E402
+from drawing import CLASSES, IMAGE_SIZE, write_images  # noqa: E402
 
 HERE = Path(__file__).parent
 FOLDER = ROOT / ".local" / "images"
