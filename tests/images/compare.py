@@ -26,9 +26,9 @@ CLASSIFIER = ROOT / "include" / "classifier"
 TESTS = "tests/include/classifier"
 TOLERANCE = 1e-4
 PYTHONS = {"training": "3.12", "serving": "3.13"}
-# Tests that need what the image lacks: ONNX in the Ray image; Airflow's and the training toolkit's packages in both.
+# Tests that need what is not installed: ONNX in the Ray image; the training toolkit and local AWS in both.
 WITHOUT_ONNX = ("test_export.py", "test_extraction.py", "test_onnx_copy.py", "test_quantise.py")
-WITHOUT_TOOLKIT = ("test_errors.py", "test_requests.py")
+WITHOUT_TOOLKIT = ("test_errors.py", "test_instance_training.py", "test_requests.py")
 EXPECTING_ONNX = "not onnx and not names_what_computes and not person_hides and not without_torch"
 
 
