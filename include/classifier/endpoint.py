@@ -20,6 +20,9 @@ from starlette.routing import Route
 MODEL_DIR = Path(inference.__file__).resolve().parents[1]
 """The unpacked model.tar.gz, whose folder ``code`` this module lies in."""
 
+ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+"""The header that SageMaker passes on to the caller; it names what computes."""
+
 
 class ResponseContext:
     """Keeps the status that transform_fn sets."""
@@ -42,6 +45,15 @@ class Endpoint:
         self._model = inference.model_fn(str(model_dir))
         # The first forward pass is slower than all others, and fails where the weights don't fit the code.
         self._model.warm_up()
+        served, promised = self._model.precision, self._model.promised_precision
+        self._attributes = {ATTRIBUTES: f"runtime={self._model.runtime};precision={served}"}
+        print(f"The model is served by {self._model.runtime} in {served}.", flush=True)
+        if served != promised:
+            print(
+                f"WARNING: model.json says {promised}, which needs ONNX Runtime and no GPU. This is another model than "
+                "one that was judged in it.",
+                flush=True,
+            )
         self._threads = anyio.CapacityLimiter(threads)
 
     async def answer(self, request: Request) -> Response:
@@ -57,7 +69,7 @@ class Endpoint:
             payload.media_type(content_type)
             payload.check_length(length)
         except RequestError as error:
-            return _response(json.dumps({"error": str(error)}), error.status)
+            return self._response(json.dumps({"error": str(error)}), error.status)
         context = ResponseContext()
         answer, _ = await anyio.to_thread.run_sync(
             inference.transform_fn,
@@ -68,14 +80,13 @@ class Endpoint:
             context,
             limiter=self._threads,
         )
-        return _response(answer, context.status)
+        return self._response(answer, context.status)
+
+    def _response(self, answer: str, status: int) -> Response:
+        return Response(answer, status, self._attributes, payload.JSON_TYPE)
 
 
 def asgi() -> Starlette:
     """Load the model and return an ASGI application that answers ``POST /``."""
     endpoint = Endpoint(MODEL_DIR, cpus.available())
     return Starlette(routes=[Route("/", endpoint.answer, methods=["POST"])])
-
-
-def _response(answer: str, status: int) -> Response:
-    return Response(answer, status, media_type=payload.JSON_TYPE)

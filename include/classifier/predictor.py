@@ -16,6 +16,7 @@ class Predictor:
     :param directory: the unpacked model.tar.gz.
     :ivar runtime: what computes: "onnxruntime" or "torch".
     :ivar precision: "fp32" or "int8".
+    :ivar promised_precision: the one that model.json names; PyTorch computes in fp32 whatever that is.
     :raises ClassifierError: there is a GPU that PyTorch can't use.
     """
 
@@ -24,7 +25,8 @@ class Predictor:
         self.classes: list[str] = json.loads((directory / "classes.json").read_text())
         normalisation = Normalisation(**{name: tuple(v) for name, v in description["normalisation"].items()})
         self.transform = EvalTransform(description["image_size"], normalisation)
-        self.precision: str = description["serve"]
+        self.promised_precision: str = description["serve"]
+        self.precision = self.promised_precision
         onnx_file = directory / ("model.int8.onnx" if self.precision == "int8" else "model.onnx")
         if onnx_file.exists() and onnx_copy.can_run() and not gpu.is_present():
             self.runtime = "onnxruntime"

@@ -280,7 +280,7 @@ class Fleet:
 def _server(container: Document) -> str:
     """Return the script that stands for the container's server: AWS's Ray Serve image, or its older PyTorch one."""
     is_ray = ray_serving.APP_VARIABLE in container.get("Environment", {})
-    return (ray_serving if is_ray else serving).__file__
+    return str((ray_serving if is_ray else serving).__file__)
 
 
 def _no_ping(variant: str) -> Unhealthy:

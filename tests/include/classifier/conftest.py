@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from include.local_aws.sagemaker import ray_serving
 from tests.environments import PATIENCE
+from tests.include.classifier.adapter import ray_serving
 from tests.include.classifier.drawing import CLASSES, IMAGE_SIZE, draw, encode, write_images
 from tests.include.classifier.training import RunTraining, Trained
 
@@ -115,7 +115,7 @@ def endpoint(trained: Trained) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     server = subprocess.Popen(
-        [sys.executable, "-P", ray_serving.__file__, str(port), str(trained.model), "0", "100"],
+        [sys.executable, "-P", str(ray_serving.__file__), str(port), str(trained.model), "0", "100"],
         env={**environment, "MODEL_VERSION": "7", "SM_RAYSERVE_APP": "serve_app:app"},
         cwd=trained.model,
     )

@@ -23,7 +23,7 @@ from moto import mock_aws
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from include.local_aws.sagemaker import ray_serving
+from tests.include.classifier.adapter import ray_serving
 from tests.include.classifier.fuzzing import ANY_TEXT, CONTENT_TYPES, DOCUMENTS, HEADERS, budget, images
 from tests.include.classifier.training import Trained
 

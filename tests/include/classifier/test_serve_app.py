@@ -1,5 +1,6 @@
 """The application under Ray Serve, started as AWS's image does it: it is healthy only if a replica can answer."""
 
+import contextlib
 import http.client
 import importlib.util
 import json
@@ -49,6 +50,7 @@ def slow_compute(self, prepared):
 Predictor.__init__, Predictor.probabilities = slow_load, slow_compute
 """
 REPLICAS = 2
+REPLICA = "ray::ServeReplica:default:Classifier"
 
 
 class Cluster:
@@ -123,12 +125,10 @@ class Cluster:
     def replicas(self) -> list[psutil.Process]:
         found = []
         for process in psutil.Process(self.ray.pid).children(recursive=True):
-            try:
-                found += (
-                    [process] if process.cmdline()[:1] == ["ray::ServeReplica:default:Classifier"] else []
-                )
-            except psutil.Error:
-                continue
+            with contextlib.suppress(psutil.Error):
+                # Ray appends the method that runs.
+                name = process.cmdline()[:1]
+                found += [process] if name and name[0].startswith(REPLICA) else []
         return found
 
     def end(self) -> None:
@@ -179,11 +179,11 @@ def model(trained: Trained, tmp_path: Path) -> Path:
 # Ray's proxy stays healthy once it has had a route: so the models that never get one come first.
 @pytest.mark.parametrize("damage", ["cut short", "missing"])
 def test_a_model_that_cannot_be_loaded_is_never_healthy(damage: str, model: Path, cluster: Cluster) -> None:
-    for name in ("model.onnx", "model.pt"):
-        if damage == "missing":
-            (model / name).unlink()
-        else:
-            os.truncate(model / name, 100_000)
+    if damage == "missing":
+        (model / "model.json").unlink()
+    else:
+        for path in (model / "model.pt", *model.glob("model.onnx")):
+            os.truncate(path, 100_000)
 
     run, seen = cluster.deploy(model), Counter[int]()
     deadline = time.monotonic() + PATIENCE
@@ -273,8 +273,7 @@ def test_a_replica_that_ends_is_replaced(slow: object, cluster: Cluster, photo: 
 def test_without_a_replica_for_long_it_is_no_longer_healthy(
     slow: "subprocess.Popen[bytes]", cluster: Cluster
 ) -> None:
-    for name in ("model.onnx", "model.pt"):
-        (cluster.model / name).unlink()
+    (cluster.model / "model.json").unlink()
     for process in cluster.replicas():
         process.kill()
 
