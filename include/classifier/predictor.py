@@ -1,6 +1,7 @@
 """Runs a saved classifier on images: by ONNX Runtime where it can, else by PyTorch."""
 
 import json
+import os
 from pathlib import Path
 
 import cpus
@@ -8,6 +9,9 @@ import gpu
 import numpy as np
 import onnx_copy
 from data import EvalTransform, Normalisation
+
+RUNTIME_VARIABLE = "MODEL_RUNTIME"
+"""With the value ``torch``, PyTorch computes where ONNX Runtime could: as at an endpoint that has no ONNX Runtime."""
 
 
 class Predictor:
@@ -28,7 +32,8 @@ class Predictor:
         self.promised_precision: str = description["serve"]
         self.precision = self.promised_precision
         onnx_file = directory / ("model.int8.onnx" if self.precision == "int8" else "model.onnx")
-        if onnx_file.exists() and onnx_copy.can_run() and not gpu.is_present():
+        may_use_onnx = os.environ.get(RUNTIME_VARIABLE) != "torch" and not gpu.is_present()
+        if may_use_onnx and onnx_file.exists() and onnx_copy.can_run():
             self.runtime = "onnxruntime"
             self._run = onnx_copy.load(onnx_file)
         else:

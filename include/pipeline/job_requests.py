@@ -23,6 +23,7 @@ from include.pipeline.names import (
     tuning_job_name,
 )
 from include.pipeline.settings import Project, Training, Tuning
+from include.pipeline.target import is_local
 
 # Those of the best epoch so far, printed after every epoch: the last value is the model's that is kept, as tuning
 # needs it, and the values before it are what early stopping looks at.
@@ -127,7 +128,9 @@ def evaluation_job(
     if live:
         arguments["live"] = f"{PROCESSING}/input/live"
         inputs["live"] = live
-    return _processing_job(project, env, "evaluate", "evaluate.py", arguments, inputs, salt)
+    # AWS's image for the job has ONNX Runtime, and that of the endpoint has not: what is judged must be what serves.
+    environment = {} if is_local() else {"MODEL_RUNTIME": "torch"}
+    return _processing_job(project, env, "evaluate", "evaluate.py", arguments, inputs, salt, environment)
 
 
 def training_output(artifact: str) -> str:
@@ -352,6 +355,7 @@ def _processing_job(
     arguments: dict[str, str],
     inputs: dict[str, str],
     salt: str,
+    environment: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     request: dict[str, Any] = {
         "RoleArn": env.sagemaker_role,
@@ -383,7 +387,7 @@ def _processing_job(
             }
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": project.processing.max_runtime_minutes * 60},
-        "Environment": MALLOC,
+        "Environment": {**MALLOC, **(environment or {})},
         "Tags": tag_list(project),
     }
     name = job_name(project, step, request, salt)

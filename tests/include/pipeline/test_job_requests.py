@@ -167,6 +167,15 @@ def test_the_first_release_is_judged_alone(project: Project, env: Environment) -
     assert "--live" not in request["AppSpecification"]["ContainerArguments"]
 
 
+@pytest.mark.parametrize(("target", "runtime"), [("aws", "torch"), ("local", None)])
+def test_a_candidate_is_judged_by_what_serves_it(
+    project: Project, env: Environment, monkeypatch: pytest.MonkeyPatch, target: str, runtime: str | None
+) -> None:
+    monkeypatch.setenv("IMAGE_CLASSIFIER_TARGET", target)
+    request = job_requests.evaluation_job(project, env, "s3://b/d", CODE, "s3://b/m", None, "")
+    assert request["Environment"].get("MODEL_RUNTIME") == runtime
+
+
 def test_views_of_the_images_are_made_with_the_features_and_name_their_job(
     project: Project, env: Environment
 ) -> None:
