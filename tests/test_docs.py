@@ -304,6 +304,15 @@ def test_nothing_points_to_an_issue_or_to_somebodys_machine(document: Path) -> N
     assert not re.search(r"(?<![\w.~>])/(work|tmp|root|home|Users)/", text)
 
 
+@every_document
+def test_a_caller_of_a_function_url_is_told_of_both_permissions(document: Path) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html: since October 2025 AWS asks for the second, too."""
+    paragraphs = [text for text in document.read_text().split("\n\n") if "lambda:InvokeFunctionUrl" in text]
+    assert all("`lambda:InvokeFunction`" in text for text in paragraphs)
+    if document == OPERATING:
+        assert paragraphs
+
+
 def test_each_decision_says_what_why_and_what_it_costs() -> None:
     pages = [page for page in DECISIONS.glob("*.md") if page.name != "README.md"]
     for page in pages:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from include.pipeline import known_good, registry
+from include.pipeline.settings import Project
 from tests.include.pipeline.release import Release
 
 
@@ -42,6 +45,20 @@ def test_a_cleared_run_whose_own_release_is_good_goes_back_to_it(release: Releas
         release.good(), scaling
     )
     assert (release.live(), release.how_it_scales()) == (released, scaling)
+
+
+def test_scaling_that_a_run_has_taken_away_comes_back_with_the_release_that_is_good_by_now(
+    monkeypatch: pytest.MonkeyPatch, project: Project
+) -> None:
+    good = {"endpoint_config": "config-2", "function_version": "2"}
+    at_start: dict[str, Any] = {"good": None, "scaling": {"max_capacity": 1}}
+    suspended, now = {"max_capacity": 2}, {"max_capacity": 3}
+    monkeypatch.setattr(known_good.scaling, "read", lambda *_: None)
+    assert known_good.scaling_of(project, at_start, suspended, good, None) == suspended
+    monkeypatch.setattr(known_good.scaling, "read", lambda *_: now)
+    assert known_good.scaling_of(project, at_start, suspended, good, None) == now
+    at_start["good"] = good
+    assert known_good.scaling_of(project, at_start, suspended, good, None) == {"max_capacity": 1}
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,16 @@ def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pyt
             id="training beyond SageMaker's limit",
         ),
         pytest.param(
+            GOOD + "tuning:\n  max_runtime_minutes: 40321\n",
+            ["tuning.max_runtime_minutes is 40321", "less than or equal to 40320"],
+            id="trials beyond SageMaker's limit",
+        ),
+        pytest.param(
+            GOOD + "ec2:\n  max_runtime_minutes: 2881\n",
+            ["ec2.max_runtime_minutes is 2881", "less than or equal to 2880"],
+            id="commands beyond Systems Manager's limit",
+        ),
+        pytest.param(
             GOOD + "processing:\n  max_runtime_minutes: 12961\n",
             ["processing.max_runtime_minutes is 12961", "less than or equal to 12960"],
             id="processing beyond SageMaker's limit",

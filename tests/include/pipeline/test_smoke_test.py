@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -46,9 +47,13 @@ class FakeFunction:
         self.images = 0
         self.events: list[dict[str, Any]] = []
         self.batches: list[list[dict[str, Any]]] = []
+        self.provisioned: Iterator[dict[str, Any]] = iter([])
 
     def get_provisioned_concurrency_config(self, **_: Any) -> dict[str, Any]:
-        return {}
+        return next(self.provisioned, {})
+
+    def get_alias(self, **_: Any) -> dict[str, Any]:
+        return {"RoutingConfig": {"AdditionalVersionWeights": {"1": 1.0}}}
 
     def invoke(self, *, FunctionName: str, Qualifier: str, Payload: str, LogType: str) -> dict[str, Any]:
         assert (FunctionName, Qualifier, LogType) == ("birds", self.qualifier, "Tail")
@@ -109,6 +114,21 @@ def test_right_answers_pass(project: Project, s3: Any, data: str) -> None:
     )
     assert function.events[-2:] == [{"image": "bm90IGFuIGltYWdl"}, {"url": "http://127.0.0.1/image.jpg"}]
     assert [len(batch) for batch in function.batches] == [4]
+
+
+def test_nothing_is_asked_before_the_alias_has_moved(
+    project: Project, s3: Any, data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it moves, the version before would answer, and be taken for the new one."""
+    function, pauses = FakeFunction(right), []
+
+    def pause(seconds: float) -> None:
+        pauses.append(len(function.events) + len(function.batches))
+
+    monkeypatch.setattr(time, "sleep", pause)
+    function.provisioned = iter([{"Status": "IN_PROGRESS"}, {"Status": "IN_PROGRESS"}])
+    run_smoke_test(project, expected(data), s3, function)
+    assert pauses == [0, 0]
 
 
 def test_an_image_too_large_for_an_event_is_named_by_its_address(

@@ -209,6 +209,55 @@ def test_a_job_that_the_index_of_tags_does_not_list_yet_loses_its_tags(
     assert teardown.stop_jobs(standing.project, standing.client) == 0
 
 
+def test_a_job_that_began_long_ago_is_found_while_the_index_of_tags_does_not_list_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = names.job_name(project, "train", {})
+    job = {"TrainingJobName": name, "TrainingJobArn": f"arn:training-job/{name}"}
+
+    class Sagemaker:
+        """SageMaker with one job, which runs; AWS may give a page on which it has left nothing, and then another."""
+
+        def get_paginator(self, operation: str) -> Sagemaker:
+            self.operation = operation
+            return self
+
+        def paginate(
+            self, NameContains: str, StatusEquals: str | None = None, **_: Any
+        ) -> list[dict[str, Any]]:
+            empty = {
+                "TrainingJobSummaries": [],
+                "HyperParameterTuningJobSummaries": [],
+                "ProcessingJobSummaries": [],
+            }
+            is_it = (self.operation, StatusEquals) == ("list_training_jobs", "InProgress")
+            return [empty, {"TrainingJobSummaries": [job]}] if is_it else [empty]
+
+    monkeypatch.setattr(inventory, "tagged_arns", lambda *_: [])
+    assert inventory.jobs(project, lambda service: Sagemaker()) == [
+        ("training-job", name, job["TrainingJobArn"])
+    ]
+
+
+def test_alarms_are_deleted_that_the_index_of_tags_does_not_list_yet(
+    aws: None, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alarms.put_alarms(project, boto3.client("cloudwatch"))
+    monkeypatch.setattr(inventory, "tagged_arns", lambda *_: [])
+    assert teardown.delete_alarms(project, boto3.client) > 0
+    assert boto3.client("cloudwatch").describe_alarms()["MetricAlarms"] == []
+
+
+def test_tags_that_follow_late_are_waited_for(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:model/birds-model-1"
+    looks = iter([[arn], [arn], []])
+    monkeypatch.setattr(teardown, "tagged_arns", lambda *_: next(looks))
+    monkeypatch.setattr(teardown, "still_exists", lambda *_: True)
+    monkeypatch.setattr(teardown.time, "sleep", lambda _: None)
+    teardown.check_nothing_left(project, lambda service: None, ALL, failures={})
+    assert next(looks, None) is None
+
+
 def test_what_only_the_index_of_tags_still_lists_is_not_found(
     standing: Standing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,7 +329,7 @@ class Trained:
     def describe_training_job(self, TrainingJobName: str) -> dict[str, Any]:
         """Show the job's warm pool, if it has one, only after some looks."""
         self.looks += 1
-        if not self.keeps or self.looks < 5 or self.ended:
+        if not self.keeps or self.looks < 12 or self.ended:
             return self.members
         return {**self.members, "WarmPoolStatus": {"Status": "Available"}}
 
@@ -341,6 +390,21 @@ def test_of_logs_that_projects_share_only_the_projects_own_are_deleted(standing:
         logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=standing.project.aws_name
     )["logStreams"]
     assert [stream["logStreamName"] for stream in left] == [standing.streams[1]]
+
+
+GROUPS = ("/aws/lambda/birds", "/aws/sagemaker/Endpoints/birds", "/image-classifier/training/birds")
+
+
+def test_the_log_groups_of_function_endpoint_and_trainings_on_ec2_are_deleted(
+    aws: None, project: Project
+) -> None:
+    logs = boto3.client("logs")
+    for group in (*GROUPS, "/image-classifier/training/birds2"):
+        logs.create_log_group(logGroupName=group)
+    assert teardown.delete_logs(project, logs) == len(GROUPS)
+    assert [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]] == [
+        "/image-classifier/training/birds2"
+    ]
 
 
 def test_data_is_deleted_only_below_the_projects_prefix(standing: Standing) -> None:

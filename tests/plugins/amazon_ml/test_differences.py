@@ -102,6 +102,13 @@ def test_what_sagemaker_adds_to_an_endpoint_configuration_is_no_difference() -> 
     assert differences(CONFIG, DESCRIBED_CONFIG) == []
 
 
+@pytest.mark.parametrize("key", ["_tuning_objective_metric", "_another_of_sagemakers"])
+def test_a_key_of_sagemakers_among_the_callers_is_no_difference(key: str) -> None:
+    asked, found = {"StaticHyperParameters": {"lr": "1"}}, {"StaticHyperParameters": {"lr": "1", key: "x"}}
+    assert differences(asked, found) == []
+    assert differences(found, asked) == [f"StaticHyperParameters.{key}: asked for 'x', there is nothing"]
+
+
 def test_a_default_that_the_request_spells_out_is_no_difference() -> None:
     asked = changed(MODEL, "EnableNetworkIsolation", to=False)
     assert differences(asked, changed(DESCRIBED_MODEL, "EnableNetworkIsolation", to=None)) == []

@@ -200,6 +200,18 @@ class TestApplicationAutoScalingDeregisterTargetOperator:
             assert result == {"resource_id": target["resource_id"], "deregistered": deregistered}
         assert registered(aws, target) == []
 
+    @pytest.mark.parametrize("verb", ["found", "registered"])
+    def test_one_that_is_gone_is_told_by_the_code(
+        self, target: dict[str, str], stub: Stubber, verb: str
+    ) -> None:
+        """Which of the two words AWS uses is not known."""
+        stub.add_client_error(
+            "deregister_scalable_target",
+            "ObjectNotFoundException",
+            f"No scalable target {verb} for service namespace: sagemaker",
+        )
+        assert not ApplicationAutoScalingDeregisterTargetOperator(**target).execute({})["deregistered"]
+
     def test_another_error_is_not_taken_for_gone(self, target: dict[str, str], stub: Stubber) -> None:
         stub.add_client_error("deregister_scalable_target", "ValidationException", "Unsupported namespace")
         with pytest.raises(ClientError, match="Unsupported namespace"):

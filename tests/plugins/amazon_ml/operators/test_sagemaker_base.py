@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
+from typing import Any
+
 import pytest
-from amazon_ml.operators.sagemaker_base import is_missing
+from amazon_ml.operators import sagemaker_base
+from amazon_ml.operators.sagemaker_base import ROLE_SPREADS, call_once_known, is_missing
 from botocore.exceptions import ClientError
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:"
@@ -62,3 +67,65 @@ def test_every_way_in_which_sagemaker_says_that_something_does_not_exist_is_know
 )
 def test_any_other_refusal_does_not_mean_that_it_is_missing(code: str, message: str) -> None:
     assert not is_missing(error(code, message))
+
+
+EARLY = [
+    pytest.param(
+        "Could not assume role arn:aws:iam::1:role/r. Please ensure that the role exists.", id="role"
+    ),
+    pytest.param("Access denied for repository: pytorch-training in registry ID: 763104351884.", id="rights"),
+]
+
+
+class Sagemaker:
+    """A method of a client that refuses so many times, and then answers."""
+
+    def __init__(self, refusal: ClientError, times: float) -> None:
+        self.refusal, self.times, self.calls = refusal, times, 0
+
+    def create(self, **request: Any) -> dict[str, Any]:
+        self.calls += 1
+        if self.calls <= self.times:
+            raise self.refusal
+        return request
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that goes on by the pause with each look at it."""
+    ticks = itertools.count(step=sagemaker_base.SPREAD_PAUSE_SECONDS)
+    monkeypatch.setattr(sagemaker_base.time, "monotonic", lambda: next(ticks))
+    monkeypatch.setattr(sagemaker_base.time, "sleep", lambda seconds: None)
+
+
+@pytest.mark.parametrize("message", EARLY)
+def test_a_role_that_is_not_known_everywhere_yet_is_given_again(clock: None, message: str) -> None:
+    sagemaker = Sagemaker(error("ValidationException", message), times=3)
+    assert call_once_known(logging.getLogger(), sagemaker.create, {"Name": "n"}, *ROLE_SPREADS) == {
+        "Name": "n"
+    }
+    assert sagemaker.calls == 4
+
+
+@pytest.mark.parametrize("message", EARLY)
+def test_a_role_that_stays_unknown_is_told_after_two_minutes(clock: None, message: str) -> None:
+    sagemaker = Sagemaker(error("ValidationException", message), times=float("inf"))
+    with pytest.raises(ClientError):
+        call_once_known(logging.getLogger(), sagemaker.create, {}, *ROLE_SPREADS)
+    assert sagemaker.calls == 120 / sagemaker_base.SPREAD_PAUSE_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        pytest.param("AccessDeniedException", "Access denied", id="another code"),
+        pytest.param(
+            "ValidationException", 'No S3 objects found under S3 URL "s3://b/k".', id="another text"
+        ),
+    ],
+)
+def test_any_other_refusal_is_told_at_once(clock: None, code: str, message: str) -> None:
+    sagemaker = Sagemaker(error(code, message), times=float("inf"))
+    with pytest.raises(ClientError):
+        call_once_known(logging.getLogger(), sagemaker.create, {}, *ROLE_SPREADS)
+    assert sagemaker.calls == 1

@@ -288,6 +288,25 @@ class TestSageMakerEndpointConfigIfAbsentOperator:
         ):
             self.create(request)
 
+    @pytest.mark.parametrize("message", ['Could not find model "arn".', "Could not assume role arn."])
+    def test_what_sagemaker_does_not_know_yet_is_given_again(
+        self, aws: Any, model: str, monkeypatch: pytest.MonkeyPatch, message: str
+    ) -> None:
+        monkeypatch.setattr("amazon_ml.operators.sagemaker_base.SPREAD_PAUSE_SECONDS", 0.0)
+        request, client = config_request(unique("config"), model), aws.client("sagemaker")
+        early = ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "Create")
+        create, refusals = client.create_endpoint_config, [early, early]
+
+        def create_later(**arguments: Any) -> Any:
+            if refusals:
+                raise refusals.pop()
+            return create(**arguments)
+
+        monkeypatch.setattr(client, "create_endpoint_config", create_later)
+        monkeypatch.setattr(SageMakerHook, "conn", client)
+        assert self.create(request) == request["EndpointConfigName"]
+        assert not refusals
+
 
 class TestSageMakerDeployEndpointOperator:
     def operator(self, endpoint: str, configuration: str, **kwargs: Any) -> SageMakerDeployEndpointOperator:
