@@ -163,13 +163,16 @@ def build(project: Project) -> DAG:
                 ti.get_dr_count(dag_id=f"{project.name}.{kind}", states=["queued", "running"])
                 for kind in ("train_and_deploy", "rollback", "workspace")
             )
-            reason = None
+            reason, refused = None, []
             if context["dag_run"].run_type == "scheduled":
                 reason = teardown.reason_to_keep(project, releases, aws_client)
             elif params["dry_run"]:
                 reason = teardown.dry_run_reason(project, params["confirm"])
+                refused = teardown.refusals(project, releases, _options(context), aws_client)
             else:
                 teardown.check_request(project, params["confirm"], releases)
+            if refused:
+                reason = f"{reason} A teardown would be refused now: {' '.join(refused)}"
             record(context, reason or f"Confirmed: the resources of {project.name} are deleted now.")
             return reason is None
 

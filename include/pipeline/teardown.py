@@ -136,10 +136,33 @@ def check_request(project: Project, confirm: str | None, releases: int) -> None:
         )
     if releases:
         raise RefusedError(
-            f"Nothing was deleted: {releases} runs of {project.name}.train_and_deploy, rollback or workspace are "
-            "running or queued, and would create again what is deleted. Mark them as failed in Airflow, or wait until "
-            "they finish; then trigger this DAG again."
+            f"Nothing was deleted: {_under_way(project, releases)} Then trigger this DAG again."
         )
+
+
+def refusals(project: Project, releases: int, options: Options, client: Client) -> list[str]:
+    """Return why a teardown would be refused now, or a part of it: for a dry run, which is to tell before.
+
+    :param releases: as for :func:`check_request`.
+    """
+    others = _needed_by_others(project, client) if options.delete_infrastructure else None
+    refused = [_under_way(project, releases)] if releases else []
+    return refused + ([others] if others else [])
+
+
+def _under_way(project: Project, releases: int) -> str:
+    return (
+        f"{releases} runs of {project.name}.train_and_deploy, rollback or workspace are running or queued, and would "
+        "create again what is deleted. Mark them as failed in Airflow, or wait until they finish."
+    )
+
+
+def _needed_by_others(project: Project, client: Client) -> str | None:
+    others = other_projects(project, client("resourcegroupstaggingapi"))
+    if not others:
+        return None
+    listed = ", ".join(f"{other} ({count} resources)" for other, count in sorted(others.items()))
+    return f"Stack {stack_name()} stays, for other projects need it: {listed}. Take those down first."
 
 
 def reason_to_keep(
@@ -345,10 +368,8 @@ def delete_infrastructure(project: Project, client: Client) -> str:
     :raises TeardownError: if CloudFormation can't delete the stack, with its reason.
     """
     name, cloudformation = stack_name(), client("cloudformation")
-    others = other_projects(project, client("resourcegroupstaggingapi"))
-    if others:
-        told = ", ".join(f"{other} ({count} resources)" for other, count in sorted(others.items()))
-        raise RefusedError(f"Stack {name} stays, for other projects need it: {told}. Take those down first.")
+    if others := _needed_by_others(project, client):
+        raise RefusedError(others)
     stack = _describe_stack(name, cloudformation)
     if stack is None:
         return f"There is no stack {name}, or none that Airflow may see."

@@ -148,15 +148,29 @@ def test_a_project_with_a_time_limit_is_looked_at_every_hour(
 def test_the_clock_asks_the_endpoint_where_a_person_is_asked_for_a_name(
     standing: Standing, monkeypatch: pytest.MonkeyPatch, run_type: str, reason: str
 ) -> None:
+    assert verdict_of_confirm(monkeypatch, run_type, releases=0).startswith(reason)
+
+
+def test_a_dry_run_says_what_would_be_refused(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = verdict_of_confirm(monkeypatch, "manual", releases=1)
+    assert (
+        "A teardown would be refused now: 3 runs of sample.train_and_deploy, rollback or workspace" in verdict
+    )
+
+
+def verdict_of_confirm(monkeypatch: pytest.MonkeyPatch, run_type: str, releases: int) -> str:
+    """Return what the task says that does not go on, while so many runs of each other DAG are under way."""
     pushed: dict[str, str] = {}
+    dag = DagBag(str(REPOSITORY / "dags" / "teardown.py")).dags["sample.teardown"]
     context = {
         "ti": SimpleNamespace(
-            get_dr_count=lambda dag_id, states: 0, xcom_push=lambda key, value: pushed.update({key: value})
+            get_dr_count=lambda dag_id, states: releases,
+            xcom_push=lambda key, value: pushed.update({key: value}),
         ),
-        "params": {"dry_run": True, "confirm": ""},
+        "params": dag.params.dump(),
         "dag_run": SimpleNamespace(run_type=run_type),
     }
-    confirm = DagBag(str(REPOSITORY / "dags" / "teardown.py")).dags["sample.teardown"].get_task("confirm")
+    confirm = dag.get_task("confirm")
     monkeypatch.setitem(confirm.python_callable.__globals__, "get_current_context", lambda: context)
     assert confirm.python_callable() is False
-    assert pushed["verdict"].startswith(reason)
+    return pushed["verdict"]

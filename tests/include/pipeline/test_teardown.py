@@ -583,3 +583,15 @@ def test_the_stack_stays_while_another_project_needs_it(project: Project, stack:
     with pytest.raises(RefusedError, match=r"other projects need it: fish \(1 resources\)"):
         teardown.delete_infrastructure(project, boto3.client)
     assert stack.describe_stacks(StackName="image-classifier")["Stacks"]
+
+
+def test_a_dry_run_says_what_would_be_refused(project: Project, stack: Any) -> None:
+    with_stack = Options(delete_infrastructure=True)
+    assert teardown.refusals(project, 0, with_stack, boto3.client) == []
+    boto3.client("sagemaker").create_model_package_group(
+        ModelPackageGroupName="fish", Tags=names.tag_list(Project(name="fish", description="x"))
+    )
+    running, others = teardown.refusals(project, 2, with_stack, boto3.client)
+    assert running.startswith(f"2 runs of {project.name}.train_and_deploy, rollback or workspace are running")
+    assert "other projects need it: fish (1 resources)" in others
+    assert teardown.refusals(project, 0, Options(), boto3.client) == []
