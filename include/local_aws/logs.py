@@ -1,13 +1,24 @@
-"""The reach into moto's CloudWatch Logs: a stream that does not exist is told from a group that does not."""
+"""The reach into moto's CloudWatch Logs.
+
+A stream that does not exist is told from a group that does not, and a retention that AWS does not know is refused.
+"""
 
 from typing import Any
 
-from moto.logs.exceptions import ResourceNotFoundException
+from moto.logs.exceptions import InvalidParameterException, ResourceNotFoundException
 from moto.logs.models import LogGroup
 from werkzeug.wrappers import Request, Response
 
 _get_by_moto = LogGroup.get_log_events
 _delete_by_moto = LogGroup.delete_log_stream
+_retain_by_moto = LogGroup.set_retention_policy
+
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+# fmt: off
+RETENTION_DAYS = (
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+)
+# fmt: on
 
 
 class Logs:
@@ -16,6 +27,7 @@ class Logs:
     def __init__(self) -> None:
         LogGroup.get_log_events = _get_log_events  # type: ignore[method-assign, assignment]
         LogGroup.delete_log_stream = _delete_log_stream  # type: ignore[method-assign, assignment]
+        LogGroup.set_retention_policy = _set_retention_policy  # type: ignore[method-assign, assignment]
 
     def respond(self, request: Request) -> Response | None:
         """Leave every request to moto."""
@@ -33,6 +45,14 @@ def _get_log_events(group: LogGroup, log_stream_name: str, *arguments: Any, **me
 def _delete_log_stream(group: LogGroup, log_stream_name: str) -> None:
     _check_stream(group, log_stream_name)
     _delete_by_moto(group, log_stream_name)
+
+
+def _set_retention_policy(group: LogGroup, days: int | None) -> None:
+    """Keep the days; None takes the retention away, as DeleteRetentionPolicy does."""
+    if days is not None and days not in RETENTION_DAYS:
+        constraint = f"Member must satisfy enum value set: [{', '.join(map(str, RETENTION_DAYS))}]"
+        raise InvalidParameterException(constraint=constraint, parameter="retentionInDays", value=days)
+    _retain_by_moto(group, days)  # type: ignore[arg-type]
 
 
 def _check_stream(group: LogGroup, name: str) -> None:

@@ -252,8 +252,8 @@ def model_packages(project: Project, sagemaker: Any) -> list[str] | None:
 def log_groups(project: Project) -> list[str]:
     """The log groups that belong to the project alone, there or not."""
     return [
-        f"/aws/lambda/{names.function_name(project)}",
-        f"/aws/sagemaker/Endpoints/{names.endpoint_name(project)}",
+        names.function_log_group(project),
+        names.endpoint_log_group(project),
         ec2_requests.log_group(project),
     ]
 

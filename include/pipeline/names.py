@@ -62,6 +62,16 @@ def function_name(project: Project) -> str:
     return project.aws_name
 
 
+def endpoint_log_group(project: Project) -> str:
+    """The log group that SageMaker writes the endpoint's logs to."""
+    return f"/aws/sagemaker/Endpoints/{endpoint_name(project)}"
+
+
+def function_log_group(project: Project) -> str:
+    """The log group that Lambda writes the function's logs to."""
+    return f"/aws/lambda/{function_name(project)}"
+
+
 def workspace_name(project: Project) -> str:
     """Of the notebook instance, and of its lifecycle configuration."""
     return f"{project.aws_name}-workspace"

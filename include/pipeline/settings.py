@@ -53,6 +53,13 @@ def _check_ec2_instance_type(value: str) -> str:
 
 Ec2InstanceType = Annotated[str, AfterValidator(_check_ec2_instance_type)]
 TrainOn = Literal["sagemaker", "ec2"]
+# Those that CloudWatch Logs takes:
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+# fmt: off
+RetentionDays = Literal[
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+]
+# fmt: on
 EC2_TRAINS_ALONE = (
     "EC2 trains on one instance, not on {}: set the number of training instances (training.instance_count) to 1, or "
     "train on SageMaker (train_on)"
@@ -560,6 +567,13 @@ class Cost(Section):
     """Prices in US dollars that replace those of ``include/pipeline/prices.yaml``, by the same names."""
 
 
+class Logs(Section):
+    """How long CloudWatch keeps the logs of the function, the endpoint and the trainings on EC2."""
+
+    retention_days: RetentionDays | None = 90
+    """After so many days a line is deleted; None: never, so that it is billed for good."""
+
+
 class Notify(Section):
     """Who is told of a run that failed or takes too long."""
 
@@ -599,6 +613,7 @@ class Project(Section):
     smoke_test: SmokeTest = SmokeTest()
     workspace: Workspace = Workspace()
     cost: Cost = Cost()
+    logs: Logs = Logs()
     notify: Notify = Notify()
     poll_seconds: int = Field(default_factory=lambda: 1 if is_local() else 30, ge=1, le=3600)
     """How often a running job is asked for its state."""

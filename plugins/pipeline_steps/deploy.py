@@ -11,7 +11,7 @@ from amazon_ml.operators.sagemaker_endpoint import (
 )
 from dag_defaults import aws_client, task_group
 
-from include.pipeline import alarms, job_requests, live, scaling
+from include.pipeline import alarms, job_requests, live, log_retention, names, scaling
 from include.pipeline.settings import Project
 from pipeline_steps.done import Done, check_release, when_run
 
@@ -21,8 +21,12 @@ def deploy(project: Project) -> TaskGroup:
 
     @task
     def put_alarms() -> list[str]:
-        """Watch the endpoint for errors and slowness; returns the alarms that take the release back."""
+        """Watch the endpoint for errors and slowness; returns the alarms that take the release back.
+
+        Its logs are kept as long as the project says, from before it writes the first.
+        """
         done, cloudwatch = Done(), aws_client("cloudwatch")
+        log_retention.limit(project, names.endpoint_log_group(project), aws_client("logs"))
         alarms.put_alarms(project, cloudwatch, done.environment.topic)
         new = done["create_endpoint_config"]
         old = live.config_beside(project, new, aws_client("sagemaker"))

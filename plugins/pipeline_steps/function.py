@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import TaskGroup, chain, task
+from airflow.sdk import Context, TaskGroup, chain, task
 from amazon_ml.operators.lambda_alias import LambdaAliasOperator, LambdaProvisionedConcurrencyOperator
 from amazon_ml.operators.lambda_function import (
     LambdaDeployFunctionOperator,
@@ -13,7 +13,7 @@ from amazon_ml.operators.lambda_function import (
 )
 from dag_defaults import aws_client, task_group
 
-from include.pipeline import job_requests, names, packages, smoke_test
+from include.pipeline import job_requests, log_retention, names, packages, smoke_test
 from include.pipeline.settings import Project
 from pipeline_steps.done import Done, check_release, when_run
 
@@ -34,6 +34,10 @@ def put_function(project: Project) -> TaskGroup:
             aws_client("lambda"),
         )
 
+    def limit_logs(context: Context) -> None:
+        """Let the function's logs be kept as long as the project says, before it writes the first."""
+        log_retention.limit(project, names.function_log_group(project), aws_client("logs"))
+
     poll_seconds = min(project.poll_seconds, 10)
     with task_group(
         "function", "Deploy the function", "Code, version, alias and provisioned concurrency"
@@ -44,6 +48,7 @@ def put_function(project: Project) -> TaskGroup:
             config=when_run(lambda done: job_requests.function(project, done.environment)),
             zip_file=lambda: packages.function_package().content,
             description=when_run(lambda done: f"Serves {done['create_model']}"),
+            pre_execute=limit_logs,
         )
         reserve_concurrency = LambdaReservedConcurrencyOperator(
             task_id="reserve_concurrency",

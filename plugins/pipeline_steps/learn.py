@@ -15,7 +15,14 @@ from amazon_ml.operators.sagemaker_jobs import (
 from dag_defaults import aws_client, run_of, task_group
 from project_pages.links import EvaluationReportLink, TuningReportLink
 
-from include.pipeline import ec2_launch, ec2_requests, evaluation_report, job_requests, tuning_report
+from include.pipeline import (
+    ec2_launch,
+    ec2_requests,
+    evaluation_report,
+    job_requests,
+    log_retention,
+    tuning_report,
+)
 from include.pipeline.results import EvaluationJob, StagedData, TuningResult
 from include.pipeline.settings import Project
 from pipeline_steps.done import Done, when_run
@@ -32,7 +39,8 @@ def learn(project: Project) -> TaskGroup:
 
     @task
     def prepare_ec2() -> dict[str, Any]:
-        """Look up the newest Deep Learning AMI, and find or make the security group."""
+        """Look up the newest Deep Learning AMI, find or make the security group, and limit how long logs are kept."""
+        log_retention.limit(project, ec2_requests.log_group(project), aws_client("logs"))
         return ec2_launch.find(project, aws_client("ec2"), aws_client("ssm")).model_dump()
 
     def report_tuning(context: Context, result: Any) -> None:

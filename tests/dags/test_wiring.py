@@ -10,9 +10,13 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 
 from include.pipeline import (
+    alarms,
     concurrency_quota,
+    ec2_launch,
     infrastructure,
     known_good,
+    live,
+    log_retention,
     names,
     quotas,
     registry,
@@ -188,3 +192,38 @@ def test_less_is_provisioned_before_less_is_reserved(dags: Dags) -> None:
 def test_a_description_in_several_lines_is_registered_in_one(dags: Dags) -> None:
     register = dags.task("train_and_deploy", "register")
     assert (register.package_desc, register.package_group_desc) == ("Tells fish apart.", "Tells fish apart.")
+
+
+class TestLogs:
+    """The retention of a log group is set before anything can write to it."""
+
+    @pytest.fixture(autouse=True)
+    def order(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.done: list[str] = []
+
+        def limit(project: Any, group: str, logs: Any) -> None:
+            self.done.append(f"{logs.service} {project.name} {group}")
+
+        monkeypatch.setattr(log_retention, "limit", limit)
+
+    def test_that_of_the_endpoint(self, dags: Dags, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(alarms, "put_alarms", lambda *_: [])
+        monkeypatch.setattr(alarms, "put_release_alarms", lambda *_: ["alarm"])
+        monkeypatch.setattr(live, "config_beside", lambda *_: None)
+        monkeypatch.setattr("pipeline_steps.done.Done.environment", SimpleNamespace(topic=None))
+        dags.run("train_and_deploy", "put_alarms")
+        assert self.done == ["logs fish /aws/sagemaker/Endpoints/fish"]
+        deploy_endpoint = dags.task("train_and_deploy", "deploy_endpoint")
+        assert "put_alarms" in deploy_endpoint.get_flat_relative_ids(upstream=True)
+
+    def test_that_of_the_function(self, dags: Dags, monkeypatch: pytest.MonkeyPatch) -> None:
+        limit = dags.task("train_and_deploy", "deploy_function")._pre_execute_hook
+        monkeypatch.setitem(limit.__globals__, "aws_client", AwsClient)
+        limit({})
+        assert self.done == ["logs fish /aws/lambda/fish"]
+
+    def test_that_of_trainings_on_ec2(self, dags: Dags, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ec2_launch, "find", lambda *_: SimpleNamespace(model_dump=dict))
+        dags.run("train_and_deploy", "prepare_ec2")
+        assert self.done == ["logs fish /image-classifier/training/fish"]
+        assert "prepare_ec2" in dags.task("train_and_deploy", "train_on_ec2").upstream_task_ids

@@ -45,6 +45,13 @@ CALLED: dict[str, tuple[str, ...]] = {
         "AirflowEc2Policy UseOwnSecurityGroups ec2:DeleteSecurityGroup",
         "AirflowEc2Policy Logs logs:DeleteLogGroup",
     ),
+    "how long logs are kept": (
+        "include/pipeline/log_retention.py",
+        "AirflowServingPolicy LimitLogs logs:DeleteRetentionPolicy",
+        "AirflowEc2Policy Logs logs:CreateLogGroup",
+        "AirflowEc2Policy Logs logs:DeleteRetentionPolicy",
+        "AirflowEc2Policy Logs logs:PutRetentionPolicy",
+    ),
     "old versions": (
         "include/pipeline/registry.py",
         "AirflowPolicy Change sagemaker:DeleteModelPackage",

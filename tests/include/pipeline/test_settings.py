@@ -312,6 +312,16 @@ def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pyt
             id="a long owner",
         ),
         pytest.param(
+            GOOD + "logs:\n  retention_days: 91\n",
+            ["logs.retention_days is 91", "should be 1, 3, 5", "or 3653"],
+            id="retention that CloudWatch Logs does not take",
+        ),
+        pytest.param(
+            GOOD + "logs:\n  retention_days: on\n",
+            ["logs.retention_days is True; must not be a boolean"],
+            id="boolean for a retention",
+        ),
+        pytest.param(
             GOOD + "local:\n  name: bb\n",
             ["local.name is set", "delete local.name"],
             id="another name locally",
