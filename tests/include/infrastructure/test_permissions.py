@@ -81,6 +81,25 @@ def test_an_endpoint_of_the_pipeline_is_asked_by_the_function_and_the_workspace(
     assert not allowed(stack, make_endpoint(), asking)
 
 
+@pytest.mark.parametrize(
+    ("group", "may"),
+    [
+        ("/aws/lambda/birds", True),
+        ("/aws/sagemaker/Endpoints/birds", True),
+        ("/image-classifier/training/birds", True),
+        ("/aws/sagemaker/TrainingJobs", False),
+        ("/aws/sagemaker/ProcessingJobs", False),
+        ("/aws/sagemaker/NotebookInstances", False),
+        ("/somebody/elses", False),
+    ],
+)
+@pytest.mark.parametrize("operation", ["CreateLogGroup", "PutRetentionPolicy", "DeleteRetentionPolicy"])
+def test_airflow_limits_no_logs_that_all_jobs_share(
+    stack: dict[str, dict[str, Any]], operation: str, group: str, may: bool
+) -> None:
+    assert allowed(stack, call(policies.AIRFLOW, "logs", operation, logGroupName=group)) is may
+
+
 @pytest.mark.parametrize("tagged", [True, False])
 def test_airflow_makes_only_what_carries_its_tag(stack: dict[str, dict[str, Any]], tagged: bool) -> None:
     making = call(
