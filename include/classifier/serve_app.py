@@ -65,7 +65,7 @@ def app(arguments: dict[str, str]) -> Application:
     from ray import serve
 
     ray.init(address=os.environ.get("RAY_ADDRESS", "auto"), namespace="serve", ignore_reinit_error=True)
-    deployment = serve.deployment(
+    deployment: Any = serve.deployment(
         Classifier,
         max_ongoing_requests=MAX_ONGOING_REQUESTS,
         max_queued_requests=MAX_QUEUED_REQUESTS,

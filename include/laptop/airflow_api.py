@@ -18,6 +18,7 @@ ANSWER_SECONDS = 30
 POLL_SECONDS = 0.5
 # To read the tasks of a run costs Airflow more than to read its state, so not every poll does it.
 POLLS_PER_LOOK = 4
+DATABASE_TRIES = 10
 RUN_ENDED = frozenset({"success", "failed"})
 
 
@@ -37,7 +38,7 @@ class AirflowApi:
 
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler start runs of this DAG."""
-        self._ask("PATCH", f"dags/{quote(dag_id)}", json={"is_paused": False})
+        self._ask_again("PATCH", f"dags/{quote(dag_id)}", json={"is_paused": False})
 
     def is_parsed(self, dag_id: str) -> bool:
         """Tell whether Airflow knows this DAG by now."""
@@ -75,7 +76,7 @@ class AirflowApi:
 
     def fail_run(self, run: DagRun, note: str) -> None:
         """End a run as failed, with a note that the UI shows."""
-        self._ask("PATCH", _run(run.dag_id, run.run_id), json={"state": "failed", "note": note})
+        self._ask_again("PATCH", _run(run.dag_id, run.run_id), json={"state": "failed", "note": note})
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return a run's state: queued, running, success or failed."""
@@ -188,6 +189,18 @@ class AirflowApi:
 
     def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         return self._checked(self._answer(method, path, **options))
+
+    def _ask_again(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        """Ask what may be asked twice, several times where the database is busy.
+
+        On SQLite, Airflow answers 500 with "Database error" while another of its processes writes for too long.
+        """
+        for _ in range(DATABASE_TRIES - 1):
+            answer = self._answer(method, path, **options)
+            if answer.status_code != 500 or "Database error" not in answer.text:
+                return self._checked(answer)
+            time.sleep(POLL_SECONDS)
+        return self._ask(method, path, **options)
 
     def _answer(self, method: str, path: str, **options: Any) -> requests.Response:
         if "Authorization" not in self._session.headers:

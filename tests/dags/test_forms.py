@@ -183,10 +183,15 @@ def test_a_confirmed_teardown_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def confirm_task(monkeypatch: pytest.MonkeyPatch, **params: Any) -> tuple[bool, str]:
     """Run the function of the teardown's task ``confirm``; returns its result and its verdict."""
-    task = DagBag(str(REPOSITORY / "dags" / "teardown.py")).dags["sample.teardown"].get_task("confirm")
+    dag = DagBag(str(REPOSITORY / "dags" / "teardown.py")).dags["sample.teardown"]
+    task = dag.get_task("confirm")
     ti = task_instance({})
     ti.get_dr_count = lambda dag_id, states: 0
-    context = {"ti": ti, "params": params, "dag_run": SimpleNamespace(run_type="manual")}
+    context = {
+        "ti": ti,
+        "params": {**dag.params.dump(), **params},
+        "dag_run": SimpleNamespace(run_type="manual"),
+    }
     monkeypatch.setitem(task.python_callable.__globals__, "get_current_context", lambda: context)
     return task.python_callable(), ti.pushed.get("verdict", "")
 

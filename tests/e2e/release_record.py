@@ -52,6 +52,7 @@ MADE: dict[str, Callable[[Request, Any], Resource]] = {
     "PutProvisionedConcurrencyConfig": _named("function", "FunctionName"),
     "CreateFunctionUrlConfig": _named("function", "FunctionName"),
     "AddPermission": _named("function", "FunctionName"),
+    "CreateLogGroup": _named("logs", "logGroupName"),
     "CreateSecurityGroup": lambda _, answer: ("security group", answer["GroupId"]),
     "RunInstances": lambda _, answer: ("instance", answer["Instances"][0]["InstanceId"]),
 }
@@ -69,7 +70,7 @@ CHANGES = {
     *("AddTags", "CreateTags", "CreateMultipartUpload", "UploadPart", "DeleteModelPackage"),
     *("UpdateModelPackage", "UpdateEndpoint", "UpdateAlias", "UpdateFunctionCode", "Invoke"),
     *("UpdateFunctionConfiguration", "UpdateFunctionUrlConfig", "SendCommand", "RevokeSecurityGroupEgress"),
-    *("AuthorizeSecurityGroupEgress", "TagResource", "Publish"),
+    *("AuthorizeSecurityGroupEgress", "TagResource", "Publish", "PutRetentionPolicy"),
 }
 
 

@@ -71,7 +71,7 @@ def test_the_runs_of_a_stack_are_described_and_ended(
 ) -> None:
     airflow = impatient_stack.api()
     eventually(lambda: airflow.is_parsed(FAILING) and airflow.is_parsed(PAUSED))
-    airflow._ask("PATCH", f"dags/{PAUSED}", json={"is_paused": True})
+    airflow._ask_again("PATCH", f"dags/{PAUSED}", json={"is_paused": True})
     failed, queued = airflow.trigger(FAILING, {}), airflow.trigger(PAUSED, {})
     assert airflow.wait(FAILING, failed, 600) == "failed"
     text = describe(impatient_stack)

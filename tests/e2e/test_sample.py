@@ -241,7 +241,7 @@ def stops(
 
     second = start(airflow, RELEASE, instance_count=2)
     await_state(airflow, second, "deploy_endpoint", "deferred")
-    airflow._ask("PATCH", f"dags/{RELEASE}", json={"is_paused": True})
+    airflow._ask_again("PATCH", f"dags/{RELEASE}", json={"is_paused": True})
     kill_component(whole_stack, "api-server")
     eventually(lambda: whole_stack.health()["metadatabase"] == "healthy")
     paused = await_state(airflow, second, "deploy_endpoint", "scheduled")

@@ -6,8 +6,9 @@ import itertools
 from typing import Any
 
 import pytest
+import requests
 
-from include.laptop.airflow_api import AirflowApi
+from include.laptop.airflow_api import AirflowApi, AirflowApiError
 from include.laptop.dag_runs import RunBlockedError
 
 DAG = "sample.rollback"
@@ -82,3 +83,35 @@ def test_a_person_may_be_waited_for() -> None:
 def test_a_run_that_takes_too_long_is_an_error_with_the_states_of_its_tasks() -> None:
     with pytest.raises(TimeoutError, match=r"still running after 0 s\. Its tasks: deferred: train\."):
         PreparedAirflow(mine=[("running", {"train": "deferred"})]).wait(DAG, "mine", 0)
+
+
+class BusyAirflow(AirflowApi):
+    """Answers that the database is busy so many times, and then that all is well."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__("http://127.0.0.1:1", "admin", "password")
+        self.left = times
+
+    def _answer(self, method: str, path: str, **options: Any) -> requests.Response:
+        answer = requests.Response()
+        answer.request = requests.Request(method, f"{self.url}/{path}").prepare()
+        answer.status_code = 500 if self.left else 200
+        answer._content = b'{"detail": {"reason": "Database error"}}' if self.left else b"{}"
+        self.left -= 1
+        return answer
+
+
+def test_a_busy_database_is_asked_again() -> None:
+    BusyAirflow(times=3).unpause(DAG)
+
+
+def test_a_database_that_stays_busy_is_an_error() -> None:
+    with pytest.raises(AirflowApiError, match=r"refused PATCH .* with 500: .*Database error"):
+        BusyAirflow(times=100).unpause(DAG)
+
+
+def test_any_other_refusal_is_told_at_once() -> None:
+    airflow = BusyAirflow(times=100)
+    with pytest.raises(AirflowApiError, match="Database error"):
+        airflow.answer(DAG, "run", "approve", "Approve")
+    assert airflow.left == 99
