@@ -24,7 +24,7 @@ PORTS  = --airflow-port "$$AIRFLOW_PORT" --aws-port "$$AWS_PORT"
 PYTEST = .venv/bin/python -m pytest --run-times --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test test-fast verify-aws test-aws-software test-images bench lint upstream env
+.PHONY: help setup demo up down status test test-fast verify-aws test-aws-software bench lint upstream env
 
 help:  ## list the commands
 	@echo "make <command>"
@@ -59,9 +59,6 @@ verify-aws: setup  ## compare an AWS account with what the tests expect; a dry r
 
 test-aws-software: setup  ## compare local AWS with AWS's own software, which it fetches into .local (minutes)
 	@.venv/bin/python tests/aws_software/environments.py
-
-test-images: setup  ## train and serve with the versions of AWS's images; needs Python 3.12 and 3.13, takes 12 GB
-	@.venv/bin/python tests/images/compare.py
 
 bench: setup  ## measure it against what you would do instead; ONLY=staging,sweep,train,serve,local chooses
 	@.venv/bin/python -m benchmarks --only "$$ONLY" --dataset "$$DATASET"

@@ -23,16 +23,13 @@ from benchmarks.latency import BATCH, Round, compare, measure
 from benchmarks.options import Options
 from benchmarks.peers import ROOT
 from benchmarks.results import Result, faster
-from include.pipeline.job_requests import SERVE_APP, SERVE_APP_VARIABLE
 
 RESNETS = ("resnet18", "resnet50")
 PHOTOS = 40
 MAX_ACCURACY_DROP = 0.02
 # As far as the answers of two models with the same weights may differ, in the probability of a class.
 TOLERANCE = 1e-4
-SERVING = ROOT / "include" / "local_aws" / "sagemaker" / "ray_serving.py"
-WORKERS, QUEUE = "1", "100"
-ENVIRONMENT = {**servers.ONE_THREAD, SERVE_APP_VARIABLE: SERVE_APP}
+SERVING = ROOT / "include" / "local_aws" / "sagemaker" / "serving.py"
 EAGER = "original's handler, eager PyTorch"
 TORCHSERVE = "TorchServe, original's handler"
 
@@ -155,11 +152,11 @@ def over_http(model: Model, photos: Path, scratch: Path, rounds: int) -> list[Re
     bodies = [path.read_bytes() for path in sorted(photos.iterdir())]
     port = servers.free_port()
     with torchserve.serving(model.folder, scratch) as peer_port:
-        command = servers.on_one_core(
-            [sys.executable, "-P", str(SERVING), str(port), str(model.folder), WORKERS, QUEUE]
-        )
+        # No limit to the requests at once, and so no queue.
+        server = [sys.executable, "-P", str(SERVING), str(port), str(model.folder), "0", "0"]
+        command = servers.on_one_core(server)
         log = scratch / "serving.log"
-        with servers.running(command, port, "/ping", ENVIRONMENT, log, model.folder):
+        with servers.running(command, port, "/ping", servers.ONE_THREAD, log, model.folder):
             with ExitStack() as closed:
                 ours = closed.enter_context(Client(port))
                 theirs = [closed.enter_context(Client(peer_port)) for _ in range(BATCH)]

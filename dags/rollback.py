@@ -52,14 +52,6 @@ from include.pipeline.results import SmokeTestResult
 from include.pipeline.settings import Project
 
 
-def question(done: RunResults) -> str:
-    """Return the text of the question; it warns where a version has a container image other than the current one."""
-    text = f"Live now: {done['read_live']['serving']['model']}."
-    if any(releases.OLDER_IMAGE in label for label in done["list_versions"]):
-        text += " AWS may no longer patch an older container image: train a new model soon after a rollback to one."
-    return text
-
-
 def chosen_value(key: str) -> Any:
     """What ``choose_version`` has returned with a key, for a template field."""
     return lambda context, jinja_env: RunResults(context)["choose_version"][key]
@@ -108,10 +100,8 @@ def build(project: Project) -> DAG:
         def list_versions() -> list[str]:
             """List the versions that have passed their smoke test, the newest first."""
             serving = RunResults()["read_live"]["serving"] or {}
-            sagemaker = aws_client("sagemaker")
-            image = releases.current_image(project, sagemaker.meta.region_name)
-            found = releases.versions(serving.get("model"), registry.packages(project, sagemaker))
-            labels = [releases.label(package, image) for package in found]
+            found = registry.packages(project, aws_client("sagemaker"))
+            labels = [releases.label(package) for package in releases.versions(serving.get("model"), found)]
             record(get_current_context(), f"{len(labels)} versions can become live again.", *labels)
             return labels
 
@@ -128,12 +118,8 @@ def build(project: Project) -> DAG:
                 serving["function_version"],
                 aws_client("lambda"),
             )
-            image = releases.current_image(project, sagemaker.meta.region_name)
-            warning = releases.image_warning(package, image)
-            sentence = f"{releases.described(package)} replaces {serving['model']}."
-            record(done.context, " ".join(filter(None, (sentence, warning))))
+            record(done.context, f"{releases.described(package)} replaces {serving['model']}.")
             return {
-                "warning": warning,
                 "arn": package.arn,
                 "version": package.version,
                 "model": job_requests.registered_model(
@@ -245,7 +231,7 @@ def build(project: Project) -> DAG:
                 project,
                 run_of(context),
                 live=live_version.read(project, sagemaker, aws_client("lambda")),
-                outcome=" ".join(filter(None, (outcome(done), chosen.get("warning")))),
+                outcome=outcome(done),
                 model=chosen["model"]["ModelName"],
                 smoke_test=SmokeTestResult.model_validate(done["smoke_test"]),
                 data=releases.expected_of(registry.describe(chosen["arn"], sagemaker)).data,
@@ -258,7 +244,9 @@ def build(project: Project) -> DAG:
         ask = AskOperator(
             task_id="ask_for_version",
             subject=f"Which version of {project.name} should become live again?",
-            body=lambda context, jinja_env: question(RunResults(context)),
+            body=lambda context, jinja_env: (
+                f"Live now: {RunResults(context)['read_live']['serving']['model']}."
+            ),
             options=lambda context: RunResults(context)["list_versions"],
             response_timeout=timedelta(hours=project.approval.timeout_hours),
             skip=lambda context: "The form names a version." if context["params"]["version"] else None,

@@ -25,7 +25,6 @@ from airflow.sdk import (
     get_current_context,
     task,
 )
-from airflow.sdk.timezone import utcnow
 from amazon_ml.operators.sagemaker_notebook import (
     SageMakerDeleteLifecycleConfigIfExistsOperator,
     SageMakerDeleteNotebookIfExistsOperator,
@@ -37,9 +36,8 @@ from amazon_ml.operators.sagemaker_notebook import (
 from dag_defaults import add_dags, aws_client, check_conf, dag_link, dag_options
 from project_pages.links import WorkspaceLink
 from run_results import RunResults
-from verdicts import record
 
-from include.pipeline import dag_docs, infrastructure, names, support, workspace
+from include.pipeline import dag_docs, infrastructure, names, workspace
 from include.pipeline.settings import Project
 
 FIRST_TASKS = {
@@ -84,10 +82,7 @@ def build(project: Project) -> DAG:
 
         @task
         def prepare() -> dict[str, str]:
-            """Put scripts, settings and notebook to S3, look up the role, and see that AWS patches the platform."""
-            used = [support.notebook_used(workspace.PLATFORM)]
-            if warnings := support.check(used, utcnow().date(), project.allow_unpatched):
-                record(get_current_context(), *warnings)
+            """Put scripts, settings and notebook to S3, and look up the role."""
             s3 = aws_client("s3")
             found, region = (
                 infrastructure.read_infrastructure(aws_client("cloudformation")),

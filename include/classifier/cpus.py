@@ -1,6 +1,7 @@
 """Says how many processors this process may use, and how many of them one computation should take."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,10 +21,25 @@ def available(cgroups: Path = CGROUPS) -> int:
 def threads(environment: Mapping[str, str] = os.environ) -> int:
     """Return how many threads one computation of this process should use.
 
-    That is OMP_NUM_THREADS where it is set, as Ray does for its replicas, else the number of processors.
+    OMP_NUM_THREADS decides where it is set. Otherwise the processors are shared evenly among the processes
+    that serve the same model: TorchServe, which AWS's container runs, starts one of them per processor
+    unless SAGEMAKER_MODEL_SERVER_WORKERS (or, with any SAGEMAKER_TS_ variable, SAGEMAKER_TS_MIN_WORKERS,
+    by default 1) says another number.
     """
     given = environment.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdecimal() and int(given) > 0 else available()
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    return max(1, available() // _workers(environment))
+
+
+def _workers(environment: Mapping[str, str]) -> int:
+    if any(name.startswith("SAGEMAKER_TS_") for name in environment):
+        workers = environment.get("SAGEMAKER_TS_MIN_WORKERS", "1")
+    else:
+        in_torchserve = "ts.model_loader" in sys.modules
+        default = str(available() if in_torchserve else 1)
+        workers = environment.get("SAGEMAKER_MODEL_SERVER_WORKERS", default)
+    return max(1, int(workers))
 
 
 def _quota(cgroups: Path) -> float:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import gpu
 import torch
 import torch.distributed as dist
 from errors import ClassifierError
@@ -82,8 +81,7 @@ class Processes:
 def join() -> Iterator[Processes]:
     """Join the processes that torchrun's environment describes; without it, be alone.
 
-    :raises ClassifierError: the job has several hosts, but torchrun was not told of them; or there is a GPU that
-        PyTorch can't use.
+    :raises ClassifierError: the job has several hosts, but torchrun was not told of them.
     """
     hosts = json.loads(os.environ.get("SM_HOSTS", "[]"))
     if len(hosts) > 1 and "WORLD_SIZE" not in os.environ:
@@ -93,7 +91,7 @@ def join() -> Iterator[Processes]:
         )
     rank = int(os.environ.get("RANK", "0"))
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    has_gpu = gpu.device().type == "cuda"
+    has_gpu = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if has_gpu else torch.device("cpu")
     if has_gpu:
         torch.cuda.set_device(device)

@@ -37,9 +37,6 @@ def main(model_dir: str, images: str, answers: str, name: str) -> None:
 
     classes = len(json.loads((Path(model_dir) / "classes.json").read_text()))
     model = inference.model_fn(model_dir)
-    # Models of earlier versions do not say it.
-    runtime, precision = (getattr(model, key, "unknown") for key in ("runtime", "precision"))
-    print(f"{name}: judged by {runtime} in {precision}", flush=True)
     questions = json.loads(Path(images).read_text())
     _ask(inference, model, questions[0][0], classes)  # the first request is slower than all others
     results = []

@@ -15,14 +15,12 @@ import torch
 from data import EvalTransform, read_splits
 from errors import ClassifierError
 
-# serve_app.py and all that it imports.
+# inference.py and all that it imports.
 SERVING_CODE = (
     "cpus.py",
     "data.py",
-    "endpoint.py",
     "errors.py",
     "fetch.py",
-    "gpu.py",
     "image_decoding",
     "images.py",
     "inference.py",
@@ -30,7 +28,6 @@ SERVING_CODE = (
     "onnx_copy.py",
     "payload.py",
     "predictor.py",
-    "serve_app.py",
 )
 LITE0_PACKAGE = "efficientnet_lite_pytorch"
 

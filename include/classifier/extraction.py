@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import gpu
 import numpy as np
 import onnx_copy
 import torch
@@ -32,10 +31,8 @@ def fastest_runtime() -> Runtime:
     """Return "cuda" where there is a GPU, else "onnxruntime" where it is installed, else "torch".
 
     On a CPU, ONNX Runtime does some ten times as many images per second as eager PyTorch.
-
-    :raises ClassifierError: there is a GPU that PyTorch can't use.
     """
-    if gpu.device().type == "cuda":
+    if torch.cuda.is_available():
         return "cuda"
     return "onnxruntime" if onnx_copy.can_write() else "torch"
 

@@ -1,7 +1,4 @@
-"""Answers requests by a saved classifier: model_fn and transform_fn, the functions of SageMaker's PyTorch handlers.
-
-:mod:`endpoint` calls them for every request, the evaluation of a later model for every test image.
-"""
+"""Serves a saved classifier in AWS's PyTorch inference container: model_fn and transform_fn."""
 
 import json
 import logging
@@ -29,9 +26,34 @@ logger = logging.getLogger(__name__)
 
 
 class Context(Protocol):
-    """Takes the status of the answer."""
+    """The part of the model server's context that is used here."""
 
     def set_response_status(self, code: int, phrase: str) -> None: ...
+
+
+def take_over_errors() -> None:
+    """Keep the toolkit from answering with a status 500 and a stack trace on its own.
+
+    It decodes bodies of some content types before this module sees them, and fails on bytes that are not
+    UTF-8. And whatever else fails in it, it shows the caller the stack trace.
+    """
+    try:
+        from sagemaker_inference import content_types
+        from sagemaker_inference.transformer import Transformer
+    except ImportError:  # evaluate.py runs this module without the toolkit
+        return
+    content_types.UTF8_TYPES = []
+    Transformer.handle_error = staticmethod(_answer_failure)
+
+
+def _answer_failure(context: Context, error: Exception, trace: str) -> list[str]:
+    logger.error("The inference toolkit failed on a request: %s", trace)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    context.set_response_status(code=status.value, phrase=status.phrase)
+    return [json.dumps({"error": FAILURE})]
+
+
+take_over_errors()
 
 
 def model_fn(model_dir: str) -> Predictor:
@@ -54,7 +76,7 @@ def transform_fn(
     except ClassifierError as error:
         status = HTTPStatus(error.status if isinstance(error, RequestError) else HTTPStatus.BAD_REQUEST)
         answer = {"error": str(error)}
-    except Exception:  # a server would answer with a stack trace, or without a sentence
+    except Exception:  # the toolkit would send the caller the stack trace
         logger.exception("The model failed on a request")
         status = HTTPStatus.INTERNAL_SERVER_ERROR
         answer = {"error": FAILURE}

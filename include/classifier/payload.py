@@ -14,8 +14,7 @@ JSON_TYPE = "application/json"
 
 DEFAULT_TOP_K = 5
 MAX_IMAGES = 16
-# What SageMaker lets through to a real-time endpoint. Neither Ray's proxy nor AWS's adapter has a limit of its own.
-MAX_BODY_BYTES = 25 * 1024 * 1024
+MAX_BODY_BYTES = 25 * 1024 * 1024  # what SageMaker lets through to a real-time endpoint
 
 # Of 25 MB, a document of empty lists becomes 800 MB of Python objects. A batch of 16 has some 80 of these marks,
 # and as many more as its addresses contain.
@@ -49,19 +48,8 @@ class Payload:
 def read(body: bytes | bytearray | str | None, content_type: str | None) -> Payload:
     """Read a request, and fetch the images that it refers to.
 
-    :param body: None where the model server passes none on.
-    :raises RequestError: the request is not usable; the status and the sentence say why.
-    """
-    kind = media_type(content_type)
-    body = body.encode(errors="replace") if isinstance(body, str) else bytes(body or b"")
-    check_length(len(body))
-    return _read_json(body) if kind == JSON_TYPE else Payload([Item(body)])
-
-
-def media_type(content_type: str | None) -> str:
-    """Return the media type of a request, which is judged before its body.
-
-    :raises RequestError: with status 415, if it is not one that can be read.
+    :param body: None where the model server passes none on: it splits forms into fields.
+    :raises RequestError: 415 for the content type, which is judged before the body; else 400 or 413.
     """
     kind = (content_type or "").split(";")[0].strip().lower()
     if kind not in (*IMAGE_TYPES, JSON_TYPE):
@@ -69,18 +57,12 @@ def media_type(content_type: str | None) -> str:
             f"The content type {content_type} is unknown" if content_type else "There is no content type"
         )
         raise RequestError(f"{problem}; use {', '.join(IMAGE_TYPES)} or {JSON_TYPE}.", status=415)
-    return kind
-
-
-def check_length(length: int) -> None:
-    """Check the number of bytes of a body.
-
-    :raises RequestError: with status 413 if there are too many, 400 if there are none.
-    """
-    if length > MAX_BODY_BYTES:
-        raise RequestError(f"The request has {length:,} bytes, more than {MAX_BODY_BYTES:,}.", status=413)
-    if not length:
+    body = body.encode(errors="replace") if isinstance(body, str) else bytes(body or b"")
+    if len(body) > MAX_BODY_BYTES:
+        raise RequestError(f"The request has {len(body):,} bytes, more than {MAX_BODY_BYTES:,}.", status=413)
+    if not body:
         raise RequestError("The request is empty; send an image or a JSON object.")
+    return _read_json(body) if kind == JSON_TYPE else Payload([Item(body)])
 
 
 def _read_json(body: bytes) -> Payload:

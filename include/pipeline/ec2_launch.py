@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 from pydantic import BaseModel
 
-from include.pipeline import support
 from include.pipeline.errors import PermanentError
 from include.pipeline.names import tag_list
 from include.pipeline.settings import Project
-
-log = logging.getLogger(__name__)
 
 # Public parameters of AWS's: https://docs.aws.amazon.com/dlami/latest/devguide/find-dlami-id.html
 AMI_PARAMETERS = "/aws/service/deeplearning/ami/x86_64/"
@@ -41,11 +36,9 @@ def find(project: Project, ec2: Any, ssm: Any) -> Launch:
     """Look up the AMI, and find or make the security group.
 
     :param ec2: a boto3 client; likewise ``ssm``.
-    :raises LaunchError: if AMI, subnet or default VPC do not exist, the AMI is too old or does not fit on the volume.
-    :raises SupportError: if AWS no longer patches the AMI, and the project file does not allow that.
+    :raises LaunchError: if AMI, subnet or default VPC do not exist, or the AMI does not fit on the volume.
     """
     parameter, image = newest_image(ssm, project.ec2.ami_parameter)
-    _check_support(project, parameter)
     (described,) = ec2.describe_images(ImageIds=[image])["Images"]
     root = described["RootDeviceName"]
     sizes = {
@@ -87,22 +80,6 @@ def newest_image(ssm: Any, parameter: str | None = None) -> tuple[str, str]:
         )
     *_, name, image = max(found)
     return name, image
-
-
-def _check_support(project: Project, parameter: str) -> None:
-    """Refuse an AMI that AWS can't or does not patch; log what ends soon. What isn't one of AWS's is not judged."""
-    match = PYTORCH_AMI.fullmatch(parameter)
-    if match is None:
-        return
-    version = (int(match[1]), int(match[2]))
-    if version < support.OLDEST_PYTORCH_AMI:
-        raise LaunchError(
-            f"ec2.ami_parameter names an AMI with PyTorch {match[1]}.{match[2]}, whose flaws AWS can't patch. Name one "
-            f"with PyTorch {'.'.join(map(str, support.OLDEST_PYTORCH_AMI))} or later, or none, for the newest."
-        )
-    used = support.ami_used(f"{match[1]}.{match[2]}")
-    for sentence in support.check([used], datetime.now(UTC).date(), project.allow_unpatched):
-        log.warning("%s", sentence)
 
 
 def security_group_name(project: Project) -> str:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import re
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
 
 from pydantic import BaseModel
 
-from include.pipeline import support
 from include.pipeline.settings import Project
 
+# The newest PyTorch that AWS offers an inference image for; training uses the same, so that what one saves the
+# other reads.
+PYTORCH, PYTHON = "2.6.0", "py312"
 GPU_FAMILIES = ("g", "p")
 """The first letters of the instance types that have NVIDIA GPUs, as in the SageMaker SDK."""
 AWS_FAMILIES = ("inf", "trn")
-GRAVITON = re.compile(r"[a-z]+\d+g[a-z]*\.")
-"""Families with a processor of AWS's own, such as m7g, c6gn and g5g: the images are built for x86_64."""
+TABLE = Path(__file__).with_name("images.json")
+"""For each kind of image, the URI of its repository by region. ``include/laptop/image_table.py`` writes it."""
 
 
 class Images(BaseModel):
-    """One image URI for each kind of job, for its instance type (CPU or GPU)."""
+    """One image address for each kind of job, for its instance type (CPU or GPU)."""
 
     tuning: str
     training: str
@@ -26,22 +31,19 @@ class Images(BaseModel):
 
 
 def container_images(project: Project, region: str) -> Images:
-    """Return the newest images that the region has, for the instance types of a project.
-
-    Nothing is asked over the network.
+    """Return the images for the instance types of a project. Nothing is asked over the network.
 
     :raises ValueError: if the region has no image.
     """
 
     def image(scope: str, instance_type: str) -> str:
-        images = [image for image in support.table().images[scope] if not image.past]
-        found = next((image for image in images if region in image.registries), None)
-        if found is None:
-            regions = sorted({region for image in images for region in image.registries})
+        found = repositories()[scope]
+        if region not in found:
             raise ValueError(
-                f"AWS has no image for {scope} in the region {region}. Choose one of {', '.join(regions)}."
+                f"AWS has no image for {scope} with PyTorch {PYTORCH} in the region {region}. "
+                f"Choose one of {', '.join(found)}."
             )
-        return found.uri(region, processor(instance_type))
+        return f"{found[region]}:{PYTORCH}-{processor(instance_type)}-{PYTHON}"
 
     return Images(
         tuning=image("training", project.tuning.instance_type),
@@ -54,7 +56,7 @@ def container_images(project: Project, region: str) -> Images:
 def processor(instance_type: str) -> str:
     """Return ``gpu`` or ``cpu`` for an instance type such as ``ml.g4dn.xlarge``.
 
-    :raises ValueError: if it has an accelerator of AWS's own, or a processor that the images are not built for.
+    :raises ValueError: if it has an accelerator of AWS's own.
     """
     family = instance_type.removeprefix("ml.")
     if family.startswith(AWS_FAMILIES):
@@ -62,9 +64,11 @@ def processor(instance_type: str) -> str:
             f"{instance_type} has AWS's own accelerator, for which there is no image here. "
             "Choose an instance type with CPUs alone or with NVIDIA GPUs."
         )
-    if GRAVITON.match(family):
-        raise ValueError(
-            f"{instance_type} has a Graviton processor, for which there is no image here. "
-            "Choose an instance type with Intel or AMD processors."
-        )
     return "gpu" if family.startswith(GPU_FAMILIES) else "cpu"
+
+
+@functools.cache
+def repositories() -> Mapping[str, Mapping[str, str]]:
+    """Return the URI of the repository for each kind of image and region."""
+    table: dict[str, dict[str, str]] = json.loads(TABLE.read_text(encoding="utf-8"))
+    return table

@@ -16,7 +16,7 @@ DEFAULT_STACK = "image-classifier"
 TOPIC_OUTPUT = "TopicArn"
 PROFILE_OUTPUT = "TrainingInstanceProfileArn"
 VERSION_OUTPUT = "StackVersion"
-NEEDED_VERSION = 4
+NEEDED_VERSION = 3
 """The version of the stack that runs need: the output StackVersion of ``include/infrastructure/stack.yaml``."""
 
 

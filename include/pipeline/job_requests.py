@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from include.pipeline import support
-from include.pipeline.images import Images, processor
+from include.pipeline.images import Images
 from include.pipeline.infrastructure import Infrastructure
 from include.pipeline.names import (
     NO_GOOD_RELEASE,
@@ -23,7 +22,6 @@ from include.pipeline.names import (
     tuning_job_name,
 )
 from include.pipeline.settings import Project, Training, Tuning
-from include.pipeline.target import is_local
 
 # Those of the best epoch so far, printed after every epoch: the last value is the model's that is kept, as tuning
 # needs it, and the values before it are what early stopping looks at.
@@ -42,11 +40,6 @@ METRICS = (
 # every step. Below 4 GB it shall keep them: docs/decisions/malloc.md.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 CODE_CHANNEL = "code"
-# What AWS's Ray Serve image runs: include/classifier/serve_app.py, which lies in the model's folder `code`.
-SERVE_APP_VARIABLE, SERVE_APP = "SM_RAYSERVE_APP", "serve_app:app"
-# The Ray image has CUDA 12.9, for which the default driver of ml.g4dn and ml.g5, 470, is too old. This one has 550. The
-# newer AMI, al2023-ami-sagemaker-inference-gpu-4-1, hung in AWS's own test of the image.
-GPU_AMI = "al2-ami-sagemaker-inference-gpu-3-1"
 FUNCTION_RUNTIME = "python3.12"
 CONTENT_TYPES = ["image/jpeg", "image/png", "image/webp", "application/json"]
 RESPONSE_TYPES = ["application/json"]
@@ -61,21 +54,6 @@ class Environment(Infrastructure):
     region: str
     account: str
     images: Images
-
-
-def patched(images: Images, train_on: str) -> list[support.Used]:
-    """Return what a run uses of what AWS patches.
-
-    :param train_on: ``sagemaker`` or ``ec2``, by the form of the run. The AMI of EC2 is looked up when it launches.
-    """
-    trained = {images.training} if train_on == "sagemaker" else set()
-    used = [
-        support.image_used(uri, "training") for uri in sorted({images.tuning, images.processing} | trained)
-    ]
-    return [
-        *filter(None, [*used, support.image_used(images.inference, "inference")]),
-        support.runtime_used(FUNCTION_RUNTIME),
-    ]
 
 
 def inputs_digest(project: Project, fingerprint: str, code: str) -> str:
@@ -128,9 +106,7 @@ def evaluation_job(
     if live:
         arguments["live"] = f"{PROCESSING}/input/live"
         inputs["live"] = live
-    # AWS's image for the job has ONNX Runtime, and that of the endpoint has not: what is judged must be what serves.
-    environment = {} if is_local() else {"MODEL_RUNTIME": "torch"}
-    return _processing_job(project, env, "evaluate", "evaluate.py", arguments, inputs, salt, environment)
+    return _processing_job(project, env, "evaluate", "evaluate.py", arguments, inputs, salt)
 
 
 def training_output(artifact: str) -> str:
@@ -245,7 +221,8 @@ def model(project: Project, env: Environment, artifact: str, inputs: str) -> dic
     :param inputs: see :func:`inputs_digest`.
     """
     environment = {
-        SERVE_APP_VARIABLE: SERVE_APP,
+        "SAGEMAKER_PROGRAM": "inference.py",
+        "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
         "S3_INPUT_PREFIX": f"{project_uri(env.bucket, project)}/",
         "URL_INPUT": "on" if project.endpoint.url_input else "off",
     }
@@ -284,8 +261,6 @@ def endpoint_config(project: Project, bucket: str, model_name: str) -> dict[str,
             }
         ]
     }
-    if processor(project.endpoint.instance_type) == "gpu":
-        request["ProductionVariants"][0]["InferenceAmiVersion"] = GPU_AMI
     if project.endpoint.data_capture_percent:
         request["DataCaptureConfig"] = {
             "EnableCapture": True,
@@ -355,7 +330,6 @@ def _processing_job(
     arguments: dict[str, str],
     inputs: dict[str, str],
     salt: str,
-    environment: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     request: dict[str, Any] = {
         "RoleArn": env.sagemaker_role,
@@ -387,7 +361,7 @@ def _processing_job(
             }
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": project.processing.max_runtime_minutes * 60},
-        "Environment": {**MALLOC, **(environment or {})},
+        "Environment": MALLOC,
         "Tags": tag_list(project),
     }
     name = job_name(project, step, request, salt)

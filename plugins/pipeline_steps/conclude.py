@@ -15,7 +15,6 @@ from include.pipeline import (
     cost,
     evaluation_report,
     known_good,
-    live,
     live_version,
     registry,
     releases,
@@ -52,12 +51,7 @@ def conclude(project: Project, release: list[Any]) -> Any:
         # Here and not in a later task: a run that somebody ends in between must not have its good release taken back.
         serving = done.read_live(project)
         if serving and serving["model"] == expected.model:
-            registry.mark_released(
-                done["register"]["arn"],
-                serving["function_version"],
-                sagemaker,
-                live.image_digest(project, sagemaker),
-            )
+            registry.mark_released(done["register"]["arn"], serving["function_version"], sagemaker)
             known_good.note(project, serving, sagemaker)
         return found
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import get_current_context, task
-from airflow.sdk.timezone import utcnow
 from dag_defaults import aws_client, check_conf
 from verdicts import record
 
@@ -17,7 +16,6 @@ from include.pipeline import (
     infrastructure,
     job_requests,
     quotas,
-    support,
 )
 from include.pipeline.settings import Project
 from pipeline_steps.done import Done
@@ -28,7 +26,7 @@ def start(project: Project) -> list[Any]:
 
     @task
     def preflight() -> dict[str, Any]:
-        """Check conf, clock, credentials, stack, quotas and what AWS patches; look up the container images."""
+        """Check conf, clock, credentials, stack and quotas; look up the container images."""
         from include.pipeline.images import container_images
 
         context = get_current_context()
@@ -46,9 +44,6 @@ def start(project: Project) -> list[Any]:
             account=account,
             images=container_images(project, region),
         )
-        used = job_requests.patched(environment.images, params["train_on"])
-        if warnings := support.check(used, utcnow().date(), project.allow_unpatched):
-            record(context, *warnings)
         concurrency_quota.check(project, aws_client("lambda"))
         quotas.check(project, params["train_on"], params["instance_count"], aws_client("service-quotas"))
         if params["train_on"] == "ec2":

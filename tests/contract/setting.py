@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from include.pipeline import support
+from include.pipeline.images import PYTHON, PYTORCH, repositories
 from include.verify_aws.guard import PREFIX
 from tests.environments import PATIENCE, WITHOUT_TORCH
 
@@ -68,12 +68,14 @@ def in_account(client: Callable[[str], Any]) -> Iterator[Setting]:
         iam.put_role_policy(RoleName=name, PolicyName="objects", PolicyDocument=json.dumps(objects))
         time.sleep(ROLE_SECONDS)
         region = client("sagemaker").meta.region_name
-        images = support.table().images
-        training = next(image for image in images["training"] if region in image.registries)
-        # The handler of these tests is one for AWS's PyTorch toolkit, which the image before Ray Serve has.
-        inference = next(image for image in images["inference"] if image.past)
+        tag = f"{PYTORCH}-cpu-{PYTHON}"
         try:
-            yield Setting(bucket, role, training.uri(region, "cpu"), inference.uri(region, "cpu"))
+            yield Setting(
+                bucket,
+                role,
+                f"{repositories()['training'][region]}:{tag}",
+                f"{repositories()['inference'][region]}:{tag}",
+            )
         finally:
             iam.delete_role_policy(RoleName=name, PolicyName="objects")
             iam.delete_role(RoleName=name)

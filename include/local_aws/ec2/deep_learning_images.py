@@ -47,12 +47,12 @@ _AMAZON = ("amazon-linux-2023", "Amazon Linux 2023", "/dev/xvda")
 IMAGES = (
     Image("2.7", *_UBUNTU_22, "2026-09-02"),
     Image("2.7", *_AMAZON, "2026-09-02"),
-    Image("2.13", *_UBUNTU_22, "2026-08-19"),
-    Image("2.13", *_UBUNTU_24, "2026-08-19"),
-    Image("2.13", *_AMAZON, "2026-08-19"),
-    Image("2.12", *_UBUNTU_22, "2026-09-10"),
-    Image("2.12", *_UBUNTU_24, "2026-09-10"),
-    Image("2.12", *_AMAZON, "2026-09-10"),
+    Image("2.10", *_UBUNTU_22, "2026-08-19"),
+    Image("2.10", *_UBUNTU_24, "2026-08-19"),
+    Image("2.10", *_AMAZON, "2026-08-19"),
+    Image("2.9", *_UBUNTU_22, "2026-09-10"),
+    Image("2.9", *_UBUNTU_24, "2026-09-10"),
+    Image("2.9", *_AMAZON, "2026-09-10"),
 )
 
 

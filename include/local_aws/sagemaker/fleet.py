@@ -23,7 +23,7 @@ from include.local_aws.errors import AwsError
 from include.local_aws.log_streams import LogStream
 from include.local_aws.principals import Principal
 from include.local_aws.processes import ChildProcesses
-from include.local_aws.sagemaker import private_folder, ray_serving, serving
+from include.local_aws.sagemaker import private_folder, serving
 from include.local_aws.sagemaker.documents import Document
 from include.local_aws.sagemaker.job_run import in_folder
 
@@ -229,7 +229,7 @@ class Fleet:
             private_folder.private(
                 self._config,
                 [
-                    *(self._config.python, "-P", _server(variant.container)),
+                    *(self._config.python, "-P", serving.__file__),
                     *(str(port), str(variant.model_dir)),
                     *(str(self._config.endpoint_workers), str(self._config.endpoint_queue)),
                 ],
@@ -275,12 +275,6 @@ class Fleet:
                         lambda instance: self._children.stop(instance.process, _END_GRACE_SECONDS), instances
                     )
                 )
-
-
-def _server(container: Document) -> str:
-    """Return the script that stands for the container's server: AWS's Ray Serve image, or its older PyTorch one."""
-    is_ray = ray_serving.APP_VARIABLE in container.get("Environment", {})
-    return str((ray_serving if is_ray else serving).__file__)
 
 
 def _no_ping(variant: str) -> Unhealthy:

@@ -1,6 +1,4 @@
-"""One serving process of AWS's PyTorch 2.6 image, for models that were registered for it.
-
-Models for AWS's Ray Serve image are served by :mod:`include.local_aws.sagemaker.ray_serving`.
+"""One serving process: AWS's PyTorch handler for a model's folder, behind /ping and /invocations.
 
 ``python serving.py PORT MODEL_DIR WORKERS QUEUE`` loads ``MODEL_DIR/code/inference.py`` and the model first, then
 listens; it ends with an error when the model cannot be loaded. At most WORKERS requests are worked on at once and

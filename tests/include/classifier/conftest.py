@@ -2,19 +2,13 @@
 
 import argparse
 import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.environments import PATIENCE
-from tests.include.classifier.adapter import ray_serving
 from tests.include.classifier.drawing import CLASSES, IMAGE_SIZE, draw, encode, write_images
 from tests.include.classifier.training import RunTraining, Trained
 
@@ -109,32 +103,19 @@ def trained(run_training: RunTraining, features: Path, lite0_weights: Path) -> T
 
 @pytest.fixture(scope="session")
 def endpoint(trained: Trained) -> Iterator[str]:
-    """The URL of the trained model, served by its own ASGI application behind local AWS's adapter."""
+    """The address of the trained model, served by AWS's inference toolkit in a process of its own."""
     unset = ("PYTHONPATH", "URL_INPUT", "S3_INPUT_PREFIX")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     server = subprocess.Popen(
-        [sys.executable, "-P", str(ray_serving.__file__), str(port), str(trained.model), "0", "100"],
-        env={**environment, "MODEL_VERSION": "7", "SM_RAYSERVE_APP": "serve_app:app"},
+        [sys.executable, str(Path(__file__).parent / "endpoint_server.py"), str(trained.model)],
+        env={**environment, "MODEL_VERSION": "7"},
         cwd=trained.model,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
-        wait_for_ping(server, port)
-        yield f"http://127.0.0.1:{port}/invocations"
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
     finally:
         server.terminate()
         server.wait()
-
-
-def wait_for_ping(server: "subprocess.Popen[Any]", port: int) -> None:
-    """Wait until a server answers /ping with 200."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        assert server.poll() is None, f"the server ended with status {server.returncode}"
-        assert time.monotonic() < deadline, "the server does not answer"
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
-                return
-        except OSError:
-            time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""A saved model is complete, and can be read by the PyTorch of AWS's Ray Serve image."""
+"""A saved model is complete, and can be read by the PyTorch of AWS's inference container."""
 
 import json
 import pickletools
@@ -29,10 +29,10 @@ GLOBALS = {
 }
 
 
-# The newest version of the file format that PyTorch 2.6 reads (kMaxSupportedFileFormatVersion), and so does 2.10.
+# The newest version of the file format that PyTorch 2.6 reads (kMaxSupportedFileFormatVersion).
 MAX_FORMAT_VERSION = 10
 
-# What ONNX Runtime 1.22 (May 2025) reads, which is older than those of the training image and of `.venv`.
+# What ONNX Runtime 1.22 (May 2025) reads: the newest that AWS's containers of PyTorch 2.6 may hold.
 MAX_IR_VERSION = 10
 MAX_OPSET = 22
 

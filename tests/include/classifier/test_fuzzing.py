@@ -3,7 +3,6 @@
 FUZZ_REQUESTS=20000 runs more of them; they are always the same.
 """
 
-import asyncio
 import gc
 import json
 import os
@@ -16,14 +15,12 @@ from typing import Any
 import boto3
 import fetch
 import pytest
-from endpoint import Endpoint
 from hypothesis import example, given
 from hypothesis import strategies as st
 from moto import mock_aws
-from starlette.applications import Starlette
-from starlette.routing import Route
+from sagemaker_pytorch_serving_container.handler_service import HandlerService
 
-from tests.include.classifier.adapter import ray_serving
+from tests.include.classifier.endpoint_context import Context
 from tests.include.classifier.fuzzing import ANY_TEXT, CONTENT_TYPES, DOCUMENTS, HEADERS, budget, images
 from tests.include.classifier.training import Trained
 
@@ -34,8 +31,8 @@ MAX_GROWTH_BYTES = 64_000_000
 
 @pytest.fixture(scope="module")
 def ask(trained: Trained) -> Iterator[Ask]:
-    """Send a request to the endpoint in this process, with an S3 of its own and no other network."""
-    with pytest.MonkeyPatch.context() as patch, mock_aws(), asyncio.Runner() as runner:
+    """Send a request through AWS's inference toolkit in this process, with an S3 of its own and no other network."""
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
         patch.setenv("S3_INPUT_PREFIX", "s3://pets/dogs")
         patch.setenv("AWS_ACCESS_KEY_ID", "local")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "local")
@@ -44,22 +41,17 @@ def ask(trained: Trained) -> Iterator[Ask]:
         fetch._make_s3_client.cache_clear()
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket="pets")
-        answer = Endpoint(trained.model, threads=1).answer
-        app = Starlette(routes=[Route("/", answer, methods=["POST"])])
+        context = Context(str(trained.model))
+        service = HandlerService()
+        service.initialize(context)
 
         def send(headers: dict[str, str], body: Any) -> tuple[int, Any]:
-            # A server takes no other characters.
-            sent = {_latin(name).lower(): _latin(value) for name, value in headers.items()}
-            status, _, content = runner.run(ray_serving.call(app, body, sent))
-            return status, json.loads(content)
+            context.start_request(headers)
+            [answer] = service.handle([{"body": body}], context)
+            return context.status, json.loads(answer)
 
-        send({}, b"")  # starts the thread that computes
         yield send
         fetch._make_s3_client.cache_clear()
-
-
-def _latin(text: str) -> str:
-    return text.encode("latin-1", errors="replace").decode("latin-1")
 
 
 _getaddrinfo = socket.getaddrinfo

@@ -1,13 +1,10 @@
 """The endpoint answers as documented, tells callers their mistakes, and lives on."""
 
 import base64
-import contextlib
-import http.client
 import json
 import subprocess
 import sys
 import urllib.error
-import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -91,7 +88,7 @@ BAD_REQUESTS = [
     pytest.param({"s3": "s3://a/\ud800"}, "application/json", 400, "surrogate", id="surrogate"),
     pytest.param([{"url": "http://\0/"}] * 2, "application/json", 400, "unknown", id="zero byte in a host"),
     pytest.param(b"x", "text/plain", 415, "text/plain is unknown", id="content type"),
-    pytest.param(b"x", None, 415, "no content type", id="empty content type"),
+    pytest.param(b"x", None, 415, "no content type", id="no content type"),
     pytest.param(
         b"a=1&b=2", "application/x-www-form-urlencoded", 415, "x-www-form-urlencoded is unknown", id="form"
     ),
@@ -119,26 +116,6 @@ BAD_REQUESTS = [
     pytest.param([in_json(PHOTO), in_json(b"x")], "application/json", 400, "Item 2", id="batch with one bad"),
     pytest.param([in_json(PHOTO)] * 17, "application/json", 400, "1 to 16 images", id="batch of 17"),
 ]
-
-
-def test_a_request_without_a_content_type_counts_as_json(endpoint: str) -> None:
-    """As AWS's adapter has it; urllib would send a type of its own."""
-    url = urllib.parse.urlsplit(endpoint)
-    with contextlib.closing(http.client.HTTPConnection(url.netloc)) as connection:
-        connection.request("POST", url.path, PHOTO)
-        photo = connection.getresponse()
-        assert (photo.status, "is not valid JSON" in json.loads(photo.read())["error"]) == (400, True)
-        connection.request("POST", url.path, json.dumps(in_json(PHOTO)))
-        assert connection.getresponse().status == 200
-
-
-def test_the_largest_body_is_read_and_one_byte_more_is_not(endpoint: str) -> None:
-    status, answer = post(endpoint, bytes(payload.MAX_BODY_BYTES), "image/jpeg")
-    assert (status, "is not a JPEG" in answer["error"]) == (400, True), answer
-    status, answer = post(endpoint, bytes(payload.MAX_BODY_BYTES + 1), "image/jpeg")
-    assert (status, "26,214,401 bytes, more than 26,214,400" in answer["error"]) == (413, True), answer
-    status, _ = post(endpoint, bytes(payload.MAX_BODY_BYTES + 1), "text/csv")
-    assert status == 415
 
 
 @pytest.mark.parametrize(("body", "content_type", "status", "message"), BAD_REQUESTS)
@@ -225,6 +202,17 @@ def test_a_failure_of_the_model_is_a_500_without_its_reason(
 
     assert context.code == 500
     assert "division" not in answer
+
+
+def test_a_failure_of_the_toolkit_is_a_500_without_its_stack_trace(caplog: pytest.LogCaptureFixture) -> None:
+    from sagemaker_inference.transformer import Transformer
+
+    context = Context()
+    [answer] = Transformer.handle_error(context, ValueError("secret"), "Traceback: secret")
+
+    assert context.code == 500
+    assert json.loads(answer) == {"error": inference.FAILURE}
+    assert "Traceback: secret" in caplog.text
 
 
 def test_a_batch_that_takes_too_long_to_decode_is_refused(

@@ -27,13 +27,6 @@ def test_onnx_runtime_and_pytorch_agree(trained: Trained, without_onnx: Path, ph
     np.testing.assert_allclose(by_onnx.probabilities(prepared), by_torch.probabilities(prepared), atol=1e-4)
 
 
-def test_pytorch_computes_where_the_environment_says_so(
-    trained: Trained, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MODEL_RUNTIME", "torch")
-    assert Predictor(trained.model).runtime == "torch"
-
-
 def test_serving_sees_what_features_and_evaluation_see(trained: Trained, dataset: Path) -> None:
     split = read_split(dataset / "valid")
     model = Predictor(trained.model)

@@ -28,17 +28,10 @@ from include.pipeline.job_requests import Environment
 from include.pipeline.settings import Project
 from tests.environments import WITHOUT_TORCH
 
-CODE = b"""
-from starlette.applications import Starlette
-from starlette.responses import JSONResponse
-from starlette.routing import Route
-
-async def answer(request):
-    return JSONResponse({})
-
-def asgi():
-    return Starlette(routes=[Route("/", answer, methods=["POST"])])
-"""
+CODE = (
+    b"def model_fn(model_dir): return None\n"
+    b"def transform_fn(model, body, content_type, accept): return '{}', 'application/json'\n"
+)
 
 
 class Release:
@@ -87,7 +80,7 @@ class Release:
         """
         file = io.BytesIO()
         with tarfile.open(fileobj=file, mode="w:gz") as archive:
-            member = tarfile.TarInfo("code/serve_app.py")
+            member = tarfile.TarInfo("code/inference.py")
             member.size = len(CODE)
             archive.addfile(member, io.BytesIO(CODE))
         key = f"{self.project.name}/{inputs}/model.tar.gz"

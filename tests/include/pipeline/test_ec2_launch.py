@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -12,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from include.pipeline import ec2_launch, support
+from include.pipeline import ec2_launch
 from include.pipeline.ec2_launch import LaunchError
 from include.pipeline.settings import Ec2, Project
 
@@ -39,38 +38,17 @@ def rules(ec2: Any, group: str) -> tuple[dict[str, Any], list[Any]]:
 def test_the_newest_pytorch_is_chosen_by_number_and_not_by_letter(ec2: Any, ssm: Any) -> None:
     launch = ec2_launch.find(project(), ec2, ssm)
     assert launch.image_parameter == (
-        "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.13-ubuntu-24.04/latest/ami-id"
+        "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.10-ubuntu-24.04/latest/ami-id"
     )
     (image,) = ec2.describe_images(ImageIds=[launch.image])["Images"]
-    assert "PyTorch 2.13" in image["Name"]
+    assert "PyTorch 2.10" in image["Name"]
     assert launch.root_device == image["RootDeviceName"] == "/dev/sda1"
 
 
 def test_a_project_may_name_another_ami(ec2: Any, ssm: Any) -> None:
-    wanted = "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.12-amazon-linux-2023/latest/ami-id"
+    wanted = "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.7-amazon-linux-2023/latest/ami-id"
     launch = ec2_launch.find(project(ami_parameter=wanted), ec2, ssm)
     assert (launch.image_parameter, launch.root_device) == (wanted, "/dev/xvda")
-
-
-def test_an_ami_that_aws_can_t_patch_is_refused(ec2: Any, ssm: Any) -> None:
-    old = "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.7-amazon-linux-2023/latest/ami-id"
-    with pytest.raises(
-        LaunchError, match=r"an AMI with PyTorch 2\.7, .* Name one with PyTorch 2\.10 or later"
-    ):
-        ec2_launch.find(project(ami_parameter=old), ec2, ssm)
-
-
-def test_an_ami_that_aws_stops_to_patch_soon_is_told_of(
-    ec2: Any, ssm: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    ends = datetime.now(UTC).date() + timedelta(days=3)
-    monkeypatch.setattr(
-        support,
-        "ami_used",
-        lambda version: support.Used(what=f"AMI {version}", until=ends, source="s", instead="i"),
-    )
-    ec2_launch.find(project(), ec2, ssm)
-    assert f"AWS stops patching AMI 2.13 on {ends}, in 3 days" in caplog.text
 
 
 def test_an_ami_parameter_that_does_not_exist_is_named(ec2: Any, ssm: Any) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from include.pipeline.pretrained import PretrainedError, stage_weights
 from include.pipeline.settings import Classifier, Project
@@ -93,42 +92,3 @@ def test_weights_that_cannot_be_had_are_named(
 ) -> None:
     with pytest.raises(PretrainedError, match=message):
         stage_weights(starting_from(project, source.format(web=web)), "bucket", s3)
-
-
-@pytest.mark.parametrize("source", ["{web}/net.pth", "s3://bucket/own/net.pth", "{folder}/net.pth"])
-def test_weights_of_any_source_are_held_to_the_hash_of_the_project(
-    project: Project, s3: Any, web: str, tmp_path: Path, source: str
-) -> None:
-    (tmp_path / "net.pth").write_bytes(WEIGHTS)
-    s3.put_object(Bucket="bucket", Key="own/net.pth", Body=WEIGHTS)
-    asked = starting_from(project, source.format(web=web, folder=tmp_path))
-    unchecked = stage_weights(asked, "bucket", s3)
-
-    def with_hash(content: bytes) -> Project:
-        promised = hashlib.sha256(content).hexdigest()
-        classifier = asked.classifier.model_copy(update={"pretrained_sha256": promised})
-        return asked.model_copy(update={"classifier": classifier})
-
-    # What was staged before does not count.
-    with pytest.raises(PretrainedError, match=r"have the SHA-256 .*, but classifier.pretrained_sha256 is"):
-        stage_weights(with_hash(b"other weights"), "bucket", s3)
-    checked = stage_weights(with_hash(WEIGHTS), "bucket", s3)
-    assert checked["uri"] != unchecked["uri"]
-    assert {key.rsplit("/", 1)[1] for key in keys(s3)} == {"net.pth"}
-    assert len([key for key in keys(s3) if "/pretrained/" in key]) == 2
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"pretrained_sha256": "abc"}, "must be a SHA-256 in 64 hexadecimal digits"),
-        ({"pretrained_sha256": "0" * 64, "pretrained": None, "train_layers": "all"}, "leave it out"),
-    ],
-)
-def test_a_hash_that_cannot_be_one_is_refused(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
-        Classifier(**given)
-
-
-def test_a_hash_may_be_in_capitals() -> None:
-    assert Classifier(pretrained_sha256="AB" * 32).pretrained_sha256 == "ab" * 32

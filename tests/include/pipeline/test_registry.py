@@ -83,13 +83,6 @@ def test_a_release_is_noted_and_its_approval_stays(packages: Registry) -> None:
     assert described(packages, package.arn)["ApprovalDescription"] == "By anna."
 
 
-def test_a_released_package_keeps_the_digest_of_its_image(packages: Registry) -> None:
-    package = packages.register(1)
-    registry.mark_released(package.arn, "1", packages.sagemaker, f"sha256:{'0a' * 32}")
-    found = registry.describe(package.arn, packages.sagemaker)
-    assert found.properties["image_digest"] == f"sha256:{'0a' * 32}"
-
-
 def test_only_what_was_released_and_never_rejected_is_good(packages: Registry) -> None:
     first, second, third = (packages.release(number) for number in (1, 2, 3))
     packages.register(4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 from moto import mock_aws
 
 from include.pipeline import job_requests, releases
-from include.pipeline.images import container_images
 from include.pipeline.registry import Package
 from include.pipeline.releases import ReleaseError
 from include.pipeline.settings import Project
@@ -90,39 +88,6 @@ def test_where_there_is_nothing_to_choose_it_says_so(
 
 def test_a_person_reads_number_accuracy_and_date() -> None:
     assert releases.label(package(2)) == "2: accuracy 0.9000, released 2026-11-24T20:00:00+00:00"
-
-
-TODAY = "1.dkr.ecr.r.amazonaws.com/ray:serve-ml-sagemaker-cpu-v1.4"
-
-
-def older(version: int) -> Package:
-    image = "1.dkr.ecr.r.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
-    return dataclasses.replace(package(version), container={"Image": image})
-
-
-def test_a_version_with_an_older_image_warns_and_can_be_chosen_by_its_label() -> None:
-    shown = releases.label(older(2), TODAY)
-    assert shown == f"{releases.label(package(2))}; older image pytorch-inference:2.6.0-cpu-py312"
-    warning = releases.image_warning(older(2), TODAY)
-    assert warning is not None
-    assert warning.startswith(
-        "Version 2 runs in the container image pytorch-inference:2.6.0-cpu-py312, not in the current "
-        "ray:serve-ml-sagemaker-cpu-v1.4. AWS may no longer patch it"
-    )
-    assert releases.choose(shown, "model-4", [package(4), older(2)]).version == 2
-
-
-@pytest.mark.parametrize("current", [TODAY, None], ids=["current image", "region without images"])
-def test_a_version_with_the_current_image_does_not_warn(current: str | None) -> None:
-    same = dataclasses.replace(package(2), container={"Image": TODAY})
-    assert releases.image_warning(same, current) is None
-    assert releases.label(same, current) == releases.label(package(2))
-
-
-def test_the_current_image_is_that_of_the_endpoint_or_unknown() -> None:
-    project = Project(name="birds", description="x")
-    assert releases.current_image(project, "us-east-1") == container_images(project, "us-east-1").inference
-    assert releases.current_image(project, "nowhere-1") is None
 
 
 def test_after_a_rollback_the_model_has_to_do_what_its_own_evaluation_promised() -> None:

@@ -193,11 +193,7 @@ def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pyt
         ),
         pytest.param(
             GOOD + "ec2:\n  instance_type: m5.large\n",
-            [
-                "ec2.instance_type is 'm5.large'",
-                "Deep Learning AMI",
-                "g4dn, g5, g6, gr6, g6e, g6f, gr6f, p4d",
-            ],
+            ["ec2.instance_type is 'm5.large'", "Deep Learning AMI", "g4dn, g5, g6, gr6, g6e, p4d"],
             id="EC2 instance type without a GPU",
         ),
         pytest.param(

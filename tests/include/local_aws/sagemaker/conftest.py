@@ -40,7 +40,7 @@ def transform_fn(model, body, content_type, accept, context):
 """
 
 
-def archive(files: dict[str, str]) -> bytes:
+def _archive(files: dict[str, str]) -> bytes:
     """Return a tar.gz of files."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
@@ -123,7 +123,7 @@ def training_request(s3: Any, bucket: str) -> Callable[..., dict[str, Any]]:
         name: str, script: str, *, files: dict[str, str] | None = None, torch: bool = False, **members: Any
     ) -> dict[str, Any]:
         source = f"{name}/sourcedir.tar.gz"
-        s3.put_object(Bucket=bucket, Key=source, Body=archive({"train.py": script, **(files or {})}))
+        s3.put_object(Bucket=bucket, Key=source, Body=_archive({"train.py": script, **(files or {})}))
         hyperparameters = {
             "sagemaker_program": json.dumps("train.py"),
             "sagemaker_submit_directory": json.dumps(f"s3://{bucket}/{source}"),
@@ -164,7 +164,7 @@ def put_model(s3: Any, bucket: str) -> Callable[..., str]:
 
     def put(name: str, answer: str, script: str = INFERENCE) -> str:
         key = f"{name}/{answer}/model.tar.gz"
-        body = archive({"answer.txt": answer, "code/inference.py": script})
+        body = _archive({"answer.txt": answer, "code/inference.py": script})
         s3.put_object(Bucket=bucket, Key=key, Body=body)
         return f"s3://{bucket}/{key}"
 

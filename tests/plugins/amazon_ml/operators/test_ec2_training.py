@@ -16,7 +16,7 @@ from amazon_ml.operators.ec2_training import EC2TrainingOperator
 from amazon_ml.triggers.ec2_training import EC2CommandTrigger
 from botocore.exceptions import ClientError
 
-IMAGE = "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.13-ubuntu-24.04/latest/ami-id"
+IMAGE = "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.10-ubuntu-24.04/latest/ami-id"
 PROFILE = "training"
 BUCKET = "operators"
 FOREVER = "sleep 600"
