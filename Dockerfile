@@ -12,7 +12,8 @@ COPY plugins /opt/airflow/plugins
 COPY include /opt/airflow/include
 ENV PYTHONPATH=/opt/airflow
 
-FROM python:3.11.13-slim-bookworm AS local-aws
+# The newest patch release of Python 3.11 as of August 2026, on the Debian with full support.
+FROM python:3.11.16-slim-trixie AS local-aws
 COPY requirements /tmp/requirements
 COPY constraints.txt /tmp/
 RUN pip install --no-cache-dir -r /tmp/requirements/local_aws.txt -c /tmp/constraints.txt \

@@ -1,1 +1,1 @@
-"""Measures what this repository does against what its user would do instead."""
+"""Compare the performance of this repository with that of alternatives."""

@@ -1,4 +1,4 @@
-"""``make bench``: run the groups that ONLY names, print the table, write ``benchmarks/latest.json``."""
+"""``make bench``: run the groups in ONLY, print the table, and write ``benchmarks/latest.json``."""
 
 from __future__ import annotations
 
@@ -27,18 +27,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", default="", help=f"groups, separated by commas: {', '.join(GROUPS)}")
     parser.add_argument(
-        "--dataset", default="", help="zip, folder or http(s) address; drawn pictures without it"
+        "--dataset", default="", help="zip, folder or http(s) URL; generated images by default"
     )
     parser.add_argument(
-        "--images", type=int, help="at most so many of each split; staging sends so many, or 2,000"
+        "--images",
+        type=int,
+        help="maximum number of images per split; staging sends this number, by default 2,000",
     )
-    parser.add_argument("--rounds", type=int, default=3, help="how often what is quick is measured")
+    parser.add_argument("--rounds", type=int, default=3, help="number of repetitions of short measurements")
     parser.add_argument("--out", type=Path, default=LATEST)
     arguments = parser.parse_args()
     chosen = [name for name in arguments.only.split(",") if name] or list(GROUPS)
     unknown = [name for name in chosen if name not in GROUPS]
     if unknown:
-        print(f"There is no benchmark {', '.join(unknown)}; there is: {', '.join(GROUPS)}.", file=sys.stderr)
+        print(f"Unknown benchmark {', '.join(unknown)}. Choose from {', '.join(GROUPS)}.", file=sys.stderr)
         return 2
     try:
         dataset = dataset_address(arguments.dataset, standing_folders()) if arguments.dataset else GENERATED

@@ -1,8 +1,8 @@
-"""Compares the answers of a saved model with those of the original's network that has the same weights.
+"""Compare the predictions of a saved model with those of the original network with the same weights.
 
-``python -m benchmarks.answers <model folder> <folder of photos>``. Both see the same tensors, since the original's
-own are made otherwise; what is compared is the probability of every class. It prints ``difference``, the largest
-one, and ``same_label``, the share of photos with the same most probable class.
+``python -m benchmarks.answers <model folder> <folder of photos>``. Both receive the same tensors, since the original
+preprocesses images differently. The probabilities of all classes are compared. It prints ``difference``, the largest
+difference, and ``same_label``, the share of photos with the same most probable class.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from predictor import Predictor
+from image_classifier.predictor import Predictor
 
 from benchmarks import original
 

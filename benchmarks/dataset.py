@@ -1,4 +1,4 @@
-"""The images that training and serving are measured on: a data set of the user's, or drawn pictures."""
+"""The images for the benchmarks of training and serving: a data set of the user, or generated images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from include.pipeline.data.dataset import DatasetError, find_layout
+from include.pipeline.data.errors import DatasetError
+from include.pipeline.data.layout import find_layout
 from include.pipeline.data.sources import open_source
 
 GENERATED = "generated"
@@ -18,9 +19,9 @@ GENERATED = "generated"
 
 @dataclass(frozen=True)
 class Images:
-    """A data set in ``folder``: one folder for each split, in it one folder for each class.
+    """A data set in ``folder``: one folder per split, with one folder per class.
 
-    :param name: what rows of the table call it.
+    :param name: Its name in the rows of the table.
     """
 
     folder: Path
@@ -31,27 +32,32 @@ class Images:
 
 
 def unpack(address: str, folder: Path, at_most: Mapping[str, int]) -> Images:
-    """Write the images of a data set into a folder.
+    """Write the images of a data set to a folder.
 
-    :param address: ``generated``; the path of a zip, a tar or a folder; the http(s):// address of an archive.
-    :param at_most: so many images of a split, the same number of each class; of a split not named, all.
-    :raises DatasetError: it can't be read, or is not sorted into splits and classes.
+    :param address: ``generated``; the path of a zip, a tar or a folder; the http(s) URL of an archive.
+    :param at_most: The maximum number of images per split, with the same number for each class. Other splits are
+        complete.
+    :raises DatasetError: If it can't be read, or is not sorted into splits and classes.
     """
     with open_source(address, None) as members:
         layout = find_layout(members.files(), members.folders())
         if not layout.has_splits:
-            raise DatasetError(f"{address} has no folders train, valid and test; benchmarks split nothing.")
+            raise DatasetError(
+                f"{address} has no folders train, valid and test. Split it first, since benchmarks do not."
+            )
         places = {layout.places[place]: place for place in _choose(list(layout.places), at_most)}
         for path, content in members.read(places):
             target = folder / places[path]
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-    name = "drawn pictures" if address == GENERATED else f"images of {address.rstrip('/').rsplit('/', 1)[-1]}"
+    name = (
+        "generated images" if address == GENERATED else f"images of {address.rstrip('/').rsplit('/', 1)[-1]}"
+    )
     return Images(folder, f"{len(places):,} {name}")
 
 
 def jpegs(paths: list[Path]) -> list[bytes]:
-    """Each image as JPEG: a file that is one as it is, any other converted."""
+    """Return each image as JPEG; JPEG files are not converted."""
     return [_jpeg(path) for path in paths]
 
 

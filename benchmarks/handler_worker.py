@@ -1,8 +1,8 @@
-"""Answers photos by a handler in a process of its own, in rounds, and prints how long each answer took.
+"""Classify photos with a handler in its own process, in rounds, and print the latency of each prediction.
 
-``python -m benchmarks.handler_worker ours|original <model folder> <folder of photos>`` prints ``ready``, and then,
-for each line that it reads, a :class:`benchmarks.latency.Round` as JSON: of all photos where the line says ``all``,
-of one alone where it is a number, from 0.
+``python -m benchmarks.handler_worker ours|original <model folder> <folder of photos>`` prints ``ready`` and then, for
+each input line, a :class:`benchmarks.latency.Round` as JSON: for all photos if the line is ``all``, or for one photo
+if the line is its number, starting with 0.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main(way: str, model: str, photos: str) -> None:
 
 
 def ours(model: Path) -> Answer:
-    """The handler that the model was saved with, from bytes to JSON, as AWS's toolkit calls it."""
+    """Return the handler that was saved with the model, from bytes to JSON, called as by the AWS toolkit."""
     sys.path.insert(0, str(model / "code"))
     import inference
 
@@ -52,19 +52,19 @@ def ours(model: Path) -> Answer:
             body, kind = as_batch(bodies), "application/json"
         text, _ = inference.transform_fn(predictor, body, kind, "application/json", context)
         if statuses.pop() != 200:
-            raise RuntimeError(f"The handler refused a photo: {text}")
+            raise RuntimeError(f"The handler rejected a photo: {text}")
         return str(text)
 
     return answer
 
 
 def as_batch(bodies: list[bytes]) -> bytes:
-    """The request for several images at once."""
+    """Return a request with several images."""
     return json.dumps([{"image": base64.b64encode(body).decode()} for body in bodies]).encode()
 
 
 def original(model: Path) -> Answer:
-    """The original's handler, from bytes to JSON; given several photos it answers them in one pass."""
+    """Return the original handler, from bytes to JSON; it classifies several photos in one forward pass."""
     from benchmarks import original
 
     network = original.load(model)

@@ -1,4 +1,4 @@
-"""How long answers take: one photo at a time, and eight at once."""
+"""Measure the latency of predictions: one photo at a time, and batches of eight."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Body = TypeVar("Body")
 
 
 class Round(NamedTuple):
-    """Seconds of each single photo, and of each batch of eight."""
+    """The seconds of each single photo, and of each batch of eight."""
 
     single: list[float]
     batch: list[float]
@@ -25,7 +25,7 @@ class Round(NamedTuple):
 def measure(
     bodies: Sequence[bytes], one: Callable[[list[bytes]], object], several: Callable[[list[bytes]], object]
 ) -> Round:
-    """Send every photo alone, then all of them in batches; a last one that is not full is filled up with its own."""
+    """Send every photo alone, then all photos in batches; fill an incomplete last batch with its own photos."""
     batches = [list(bodies[start : start + BATCH]) for start in range(0, len(bodies), BATCH)]
     batches = [batch if len(batch) == BATCH else (batch * BATCH)[:BATCH] for batch in batches]
     return Round([timed(one, [body]) for body in bodies], [timed(several, batch) for batch in batches])
@@ -34,7 +34,7 @@ def measure(
 def compare(
     name: str, peer: str, ours: Callable[[], Round], theirs: Callable[[], Round], rounds: int
 ) -> list[Result]:
-    """Let two ways take turns, and compare p50, p99 and the throughput of batches."""
+    """Run two ways alternately, and compare p50, p99 and the throughput of batches."""
     turns = [(ours(), theirs()) for _ in range(rounds)]
     mine, peers = (_joined(side) for side in zip(*turns, strict=True))
     results = [
@@ -48,11 +48,11 @@ def compare(
         for percent in (50, 99)
     ]
     speed, peers_speed = (BATCH / float(np.median(side.batch)) for side in (mine, peers))
-    return [*results, faster(f"{name}, {BATCH} at once", speed, peers_speed, peer, "images/s")]
+    return [*results, faster(f"{name}, batch of {BATCH}", speed, peers_speed, peer, "images/s")]
 
 
 def timed(work: Callable[[list[bytes]], object], bodies: list[bytes]) -> float:
-    """The seconds that an answer takes."""
+    """Return the latency of a prediction in seconds."""
     begun = time.perf_counter()
     work(bodies)
     return time.perf_counter() - begun

@@ -1,4 +1,4 @@
-"""A request through the function and the endpoint of local AWS: what they add to the handler's own time."""
+"""Measure the latency that the function and the endpoint of local AWS add to the handler's time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HANDLER_ALONE = "the handler alone"
 
 
 def run(options: Options) -> list[Result]:
-    """What the endpoint adds, and what the function and the endpoint add together."""
+    """Compare the latency of the endpoint alone, and of the function with the endpoint."""
     alone, by_endpoint, by_function = measure(options)
     return [
         added("the endpoint", by_endpoint, alone),
@@ -43,9 +43,9 @@ def run(options: Options) -> list[Result]:
 
 
 def measure(options: Options) -> tuple[list[float], list[float], list[float]]:
-    """Send photos one after the other to the handler, through the endpoint, and through the function as well.
+    """Send each photo to the handler, through the endpoint, and through the function.
 
-    Returns the seconds of each way, photo by photo.
+    :return: The seconds of each way, by photo.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         scratch = Path(folder)
@@ -65,10 +65,10 @@ def measure(options: Options) -> tuple[list[float], list[float], list[float]]:
             def through_function(photo: list[bytes]) -> list[Any]:
                 return ask_function(function, photo[0])
 
-            # The first request starts the function's process.
+            # The first request starts the process of the function.
             first = [way(bodies[:1]) for way in (through_endpoint, through_function)]
             if first[0] != first[1]:
-                raise RuntimeError(f"Endpoint and function do not answer the same: {first}")
+                raise RuntimeError(f"The predictions of the endpoint and the function differ: {first}")
             alone: list[float] = []
             by_endpoint: list[float] = []
             by_function: list[float] = []
@@ -80,15 +80,16 @@ def measure(options: Options) -> tuple[list[float], list[float], list[float]]:
 
 
 def added(what: str, through: Sequence[float], alone: Sequence[float]) -> Result:
-    """What a way adds to the handler's time for the same photo, in the median; the ratio compares the two.
+    """Return the median time that a way adds to the handler's time for the same photo; the ratio compares both.
 
-    :raises RuntimeError: it seems to add nothing, which only a machine that is busy with other work makes so.
+    :raises RuntimeError: If the added time is not positive, which happens only on a busy machine.
     """
     handler = 1000 * statistics.median(alone)
     overhead = 1000 * statistics.median(t - a for t, a in zip(through, alone, strict=True))
     if overhead <= 0:
         raise RuntimeError(
-            f"This machine is too busy to measure what is added by {what} to the handler's {handler:.1f} ms."
+            f"This machine is too busy to measure what {what} adds to the handler's {handler:.1f} ms. Try again when "
+            "it is idle."
         )
     return cheaper(f"local, added by {what}, p50", overhead, handler, HANDLER_ALONE, "ms")
 
@@ -103,14 +104,14 @@ def ask_function(client: Any, body: bytes) -> list[Any]:
     event = json.dumps({"image": base64.b64encode(body).decode()})
     answer = json.load(client.invoke(FunctionName=NAME, Payload=event)["Payload"])
     if "predictions" not in answer:
-        raise RuntimeError(f"The function did not predict: {answer}")
+        raise RuntimeError(f"The function returned no prediction: {answer}")
     predictions: list[Any] = answer["predictions"]
     return predictions
 
 
 @contextmanager
 def local_aws(scratch: Path) -> Iterator[Callable[[str], Any]]:
-    """Run a local AWS with a state of its own, whose children compute with one thread; yields what makes clients."""
+    """Run a separate local AWS whose child processes compute with one thread; yield a factory for clients."""
     port = servers.free_port()
     command = [sys.executable, "-m", "include.local_aws", "--port", str(port)]
     command += ["--state-dir", str(scratch / "state")]
@@ -131,7 +132,7 @@ def local_aws(scratch: Path) -> Iterator[Callable[[str], Any]]:
 
 
 def deploy(client: Callable[[str], Any], model: Path) -> None:
-    """Make an endpoint with one instance of a saved model, and the function in front of it."""
+    """Create an endpoint with one instance of a saved model, and the function in front of it."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar:
         tar.add(model, arcname=".")

@@ -1,9 +1,10 @@
-"""Stages one archive and prints the peak memory of doing so, in KB: ``python -m benchmarks.memory <zip> <url>``."""
+"""Stage one archive; print peak memory in KB and CPU seconds: ``python -m benchmarks.memory <zip> <url>``."""
 
 from __future__ import annotations
 
 import re
 import sys
+import time
 from pathlib import Path
 
 from benchmarks.clients import PROJECT, client
@@ -13,9 +14,11 @@ from include.pipeline.data.staging import stage
 def main() -> None:
     archive, url = sys.argv[1:]
     s3, credentials = client(url)
+    begun = time.process_time()
     stage(PROJECT, archive, "bucket", s3, lambda line: None, credentials)
-    # Not getrusage: its maximum counts the process that started this one, too.
-    print(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0])
+    seconds = time.process_time() - begun
+    # The maximum of getrusage includes the parent process.
+    print(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0], seconds)
 
 
 if __name__ == "__main__":

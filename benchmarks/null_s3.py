@@ -1,4 +1,4 @@
-"""An S3 that takes everything and keeps nothing, so that only the client's own work is measured."""
+"""An S3 server that accepts all objects and stores nothing, to measure only the client."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import asyncio
 import sys
 
 EMPTY_LIST = b'<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>'
-NO_SUCH_KEY = b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>Nothing is kept.</Message></Error>'
+NO_SUCH_KEY = (
+    b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>Nothing is stored.</Message></Error>'
+)
 STORED = b'HTTP/1.1 200 OK\r\nETag: "00000000000000000000000000000000"\r\nContent-Length: 0\r\n\r\n'
 
 
 class Sink(asyncio.Protocol):
-    """Reads requests whole, however they are cut up, and answers each."""
+    """Read complete requests, regardless of their fragmentation, and respond to each."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

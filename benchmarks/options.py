@@ -1,19 +1,19 @@
-"""What the command line says to every group of benchmarks."""
+"""The command-line options of all benchmarks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from include.pipeline.data.dataset import SPLITS
+from include.pipeline.data.splits import SPLITS
 
 
 @dataclass(frozen=True)
 class Options:
-    """How much is measured, and on what.
+    """The extent and the data of the measurements.
 
-    :param images: at most so many images of each split; staging sends so many in all. None: as many as there are.
-    :param rounds: how often what is quick is measured.
-    :param dataset: address of the data set to train on; ``generated`` for drawn pictures.
+    :param images: The maximum number of images per split, and the total number for staging; None for all images.
+    :param rounds: The number of repetitions of short measurements.
+    :param dataset: The location of the training data set; ``generated`` for generated images.
     """
 
     images: int | None = None

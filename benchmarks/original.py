@@ -1,8 +1,8 @@
-"""The original project's way, written anew to be measured against; nothing here is how it should be done.
+"""The approach of the original project, reimplemented as a baseline; it is not an example to follow.
 
-The backbone is frozen, and yet every epoch sends every image through the whole network. Images are read by Pillow,
-made square and turned into a tensor, without normalisation. Serving is eager PyTorch, one image a request.
-It imports nothing of this repository, since TorchServe runs it out of an archive.
+Although the backbone is frozen, every epoch sends every image through the whole network. Images are read with Pillow,
+resized to a square and converted to a tensor, without normalization. Serving is eager PyTorch, one image per request.
+The module imports nothing of this repository, since TorchServe runs it from an archive.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 import torchvision
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor, nn, optim
 from torchvision import transforms
 
@@ -29,7 +30,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 def build(architecture: str, classes: int, weights: Path | None = None) -> nn.Module:
-    """The architecture with a new head in place of its last layer; ``weights`` are those of the whole backbone."""
+    """Return the architecture with a new head instead of its last layer; ``weights`` are those of the backbone."""
     if architecture == LITE0:
         from efficientnet_lite_pytorch import EfficientNet
 
@@ -46,24 +47,24 @@ def build(architecture: str, classes: int, weights: Path | None = None) -> nn.Mo
 
 
 def freeze(network: nn.Module, architecture: str) -> None:
-    """Leave only the new head to be trained."""
+    """Freeze all layers except the new head."""
     network.requires_grad_(False)
     getattr(network, _head(architecture)).requires_grad_(True)
 
 
 def adam(network: nn.Module, learning_rate: float) -> optim.Optimizer:
-    """The optimizer of what is not frozen."""
+    """Return the optimizer for the parameters that are not frozen."""
     return optim.Adam([p for p in network.parameters() if p.requires_grad], lr=learning_rate)
 
 
 def batches(folder: Path, transform: transforms.Compose, batch_size: int) -> Batches:
-    """The images of one split, in a new order every time."""
+    """Return the images of one split, shuffled in every epoch."""
     images = torchvision.datasets.ImageFolder(str(folder), transform)
     return torch.utils.data.DataLoader(images, batch_size=batch_size, shuffle=True)
 
 
 def train(network: nn.Module, data: Batches, optimizer: optim.Optimizer) -> int:
-    """Train for one epoch; returns the number of images."""
+    """Train for one epoch; return the number of images."""
     network.train()
     images = 0
     for inputs, labels in data:
@@ -76,7 +77,7 @@ def train(network: nn.Module, data: Batches, optimizer: optim.Optimizer) -> int:
 
 
 def accuracy(network: nn.Module, data: Batches) -> float:
-    """The share of images whose most probable class is right."""
+    """Return the share of images with a correct prediction."""
     network.eval()
     right = images = 0
     for inputs, labels in data:
@@ -86,16 +87,16 @@ def accuracy(network: nn.Module, data: Batches) -> float:
 
 
 def load(folder: Path) -> nn.Module:
-    """The network with the weights that this repository's ``model.pt`` holds, ready to answer."""
+    """Return the network in evaluation mode, with the weights of this repository's ``model.safetensors``."""
     architecture = json.loads((folder / "model.json").read_text())["architecture"]
     network = build(architecture, len(json.loads((folder / "classes.json").read_text())))
-    weights = torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
+    weights = load_file(folder / "model.safetensors")
     network.load_state_dict(dict(_renamed(weights, architecture)))
     return network.eval()
 
 
 def answer(network: nn.Module, bodies: list[bytes]) -> list[list[float]]:
-    """The numbers that the network gives each class, for encoded images that came at once."""
+    """Return the output of the network for a batch of encoded images."""
     images = [TEST_TRANSFORM(Image.open(io.BytesIO(body)).convert("RGB")) for body in bodies]
     with torch.no_grad():
         return network(torch.stack(images)).tolist()

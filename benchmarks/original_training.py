@@ -1,6 +1,6 @@
-"""Trains the original project's way and prints what each epoch took and came to, as JSON.
+"""Train with the original project's approach, and print the time and accuracy of each epoch as JSON.
 
-In a process of its own, since how memory is allocated and how many threads compute is settled at its start.
+It runs in its own process, since memory allocation and the number of threads are fixed when a process starts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PARTS = ("head", "all")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with train/, valid/ and test/")
-    parser.add_argument("--weights", type=Path, help="of the backbone; random ones unless given")
+    parser.add_argument("--weights", type=Path, help="weights of the backbone; random by default")
     parser.add_argument("--architecture", required=True)
     parser.add_argument("--train-layers", choices=PARTS, default="head")
     parser.add_argument("--learning-rate", type=float, required=True)

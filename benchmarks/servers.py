@@ -1,4 +1,4 @@
-"""Servers that are measured: started on this machine alone, on one core, and ended."""
+"""Start and stop servers for the benchmarks, on this machine and on one core."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def free_port() -> int:
 
 
 def on_one_core(command: list[str]) -> list[str]:
-    """A command that runs another with all its threads on one core, where the system lets it."""
+    """Return a command that runs another one with all threads on one core, if the system supports it."""
     start = "import os, sys; core = max(os.sched_getaffinity(0)); os.sched_setaffinity(0, {core}); "
     run = "os.execvp(sys.argv[1], sys.argv[1:])"
     return [sys.executable, "-c", start + run, *command] if hasattr(os, "sched_setaffinity") else command
@@ -35,11 +35,11 @@ def on_one_core(command: list[str]) -> list[str]:
 def running(
     command: list[str], port: int, path: str, environment: Mapping[str, str], log: Path, folder: Path
 ) -> Iterator[None]:
-    """Run a server until the end of the block, once a GET of ``path`` is answered with status 200.
+    """Run a server until the end of the block, which starts when a GET of ``path`` returns status 200.
 
-    :param log: what it prints, there, for the message when it does not start.
-    :param folder: where it works.
-    :raises RuntimeError: it ended, or did not answer in time.
+    :param log: The file for its output, which is shown if it does not start.
+    :param folder: The working folder.
+    :raises RuntimeError: If it exited, or did not respond in time.
     """
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -54,7 +54,7 @@ def running(
         deadline = time.monotonic() + START_SECONDS
         while not _answers(port, path):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{command[-1]} does not serve: {log.read_text()[-2000:]}")
+                raise RuntimeError(f"{command[-1]} did not start: {log.read_text()[-2000:]}")
             time.sleep(0.2)
         yield
     finally:
@@ -77,5 +77,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # its workers, too
+        os.killpg(process.pid, signal.SIGKILL)  # including its workers
         process.wait()

@@ -1,4 +1,4 @@
-"""Tuning a head: 8 settings x 10 epochs on features that were made once, against the whole network every time."""
+"""Benchmark tuning a head: 8 settings x 10 epochs on features computed once, against the whole network every time."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ SETTINGS = [
     for rate, size in itertools.product((0.001, 0.003, 0.01, 0.03), (32, 128))
 ]
 EPOCHS = 10
-# What the original's way is really trained with, each for the one epoch after which it always stopped.
+# The settings with which the original approach is trained, each for the one epoch after which it always stopped.
 MEASURED = [{"learning_rate": 0.001, "batch_size": 32}, {"learning_rate": 0.01, "batch_size": 128}]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a sweep took and came to; accuracies are those of its best setting."""
+    """The duration of a sweep, and the accuracies of its best setting."""
 
     seconds: float
     validation_accuracy: float
@@ -41,7 +41,7 @@ class Outcome:
 
 
 def run(options: Options) -> list[Result]:
-    """Compare the time of a whole sweep, and how good the best model is."""
+    """Compare the duration of a whole sweep and the accuracy of the best model."""
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         images = unpack(options.dataset, Path(scratch, "images"), options.of_each_split())
         weights = classifier_jobs.lite0_weights(Path(scratch, "weights"))
@@ -66,11 +66,11 @@ def run(options: Options) -> list[Result]:
 
 
 def ours(images: Images, weights: Path, scratch: Path) -> Outcome:
-    """Extract features and train every setting, each a process as in a job; all of that is in the clock.
+    """Extract features and train every setting, each in its own process as in a job; measure the total time.
 
-    As many settings train at once as there are cores, for a head trains with one thread. The best is that with the
-    lowest validation loss, as the pipeline's tuning has it. Testing it, through what would serve it, is not in the
-    clock.
+    The number of parallel trainings is the number of cores, since a head trains with one thread. The best setting is
+    the one with the lowest validation loss, as in the pipeline's tuning. Its evaluation, with the serving code, is not
+    measured.
     """
     features = scratch / "features"
     begun = time.perf_counter()
@@ -79,8 +79,8 @@ def ours(images: Images, weights: Path, scratch: Path) -> Outcome:
     def trial(number: int) -> tuple[float, float]:
         folder = scratch / f"trial {number}"
         channels = {"features": features, "pretrained": weights}
-        told = {**SETTINGS[number], "epochs": EPOCHS, "patience": EPOCHS}
-        printed = classifier_jobs.train(folder, channels, told)
+        hyperparameters = {**SETTINGS[number], "epochs": EPOCHS, "patience": EPOCHS}
+        printed = classifier_jobs.train(folder, channels, hyperparameters)
         loss, accuracy = (
             float(re.findall(rf"^best:validation_{metric}=(\S+)$", printed, re.MULTILINE)[0])
             for metric in ("loss", "accuracy")
@@ -95,7 +95,7 @@ def ours(images: Images, weights: Path, scratch: Path) -> Outcome:
 
 
 def served_accuracy(trial: Path, images: Images) -> float:
-    """The accuracy on the test images that evaluate.py finds for a trained model."""
+    """Return the accuracy on the test images that evaluate.py computes for a trained model."""
     with tarfile.open(trial / "model.tar.gz", "w:gz", compresslevel=1) as archive:
         archive.add(trial / "model", arcname=".")
     data, output = images.folder / "test", trial / "evaluation"
@@ -105,7 +105,7 @@ def served_accuracy(trial: Path, images: Images) -> float:
 
 
 def original(images: Images, weights: Path, settings: Sequence[dict[str, Any]]) -> Outcome:
-    """Train some settings in the original's way for an epoch, and say what all of them would take for all epochs."""
+    """Train some settings with the original approach for one epoch, and extrapolate to all settings and epochs."""
     trained = [train_original(images, weights, setting) for setting in settings]
     epochs = [one["epochs"][0] for one in trained]
     accuracies = [epoch["validation_accuracy"] for epoch in epochs]
@@ -115,17 +115,17 @@ def original(images: Images, weights: Path, settings: Sequence[dict[str, Any]]) 
 
 
 def extrapolated(epoch_seconds: Sequence[float]) -> float:
-    """What every epoch of every setting takes, where all take as long as those that were measured on average.
+    """Return the duration of all epochs of all settings, from the average of the measured epochs.
 
-    They do the same: the whole network forward for all images of train and valid. Starting processes and reading
-    weights is left out, in the original's favour.
+    All epochs do the same work: a forward pass of the whole network for all images of train and valid. The start of
+    processes and the loading of weights are not included, in favor of the original.
     """
     return statistics.mean(epoch_seconds) * len(SETTINGS) * EPOCHS
 
 
 def train_original(images: Images, weights: Path, setting: dict[str, Any]) -> dict[str, Any]:
-    """Train for one epoch in a process of its own; see :mod:`benchmarks.original_training`."""
-    told = ["--data", images.folder, "--weights", next(weights.glob("*.pth")), "--architecture", LITE0]
-    told += ["--learning-rate", setting["learning_rate"], "--batch-size", setting["batch_size"]]
-    trained: dict[str, Any] = json.loads(classifier_jobs.run_module("original_training", *told))
+    """Train for one epoch in a separate process; see :mod:`benchmarks.original_training`."""
+    arguments = ["--data", images.folder, "--weights", next(weights.glob("*.pth")), "--architecture", LITE0]
+    arguments += ["--learning-rate", setting["learning_rate"], "--batch-size", setting["batch_size"]]
+    trained: dict[str, Any] = json.loads(classifier_jobs.run_module("original_training", *arguments))
     return trained

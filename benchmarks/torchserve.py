@@ -21,9 +21,9 @@ GATHER_MILLISECONDS = 100
 
 
 def missing() -> str | None:
-    """A sentence that says why it can't be measured here; None where it can."""
+    """Return why TorchServe can't be measured on this machine; None if it can."""
     if shutil.which("java") is None:
-        return "TorchServe is not measured: there is no java on the PATH; it needs version 11 or newer."
+        return "TorchServe is not measured: java is not on the PATH. Install version 11 or newer."
     try:
         peers()
     except RuntimeError as error:
@@ -33,17 +33,16 @@ def missing() -> str | None:
 
 @contextmanager
 def serving(model: Path, folder: Path) -> Iterator[int]:
-    """Serve a model's weights, and yield the port on which ``/predictions/<SINGLE or BATCHED>`` answers.
+    """Serve a model's weights, and yield the port of ``/predictions/<SINGLE or BATCHED>``.
 
-    :param folder: is made, for the archive, the settings and the logs.
+    :param folder: The folder to create for the archive, the settings and the logs.
     """
     store = folder / "store"
     store.mkdir(parents=True)
     _archive(model, store)
     ports = [servers.free_port() for _ in range(3)]
     (folder / "config.properties").write_text(_settings(ports))
-    # Not by the launcher `torchserve`, which keeps the server's process id in the machine's folder for temporary
-    # files, one for all, and does not pass signals on.
+    # The launcher `torchserve` stores the process ID in the shared temporary folder, and does not forward signals.
     programs = peers()
     home = next((programs.parent / "lib").glob("python*/site-packages"))
     java = [
@@ -53,8 +52,8 @@ def serving(model: Path, folder: Path) -> Iterator[int]:
         "-cp",
         f"{home}/ts/frontend/*",
     ]
-    said = ["-f", "config.properties", "-s", "store", "-ncs", "--disable-token-auth"]
-    command = [*java, "org.pytorch.serve.ModelServer", "--python", str(programs / "python"), *said]
+    options = ["-f", "config.properties", "-s", "store", "-ncs", "--disable-token-auth"]
+    command = [*java, "org.pytorch.serve.ModelServer", "--python", str(programs / "python"), *options]
     environment = {
         **servers.ONE_THREAD,
         "PYTHONPATH": os.pathsep.join(site.getsitepackages()),
@@ -68,7 +67,10 @@ def serving(model: Path, folder: Path) -> Iterator[int]:
 
 
 def _archive(model: Path, store: Path) -> None:
-    files = [HERE / "original.py", *(model / name for name in ("model.pt", "model.json", "classes.json"))]
+    files = [
+        HERE / "original.py",
+        *(model / name for name in ("model.safetensors", "model.json", "classes.json")),
+    ]
     command = [peers() / "torch-model-archiver", "--model-name", "original", "--version", "1.0"]
     command += ["--handler", HERE / "torchserve_handler.py", "--export-path", store]
     command += ["--extra-files", ",".join(map(str, files))]

@@ -1,4 +1,4 @@
-"""What TorchServe calls: the original project's handler, archived beside ``original.py``."""
+"""The handler for TorchServe: the original project's handler, archived with ``original.py``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import original
 
 
 class Handler:
-    """One worker's model."""
+    """The model of one worker."""
 
     def initialize(self, context: Any) -> None:
         self.network = original.load(Path(context.system_properties["model_dir"]))
 
     def handle(self, requests: list[dict[str, Any]], context: Any) -> list[list[float]]:
-        """Answer the requests that TorchServe gathered."""
+        """Classify a batch of requests from TorchServe."""
         return original.answer(self.network, [bytes(request["body"]) for request in requests])

@@ -1,4 +1,4 @@
-"""Fine-tuning a whole network: images per second, against the original's loop."""
+"""Benchmark fine-tuning a whole network, in images per second, against the original loop."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ BATCH_SIZE = 32
 TRAINED_ON = 96
 VALIDATED_ON = 10
 LEARNING_RATE = 0.01
-# Of which the last is measured; until then memory is asked for and kernels are chosen.
+# Only the last one is measured. During the others, memory is allocated and kernels are selected.
 EPOCHS = 2
 PEER = "the original's loop, not frozen"
 
 
 def run(options: Options) -> list[Result]:
-    """Compare a whole epoch of both, few images of validation included, each in a process of its own."""
+    """Compare one epoch of both, including a few validation images, each in its own process."""
     trained_on = min(TRAINED_ON, options.images or TRAINED_ON)
     at_most = {"train": trained_on, "valid": VALIDATED_ON, "test": VALIDATED_ON}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -34,7 +34,7 @@ def run(options: Options) -> list[Result]:
 
 
 def ours(images: Images, job: Path) -> float:
-    """Trained images per second, with the memory settings that the pipeline gives its training jobs."""
+    """Return trained images per second, with the memory settings of the pipeline's training jobs."""
     hyperparameters = {
         "architecture": ARCHITECTURE,
         "train_layers": "all",
@@ -49,8 +49,8 @@ def ours(images: Images, job: Path) -> float:
 
 
 def original(images: Images) -> float:
-    """Trained images per second; see :mod:`benchmarks.original_training`."""
-    told = ["--data", images.folder, "--architecture", ARCHITECTURE, "--train-layers", "all"]
-    told += ["--learning-rate", LEARNING_RATE, "--batch-size", BATCH_SIZE, "--epochs", EPOCHS]
-    last = json.loads(classifier_jobs.run_module("original_training", *told))["epochs"][-1]
+    """Return trained images per second; see :mod:`benchmarks.original_training`."""
+    arguments = ["--data", images.folder, "--architecture", ARCHITECTURE, "--train-layers", "all"]
+    arguments += ["--learning-rate", LEARNING_RATE, "--batch-size", BATCH_SIZE, "--epochs", EPOCHS]
+    last = json.loads(classifier_jobs.run_module("original_training", *arguments))["epochs"][-1]
     return float(last["images"] / (last["train_seconds"] + last["validation_seconds"]))

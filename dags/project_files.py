@@ -7,7 +7,8 @@ can't be built of it, so this file builds them too, and raises what went wrong.
 import runpy
 from pathlib import Path
 
-from include.pipeline.settings import SettingsError, read_projects
+from include.pipeline.project_files import read_projects
+from include.pipeline.settings import SettingsError
 
 _, errors = read_projects()
 for path in sorted(Path(__file__).parent.glob("*.py")):

@@ -1,4 +1,4 @@
-"""``<project>.train_and_deploy``: from labelled images to a served, scaled and tested model."""
+"""``<project>.train_and_deploy``: from labeled images to a served, scaled and tested model."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from airflow.sdk import (
 from amazon_ml.triggers.s3 import S3ContentChangedTrigger
 from dag_defaults import add_dags, dag_link, dag_options, switch
 from pipeline_steps import alerts
-from pipeline_steps.conclude import conclude
-from pipeline_steps.decide import decide
+from pipeline_steps.check_run import check_run
 from pipeline_steps.deploy import deploy
 from pipeline_steps.function import put_function
-from pipeline_steps.learn import learn
 from pipeline_steps.prepare import prepare
-from pipeline_steps.start import start
+from pipeline_steps.review import review
+from pipeline_steps.train_and_evaluate import train_and_evaluate
+from pipeline_steps.verify_release import verify_release
 
 from include.pipeline import dag_docs, names
 from include.pipeline.settings import Project
@@ -132,13 +132,13 @@ def build(project: Project) -> DAG:
         deployed, function = deploy(project), put_function(project)
         release = [*deployed.iter_tasks(), *function.iter_tasks()]
         chain(
-            *start(project),
+            *check_run(project),
             prepare(project),
-            learn(project),
-            decide(project),
+            train_and_evaluate(project),
+            review(project),
             deployed,
             function,
-            conclude(project, release),
+            verify_release(project, release),
         )
     return dag
 

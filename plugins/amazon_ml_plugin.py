@@ -1,4 +1,4 @@
-"""The plugin that tells Airflow of the links of ``amazon_ml``."""
+"""Register the links of ``amazon_ml`` with Airflow."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class AmazonMlPlugin(AirflowPlugin):
     """
     Register the links.
 
-    They name no operators here, since each operator names its links itself: Airflow 3 then stores the address when
-    the task runs. A link that a plugin gives to an operator would replace that, and be made in the API server, which
-    can't read a task's XCom as a worker can.
+    The links do not name operators. Each operator names its links itself, so that Airflow 3 stores the URL when the
+    task runs. A link that a plugin assigns to an operator would replace it and be built in the API server, which can't
+    read a task's XCom as a worker can.
     """
 
     name = "amazon_ml"

@@ -1,4 +1,4 @@
-"""What every DAG of a project has in common."""
+"""Arguments and helpers that all DAGs of a project share."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from project_pages.links import airflow_url
 
 from include.pipeline import run_conf
 from include.pipeline.pages.documents import Run
-from include.pipeline.settings import Project, SettingsError, read_projects
+from include.pipeline.project_files import read_projects
+from include.pipeline.settings import Project, SettingsError
 
 log = logging.getLogger(__name__)
 
 
 def default_args(owner: str) -> dict[str, Any]:
-    """What holds for each task that does not say otherwise: what a retry can't mend is not tried again."""
+    """Return the default arguments of all tasks. Errors that a retry can't fix are not retried."""
     return {
         "owner": owner,
         "retries": 2,
@@ -39,18 +40,18 @@ def default_args(owner: str) -> dict[str, Any]:
             rules=[RetryRule(exception="include.pipeline.errors.PermanentError", action=RetryAction.FAIL)]
         ),
         "on_failure_callback": keep_cause,
-        # The log begins with the sentence that a task has decided; what it returns is on its XCom tab.
+        # The log starts with the verdict of the task. Its return value is on the XCom tab.
         "show_return_value_in_logs": False,
     }
 
 
 def dag_options(project: Project, kind: str, title: str, tag: str) -> dict[str, Any]:
-    """Return the arguments that the DAGs of a project have in common.
+    """Return the arguments that all DAGs of a project share.
 
-    :param kind: The second part of the DAG's id.
-    :param title: What the DAG does, as the list of DAGs shows it behind the project's name. The list is sorted by it,
-        and the main DAG should come first.
-    :param tag: What sets the DAG apart from the project's other DAGs, such as ``destructive``.
+    :param kind: The second part of the DAG ID.
+    :param title: What the DAG does. The list of DAGs shows it after the project's name and is sorted by it, so the
+        title of the main DAG should come first.
+    :param tag: A tag that distinguishes the DAG from the project's other DAGs, such as ``destructive``.
     """
     return {
         "dag_id": f"{project.name}.{kind}",
@@ -59,29 +60,29 @@ def dag_options(project: Project, kind: str, title: str, tag: str) -> dict[str, 
         "start_date": datetime(2026, 1, 1, tzinfo=UTC),
         "catchup": False,
         "max_active_runs": 1,
-        "auto_register": False,  # by add_dags instead, once it is complete
+        "auto_register": False,  # add_dags registers it when it is complete
         "default_args": default_args(project.owner),
     }
 
 
 def dag_link(dag_id: str) -> str:
-    """Return a Markdown link to a DAG in Airflow's UI."""
+    """Return a Markdown link to a DAG in the Airflow UI."""
     return f"[{dag_id}]({airflow_url().rstrip('/')}/dags/{dag_id})"
 
 
 def task_group(group_id: str, title: str, tooltip: str) -> TaskGroup:
-    """Return a group of tasks, which Airflow's graph and grid show as one node until it is opened.
+    """Return a task group, which the graph and the grid show as one node until it is expanded.
 
-    :param title: What the node shows.
+    :param title: The label of the node.
     """
     return TaskGroup(group_id, group_display_name=title, tooltip=tooltip, prefix_group_id=False)
 
 
 def switch(default: bool, title: str, description: str, section: str | None = None) -> Param:
-    """Return a param that is a switch in the form.
+    """Return a param that the form shows as a switch.
 
-    Its schema names the two values, not a type: the form marks each param that has a type as required. The type
-    ``["boolean", "null"]`` is no way out, since a run could then have null for it.
+    Its schema lists the two values instead of a type, since the form marks each param with a type as required. The type
+    ``["boolean", "null"]`` is not an alternative, since a run could then pass null.
     """
     schema: dict[str, Any] = {"enum": [False, True], "title": title, "description": description}
     if section:
@@ -90,23 +91,23 @@ def switch(default: bool, title: str, description: str, section: str | None = No
 
 
 def aws_client(service: str) -> Any:
-    """A boto3 client with the credentials of Airflow's connection."""
+    """Return a boto3 client with the credentials of the Airflow connection."""
     return AwsBaseHook(client_type=service).get_conn()
 
 
 def run_of(context: Context) -> Run:
-    """Return what a page says of the run that makes it."""
+    """Return the details of a run that its pages show."""
     dag_run, ti = context["dag_run"], context["ti"]
     url = unquote(ti.log_url.partition("/tasks/")[0])
     return Run(id=dag_run.run_id, url=url, started=dag_run.start_date)
 
 
 def check_conf(context: Context) -> None:
-    """Refuse a run whose conf has a key or a value that no param takes; the first task of each DAG does so.
+    """Reject a run whose conf has an unknown key or an invalid value; the first task of each DAG calls this.
 
-    Airflow refuses what contradicts a param's schema when a run is triggered, but takes and ignores any other key.
+    Airflow rejects values that contradict a param's schema when a run is triggered, but ignores unknown keys.
 
-    :raises RunConfError: naming the key, and what is meant instead.
+    :raises RunConfError: With the key and the closest valid one.
     """
     params = context["dag"].params
     schemas = {name: params.get_param(name).schema for name in params}
@@ -114,12 +115,12 @@ def check_conf(context: Context) -> None:
 
 
 def add_dags(namespace: dict[str, Any], kind: str, build: Callable[[Project], DAG]) -> list[SettingsError]:
-    """Put a DAG of each project into a DAG file; in a worker only that of its task.
+    """Add a DAG for each project to a DAG file; in a worker, only the DAG of its task.
 
-    :param namespace: the file's globals, where Airflow looks for DAGs.
-    :param build: makes a DAG with ``auto_register=False``, so that Airflow does not find it half built.
-    :return: an error for each project whose DAG can't be built. ``dags/project_files.py`` shows them: raised here,
-        they would take down the DAGs of all projects.
+    :param namespace: The globals of the file, where Airflow looks for DAGs.
+    :param build: Return a DAG with ``auto_register=False``, so that Airflow does not register an incomplete DAG.
+    :return: An error for each project whose DAG can't be built. ``dags/project_files.py`` shows them. If they were
+        raised here, the DAGs of all projects would be missing.
     """
     wanted, errors = get_parsing_context().dag_id, []
     for project in read_projects()[0]:
@@ -128,7 +129,7 @@ def add_dags(namespace: dict[str, Any], kind: str, build: Callable[[Project], DA
             continue
         try:
             dag = build(project)
-            # Airflow does both once the file is read; what they find then counts against the whole file.
+            # Airflow does both after parsing the file. An error then would affect all DAGs of the file.
             dag.validate()
             dag.check_cycle()
         except Exception as error:

@@ -1,4 +1,4 @@
-"""The plugin that serves the pages of projects, and registers the links to them."""
+"""Serve the pages of projects, and register the links to them."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Pages:
     """
     The application, imported at its first request.
 
-    Every component of Airflow loads plugins, and only the API server needs FastAPI.
+    Every component of Airflow loads plugins, but only the API server needs FastAPI.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Handle a request."""
         from project_pages.app import app
 
         await app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The sentence that says what a task has decided: in the task's log before anything else, and on its XCom tab."""
+"""Record the verdict of a task: one sentence at the start of its log and on its XCom tab."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 
 
 def record(context: Context, sentence: str, *details: str) -> None:
-    """Log what a task has decided, and keep it as the XCom ``verdict``.
+    """Log the verdict of a task, and store it as the XCom ``verdict``.
 
-    Not by ``print``: Airflow reads what a task prints apart from what it logs. The lines then stand behind the end of
-    the task, in the group "Post Execute", which its UI shows collapsed.
+    Airflow reads printed output separately from logs. Printed lines appear after the end of the task, in the group
+    "Post Execute", which the UI shows collapsed, so this function does not use ``print``.
 
     :param details: Lines to log after the sentence.
     """
@@ -32,7 +32,7 @@ def record(context: Context, sentence: str, *details: str) -> None:
 def skip(context: Context, reason: str) -> NoReturn:
     """Record why a task has nothing to do, and skip it.
 
-    :raises AirflowSkipException: always. Airflow logs its message in the group "Post Execute".
+    :raises AirflowSkipException: Always. Airflow logs its message in the group "Post Execute".
     """
     record(context, reason)
     raise AirflowSkipException(reason)

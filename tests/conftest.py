@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import functools
+import gc
 import json
 import os
 import shutil
@@ -12,7 +14,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +22,19 @@ from typing import Any
 
 import boto3
 import botocore.config
+import botocore.session
 import psutil
 import pytest
+
+from tests.e2e.service_files import parse_once
 
 REPOSITORY = Path(__file__).parents[1]
 
 pytest_plugins = ["tests.run_times"]
+parse_once()
+# All sessions of a process read the API models once: moto's mocks and Airflow's hooks create new sessions, and reading
+# takes longer than anything else about a new client.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 # Airflow reads its configuration when it is first imported, so this is set before any test module is.
 _home = tempfile.mkdtemp(prefix="airflow-tests-")
@@ -48,13 +57,20 @@ PROCESSES = (
     "include/classifier/test_instance_training.py",
     "include/laptop/",
     "include/local_aws/",
+    "include/serving/",
     "include/verify_aws/",
 )
 SERVERS = {"local_aws", "start_local_aws", "running_local_aws"}
 # Folders and files whose tests take long, the longest first. `make test` prints the times.
 SLOW = (
+    "e2e/test_releases.py",
+    "e2e/test_stopped_runs.py",
+    "e2e/test_killed_runs.py",
     "e2e/",
+    "include/classifier/test_serve_app.py",
+    "include/verify_aws/",
     "benchmarks/",
+    "include/pipeline/pages/test_browser.py",
     "include/classifier/test_distributed.py",
     "include/local_aws/sagemaker/",
     "include/local_aws/ec2/",
@@ -66,15 +82,36 @@ SLOW = (
     "include/classifier/test_export.py",
     "include/classifier/test_instance_training.py",
     "include/classifier/test_train.py",
-    "include/verify_aws/",
+    "include/local_aws/weather/test_service.py",
+    "include/laptop/test_airflow_lock.py",
     "include/laptop/test_lock.py",
-    "include/laptop/test_prepare.py",
+    "include/laptop/test_bootstrap.py",
     "include/laptop/test_stack.py",
+    "include/laptop/test_supervision.py",
+    "include/pipeline/test_function_alias.py",
+    "include/pipeline/test_known_good.py",
     "include/pipeline/test_release.py",
+    "include/pipeline/test_scaling.py",
     "include/pipeline/test_teardown.py",
     "include/pipeline/data/test_staging.py",
     "dags/test_teardown.py",
 )
+# Folders whose files one worker runs, since they share what takes seconds to make.
+TOGETHER = ("plugins/upstream_guards/",)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Import and collect without garbage collection, and exclude all that from later collections.
+
+    There are millions of objects, which would be traversed again and again.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -82,11 +119,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests by their path, and arrange them in groups for pytest-xdist.
 
     A file's tests share models, servers and stacks, so one worker runs a file. One worker also runs all files that
-    use the same stack of tests/e2e. The groups that take longest come first, so that the workers end together.
+    use the same stack of tests/e2e, and all files of a folder of :data:`TOGETHER`. The groups that take longest come
+    first, so that the workers end together.
     """
     for item in items:
         path = _path(item)
-        item.add_marker(pytest.mark.xdist_group(_stack_of(item) or path))
+        together = next((folder for folder in TOGETHER if path.startswith(folder)), path)
+        item.add_marker(pytest.mark.xdist_group(_stack_of(item) or together))
         if path.startswith(PROCESSES) or not SERVERS.isdisjoint(item.fixturenames):  # type: ignore[attr-defined]
             item.add_marker("processes")
         if path.startswith(SLOW):
@@ -229,15 +268,44 @@ def running_local_aws() -> Callable[..., Any]:
     return running
 
 
+@dataclass(frozen=True)
+class SlowImport:
+    """Code for the start of a module, whose import takes until the test lets it finish.
+
+    It takes no time where the file does not exist: in an AWS account.
+    """
+
+    marker: Path
+
+    @property
+    def code(self) -> str:
+        return f"import os, time\nwhile os.path.exists({str(self.marker)!r}): time.sleep(0.02)\n"
+
+    def begin(self) -> None:
+        self.marker.touch()
+
+    def finish(self) -> None:
+        self.marker.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def slow_import(tmp_path: Path) -> Iterator[SlowImport]:
+    """Code that keeps a function or a model starting until the test lets it finish, or ends."""
+    slow = SlowImport(tmp_path / "importing")
+    slow.begin()
+    yield slow
+    slow.finish()
+
+
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., Any]:
-    """Wait until a function's answer is true, and return it."""
+    """Wait until a function's answer is true, and return it; it is called again after each pause."""
 
-    def wait(probe: Callable[[], Any], seconds: float = 270.0) -> Any:
+    def wait(probe: Callable[[], Any], seconds: float = 270.0, pause: float = 0.1) -> Any:
         deadline = time.monotonic() + seconds
         while not (value := probe()):
             assert time.monotonic() < deadline, f"not so within {seconds} s"
-            time.sleep(0.1)
+            time.sleep(pause)
         return value
 
     return wait

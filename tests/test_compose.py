@@ -15,7 +15,7 @@ from airflow.configuration import conf
 from include.laptop import env_file
 from include.laptop.credentials import Keys
 from include.laptop.environment import airflow_settings
-from include.laptop.places import REPOSITORY, Places
+from include.laptop.stack_paths import REPOSITORY, StackPaths
 
 PINNED = re.compile(r"[\w./-]+:\d+\.\d+[\w.-]*")
 SECRET = re.compile(r"SECRET|PASSWORD$|_KEY$|_CONN$")
@@ -92,7 +92,7 @@ def test_every_secret_comes_from_outside_the_file() -> None:
 def test_tasks_of_a_killed_scheduler_are_found_as_soon_as_on_a_laptop() -> None:
     name = "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL"
     compose = yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text())
-    laptop = airflow_settings(Places(REPOSITORY / ".local", 8080, 5566), Keys.generate())
+    laptop = airflow_settings(StackPaths(REPOSITORY / ".local", 8080, 5566), Keys.generate())
     assert compose["x-airflow"]["environment"][name] == laptop[name]
     # Checked more seldom than a scheduler counts as dead, the tasks of one would wait for the check alone.
     assert float(laptop[name]) < conf.getint("scheduler", "scheduler_health_check_threshold")
@@ -119,7 +119,7 @@ sys.meta_path.insert(0, NotInstalled())
 from include.pipeline import packages, pretrained, rollback, smoke_test, teardown
 from include.pipeline.data import staging
 from include.pipeline.images import container_images
-from include.pipeline.settings import PROJECTS_FOLDER, load_project
+from include.pipeline.project_files import PROJECTS_FOLDER, load_project
 
 project = load_project(PROJECTS_FOLDER / "sample.yaml")
 container_images(project, "us-east-1")

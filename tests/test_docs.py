@@ -12,17 +12,18 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 from include.laptop.calls import calls, local_credentials
-from include.laptop.places import DEFAULT_AWS_PORT
-from include.pipeline.settings import Project, load_project
+from include.laptop.stack_paths import DEFAULT_AWS_PORT
+from include.pipeline.project_files import load_project
+from include.pipeline.settings import Project
 from tests.e2e import stops
 
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = sorted(
     [
         *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        REPOSITORY / "include" / "local_aws" / "README.md",
         *REPOSITORY.glob("docs/**/*.md"),
     ]
 )
@@ -133,6 +134,16 @@ def test_every_make_command_exists(document: Path) -> None:
                     assert word in targets, f"make {word}"
 
 
+def test_every_file_and_module_in_a_makefile_recipe_exists() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text()
+    files = set(re.findall(r"\b(?:include|tests)/[\w/]+\.\w+", makefile))
+    files |= {f"{module.replace('.', '/')}.py" for module in re.findall(r"-m (include\.[\w.]+)", makefile)}
+    packages = {"include/laptop.py", "include/verify_aws.py"}  # with a __main__.py
+    assert packages <= files
+    for file in files - packages:
+        assert (REPOSITORY / file).is_file(), file
+
+
 def test_the_makefiles_commands_are_all_documented() -> None:
     named = {
         word
@@ -198,22 +209,6 @@ def test_every_key_of_a_project_file_exists(document: Path) -> None:
             assert key in known or below, f"{document.name} names {span}"
 
 
-def test_the_table_of_keys_is_complete_and_gives_the_defaults() -> None:
-    documented = {}
-    for name, default, *_ in table(REPOSITORY / "docs" / "adding-a-project.md", "Key"):
-        documented[name.strip("`")] = default.strip("`")
-    expected = {key: _as_yaml(default) for key, default in keys(Project).items()}
-    assert documented == expected
-
-
-def _as_yaml(value: Any) -> str:
-    if value is PydanticUndefined:
-        return ""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(list(value) if isinstance(value, tuple) else value)
-
-
 @every_document
 def test_every_yaml_block_is_a_project(document: Path, tmp_path: Path) -> None:
     for number, block in enumerate(blocks(document, "yaml")):
@@ -225,9 +220,12 @@ def test_every_yaml_block_is_a_project(document: Path, tmp_path: Path) -> None:
         assert load_project(path).name == name[1]
 
 
-def test_the_steps_in_the_readme_are_those_of_the_dag(dag_bag: DagBag) -> None:
-    steps = [step for row in table(README, "Step") for step in spans(row[0])]
-    assert sorted(steps) == sorted(dag_bag.dags["sample.train_and_deploy"].task_ids)
+def test_the_documented_steps_are_those_of_the_dag(dag_bag: DagBag) -> None:
+    steps = [
+        step for row in table(REPOSITORY / "docs" / "pipeline-steps.md", "Step") for step in spans(row[0])
+    ]
+    # The project sample has AWS's serving image.
+    assert sorted(steps) == sorted([*dag_bag.dags["sample.train_and_deploy"].task_ids, "serving_image"])
 
 
 def test_the_calls_in_the_readme_are_those_that_the_demo_prints(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,12 +37,15 @@ def main(model_dir: str, images: str, answers: str, name: str) -> None:
 
     classes = len(json.loads((Path(model_dir) / "classes.json").read_text()))
     model = inference.model_fn(model_dir)
+    # Models of earlier versions do not say it.
+    runtime, precision = (getattr(model, key, "unknown") for key in ("runtime", "precision"))
+    print(f"{name}: judged by {runtime} in {precision}", flush=True)
     questions = json.loads(Path(images).read_text())
-    _ask(inference, model, questions[0][0], classes)  # the first request is slower than all others
+    ask(inference, model, questions[0][0], classes)  # the first request is slower than all others
     results = []
     reported = time.monotonic()
     for number, (path, label) in enumerate(questions, start=1):
-        predictions, seconds = _ask(inference, model, path, classes)
+        predictions, seconds = ask(inference, model, path, classes)
         rank = [prediction["label"] for prediction in predictions].index(label)
         loss = -math.log(max(predictions[rank]["probability"], sys.float_info.min))
         results.append(
@@ -60,7 +63,7 @@ def main(model_dir: str, images: str, answers: str, name: str) -> None:
     Path(answers).write_text(json.dumps(results))
 
 
-def _ask(inference: Any, model: Any, path: str, classes: int) -> tuple[list[dict[str, Any]], float]:
+def ask(inference: Any, model: Any, path: str, classes: int) -> tuple[list[dict[str, Any]], float]:
     """Return the model's predictions for an image file, most probable first, and the seconds they took."""
     image = base64.b64encode(Path(path).read_bytes()).decode()
     body = json.dumps({"image": image, "top_k": classes}).encode()

@@ -1,1 +1,1 @@
-"""The stack on a laptop: local AWS and Airflow, set up, started, watched and stopped by one command each."""
+"""Set up, start, monitor and stop the stack on a laptop: local AWS and Airflow."""

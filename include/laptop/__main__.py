@@ -1,4 +1,4 @@
-"""Starts, stops and shows the stack on a laptop: ``python -m include.laptop up|down|status|demo``."""
+"""Start, stop and show the stack on a laptop: ``python -m include.laptop up|down|status|demo|check``."""
 
 from __future__ import annotations
 
@@ -13,32 +13,31 @@ from rich.console import Console
 
 from include.laptop.credentials import ADMIN, passwords
 from include.laptop.errors import LaptopError
-from include.laptop.places import DEFAULT_AIRFLOW_PORT, DEFAULT_AWS_PORT, DEFAULT_STATE_DIR
 from include.laptop.stack import Stack
+from include.laptop.stack_paths import DEFAULT_AIRFLOW_PORT, DEFAULT_AWS_PORT, DEFAULT_STATE_DIR
 from include.laptop.terminal import facts, make_console, say, show, shown_path, working
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end by SIGTERM."""
+    """The process has received SIGTERM."""
 
 
 def main() -> int:
-    """Do what the command line says; return the exit status."""
+    """Run the command; return the exit status."""
     arguments = _arguments()
     console, errors = make_console(), make_console(sys.stderr)
-    signal.signal(signal.SIGTERM, _terminate)  # so that a live display gives the cursor back
+    signal.signal(signal.SIGTERM, _terminate)  # so that a live display restores the cursor
     stack = Stack(
         arguments.state_dir, arguments.airflow_port, arguments.aws_port, say=lambda line: say(console, line)
     )
     try:
-        return {"up": _up, "down": _down, "status": _status, "demo": _demo}[arguments.command](
-            stack, arguments, console
-        )
+        commands = {"up": _up, "down": _down, "status": _status, "demo": _demo, "check": _check}
+        return commands[arguments.command](stack, arguments, console)
     except LaptopError as problem:
         say(errors, str(problem), "red")
         return 1
     except BrokenPipeError:
-        sys.stderr.close()  # Python would report the same once more
+        sys.stderr.close()  # Python would report the same error again
         return 1
     except OSError as problem:
         where = problem.filename or arguments.state_dir
@@ -52,20 +51,31 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
-        "--state-dir", type=Path, default=DEFAULT_STATE_DIR, help="where the stack keeps its files"
+        "--state-dir", type=Path, default=DEFAULT_STATE_DIR, help="folder for the files of the stack"
     )
     common.add_argument("--airflow-port", type=int, default=DEFAULT_AIRFLOW_PORT)
     common.add_argument("--aws-port", type=int, default=DEFAULT_AWS_PORT)
     parser = argparse.ArgumentParser(prog="python -m include.laptop", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", parents=[common], help="start local AWS and Airflow")
-    commands.add_parser("down", parents=[common], help="stop all of it")
-    commands.add_parser("status", parents=[common], help="show what runs, what is live, and what to do next")
+    commands.add_parser("down", parents=[common], help="stop local AWS and Airflow")
+    commands.add_parser(
+        "status", parents=[common], help="show what is running, what is live, and what to do next"
+    )
     demo = commands.add_parser(
         "demo", parents=[common], help="run a project's pipeline and show its predictions"
     )
     demo.add_argument("--project", default="sample")
-    demo.add_argument("--dataset", default="", help="zip file, folder, http(s) or s3 address")
+    demo.add_argument("--dataset", default="", help="zip file, folder, http(s) URL or S3 URI")
+    check = commands.add_parser(
+        "check",
+        parents=[common],
+        help="check a data set as the pipeline would, without a stack; "
+        "ends with 0 if it can be used, 1 if not, 2 if it can't be read",
+    )
+    check.add_argument("--project", default="sample", help="whose settings count")
+    check.add_argument("--dataset", default="", help="as for demo; the project's own unless given")
+    check.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     return parser.parse_args()
 
 
@@ -75,16 +85,16 @@ def _up(stack: Stack, _: argparse.Namespace, console: Console) -> int:
         started = stack.up()
     took = f" after {time.monotonic() - began:.0f} s"
     say(console, f"The stack is up{took}" if started else "The stack is already up", "bold green")
-    places = stack.places
-    password = passwords(places.passwords_file)[ADMIN]
+    paths = stack.paths
+    password = passwords(paths.passwords_file)[ADMIN]
     show(
         console,
         facts(
             [
-                ("Airflow", places.airflow_url),
-                ("user", f"{ADMIN}, password {password} (from {shown_path(places.passwords_file)})"),
-                ("local AWS", places.aws_url),
-                ("logs", shown_path(places.logs)),
+                ("Airflow", paths.airflow_url),
+                ("user", f"{ADMIN}, password {password} (from {shown_path(paths.passwords_file)})"),
+                ("local AWS", paths.aws_url),
+                ("logs", shown_path(paths.logs)),
             ]
         ),
     )
@@ -99,7 +109,7 @@ def _down(stack: Stack, _: argparse.Namespace, console: Console) -> int:
 
 
 def _status(stack: Stack, _: argparse.Namespace, console: Console) -> int:
-    from include.laptop import status  # with boto3 and pydantic: most of a second
+    from include.laptop import status  # imports boto3 and pydantic: most of a second
 
     found = status.read(stack)
     status.show(console, found)
@@ -112,10 +122,19 @@ def _demo(stack: Stack, arguments: argparse.Namespace, console: Console) -> int:
     project = read_project(arguments.project)
     dataset = dataset_address(arguments.dataset, standing_folders()) if arguments.dataset else None
     _up(stack, arguments, console)
-    run_demo(stack.api(), stack.places, project, dataset, console)
+    run_demo(stack.api(), stack.paths, project, dataset, console)
     say(console)
     say(console, "Everything keeps running. `make status` shows it, `make down` stops it.")
     return 0
+
+
+def _check(stack: Stack, arguments: argparse.Namespace, console: Console) -> int:
+    from include.laptop import check_data
+
+    folder = stack.paths.state_dir / "checks"
+    return check_data.run(
+        arguments.project, arguments.dataset, arguments.json, folder, console, make_console(sys.stderr)
+    )
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -123,12 +142,12 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _left_running(stack: Stack) -> str:
-    """Return what an interrupted command leaves running, and how to stop it."""
+    """Return a message about what is still running after an interruption, and how to stop it."""
     count = len(stack.supervision.processes())
     if not count:
         return "Interrupted. Nothing is running."
     return (
-        f"Interrupted. Local AWS and Airflow keep running ({count} processes): `make status` shows them, `make down` "
+        f"Interrupted. Local AWS and Airflow keep running ({count} processes). `make status` shows them, `make down` "
         "stops them."
     )
 

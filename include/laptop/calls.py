@@ -1,4 +1,4 @@
-"""The commands that send a photo to a project's live model, to be copied into a shell."""
+"""The shell commands that send a photo to a project's live model."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ AWS_CLI = """\
 printf '{{"image": "%s"}}' "$(base64 < {photo} | tr -d '\\n')" |
   aws lambda invoke --function-name {function} --qualifier {alias} --payload fileb:///dev/stdin answer.json
 cat answer.json"""
-# The token belongs to temporary credentials. Without one there must be no such header: curl 7.88 signs an empty header,
-# but does not send it, and AWS refuses that. In one word with its option, because zsh does not split it.
+# Only temporary credentials have a token. Without a token, the header must be omitted: curl 7.88 signs an empty header
+# but does not send it, which AWS rejects. The option and its value are one word, because zsh does not split them.
 CURL = """\
 curl --silent --show-error --aws-sigv4 "aws:amz:$AWS_DEFAULT_REGION:lambda" \\
   --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\
@@ -40,14 +40,14 @@ URL=$(aws lambda get-function-url-config --function-name {function} --qualifier 
 
 @dataclass(frozen=True)
 class Call:
-    """One way to call a model: its name, and a shell script that prints the answer."""
+    """One way to call a model: its name, and a shell script that prints the response."""
 
     name: str
     script: str
 
 
 def local_credentials(aws_url: str) -> str:
-    """Return the shell script that leads every AWS client of this shell to local AWS."""
+    """Return the shell script that points every AWS client of a shell to local AWS."""
     lines = [
         f"export AWS_ENDPOINT_URL={aws_url} AWS_DEFAULT_REGION={REGION}",
         "export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_SESSION_TOKEN=",
@@ -60,11 +60,11 @@ def local_credentials(aws_url: str) -> str:
 def calls(
     function: str, alias: str, photo: str, url: str | None = None, python: str = ".venv/bin/python"
 ) -> list[Call]:
-    """Return the ways to call a function in front of a model.
+    """Return the ways to call the function in front of a model.
 
-    :param photo: the path of an image file.
-    :param url: the function URL of the alias; without it, curl's command asks the AWS command line for it.
-    :param python: the Python that has boto3.
+    :param photo: The path of an image file.
+    :param url: The function URL of the alias. Without it, the curl command looks it up with the AWS command line.
+    :param python: The Python interpreter that has boto3.
     """
     names = {"function": function, "alias": alias}
     names |= {"photo": shlex.quote(photo), "python": shlex.quote(python)}

@@ -1,4 +1,4 @@
-"""Generated passwords and keys of a stack on a laptop, kept in files that only their owner can read."""
+"""Generate the passwords and keys of a stack, and store them in files that only their owner can read."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 ADMIN = "admin"
 VIEWER = "viewer"
-# HS512, with which Airflow signs its tokens, asks for a key of at least 64 bytes (RFC 7518, section 3.2).
+# HS512, with which Airflow signs its tokens, requires a key of at least 64 bytes (RFC 7518, section 3.2).
 JWT_SECRET_BYTES = 64
 
 
 @dataclass(frozen=True)
 class Keys:
-    """What Airflow's components sign and encrypt with."""
+    """The keys with which the components of Airflow sign and encrypt."""
 
     jwt_secret: str
     api_secret_key: str
@@ -34,7 +34,7 @@ class Keys:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file of mode 600 that never exists half-written; its folder has to be there."""
+    """Write a file of mode 600 atomically; its folder must exist."""
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
@@ -47,14 +47,14 @@ def write_private(path: Path, text: str) -> None:
 
 
 def keys(path: Path) -> Keys:
-    """Return the keys kept in `path`, which is made at the first call."""
+    """Return the keys from `path`; the first call creates the file."""
     if not path.exists():
         write_private(path, json.dumps(asdict(Keys.generate()), indent=2))
     return Keys(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def passwords(path: Path) -> dict[str, str]:
-    """Return Airflow's users and their passwords, kept in `path` in the form that Airflow reads."""
+    """Return Airflow's users and their passwords from `path`, in the format that Airflow reads."""
     if not path.exists():
         generated = {user: secrets.token_urlsafe(12) for user in (ADMIN, VIEWER)}
         write_private(path, json.dumps(generated, indent=2))

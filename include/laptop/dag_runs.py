@@ -1,4 +1,4 @@
-"""DAG runs and their tasks as Airflow reports them, and a check for runs that can make no progress."""
+"""DAG runs and their tasks as Airflow reports them, and a check for runs that make no progress."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 AWAITING_INPUT = "awaiting_input"
-# The scheduler, a worker or the triggerer continues a task that is in one of these states.
+# The scheduler, a worker or the triggerer continues a task in one of these states.
 ACTIVE = frozenset(
     {"scheduled", "queued", "running", "restarting", "deferred", "up_for_retry", "up_for_reschedule"}
 )
-# So often the scheduler has looked at a run without an active task, and has not scheduled any.
+# How often the scheduler must have examined a run without an active task and without scheduling one.
 DECISIONS_UNTIL_BLOCKED = 3
-# A scheduler that does not run makes no decisions. A busy one may need a minute for the next task.
-LOOKS_UNTIL_BLOCKED = 60
+# A scheduler that is not running makes no decisions. A busy one may need a minute for the next task.
+LOOKS_UNTIL_BLOCKED = 30
 
 
 class RunBlockedError(RuntimeError):
-    """A run makes no progress; the message says why, and lists the states of the tasks."""
+    """A run makes no progress. The message says why and lists the states of the tasks."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ class TaskInstance:
 
     @property
     def name(self) -> str:
-        """The task's id, with its index when it is mapped."""
+        """The task ID, with the map index if the task is mapped."""
         return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, deferred time included; None while it has not ended."""
+        """The duration including deferred time; None if the task has not ended."""
         return None if self.start is None or self.end is None else (self.end - self.start).total_seconds()
 
 
 @dataclass(frozen=True)
 class DagRun:
-    """A run of a DAG: its state, when it was created, and when the scheduler last looked at it."""
+    """A run of a DAG: its state, its creation time, and when the scheduler last examined it."""
 
     dag_id: str
     run_id: str
@@ -58,7 +58,7 @@ class DagRun:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took; None while it has not ended."""
+        """The duration; None if the run has not ended."""
         return None if self.start is None or self.end is None else (self.end - self.start).total_seconds()
 
 
@@ -71,9 +71,9 @@ def states_of(tasks: Sequence[TaskInstance]) -> str:
 
 
 class ProgressCheck:
-    """Checks that a run makes progress, from what is seen of it time after time.
+    """Check repeatedly that a run makes progress.
 
-    :param awaits_input: whether a task may wait for a person, because it is answered or times out.
+    :param awaits_input: Whether a task may wait for input, because its question is answered or times out.
     """
 
     def __init__(self, awaits_input: bool = False) -> None:
@@ -83,10 +83,10 @@ class ProgressCheck:
         self._decisions: set[object] = set()
 
     def look(self, run: DagRun, ahead: Mapping[DagRun, Sequence[TaskInstance]]) -> None:
-        """Raise RunBlockedError if the run has been without an active task for too long.
+        """Raise RunBlockedError if the run has had no active task for too long.
 
-        :param run: the run.
-        :param ahead: the runs that have to end before `run` starts, or else only `run`, each with its tasks.
+        :param run: The run.
+        :param ahead: The runs that must end before `run` starts, or otherwise only `run`, each with its tasks.
         """
         tasks = [task for tasks in ahead.values() for task in tasks]
         seen = [(each.run_id, each.state) for each in ahead], [(task.name, task.state) for task in tasks]
@@ -96,7 +96,7 @@ class ProgressCheck:
         self._decisions.add(tuple(each.decided_at for each in ahead))
         waiting = ", ".join(task.name for task in tasks if task.state == AWAITING_INPUT)
         if waiting and len(self._decisions) > DECISIONS_UNTIL_BLOCKED:
-            why = f"{waiting} waits for a person. Answer it in Airflow, or mark the run failed."
+            why = f"{waiting} waits for an answer. Answer in Airflow, or mark the run as failed."
         elif self._looks > LOOKS_UNTIL_BLOCKED:
             why = "no task is active. See the log of the scheduler."
         else:

@@ -1,6 +1,6 @@
-"""Write .env (secrets) and .env.aws (which AWS) for docker-compose.yaml; what is there already stays.
+"""Write .env (secrets) and .env.aws (the AWS to use) for docker-compose.yaml; existing files are kept.
 
-Standard library only: whoever has Docker needs no environment besides.
+It uses only the standard library, so that users of Docker need no Python environment.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 AWS = """\
-# Which AWS the containers speak to. As written: local AWS, the service of profile `local`.
-# For an account: delete what follows, and give credentials and a region (AWS_ACCESS_KEY_ID,
-# AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_DEFAULT_REGION), or run where a role provides them.
+# The AWS that the containers use. By default, this is local AWS, the service of the profile `local`.
+# To use an AWS account, delete the following lines, and set credentials and a region (AWS_ACCESS_KEY_ID,
+# AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_DEFAULT_REGION), or run on a machine with a role.
 IMAGE_CLASSIFIER_TARGET=local
 AWS_ENDPOINT_URL=http://local-aws:5566
 AWS_ACCESS_KEY_ID=local
 AWS_SECRET_ACCESS_KEY=local
 AWS_DEFAULT_REGION=us-east-1
-# The bucket's name cannot be a part of the host's in this network.
+# In this network, the name of a bucket can't be part of a host name.
 AWS_CONFIG_FILE=/opt/airflow/include/laptop/path_style.ini
 AWS_EC2_METADATA_DISABLED=true
 """
 
 
 def secret_settings() -> str:
-    """Return new random secrets as lines of an env file."""
+    """Return new random secrets in the format of an env file."""
     values = {
         "POSTGRES_PASSWORD": secrets.token_urlsafe(24),
         "AIRFLOW_ADMIN_PASSWORD": secrets.token_urlsafe(12),
@@ -41,7 +41,7 @@ def secret_settings() -> str:
 
 
 def write_new(path: Path, text: str) -> bool:
-    """Write a file that only its owner can read; return False, and leave it alone, when it exists."""
+    """Write a file that only its owner can read; return False without a change if it exists."""
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
@@ -50,19 +50,19 @@ def write_new(path: Path, text: str) -> bool:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError:
-        path.unlink()  # half a file would be kept ever after
+        path.unlink()  # an incomplete file would be kept forever
         raise
     return True
 
 
 def main(folder: Path = REPOSITORY) -> int:
-    """Write what is missing, and say so; return the exit status."""
+    """Write the missing files; return the exit status."""
     for name, text in ((".env", secret_settings()), (".env.aws", AWS)):
         try:
             print(f"{'Wrote' if write_new(folder / name, text) else 'Kept'} {folder / name}")
         except OSError as error:
             print(
-                f"{folder / name} can't be written: {error.strerror}. Make {folder} writable, with room on its disk.",
+                f"{folder / name} can't be written: {error.strerror}. Make {folder} writable, with free disk space.",
                 file=sys.stderr,
             )
             return 1

@@ -1,5 +1,5 @@
-"""The base of what the commands of a laptop say in one sentence."""
+"""The base class of errors that the commands report in one sentence."""
 
 
 class LaptopError(RuntimeError):
-    """Something a person has to act on; the message says what is wrong, and what to do."""
+    """An error that the user has to fix. The message says what is wrong and what to do."""

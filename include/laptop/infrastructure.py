@@ -1,4 +1,4 @@
-"""Deploy the CloudFormation stack to local AWS, as an administrator would do once to an account."""
+"""Deploy the CloudFormation stack to local AWS, as an administrator does once in an AWS account."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from include.laptop.environment import REGION
-from include.laptop.places import REPOSITORY
+from include.laptop.stack_paths import REPOSITORY
 from include.pipeline.infrastructure import DEFAULT_STACK
 
 TEMPLATE = REPOSITORY / "include" / "infrastructure" / "stack.yaml"
 
-# A profile of the user's, which may not exist, is no matter of local AWS.
+# Ignore the profile of the user, which may not exist.
 WITHOUT_THE_USERS = {
     "profile": (None, None, None, None),
     "config_file": (None, None, os.devnull, None),
@@ -29,11 +29,11 @@ WITHOUT_THE_USERS = {
 
 
 def client(service: str, aws_url: str, **options: Any) -> Any:
-    """Return a client of the local AWS at `aws_url`; `options` are those of botocore's Config."""
+    """Return a client for the local AWS at `aws_url`; `options` are the arguments of botocore's Config."""
     session = boto3.Session(
         region_name=REGION,
         aws_access_key_id="local",
-        aws_secret_access_key="local",  # noqa: S106 - local AWS takes any
+        aws_secret_access_key="local",  # noqa: S106 - local AWS accepts any
         botocore_session=botocore.session.Session(session_vars=WITHOUT_THE_USERS),
     )
     return session.client(
@@ -44,12 +44,12 @@ def client(service: str, aws_url: str, **options: Any) -> Any:
 
 
 def clients(aws_url: str, **options: Any) -> Callable[[str], Any]:
-    """Return what makes the boto3 client of a service of local AWS, each once; `options` are those of `client`."""
+    """Return a factory for boto3 clients of local AWS, which caches them; `options` are those of `client`."""
     return cache(lambda service: client(service, aws_url, **options))
 
 
 def deploy(aws_url: str, template: Path = TEMPLATE) -> Literal["created", "updated"] | None:
-    """Create or update the stack in the local AWS at `aws_url`; return which, or None if it was up to date."""
+    """Create or update the stack in the local AWS at `aws_url`; return None if it was up to date."""
     cloudformation = client("cloudformation", aws_url)
     body = template.read_text(encoding="utf-8")
     deployed = _deployed(cloudformation)
@@ -63,7 +63,10 @@ def deploy(aws_url: str, template: Path = TEMPLATE) -> Literal["created", "updat
     action(
         StackName=DEFAULT_STACK,
         TemplateBody=body,
-        Parameters=[{"ParameterKey": "EnforceTls", "ParameterValue": "false"}],
+        Parameters=[
+            {"ParameterKey": "EnforceTls", "ParameterValue": "false"},
+            {"ParameterKey": "ServingImage", "ParameterValue": "true"},
+        ],
         Capabilities=["CAPABILITY_NAMED_IAM"],
     )
     cloudformation.get_waiter(waiter).wait(StackName=DEFAULT_STACK, WaiterConfig={"Delay": 1})

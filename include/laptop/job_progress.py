@@ -1,4 +1,4 @@
-"""How far the jobs of a run are on local AWS: epochs, trials, images."""
+"""The progress of a run's jobs on local AWS: epochs, trials, images."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LAST_EVENTS = 20
 
 
 class JobProgress:
-    """Looks at the jobs of one project.
+    """Read the progress of the jobs of one project.
 
-    :param prefix: what the names of its jobs begin with: the project's AWS name.
-    :param client: makes the boto3 client of a service.
+    :param prefix: The prefix of the names of its jobs: the project's AWS name.
+    :param client: Return the boto3 client of a service.
     """
 
     def __init__(self, prefix: str, client: Callable[[str], Any]) -> None:
@@ -29,9 +29,9 @@ class JobProgress:
         }
 
     def of(self, steps: Iterable[str]) -> dict[str, str]:
-        """Return how far these steps are, such as ``epoch 4 of 10``; nothing of those that do not say it.
+        """Return the progress of these steps, such as ``epoch 4 of 10``; steps without progress are omitted.
 
-        What can't be read is left out: the run itself tells what is wrong.
+        Progress that can't be read is omitted too, since the run itself reports errors.
         """
         found = {}
         for step in steps:

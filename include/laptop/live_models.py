@@ -1,4 +1,4 @@
-"""Which models are live on local AWS: version, accuracy, since when and where."""
+"""The live models on local AWS: version, accuracy, endpoint and since when."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from include.pipeline.settings import Project
 class LiveModel:
     """The model that an endpoint serves.
 
-    :param status: of the endpoint, as SageMaker gives it.
-    :param function: the function and its alias, such as ``sample:live``; None if there is no such alias.
-    :param url: the function URL of the alias; None if it has none.
-    :param version: the version in the model registry; None if the model is not in it.
-    :param accuracy: on the test images, with the ends of its 95% interval.
-    :param is_tested: whether this release has passed its smoke test.
-    :param since: when it had; None if that is not known.
+    :param status: The status of the endpoint.
+    :param function: The function and its alias, such as ``sample:live``; None if the alias does not exist.
+    :param url: The function URL of the alias; None if it has none.
+    :param version: The version in the model registry; None if the model is not registered.
+    :param accuracy: The accuracy on the test images, with the bounds of its 95% interval.
+    :param is_tested: Whether this release has passed its smoke test.
+    :param since: When it passed the smoke test; None if unknown.
     """
 
     project: str
@@ -38,7 +38,7 @@ class LiveModel:
 
     @property
     def name(self) -> str:
-        """The version, or the model where it has none."""
+        """The version, or the model if it has no version."""
         return f"version {self.version}" if self.version is not None else self.model
 
 
@@ -48,9 +48,9 @@ def figures(accuracy: tuple[float, float, float]) -> str:
 
 
 def read(project: Project, client: Callable[[str], Any]) -> LiveModel | None:
-    """Return the model that the project's endpoint serves, or None if there is no endpoint.
+    """Return the model that the project's endpoint serves, or None if the endpoint does not exist.
 
-    :param client: makes the boto3 client of a service.
+    :param client: Return the boto3 client of a service.
     """
     sagemaker, functions = client("sagemaker"), client("lambda")
     endpoint = live.describe_endpoint(project, sagemaker)
@@ -58,16 +58,16 @@ def read(project: Project, client: Callable[[str], Any]) -> LiveModel | None:
     if endpoint is None or serving is None:
         return None
     good = known_good.read(project, sagemaker, functions)
-    is_tested = good is not None and good["model"] == serving["model"]
-    package = registry.find(serving["model"], registry.packages(project, sagemaker))
+    is_tested = good is not None and good.model == serving.model
+    package = registry.find(serving.model, registry.packages(project, sagemaker))
     measured = package.properties if package else {}
     keys = ("accuracy", "accuracy_low", "accuracy_high")
     return LiveModel(
         project=project.name,
-        model=serving["model"],
+        model=serving.model,
         endpoint=endpoint_name(project),
         status=endpoint["EndpointStatus"],
-        function=f"{function_name(project)}:{ALIAS}" if serving["function_version"] else None,
+        function=f"{function_name(project)}:{ALIAS}" if serving.function_version else None,
         url=function_url(project, functions),
         version=package.version if package else None,
         accuracy=(
@@ -76,7 +76,7 @@ def read(project: Project, client: Callable[[str], Any]) -> LiveModel | None:
             else None
         ),
         is_tested=is_tested,
-        since=datetime.fromisoformat(good["since"]) if good and is_tested and good["since"] else None,
+        since=datetime.fromisoformat(good.since) if good and is_tested and good.since else None,
     )
 
 

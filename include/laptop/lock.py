@@ -1,13 +1,14 @@
-"""Print constraints.txt: the versions of all that requirements.txt pulls in, on every supported system.
+"""Print constraints.txt: the versions of all direct and indirect requirements, for every supported platform.
 
-Run it in an environment that holds what is to be pinned: `.venv/bin/python -m include.laptop.lock`.
-The environment is installed from these pins without asking pip to resolve anything, because from Python 3.12
-on no resolver finds an answer: Airflow wants importlib-metadata >= 7 and sagemaker-core one below 7, though
-all it calls is `version`, which every release has.
+Run it in an environment with the versions to pin: `.venv/bin/python -m include.laptop.lock`.
+The environment is installed from these pins without dependency resolution, because no solution exists from Python 3.12
+on: Airflow requires importlib-metadata >= 7, and sagemaker-core requires < 7, although it calls only `version`, which
+every release has.
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -29,23 +30,23 @@ MARKERS = {
     frozenset({"linux, x86_64", "linux, aarch64"}): 'sys_platform == "linux"',
     frozenset({"linux, x86_64"}): 'sys_platform == "linux" and platform_machine == "x86_64"',
 }
-# What an environment of Python 3.11 cannot tell: the pins that differ on a newer one.
+# Pins that differ on newer versions of Python, which an environment of Python 3.11 does not contain.
 DIFFERENT_ON_NEWER_PYTHON = {
     "importlib-metadata": [
         'importlib-metadata==6.11.0 ; python_version < "3.12"',
         'importlib-metadata==8.7.1 ; python_version >= "3.12"',
     ],
 }
-# What is not installed on Linux with Python 3.11, and needs nothing else itself.
+# Packages that are not installed on Linux with Python 3.11. They have no requirements.
 ONLY_ELSEWHERE = {
     "appnope": ['appnope==1.0.0 ; sys_platform == "darwin"'],
     "pyyaml-ft": ['pyyaml-ft==8.0.0 ; python_version == "3.13"'],
 }
 NOT_PINNED = {
-    # It comes with every virtual environment; pinning it would make pip replace itself while it runs.
+    # Every virtual environment includes it. If it were pinned, pip would replace itself while it is running.
     "pip",
-    # jsonschema takes 2 s longer to import with it, and every process of Airflow's imports jsonschema. Without it,
-    # jsonschema leaves out the check of one format ("iri"), which nothing here asks for.
+    # It makes the import of jsonschema 2 s slower, and every process of Airflow imports jsonschema. Without it,
+    # jsonschema skips the check of one format ("iri"), which is not used here.
     "rfc3987-syntax",
 }
 
@@ -55,8 +56,21 @@ HEADER = """\
 """
 
 
+def compile_requirements(requirements: Path, *options: str) -> None:
+    """Resolve a file of requirements within the versions of constraints.txt.
+
+    :param options: Additional options of ``uv pip compile``.
+    :raises subprocess.CalledProcessError: If there is no solution, or the package index does not respond.
+    """
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-annotate"]
+    constraints = ["--constraints", str(ROOT / "constraints.txt")]
+    subprocess.run(
+        [*command, *constraints, *options, str(requirements)], check=True, capture_output=True, text=True
+    )
+
+
 def read_requirements(path: Path) -> Iterator[Requirement]:
-    """Yield the requirements of a file and of those it includes with `-r`."""
+    """Yield the requirements of a file and of the files that it includes with `-r`."""
     for line in path.read_text(encoding="utf-8").splitlines():
         text = line.partition("#")[0].strip()
         if text.startswith("-r "):
@@ -66,7 +80,7 @@ def read_requirements(path: Path) -> Iterator[Requirement]:
 
 
 def needed(requirements: list[Requirement], environment: dict[str, str]) -> set[str]:
-    """Return the names of all packages that `requirements` need, directly or not, in a marker environment."""
+    """Return the names of all direct and indirect requirements in a marker environment."""
     found: set[tuple[str, str]] = set()
     waiting = list(requirements)
     while waiting:
@@ -89,7 +103,7 @@ def needed(requirements: list[Requirement], environment: dict[str, str]) -> set[
 def pins(requirements: Path = ROOT / "requirements.txt") -> list[str]:
     """Return one line `name==version ; marker` per package, sorted by name.
 
-    Raises importlib.metadata.PackageNotFoundError when something needed is not installed here.
+    :raises importlib.metadata.PackageNotFoundError: If a required package is not installed.
     """
     asked = list(read_requirements(requirements))
     systems_of: dict[str, set[str]] = {}

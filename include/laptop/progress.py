@@ -1,4 +1,4 @@
-"""Show how far a run is: one line for what happened, and on a terminal what is going on."""
+"""Show the progress of a run: one line for each event, and on a terminal the running tasks."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from include.laptop.terminal import SPINNER, duration, is_live, mark, printable,
 STAGES = {
     "running": "started",
     "deferred": "started",
-    AWAITING_INPUT: "waits for a person",
-    "up_for_retry": "failed and will be tried again",
+    AWAITING_INPUT: "waits for an answer",
+    "up_for_retry": "failed and will be retried",
     "success": "succeeded",
     "failed": "failed",
     "skipped": "skipped",
@@ -33,13 +33,13 @@ OVER = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 BAR_COLUMNS = 24
 INDENT = (0, 0, 0, 2)
 NEXT_STEPS = 3
-# Without a terminal, a task that takes long is mentioned so often.
+# How often a long task is mentioned without a terminal.
 REMINDER_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a task, such as ``train succeeded after 12.3 s``."""
+    """A change of a task's state, such as ``train succeeded after 12.3 s``."""
 
     task: TaskInstance
     stage: str
@@ -53,12 +53,12 @@ class Event:
 
 @dataclass
 class TaskEvents:
-    """Turns what Airflow says of a run's tasks into events, each once."""
+    """Convert the states of a run's tasks to events, each once."""
 
     _seen: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def new(self, tasks: Sequence[TaskInstance]) -> list[Event]:
-        """Return what happened since the last call."""
+        """Return the events since the last call."""
         events = []
         for task in tasks:
             stage = STAGES.get(str(task.state))
@@ -69,27 +69,27 @@ class TaskEvents:
 
 
 class RunProgress(Protocol):
-    """Shows a run while the block lasts."""
+    """A context manager that shows the progress of a run."""
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *error: object) -> None: ...
     def update(self, tasks: Sequence[TaskInstance], details: Mapping[str, str]) -> None:
-        """Show the run's tasks as they are now, with what else is known of some, by name."""
+        """Show the current states of the run's tasks, with details by task name."""
 
 
 def run_progress(
     console: Console, order: Sequence[str], question: Callable[[TaskInstance], str]
 ) -> RunProgress:
-    """Return live progress on a terminal, and lines elsewhere.
+    """Return live progress on a terminal, and plain lines elsewhere.
 
-    :param order: the ids of the run's tasks, in the order in which they start.
-    :param question: returns the URL of the page that takes the answer to a task's question.
+    :param order: The task IDs of the run, in the order of their start.
+    :param question: Return the URL of the page on which to answer a task's question.
     """
     return LiveProgress(console, order, question) if is_live(console) else PlainProgress(console, question)
 
 
 class PlainProgress:
-    """A line for each event, and now and then one for what takes long."""
+    """Print a line for each event, and from time to time one for a long task."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class PlainProgress:
         pass
 
     def update(self, tasks: Sequence[TaskInstance], details: Mapping[str, str]) -> None:
-        """Print what is new."""
+        """Print the new events."""
         events = self._events.new(tasks)
         for event in events:
             page = f": {self._question(event.task)}" if event.task.state == AWAITING_INPUT else ""
@@ -124,7 +124,7 @@ class PlainProgress:
 
 
 class LiveProgress:
-    """A line for each task that has ended; below them what runs, how long, and what is left."""
+    """Print a line for each task that has ended; below, show the running tasks and what is left."""
 
     def __init__(
         self, console: Console, order: Sequence[str], question: Callable[[TaskInstance], str]
@@ -135,7 +135,7 @@ class LiveProgress:
         self._tasks: Sequence[TaskInstance] = ()
         self._details: Mapping[str, str] = {}
         self._spinners: dict[str, Spinner] = {}
-        self._live = Live(console=console, get_renderable=self._now, refresh_per_second=4, transient=True)
+        self._live = Live(console=console, get_renderable=self.render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -145,7 +145,7 @@ class LiveProgress:
         self._live.stop()
 
     def update(self, tasks: Sequence[TaskInstance], details: Mapping[str, str]) -> None:
-        """Print a line for each task that has ended or failed, and show the others from now on."""
+        """Print a line for each task that has ended or failed, and update the display of the others."""
         for event in self._events.new(tasks):
             if event.task.state == "skipped":
                 say(self._console, f"  - {event.task.name} skipped", style="dim")
@@ -161,7 +161,7 @@ class LiveProgress:
                 say(self._console, f"  ! {event}", style="yellow")
         self._tasks, self._details = tasks, details
 
-    def _now(self) -> RenderableType:
+    def render(self) -> RenderableType:
         running = Table.grid(padding=(0, 1))
         running.add_column(no_wrap=True)
         running.add_column(no_wrap=True, overflow="ellipsis")

@@ -1,4 +1,4 @@
-"""The stack on a laptop: local AWS and Airflow's four components, brought up healthy and taken down whole."""
+"""Start and stop the stack on a laptop: local AWS and Airflow's four components."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from include.laptop.airflow_api import AirflowApi
 from include.laptop.checks import StackError, check_disk, check_ports, own_files
 from include.laptop.credentials import ADMIN, keys, passwords
 from include.laptop.environment import stack_environment
-from include.laptop.places import (
+from include.laptop.stack_paths import (
     DEFAULT_AIRFLOW_PORT,
     DEFAULT_AWS_PORT,
     DEFAULT_STATE_DIR,
     REPOSITORY,
-    Places,
+    StackPaths,
 )
 from include.laptop.supervision import Supervision, last_lines, programs
 
@@ -36,14 +36,14 @@ AIRFLOW_COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 
 
 class Stack:
-    """One stack, known by its state folder.
+    """One stack, identified by its state folder.
 
         stack = Stack(Path("/tmp/mine"), airflow_port=8090, aws_port=5570)
         stack.up()
         stack.api().trigger("sample.train_and_deploy", {})
         stack.down()
 
-    When it is running already, the ports are those it was started with.
+    If it is already running, its ports are those with which it was started.
     """
 
     def __init__(
@@ -55,39 +55,39 @@ class Stack:
         dags_folder: Path = REPOSITORY / "dags",
         extra_environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.places = Places(state_dir.resolve(), airflow_port, aws_port)
-        self.supervision = Supervision(self.places, programs(self.places))
+        self.paths = StackPaths(state_dir.resolve(), airflow_port, aws_port)
+        self.supervision = Supervision(self.paths, programs(self.paths))
         if self.supervision.is_running():
-            self.places = self.places.with_remembered_ports()
+            self.paths = self.paths.with_remembered_ports()
         self._say = say
         self._differences = {"AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder), **(extra_environment or {})}
 
     def api(self) -> AirflowApi:
-        """Return Airflow's REST API, as its administrator."""
-        return AirflowApi(self.places.airflow_url, ADMIN, passwords(self.places.passwords_file)[ADMIN])
+        """Return a client for Airflow's REST API with the administrator's credentials."""
+        return AirflowApi(self.paths.airflow_url, ADMIN, passwords(self.paths.passwords_file)[ADMIN])
 
     def up(self) -> bool:
-        """Bring the stack up, and say what had to be mended; return False when it was up already.
+        """Start the stack until it is healthy, and report repairs; return False if it was already healthy.
 
-        :raises StackError: if it can't be brought up.
+        :raises StackError: If it can't be started.
         """
-        with own_files(self.places):
-            self.places.make()
-        check_disk(self.places)
+        with own_files(self.paths):
+            self.paths.make()
+        check_disk(self.paths)
         with self._alone():
             if self.supervision.is_running():
                 self._wait_until_healthy()
                 return False
-            left = self.supervision.stop()  # what a killed supervisord has left
+            left = self.supervision.stop()  # processes of a killed supervisord
             if left:
-                self._say(f"Stopped {left} processes that an earlier stack had left running")
-            check_ports(self.places)
-            with own_files(self.places):
-                passwords(self.places.passwords_file)
-                environment = stack_environment(self.places, keys(self.places.keys_file), os.environ)
+                self._say(f"Stopped {left} processes of an earlier stack that were still running")
+            check_ports(self.paths)
+            with own_files(self.paths):
+                passwords(self.paths.passwords_file)
+                environment = stack_environment(self.paths, keys(self.paths.keys_file), os.environ)
                 environment |= self._differences
                 self._migrate_database(environment)
-                self.places.remember_ports()
+                self.paths.remember_ports()
             self._say("Starting local AWS and Airflow")
             try:
                 started_at = datetime.now(UTC)
@@ -100,8 +100,8 @@ class Stack:
             return True
 
     def down(self) -> int:
-        """End every process of this stack; return how many there were."""
-        if not self.places.state_dir.exists():
+        """Stop all processes of this stack; return their number."""
+        if not self.paths.state_dir.exists():
             return 0
         with self._alone():
             return self.supervision.stop()
@@ -109,7 +109,7 @@ class Stack:
     def is_changing(self) -> bool:
         """Return whether another command is starting or stopping this stack."""
         try:
-            descriptor = os.open(self.places.state_dir, os.O_RDONLY | os.O_DIRECTORY)
+            descriptor = os.open(self.paths.state_dir, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
             return False
         try:
@@ -121,21 +121,21 @@ class Stack:
         return False
 
     def health(self) -> dict[str, str]:
-        """Return "healthy" or what else is known, for local AWS and for each component of Airflow."""
-        aws = _get(f"{self.places.aws_url}/_local_aws/health")
+        """Return the health of local AWS and of each component of Airflow: "healthy" or another status."""
+        aws = _get(f"{self.paths.aws_url}/_local_aws/health")
         health = {"local AWS": "healthy" if aws and aws.get("status") == "ok" else "no answer"}
-        airflow = _get(f"{self.places.airflow_url}/api/v2/monitor/health")
+        airflow = _get(f"{self.paths.airflow_url}/api/v2/monitor/health")
         for component in AIRFLOW_COMPONENTS:
             state = (airflow or {}).get(component)
             health[component.replace("_", " ")] = (state["status"] or "unknown") if state else "no answer"
         return health
 
     def _wait_until_healthy(self, started_at: datetime | None = None) -> None:
-        """Wait for all components; given `started_at`, for ones that started since, and lived through it."""
+        """Wait until all components are healthy; with `started_at`, only components that started later count."""
         until = time.monotonic() + HEALTHY_WITHIN_SECONDS
         aws_is_ready = forgot = False
-        while not (aws_is_ready and self._airflow_is_ready(started_at)):
-            if not aws_is_ready and _get(f"{self.places.aws_url}/_local_aws/health"):
+        while not (aws_is_ready and self.airflow_is_ready(started_at)):
+            if not aws_is_ready and _get(f"{self.paths.aws_url}/_local_aws/health"):
                 was_made = self._deploy_infrastructure()
                 aws_is_ready = True
                 forgot = was_made and started_at is None
@@ -148,25 +148,25 @@ class Stack:
                 )
                 raise StackError(
                     f"The stack is not healthy after {HEALTHY_WITHIN_SECONDS} s: {unhealthy}. "
-                    f"The logs are in {self.places.logs}. `make down` stops the stack."
+                    f"The logs are in {self.paths.logs}. `make down` stops the stack."
                 )
             time.sleep(POLL_SECONDS)
-        # Made on the first call, which otherwise is the first task's and keeps it waiting up to 30 s.
-        _get(f"{self.places.airflow_url}/execution/health", seconds=60)
+        # The stack is created at the first call. Otherwise, the first task would wait for it up to 30 s.
+        _get(f"{self.paths.airflow_url}/execution/health", seconds=60)
         if forgot:
             self._say(
-                "Local AWS ended and was started again without what it had in memory. Its bucket and roles were made "
-                "again; new runs have to make data sets, models and endpoints again"
+                "Local AWS was restarted and lost its state. Its bucket and roles were created again. New runs must "
+                "create data sets, models and endpoints again"
             )
             self._end_runs_of_an_earlier_life(datetime.now(UTC))
 
-    def _airflow_is_ready(self, started_at: datetime | None) -> bool:
-        health = _get(f"{self.places.airflow_url}/api/v2/monitor/health")
+    def airflow_is_ready(self, started_at: datetime | None) -> bool:
+        health = _get(f"{self.paths.airflow_url}/api/v2/monitor/health")
         if health is None or any(
             (health.get(component) or {}).get("status") != "healthy" for component in AIRFLOW_COMPONENTS
         ):
             return False
-        # The heartbeat of a component that was stopped seconds ago still counts as healthy.
+        # The heartbeat of a component that stopped a few seconds ago still counts as healthy.
         return started_at is None or all(
             datetime.fromisoformat(health[component][f"latest_{component}_heartbeat"]) >= started_at
             for component in AIRFLOW_COMPONENTS
@@ -174,26 +174,26 @@ class Stack:
         )
 
     def _end_runs_of_an_earlier_life(self, started_at: datetime) -> None:
-        # Local AWS keeps its state in memory: what such a run has made there is gone, and it can only fail.
+        # Local AWS keeps its state in memory. The resources of such a run no longer exist, so it can only fail.
         api = self.api()
         for run in api.unfinished_runs():
             if run.queued_at is None or run.queued_at < started_at:
-                api.fail_run(
-                    run, note="Local AWS was stopped while this run was going on, and forgot all it had."
+                api.fail_run(run, note="Local AWS was stopped during this run and lost its state.")
+                self._say(
+                    f"Marked {run.run_id} of {run.dag_id} as failed: it was interrupted by the last stop"
                 )
-                self._say(f"Marked {run.run_id} of {run.dag_id} as failed: the last stop interrupted it")
 
     def _deploy_infrastructure(self) -> bool:
-        """Bring the CloudFormation stack up to date; return whether there was none."""
-        from include.laptop.infrastructure import deploy  # boto3: half a second
+        """Create or update the CloudFormation stack; return whether it was created."""
+        from include.laptop.infrastructure import deploy  # imports boto3: half a second
 
-        return deploy(self.places.aws_url) == "created"
+        return deploy(self.paths.aws_url) == "created"
 
     def _raise_if_crashed(self) -> None:
         crash = self.supervision.first_crash()
         if crash is not None:
             raise StackError(
-                f"{crash.program} ended while it started ({crash.how}), and the stack was stopped. "
+                f"{crash.program} exited during its start ({crash.how}), and the stack was stopped. "
                 f"Its log is {crash.log} and ends with:\n{last_lines(crash.log)}"
             )
 
@@ -201,18 +201,18 @@ class Stack:
         lost = self.supervision.first_given_up()
         if lost is not None:
             raise StackError(
-                f"{lost.program} failed to start several times and is not started again. Run `make down`, then "
+                f"{lost.program} failed to start several times and is not restarted. Run `make down`, then "
                 f"`make up`. Its log is {lost.log} and ends with:\n{last_lines(lost.log)}"
             )
 
     def _migrate_database(self, environment: dict[str, str]) -> None:
         version = metadata.version("apache-airflow-core")
-        stamp = self.places.airflow_home / "migrated-to"
-        database = self.places.airflow_home / "airflow.db"
+        stamp = self.paths.airflow_home / "migrated-to"
+        database = self.paths.airflow_home / "airflow.db"
         if database.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == version:
             return
         self._say("Creating Airflow's database")
-        log = self.places.logs / "migrate.log"
+        log = self.paths.logs / "migrate.log"
         with log.open("wb") as file:
             migrated = subprocess.run(
                 [sys.executable, "-m", "airflow", "db", "migrate"],
@@ -230,9 +230,9 @@ class Stack:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keep two commands from starting or stopping the same stack at once."""
-        with own_files(self.places):
-            descriptor = os.open(self.places.state_dir, os.O_RDONLY | os.O_DIRECTORY)
+        """Prevent two commands from starting or stopping the same stack at the same time."""
+        with own_files(self.paths):
+            descriptor = os.open(self.paths.state_dir, os.O_RDONLY | os.O_DIRECTORY)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -245,7 +245,7 @@ class Stack:
 
 
 def _get(url: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any] | None:
-    """Return the JSON that `url` answers, or None when it does not."""
+    """Return the JSON response of `url`, or None if there is no response."""
     with requests.Session() as session:
         session.trust_env = False
         try:

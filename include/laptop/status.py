@@ -1,4 +1,4 @@
-"""What runs on this laptop, what is live, what waits for a person, and what to do next."""
+"""Show what is running on this laptop, which models are live, open questions, and what to do next."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from include.laptop.dag_runs import DagRun, TaskInstance
 from include.laptop.errors import LaptopError
 from include.laptop.infrastructure import clients
 from include.laptop.live_models import LiveModel
-from include.laptop.places import Places
 from include.laptop.stack import AIRFLOW_COMPONENTS, Stack
+from include.laptop.stack_paths import StackPaths
 from include.laptop.supervision import Component
 from include.laptop.terminal import clock_time, duration, mark, say, shown_path
 from include.laptop.terminal import show as show_table
-from include.pipeline.settings import PROJECTS_FOLDER, read_projects
+from include.pipeline.project_files import PROJECTS_FOLDER, read_projects
 
 AIRFLOW = "Airflow's API server"
 AWS = "Local AWS"
 ANSWER_SECONDS = 3.0
-"""How long one request may take."""
+"""The timeout of one request."""
 ALL_SECONDS = 5.0
-"""How long all requests together may take."""
-# What Airflow's health check calls the programs that report a heartbeat.
+"""The timeout of all requests together."""
+# The names of the programs with a heartbeat in Airflow's health check.
 HEARTBEATS = {name.replace("_", "-"): name for name in AIRFLOW_COMPONENTS if name != "metadatabase"}
 PORTS = {"local-aws": "aws_port", "api-server": "airflow_port"}
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question that waits for a person."""
+    """A question that waits for an answer."""
 
     run: str
     subject: str
@@ -53,10 +53,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Work:
-    """What Airflow has to do.
+    """The unfinished work of Airflow.
 
-    :param steps: the tasks of each unfinished run that are under way, by the run's id.
-    :param broken_files: the DAG files that can't be imported, each with the reason.
+    :param steps: The current tasks of each unfinished run, by run ID.
+    :param broken_files: The DAG files that can't be imported, each with the reason.
     """
 
     runs: list[DagRun] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Work:
 
 @dataclass(frozen=True)
 class AwsState:
-    """What is live on local AWS, by project; None where nothing is."""
+    """The live models on local AWS, by project; None for a project without one."""
 
     live: dict[str, LiveModel | None]
     broken_projects: list[str]
@@ -75,14 +75,14 @@ class AwsState:
 
 @dataclass(frozen=True)
 class Status:
-    """All that is known of a stack. What did not answer is a sentence that says so; None if nothing runs.
+    """The status of a stack. A part that did not respond is an error message; None if the stack is not running.
 
-    :param airflow_health: the answer of Airflow's health check: the state of each component by its name.
-    :param aws_health: the answer of local AWS's health check.
-    :param left_behind: how many processes run without the supervisord that would end them.
+    :param airflow_health: The response of Airflow's health check: the state of each component by name.
+    :param aws_health: The response of local AWS's health check.
+    :param left_behind: The number of processes that run without a supervisord.
     """
 
-    places: Places
+    paths: StackPaths
     components: list[Component]
     airflow_health: dict[str, Any] | str | None = None
     aws_health: dict[str, Any] | str | None = None
@@ -98,45 +98,45 @@ class Status:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether everything that should run does: true of a stack that is not running."""
+        """Whether all components are healthy; true if the stack is not running."""
         if not self.is_running:
             return self.left_behind == 0
         return not self.silence and all(trouble(self, component) is None for component in self.components)
 
     @property
     def silence(self) -> list[str]:
-        """What did not answer, in sentences."""
+        """The error messages of the parts that did not respond."""
         answers = (self.airflow_health, self.aws_health, self.work, self.aws)
         return list(dict.fromkeys(answer for answer in answers if isinstance(answer, str)))
 
 
 def read(stack: Stack, answer_seconds: float = ANSWER_SECONDS, all_seconds: float = ALL_SECONDS) -> Status:
-    """Return the state of a stack within `all_seconds`, whatever hangs. Nothing is started or changed.
+    """Return the status of a stack within `all_seconds`, even if a component hangs. Start and change nothing.
 
-    :param answer_seconds: how long one request may take.
+    :param answer_seconds: The timeout of one request.
     """
     supervision = stack.supervision
     if not supervision.is_running():
         left = len(supervision.processes())
-        return Status(stack.places, [], left_behind=left, is_changing=stack.is_changing())
-    places = stack.places
+        return Status(stack.paths, [], left_behind=left, is_changing=stack.is_changing())
+    paths = stack.paths
     airflow_health, aws_health, work, aws = within(
         all_seconds,
-        (AIRFLOW, lambda: _health(f"{places.airflow_url}/api/v2/monitor/health", AIRFLOW, answer_seconds)),
-        (AWS, lambda: _health(f"{places.aws_url}/_local_aws/health", AWS, answer_seconds)),
-        (f"{AIRFLOW} (runs and questions)", lambda: read_work(places, answer_seconds)),
-        (f"{AWS} (live models)", lambda: read_aws(places, answer_seconds)),
+        (AIRFLOW, lambda: _health(f"{paths.airflow_url}/api/v2/monitor/health", AIRFLOW, answer_seconds)),
+        (AWS, lambda: _health(f"{paths.aws_url}/_local_aws/health", AWS, answer_seconds)),
+        (f"{AIRFLOW} (runs and questions)", lambda: read_work(paths, answer_seconds)),
+        (f"{AWS} (live models)", lambda: read_aws(paths, answer_seconds)),
     )
     components = supervision.components()
-    return Status(places, components, airflow_health, aws_health, work, aws, is_changing=stack.is_changing())
+    return Status(paths, components, airflow_health, aws_health, work, aws, is_changing=stack.is_changing())
 
 
 def within(seconds: float, *parts: tuple[str, Callable[[], Any]]) -> list[Any]:
-    """Call functions side by side, and return what each returns, or a sentence if it fails or takes too long.
+    """Call functions in parallel; return their results, or an error message for each that fails or times out.
 
-    :param parts: the name of what a function talks to, and the function.
+    :param parts: The name of the called component, and the function.
     """
-    answers: list[Any] = [f"{name} did not answer within {seconds:g} s." for name, _ in parts]
+    answers: list[Any] = [f"{name} did not respond within {seconds:g} s." for name, _ in parts]
 
     def call(number: int, function: Callable[[], Any]) -> None:
         try:
@@ -144,7 +144,7 @@ def within(seconds: float, *parts: tuple[str, Callable[[], Any]]) -> list[Any]:
         except Exception as error:
             answers[number] = str(error) if isinstance(error, LaptopError) else f"{parts[number][0]}: {error}"
 
-    # As daemons, they do not keep this process alive.
+    # Daemon threads do not keep this process alive.
     threads = [
         threading.Thread(target=call, args=(number, function), daemon=True)
         for number, (_, function) in enumerate(parts)
@@ -157,15 +157,17 @@ def within(seconds: float, *parts: tuple[str, Callable[[], Any]]) -> list[Any]:
     return list(answers)
 
 
-def read_work(places: Places, timeout: float) -> Work:
+def read_work(paths: StackPaths, timeout: float) -> Work:
     """Return Airflow's unfinished runs, its open questions, and the DAG files that it can't import.
 
-    :param timeout: in seconds, of each request.
-    :raises LaptopError: if it does not answer.
+    :param timeout: The timeout of each request, in seconds.
+    :raises LaptopError: If Airflow does not respond.
     """
-    if not places.passwords_file.exists():  # reading it would make it
-        raise LaptopError(f"{places.passwords_file} does not exist. `make down` and `make up` make it again.")
-    api = AirflowApi(places.airflow_url, ADMIN, passwords(places.passwords_file)[ADMIN], timeout)
+    if not paths.passwords_file.exists():  # reading it would create it
+        raise LaptopError(
+            f"{paths.passwords_file} does not exist. Run `make down` and `make up` to create it again."
+        )
+    api = AirflowApi(paths.airflow_url, ADMIN, passwords(paths.passwords_file)[ADMIN], timeout)
     runs = api.unfinished_runs()
     return Work(
         runs=runs,
@@ -174,37 +176,39 @@ def read_work(places: Places, timeout: float) -> Work:
         broken_files=[
             f"{file}: {trace.rstrip().rpartition(chr(10))[2]}"
             for file, trace in api.import_errors().items()
-            if not file.endswith("project_files.py")  # which names what is wrong with project files
+            if not file.endswith("project_files.py")  # which reports errors of project files
         ],
     )
 
 
-def read_aws(places: Places, timeout: float, folder: Path = PROJECTS_FOLDER) -> AwsState:
-    """Return what is live on local AWS, for every project.
+def read_aws(paths: StackPaths, timeout: float, folder: Path = PROJECTS_FOLDER) -> AwsState:
+    """Return the live model on local AWS of every project.
 
-    :param timeout: in seconds, of each request.
-    :raises LaptopError: if it does not answer.
+    :param timeout: The timeout of each request, in seconds.
+    :raises LaptopError: If local AWS does not respond.
     """
     found, errors = read_projects(folder)
     options = {"connect_timeout": timeout, "read_timeout": timeout, "retries": {"total_max_attempts": 1}}
-    service = clients(places.aws_url, **options)
+    service = clients(paths.aws_url, **options)
     try:
         live = {project.name: live_models.read(project, service) for project in found}
     except (BotoCoreError, ClientError) as error:
-        raise LaptopError(f"Local AWS at {places.aws_url} did not say what is live: {error}.") from error
+        raise LaptopError(
+            f"The live models can't be read from local AWS at {paths.aws_url}: {error}."
+        ) from error
     return AwsState(live, [str(error) for error in errors])
 
 
 def _health(url: str, what: str, timeout: float) -> dict[str, Any]:
     where = url.partition("//")[2].partition("/")[0]
     with requests.Session() as session:
-        session.trust_env = False  # no proxy between this machine and itself
+        session.trust_env = False  # no proxy for connections on this machine
         try:
             answer = session.get(url, timeout=timeout)
             answer.raise_for_status()
             return dict(answer.json())
         except requests.Timeout as error:
-            raise LaptopError(f"{what} at {where} did not answer within {timeout:g} s.") from error
+            raise LaptopError(f"{what} at {where} did not respond within {timeout:g} s.") from error
         except requests.ConnectionError as error:
             raise LaptopError(f"{what} at {where} does not accept connections.") from error
         except (requests.RequestException, ValueError) as error:
@@ -229,14 +233,14 @@ def _question(api: AirflowApi, found: dict[str, Any]) -> Question:
 
 
 def trouble(status: Status, component: Component) -> str | None:
-    """Return what is wrong with a component of a stack, or None."""
+    """Return the problem of a component, or None."""
     if component.state != "running":
         return component.state
     if component.name == "local-aws" and isinstance(status.aws_health, str):
-        return "does not answer"
+        return "does not respond"
     health = status.airflow_health
     if component.name == "api-server" and isinstance(health, str):
-        return "does not answer"
+        return "does not respond"
     if (
         component.name == "api-server"
         and isinstance(health, dict)
@@ -263,12 +267,12 @@ def _is_healthy(health: dict[str, Any], component: str) -> bool:
 
 
 def show(console: Console, status: Status) -> None:
-    """Print it: components, live models, runs, questions, and what to do next."""
+    """Print the components, live models, runs, questions, and what to do next."""
     if not status.is_running:
         if status.left_behind:
             say(
                 console,
-                f"Nothing supervises {status.left_behind} processes that an earlier stack has left.",
+                f"{status.left_behind} processes of an earlier stack are running without supervision.",
                 "bold red",
             )
         else:
@@ -279,8 +283,8 @@ def show(console: Console, status: Status) -> None:
         say(console)
         say(
             console,
-            f"Airflow is at {status.places.airflow_url} (user {ADMIN}, password in "
-            f"{shown_path(status.places.passwords_file)}), local AWS at {status.places.aws_url}.",
+            f"Airflow is at {status.paths.airflow_url} (user {ADMIN}, password in "
+            f"{shown_path(status.paths.passwords_file)}), local AWS at {status.paths.aws_url}.",
         )
         for sentence in status.silence:
             say(console, sentence, "red")
@@ -301,7 +305,7 @@ def _components(console: Console, status: Status) -> Table:
     now = datetime.now(UTC)
     for component in status.components:
         wrong = trouble(status, component)
-        port = str(getattr(status.places, PORTS[component.name])) if component.name in PORTS else ""
+        port = str(getattr(status.paths, PORTS[component.name])) if component.name in PORTS else ""
         age = (
             f"{clock_time(component.since)}, {duration((now - component.since).total_seconds())}"
             if component.since
@@ -348,7 +352,7 @@ def _show_runs(console: Console, work: Work) -> None:
     if not work.runs:
         say(console, "  none", "dim")
     say(console)
-    say(console, "Questions that wait for a person", "bold")
+    say(console, "Open questions", "bold")
     for question in work.questions:
         say(console, f"  {question.subject} ({question.run}, since {clock_time(question.asked)})")
         say(console, f"  {question.url}")
@@ -357,13 +361,13 @@ def _show_runs(console: Console, work: Work) -> None:
 
 
 def next_steps(status: Status) -> list[str]:
-    """Return what a person can do now, the most urgent first."""
+    """Return what the user can do now, the most urgent first."""
     if status.is_changing:
         return [
             "Another command is starting or stopping this stack. Wait for it, then run `make status` again."
         ]
     if status.left_behind:
-        return ["`make down` ends these processes."]
+        return ["`make down` stops these processes."]
     if not status.is_running:
         return [
             "`make demo` starts local AWS and Airflow, trains the project sample, and deploys it.",
@@ -375,7 +379,7 @@ def next_steps(status: Status) -> list[str]:
         if wrong and wrong != "unknown":
             steps.append(
                 f"{component.name}: {wrong}. Its log is {shown_path(component.log)}. "
-                "`make down` and `make up` restart all."
+                "`make down` and `make up` restart the stack."
             )
     if isinstance(status.work, Work):
         steps += [f'Answer "{question.subject}": {question.url}' for question in status.work.questions]
@@ -390,7 +394,7 @@ def next_steps(status: Status) -> list[str]:
     if isinstance(status.aws, AwsState):
         steps += [f"Fix project file {error}" for error in status.aws.broken_projects]
         steps += [
-            f"{project} has a release without a passed smoke test: a new run tests it or takes it back."
+            f"{project} has a release without a passed smoke test. A new run tests it or rolls it back."
             for project, live in status.aws.live.items()
             if live and not live.is_tested and project not in going
         ]
@@ -400,8 +404,8 @@ def next_steps(status: Status) -> list[str]:
                 f"Train and deploy a model: {' or '.join(f'`make demo PROJECT={name}`' for name in names)}."
             )
         if any(status.aws.live.values()):
-            steps.append("Call a live model: `make demo` ends with the commands, and README.md has them.")
-    steps.append("`make down` stops everything; local AWS forgets its models.")
+            steps.append("Call a live model: `make demo` prints the commands, and README.md has them.")
+    steps.append("`make down` stops everything. Local AWS then loses its models.")
     return steps
 
 

@@ -1,4 +1,4 @@
-"""Keep a stack's processes running under supervisord, and end every one of them."""
+"""Keep a stack's processes running under supervisord, and stop all of them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from typing import Literal
 import psutil
 
 from include.laptop.environment import MARKER
-from include.laptop.places import REPOSITORY, Places
+from include.laptop.stack_paths import REPOSITORY, StackPaths
 
-# A scheduler that has running tasks would wait for their end.
+# A scheduler with running tasks would wait for their end.
 STOP_SECONDS = 10
 LAST_LINES = 15
-# What supervisord's own log says of a program that ended by itself; it restarts it either way.
+# The messages in supervisord's log for a program that exited by itself. supervisord restarts it in either case.
 GIVEN_UP = re.compile(r"gave up: (?P<program>[\w-]+) entered FATAL state")
 CRASH = re.compile(r"WARN exited: (?P<program>[\w-]+) \((?P<how>[^;]*); not expected\)")
 SPAWNED = re.compile(r"spawned: '(?P<program>[\w-]+)' with pid (?P<pid>\d+)")
@@ -31,7 +31,7 @@ SPAWNED = re.compile(r"spawned: '(?P<program>[\w-]+)' with pid (?P<pid>\d+)")
 
 @dataclass(frozen=True)
 class Crash:
-    """A program that ended though nobody asked it to."""
+    """A program that exited unexpectedly."""
 
     program: str
     how: str
@@ -42,8 +42,8 @@ class Crash:
 class Component:
     """A program of the stack.
 
-    :param state: running, suspended (by a signal), restarting, or given up: it failed to start too often.
-    :param since: when its process started; None while there is none.
+    :param state: running, suspended (by a signal), restarting, or given up (after too many failed starts).
+    :param since: When its process started; None if it has no process.
     """
 
     name: str
@@ -52,10 +52,10 @@ class Component:
     log: Path
 
 
-def programs(places: Places) -> dict[str, list[str]]:
+def programs(paths: StackPaths) -> dict[str, list[str]]:
     """Return the command of every component, by name."""
     python = str(Path(sys.prefix) / "bin" / "python")
-    aws = ["--port", str(places.aws_port), "--state-dir", str(places.aws_dir)]
+    aws = ["--port", str(paths.aws_port), "--state-dir", str(paths.aws_dir)]
     airflow = [python, "-m", "airflow"]
     return {
         "local-aws": [python, "-m", "include.local_aws", *aws],
@@ -67,18 +67,18 @@ def programs(places: Places) -> dict[str, list[str]]:
 
 
 class Supervision:
-    """The supervisord of one stack, which keeps `commands`, by name, running."""
+    """The supervisord of one stack, which keeps `commands` running."""
 
-    def __init__(self, places: Places, commands: Mapping[str, Sequence[str]]) -> None:
-        self.places = places
+    def __init__(self, paths: StackPaths, commands: Mapping[str, Sequence[str]]) -> None:
+        self.paths = paths
         self.commands = commands
-        self.pid_file = places.state_dir / "supervisord.pid"
-        self.log = places.logs / "supervisord.log"
+        self.pid_file = paths.state_dir / "supervisord.pid"
+        self.log = paths.logs / "supervisord.log"
 
     def start(self, environment: Mapping[str, str]) -> None:
         """Start all commands in the background, with exactly this environment."""
         self.log.unlink(missing_ok=True)
-        configuration = self.places.state_dir / "supervisord.conf"
+        configuration = self.paths.state_dir / "supervisord.conf"
         configuration.write_text(self.configuration(), encoding="utf-8")
         subprocess.run(
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
@@ -92,16 +92,16 @@ class Supervision:
             time.sleep(0.02)
 
     def configuration(self) -> str:
-        """Return supervisord's configuration. Secrets are not in it: they are inherited."""
+        """Return supervisord's configuration. It contains no secrets, which are inherited."""
         sections = [
             "[supervisord]",
             f"pidfile={_escaped(self.pid_file)}",
             f"logfile={_escaped(self.log)}",
-            f"childlogdir={_escaped(self.places.logs)}",
+            f"childlogdir={_escaped(self.paths.logs)}",
             "logfile_maxbytes=10MB",
             "logfile_backups=1",
             "",
-            # One group, so that all its programs are told to stop at the same time.
+            # One group, so that all programs receive the stop signal at the same time.
             "[group:stack]",
             f"programs={','.join(self.commands)}",
         ]
@@ -115,7 +115,7 @@ class Supervision:
                 "stopasgroup=true",
                 "killasgroup=true",
                 "redirect_stderr=true",
-                # This one option is expanded twice.
+                # supervisord expands this option twice.
                 f"stdout_logfile={_escaped(_escaped(self.program_log(name)))}",
                 "stdout_logfile_maxbytes=10MB",
                 "stdout_logfile_backups=2",
@@ -123,15 +123,15 @@ class Supervision:
         return "\n".join(sections) + "\n"
 
     def program_log(self, name: str) -> Path:
-        """Return the file that holds what a program prints."""
-        return self.places.logs / f"{name}.log"
+        """Return the file with the output of a program."""
+        return self.paths.logs / f"{name}.log"
 
     def is_running(self) -> bool:
-        """Tell whether this stack's supervisord is alive."""
+        """Return whether this stack's supervisord is running."""
         return self._supervisord() is not None
 
     def components(self) -> list[Component]:
-        """Return each program of a stack that runs, and how its process is."""
+        """Return each program of a running stack with the state of its process."""
         log = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
         pids = {found["program"]: int(found["pid"]) for found in SPAWNED.finditer(log)}  # the last one counts
         given_up = {found["program"] for found in GIVEN_UP.finditer(log)}
@@ -150,23 +150,23 @@ class Supervision:
         return Component(name, "given up" if is_given_up else "restarting", None, log)
 
     def first_crash(self) -> Crash | None:
-        """Return the first program that ended by itself since the start."""
+        """Return the first program that exited unexpectedly since the start."""
         found = self._in_log(CRASH)
         return Crash(found["program"], found["how"], self.program_log(found["program"])) if found else None
 
     def first_given_up(self) -> Crash | None:
-        """Return the first program that failed to start so often that it is not started again."""
+        """Return the first program that is no longer restarted after too many failed starts."""
         found = self._in_log(GIVEN_UP)
         return Crash(found["program"], "given up", self.program_log(found["program"])) if found else None
 
     def stop(self) -> int:
-        """End every process of the stack; return how many there were."""
+        """Stop all processes of the stack; return their number."""
         processes = self.processes()
         supervisord = self._supervisord()
         if supervisord is not None:
             supervisord.terminate()
             _wait([supervisord], STOP_SECONDS + 5)
-        # What left its process group, or lost its supervisord, is found by the marker.
+        # The marker identifies processes that have left their process group or lost their supervisord.
         for number in (signal.SIGTERM, signal.SIGKILL):
             left = self.processes()
             for process in left:
@@ -177,7 +177,7 @@ class Supervision:
         return len(processes)
 
     def processes(self) -> list[psutil.Process]:
-        """Return the living processes of this stack, whoever their parent is."""
+        """Return the running processes of this stack, regardless of their parent."""
         own = psutil.Process()
         spared = {own.pid, *(parent.pid for parent in own.parents())}
         return [
@@ -201,15 +201,15 @@ class Supervision:
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
             return (
-                process.environ().get(MARKER) == str(self.places.state_dir)
+                process.environ().get(MARKER) == str(self.paths.state_dir)
                 and process.status() != psutil.STATUS_ZOMBIE
             )
-        except (psutil.Error, OSError):  # gone, or not this user's
+        except (psutil.Error, OSError):  # ended, or owned by another user
             return False
 
 
 def last_lines(log: Path) -> str:
-    """Return the end of a log, indented; empty when there is none."""
+    """Return the end of a log, indented; empty if the log does not exist."""
     if not log.exists():
         return ""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -221,7 +221,7 @@ def _escaped(value: object) -> str:
 
 
 def _wait(processes: list[psutil.Process], seconds: float) -> None:
-    # Not psutil.wait_procs: a zombie whose parent does not collect it counts as alive there.
+    # psutil.wait_procs treats a zombie that its parent does not reap as alive.
     until = time.monotonic() + seconds
     while time.monotonic() < until and any(_is_alive(process) for process in processes):
         time.sleep(0.05)

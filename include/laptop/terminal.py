@@ -1,4 +1,4 @@
-"""Print to a terminal with color and live progress, and to anything else as plain lines."""
+"""Print with color and live progress on a terminal, and as plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-# Wider than any table: what is piped is never wrapped.
+# Wider than any table, so that piped output is never wrapped.
 PIPED_COLUMNS = 1000
-SPINNER = "line"  # ASCII, so that any terminal can show it
+SPINNER = "line"  # ASCII, which every terminal can show
 
 
 def make_console(file: IO[str] | None = None) -> Console:
-    """Return a console for `file`, standard output unless given.
+    """Return a console for `file`, by default the standard output.
 
-    Color and cursor movements are for terminals alone, whatever FORCE_COLOR says. NO_COLOR and TERM=dumb are respected.
+    Only terminals get color and cursor movements, even with FORCE_COLOR. NO_COLOR and TERM=dumb are respected.
     """
     stream = file or sys.stdout
     is_terminal = stream.isatty()
     if hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="replace")  # a class may have a name that the terminal's encoding lacks
+        stream.reconfigure(errors="replace")  # the encoding may lack characters of class names
     return Console(
         file=stream,
         force_terminal=is_terminal,
@@ -45,12 +45,12 @@ def is_live(console: Console) -> bool:
 
 
 def say(console: Console, line: str = "", style: str = "") -> None:
-    """Print a line as it is: the terminal wraps it, so that a copied URL or command stays whole."""
+    """Print a line without wrapping it, so that a copied URL or command stays complete."""
     console.print(Text(printable(line), style=style), soft_wrap=True)
 
 
 def show(console: Console, table: Table) -> None:
-    """Print a table; without a terminal, its lines end where their text ends."""
+    """Print a table; without a terminal, strip trailing whitespace."""
     if console.is_terminal:
         console.print(table)
         return
@@ -61,14 +61,14 @@ def show(console: Console, table: Table) -> None:
 
 
 def printable(text: str) -> str:
-    """Return text without characters that control a terminal: names of classes come from strangers' archives."""
+    """Replace control characters in text, since class names may come from untrusted archives."""
     return "".join(
         letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text
     )
 
 
 def mark(console: Console, is_right: bool) -> Text:
-    """Return a check mark or a cross, or a word where the terminal lacks them."""
+    """Return a check mark or a cross, or a word if the terminal's encoding lacks them."""
     if console.encoding.lower().startswith("utf"):
         text = "\N{CHECK MARK}" if is_right else "\N{BALLOT X}"
     else:
@@ -77,7 +77,7 @@ def mark(console: Console, is_right: bool) -> Text:
 
 
 def facts(rows: list[tuple[str, str]]) -> Table:
-    """Return rows of a name and what there is to say of it."""
+    """Return a table with a name and a value in each row."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -87,7 +87,7 @@ def facts(rows: list[tuple[str, str]]) -> Table:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration for people: ``4.2 s``, ``38 s``, ``2 min 5 s``, ``3 h 20 min``, ``2 d 4 h``."""
+    """Return a human-readable duration: ``4.2 s``, ``38 s``, ``2 min 5 s``, ``3 h 20 min``, ``2 d 4 h``."""
     if seconds < 10:
         return f"{max(seconds, 0):.1f} s"
     whole = round(seconds)
@@ -98,7 +98,7 @@ def duration(seconds: float) -> str:
 
 
 def clock_time(moment: datetime, now: datetime | None = None) -> str:
-    """Return a time of today as ``16:20``, and an earlier one as ``2026-11-28 16:20``, in the time of this machine."""
+    """Return a local time: ``16:20`` for today, ``2026-11-28 16:20`` for an earlier day."""
     local = moment.astimezone()
     today = (now or datetime.now().astimezone()).astimezone().date()
     return f"{local:%H:%M}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"
@@ -106,7 +106,7 @@ def clock_time(moment: datetime, now: datetime | None = None) -> str:
 
 @contextmanager
 def working(console: Console, what: str) -> Iterator[None]:
-    """Show a spinner, `what` is being done, and for how long, until the block ends; on a terminal alone."""
+    """On a terminal, show a spinner, the activity and its duration until the block ends."""
     if not is_live(console):
         yield
         return
@@ -117,11 +117,11 @@ def working(console: Console, what: str) -> Iterator[None]:
 
 
 def caller_folder() -> Path:
-    """Return the folder in which the user called make: `make -C` changes the working folder."""
+    """Return the folder in which the user called make, since `make -C` changes the working folder."""
     return Path(os.environ.get("CALLER_FOLDER") or os.getcwd())
 
 
 def shown_path(path: Path) -> str:
-    """Return a path as the user can paste it: relative if it is below the folder in which they called make."""
+    """Return a path relative to the folder in which the user called make, if it is below it."""
     folder = caller_folder()
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)

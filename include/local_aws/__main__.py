@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import functools
 import logging
 import os
 import shutil
@@ -15,22 +16,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from include.local_aws import programs
 from include.local_aws.weather import kinds
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit status."""
+    """Serve until SIGTERM or SIGINT, and return the exit status."""
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # One line per call and per pooled connection says nothing that the services' own logs do not.
+    # A line for each call and each pooled connection adds nothing to the logs of the services.
     for noisy in ("werkzeug", "botocore", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     listener = _listen(arguments.host, arguments.port)
     if listener is None or not _is_writable(arguments.state_dir):
         return 1
-    # Not an Event or a queue: a signal that comes just before the wait for one begins is noticed only after it.
+    # Not an Event or a queue: a signal that arrives just before such a wait is noticed only after the wait.
     stop, wake = socket.socketpair()
     wake.setblocking(False)
     signal.set_wakeup_fd(wake.fileno())
@@ -40,7 +42,7 @@ def main() -> int:
         stop,
         wake,
         listener,
-        _working_directory(arguments.state_dir, arguments.port) as (state_dir, bin_dir),
+        _working_directory(arguments.state_dir, arguments.port) as (state_dir, bin_dir, programs_dir),
     ):
         _serve(
             listener,
@@ -49,6 +51,7 @@ def main() -> int:
             port=arguments.port,
             state_dir=state_dir,
             bin_dir=bin_dir,
+            programs_dir=programs_dir,
             weather=arguments.weather,
         )
     return 0
@@ -108,72 +111,75 @@ def _is_writable(state_dir: Path) -> bool:
 
 
 @contextmanager
-def _working_directory(state_dir: Path, port: int) -> Iterator[tuple[Path, Path]]:
-    """Give this server's own folder and the interpreter's, through links whose paths have no blank."""
+def _working_directory(state_dir: Path, port: int) -> Iterator[tuple[Path, Path, Path]]:
+    """Yield the folders of this server, the interpreter and the programs, by paths that contain no spaces."""
     folder = state_dir.absolute() / str(port)
-    shutil.rmtree(folder, ignore_errors=True)  # what a killed server left
+    shutil.rmtree(folder, ignore_errors=True)  # left by a server that was killed
     folder.mkdir(parents=True)
     links = Path(tempfile.mkdtemp(prefix="local-aws-"))
     try:
         (links / "state").symlink_to(folder)
         (links / "python").symlink_to(sys.prefix)
-        yield links / "state", links / "python" / "bin"
+        programs.write(links / "programs", str(links / "python" / "bin" / "python"))
+        yield links / "state", links / "python" / "bin", links / "programs"
     finally:
         shutil.rmtree(links, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> None:
-    # Read when moto is imported; without it, attaching AWS's own policies to a role fails.
+    # moto reads it when it is imported. Without it, policies of AWS cannot be attached to a role.
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
     from include.local_aws.config import Config
 
     config = Config.from_environment(os.environ, **settings)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]  # the user's profile and endpoints are not for this server's own clients
+        del os.environ[name]  # clients of this server do not use the profile and endpoints of the user
 
     from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
     from include.local_aws import call_log
     from include.local_aws.awslambda import LambdaService
-    from include.local_aws.cloudformation import CloudFormation
     from include.local_aws.cloudwatch import CloudWatch
     from include.local_aws.ec2 import EC2, Machines
     from include.local_aws.gateway import Gateway, Service, WsgiApplication
-    from include.local_aws.logs import Logs
     from include.local_aws.moto_faults import AwsErrorsOnly
+    from include.local_aws.moto_patches.apply import apply_all
     from include.local_aws.processes import ChildProcesses
+    from include.local_aws.regions import Regions
     from include.local_aws.s3 import S3
     from include.local_aws.sagemaker import SageMaker
     from include.local_aws.service_quotas import ServiceQuotas
-    from include.local_aws.sns import SNS
     from include.local_aws.ssm import SSM
-    from include.local_aws.tagging import Tagging
     from include.local_aws.weather.service import Weather
 
     class RequestHandler(MotoRequestHandler):
-        disable_nagle_algorithm = True  # else each answer on a kept connection waits 40 ms for an ACK
+        disable_nagle_algorithm = True  # otherwise, each answer on a kept connection waits 40 ms for an ACK
+
+    class Dispatcher(DomainDispatcherApplication):
+        def __init__(self) -> None:
+            super().__init__(create_backend_app)
+            # moto lists its modules from the disk for each request.
+            self._backend_of = functools.lru_cache(1000)(super().get_backend_for_host)
+
+        def get_backend_for_host(self, host: str | None) -> Any:
+            return self._backend_of(host)
 
     children = ChildProcesses()
     machines = Machines(config, children)
+    apply_all(config, machines)
     services: list[Service] = [
-        SageMaker(config, children),
+        Regions(config, "sagemaker", lambda each: SageMaker(each, children), SageMaker.concerns),
         LambdaService(config, children),
         CloudWatch(config),
         EC2(config, machines),
-        SSM(config, machines),
+        Regions(config, "ssm", lambda each: SSM(each, machines), SSM.concerns),
         S3(),
-        SNS(),
-        Logs(),
-        Tagging(),
-        ServiceQuotas(),
-        CloudFormation(config),
+        Regions(config, "service-quotas", ServiceQuotas, ServiceQuotas.concerns),
     ]
     calls = call_log.CallLog(Path(os.environ[call_log.VARIABLE])) if call_log.VARIABLE in os.environ else None
-    application: WsgiApplication = Gateway(
-        services, AwsErrorsOnly(DomainDispatcherApplication(create_backend_app)), calls
-    )
+    application: WsgiApplication = Gateway(services, AwsErrorsOnly(Dispatcher()), calls)
     if config.weather:
         application = Weather(application, config.region, config.weather, config.weather_seconds)
         print(f"local AWS has weather: {', '.join(sorted(config.weather))}", flush=True)

@@ -31,6 +31,8 @@ class Config:
     state_dir and bin_dir reach children as arguments, some of which pass through a shell or are split at
     blanks, so neither may contain one: ``__main__`` gives symbolic links.
 
+    programs_dir has the programs of :mod:`include.local_aws.programs`, for a server that starts training jobs.
+
     time_scale is how many seconds of a deployment's waiting times, of an alarm's periods and of the two minutes
     until a stopped training job is killed pass in one: 60 makes a second of AWS's minute, 1 is AWS's own time.
     stop_grace_seconds is that time for processing jobs, whose code receives SIGTERM and may save something.
@@ -38,9 +40,11 @@ class Config:
     the account's limit for all functions of a region: new accounts of AWS have 10, others 1,000.
     shutdown_minute_seconds is how long a minute is for ``shutdown`` on an EC2 instance, whose work takes its real
     time. endpoint_workers is how many requests an instance of an endpoint works on at once, 0 for any number;
-    endpoint_queue more wait, and further ones are answered 503. AWS's PyTorch image has a worker for each core and
-    a queue of 100. weather is what goes wrong as in AWS: the kinds of :mod:`include.local_aws.weather.kinds`.
-    weather_seconds is how long a lag lasts.
+    endpoint_queue more wait, and further ones are answered 503. In AWS's Ray Serve image the application decides:
+    include/classifier/image_classifier/serve_app.py has 80 in all, and so have two processors here.
+
+    weather is what goes wrong as in AWS: the kinds of :mod:`include.local_aws.weather.kinds`. weather_seconds is how
+    long a lag lasts.
     """
 
     state_dir: Path
@@ -48,6 +52,7 @@ class Config:
     port: int = DEFAULT_PORT
     region: str = DEFAULT_REGION
     bin_dir: Path = Path(sys.prefix) / "bin"
+    programs_dir: Path | None = None
     scaling_window_seconds: float = 60.0
     stop_grace_seconds: float = 120.0
     ping_timeout_seconds: float = 240.0
@@ -57,7 +62,7 @@ class Config:
     concurrent_executions: int = 1000
     shutdown_minute_seconds: float = 60.0
     endpoint_workers: int = 0
-    endpoint_queue: int = 100
+    endpoint_queue: int = 78
     weather: frozenset[str] = frozenset()
     weather_seconds: float = kinds.SECONDS
 
@@ -75,7 +80,7 @@ class Config:
             concurrent_executions=int(environ.get("LOCAL_AWS_CONCURRENT_EXECUTIONS", 1000)),
             shutdown_minute_seconds=float(environ.get("LOCAL_AWS_SHUTDOWN_MINUTE", 60)),
             endpoint_workers=int(environ.get("LOCAL_AWS_ENDPOINT_WORKERS", 0)),
-            endpoint_queue=int(environ.get("LOCAL_AWS_ENDPOINT_QUEUE", 100)),
+            endpoint_queue=int(environ.get("LOCAL_AWS_ENDPOINT_QUEUE", 78)),
             weather_seconds=float(environ.get(kinds.SECONDS_VARIABLE, kinds.SECONDS)),
             **settings,
         )
@@ -127,10 +132,11 @@ class Config:
             for name, value in os.environ.items()
             if not name.startswith(("AWS_", "SM_", "SAGEMAKER_")) and name != "PYTHONPATH"
         }
+        programs = [str(self.programs_dir)] if self.programs_dir else []
         no_proxy = ",".join(filter(None, [inherited.get("NO_PROXY"), "127.0.0.1,localhost"]))
         return {
             **inherited,
-            "PATH": f"{self.bin_dir}:{inherited.get('PATH', os.defpath)}",
+            "PATH": ":".join([*programs, str(self.bin_dir), inherited.get("PATH", os.defpath)]),
             "PYTHONUNBUFFERED": "1",
             "NO_PROXY": no_proxy,
             "no_proxy": no_proxy,

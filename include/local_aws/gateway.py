@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
+from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Request, Response
 
@@ -79,10 +80,32 @@ def json_response(body: Any, status: int = 200, **headers: str) -> Response:
     return response
 
 
-def error_response(error: AwsError) -> Response:
-    """Return an error as botocore reads it, whether the service speaks JSON or REST-JSON."""
-    body = {"__type": error.code, "message": error.message, "Message": error.message, **error.members}
-    return json_response(body, error.status, x_amzn_ErrorType=error.code)
+# https://smithy.io/2.0/aws/protocols/aws-ec2-query-protocol.html and its like.
+_QUERY_ERROR = (
+    "<ErrorResponse><Error><Type>{kind}</Type>{fault}</Error><RequestId>{id}</RequestId></ErrorResponse>"
+)
+_XML_ERRORS = {
+    "s3": "<Error>{fault}<RequestId>{id}</RequestId></Error>",
+    "ec2": "<Response><Errors><Error>{fault}</Error></Errors><RequestID>{id}</RequestID></Response>",
+    "query": _QUERY_ERROR,
+    "rest-xml": _QUERY_ERROR,
+}
+
+
+def error_response(error: AwsError, protocol: str = "json", service: str = "") -> Response:
+    """Return an error in the protocol of a service, named as botocore names it. JSON stands for REST-JSON too."""
+    template = _XML_ERRORS.get(service) or _XML_ERRORS.get(protocol)
+    if template is None:
+        body = {"__type": error.code, "message": error.message, "Message": error.message, **error.members}
+        return json_response(body, error.status, x_amzn_ErrorType=error.code)
+    members = {"Code": error.code, "Message": error.message, **error.members}
+    fault = "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in members.items())
+    text = template.format(
+        fault=fault, kind="Sender" if error.status < 500 else "Receiver", id=str(uuid.uuid4())
+    )
+    return Response(
+        f'<?xml version="1.0" encoding="UTF-8"?>\n{text}', error.status, content_type="application/xml"
+    )
 
 
 def replayed(environ: dict[str, Any], body: bytes) -> dict[str, Any]:

@@ -13,13 +13,13 @@ class MachineLock:
     """
 
     def __init__(self, name: str) -> None:
-        self._path = Path(tempfile.gettempdir()) / f"local-aws-{os.getuid()}-{name}.lock"
+        self.path = Path(tempfile.gettempdir()) / f"local-aws-{os.getuid()}-{name}.lock"
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
         """Take the lock if it is free; return whether it was."""
         # Others may write to the folder: a link that they put here must not be followed.
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

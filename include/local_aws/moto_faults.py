@@ -1,18 +1,17 @@
 """Answers what moto does not know, or fails at, with an AWS error in the service's protocol instead of a web page."""
 
-import json
 import logging
 import re
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
-from xml.sax.saxutils import escape
 
 from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Request, Response
 
-WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+from include.local_aws.errors import AwsError
+from include.local_aws.gateway import WsgiApplication, error_response
 
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/[\w-]*/([\w-]+)/")
 _REST_XML = ("s3", "s3-outposts", "cloudfront", "route53")
@@ -78,29 +77,9 @@ def _unknown(request: Request, body: bytes, reason: str) -> Response:
 
 
 def _error(request: Request, body: bytes, code: str, message: str, status: int) -> Response:
-    protocol, request_id = _protocol(request, body), str(uuid.uuid4())
-    if protocol in ("json", "rest-json"):
-        answer = Response(
-            json.dumps({"__type": code, "message": message, "Message": message}),
-            status,
-            content_type="application/x-amz-json-1.1" if protocol == "json" else "application/json",
-        )
-        answer.headers["x-amzn-ErrorType"] = code
-    else:
-        fault = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
-        if protocol == "ec2":
-            text = f"<Response><Errors><Error>{fault}</Error></Errors><RequestID>{request_id}</RequestID></Response>"
-        elif _service(request) == "s3":
-            text = f"<Error>{fault}<RequestId>{request_id}</RequestId></Error>"
-        else:
-            kind = "Sender" if status < 500 else "Receiver"
-            text = (
-                f"<ErrorResponse><Error><Type>{kind}</Type>{fault}</Error>"
-                f"<RequestId>{request_id}</RequestId></ErrorResponse>"
-            )
-        answer = Response(f'<?xml version="1.0" encoding="UTF-8"?>\n{text}', status, content_type="text/xml")
-    answer.headers["x-amzn-RequestId"] = request_id
-    return answer
+    response = error_response(AwsError(code, message, status), _protocol(request, body), _service(request))
+    response.headers["x-amzn-RequestId"] = str(uuid.uuid4())
+    return response
 
 
 def _protocol(request: Request, body: bytes) -> str:

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import ClientError, ParamValidationError
+
 from include.local_aws.config import Config
 from include.local_aws.principals import Principal
 
@@ -46,6 +48,19 @@ def download(config: Config, uri: str, folder: Path) -> int:
 
     with ThreadPoolExecutor(_THREADS) as pool:
         return sum(1 for _ in pool.map(fetch, _keys(s3, bucket, prefix)))
+
+
+def exists(config: Config, uri: str, *, is_prefix: bool = False) -> bool:
+    """Return whether there is an object at uri, or, of a prefix, any object whose address begins with it."""
+    bucket, key = split_uri(uri)
+    s3 = config.client("s3", Principal.JOB)
+    try:
+        if is_prefix:
+            return next(_keys(s3, bucket, key), None) is not None
+        s3.head_object(Bucket=bucket, Key=key)
+    except (ClientError, ParamValidationError):
+        return False
+    return True
 
 
 def upload(config: Config, folder: Path, uri: str) -> int:

@@ -6,12 +6,13 @@ import hashlib
 import zlib
 from collections.abc import Callable
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.sax.saxutils import escape
 
 from moto.s3.models import FakeKey, s3_backends
 from werkzeug.wrappers import Request, Response
 
 from include.local_aws.config import ACCOUNT_ID
+from include.local_aws.errors import AwsError
+from include.local_aws.gateway import error_response
 
 PARTITION = "aws"
 _CHECKSUMS: dict[str, Callable[[bytes], bytes]] = {
@@ -120,10 +121,4 @@ def _find(source: str) -> FakeKey | None:
 
 
 def _refusal(code: str, message: str, status: int, **members: str) -> Response:
-    named = {"Code": code, "Message": message, **members}
-    body = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in named.items())
-    return Response(
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{body}</Error>',
-        status,
-        content_type="application/xml",
-    )
+    return error_response(AwsError(code, message, status, **members), service="s3")

@@ -1,25 +1,25 @@
-"""Service Quotas, as far as preflight reads it: the quotas of SageMaker's instances, and of EC2's vCPUs.
+"""Service Quotas, as far as preflight reads them: the quotas of SageMaker's instances, and of EC2's vCPUs.
 
-Nothing is limited by them. LOCAL_AWS_QUOTAS, a JSON object, sets values by name or code: ``{"L-DB2E81BA": 0}``.
+They are not enforced. LOCAL_AWS_QUOTAS, a JSON object, sets values by name or code: ``{"L-DB2E81BA": 0}``.
 """
 
 import hashlib
 import json
 import os
-from typing import Any
+from functools import partial
 
 from werkzeug.wrappers import Request, Response
 
-from include.local_aws.config import ACCOUNT_ID
+from include.local_aws.config import ACCOUNT_ID, Config
 from include.local_aws.errors import AwsError
-from include.local_aws.gateway import json_response
+from include.local_aws.operations import JsonOperations, Members, page, target_operation
 from include.local_aws.service_models import check_request, operation_model
 
 VARIABLE = "LOCAL_AWS_QUOTAS"
 VALUE = 1000.0
 TARGET = "ServiceQuotasV20190624."
 PAGE = 100
-# What a quota is for, and the enumeration of botocore that lists its instance types.
+# The use that a quota limits, and the enumeration of botocore that lists its instance types.
 USES = {
     "endpoint usage": ("CreateEndpointConfig", "ProductionVariantInstanceType"),
     "notebook instance usage": ("CreateNotebookInstance", "InstanceType"),
@@ -37,52 +37,56 @@ OF_EC2 = {
 
 
 class ServiceQuotas:
-    """Answers ListServiceQuotas and GetServiceQuota for ``sagemaker`` and ``ec2``; the rest is moto's."""
+    """ListServiceQuotas and GetServiceQuota of one region for ``sagemaker`` and ``ec2``; moto answers the rest."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: Config) -> None:
+        self._region = config.region
         self._values: dict[str, float] = json.loads(os.environ.get(VARIABLE, "{}"))
         self._names = {"sagemaker": _of_sagemaker(), "ec2": OF_EC2}
+        self.operations = JsonOperations(
+            TARGET,
+            {"ListServiceQuotas": self._list, "GetServiceQuota": self._get},
+            partial(check_request, "service-quotas"),
+        )
+
+    @staticmethod
+    def concerns(request: Request) -> bool:
+        """Return whether a request is for Service Quotas."""
+        return target_operation(request, TARGET) != ""
 
     def respond(self, request: Request) -> Response | None:
         """Answer the two operations."""
-        target = request.headers.get("X-Amz-Target", "")
-        if not target.startswith(TARGET):
-            return None
-        operation, given = target.removeprefix(TARGET), json.loads(request.get_data() or b"{}")
-        if operation not in ("ListServiceQuotas", "GetServiceQuota"):
-            return None
-        check_request("service-quotas", operation, given)
-        region = request.headers.get("Authorization", "").partition("Credential=")[2].split("/")[2:3]
-        service = given["ServiceCode"]
-        if service not in self._names:
-            if operation == "GetServiceQuota":
-                return None  # moto knows some of them
-            raise AwsError("NoSuchResourceException", f"Local AWS has no quotas of the service {service}.")
-        quotas = [self._quota(service, code, name, region) for code, name in self._names[service].items()]
-        if operation == "GetServiceQuota":
-            return self._get(given["QuotaCode"], quotas)
-        begin = int(given.get("NextToken", 0))
-        end = begin + given.get("MaxResults", PAGE)
-        answer: dict[str, Any] = {"Quotas": quotas[begin:end]}
-        return json_response(answer | ({"NextToken": str(end)} if end < len(quotas) else {}))
+        return self.operations.respond(request)
 
     def close(self) -> None:
         """Do nothing: nothing runs in the background."""
 
-    def _get(self, code: str, quotas: list[dict[str, Any]]) -> Response:
-        for quota in quotas:
+    def _list(self, request: Members) -> Members:
+        service = request["ServiceCode"]
+        if service not in self._names:
+            raise AwsError("NoSuchResourceException", f"Local AWS has no quotas of the service {service}.")
+        return page("Quotas", self._quotas(service), request, PAGE, "InvalidPaginationTokenException")
+
+    def _get(self, request: Members) -> Members | None:
+        service, code = request["ServiceCode"], request["QuotaCode"]
+        if service not in self._names:
+            return None  # moto has quotas of other services
+        for quota in self._quotas(service):
             if quota["QuotaCode"] == code:
-                return json_response({"Quota": quota})
+                return {"Quota": quota}
         raise AwsError("NoSuchResourceException", f"The quota {code} does not exist.")
 
-    def _quota(self, service: str, code: str, name: str, region: list[str]) -> dict[str, Any]:
+    def _quotas(self, service: str) -> list[Members]:
+        return [self._quota(service, code, name) for code, name in self._names[service].items()]
+
+    def _quota(self, service: str, code: str, name: str) -> Members:
         return {
             "ServiceCode": service,
             "ServiceName": {
                 "sagemaker": "Amazon SageMaker",
                 "ec2": "Amazon Elastic Compute Cloud (Amazon EC2)",
             }[service],
-            "QuotaArn": f"arn:aws:servicequotas:{''.join(region)}:{ACCOUNT_ID}:{service}/{code}",
+            "QuotaArn": f"arn:aws:servicequotas:{self._region}:{ACCOUNT_ID}:{service}/{code}",
             "QuotaCode": code,
             "QuotaName": name,
             "Value": float(self._values.get(name, self._values.get(code, VALUE))),
@@ -93,7 +97,7 @@ class ServiceQuotas:
 
 
 def _of_sagemaker() -> dict[str, str]:
-    """Return the names by codes that are made up: AWS's are in no public model."""
+    """Return the names by codes that are invented: AWS publishes the codes in no model."""
     names = (f"{kind} for {use}" for use, where in USES.items() for kind in _instance_types(*where))
     return {f"L-{hashlib.sha256(name.encode()).hexdigest()[:8].upper()}": name for name in names}
 

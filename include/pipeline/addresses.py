@@ -1,4 +1,4 @@
-"""What can be the address of a file, a folder or an object at all, told without asking for it."""
+"""Validate a path, a URL or an S3 URI without accessing it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 from urllib.parse import urlsplit
 
 SCHEMES = ("http", "https", "s3", "file")
-# What botocore lets through; new buckets are held to more, but old ones are not.
+# As in botocore. AWS has stricter rules for the names of new buckets, but not for old ones.
 BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 MAX_KEY_BYTES = 1024
 MAX_URL_LETTERS = 8192
@@ -15,24 +15,24 @@ MAX_PATH_BYTES, MAX_NAME_BYTES = 4096, 255
 
 
 def check_address(address: str) -> str:
-    """Return an address, if it can lead somewhere: a path, an http(s):// or an s3:// address.
+    """Return the value if it is a valid path, HTTP(S) URL or S3 URI.
 
-    :raises ValueError: saying what it has to be, if it can't.
+    :raises ValueError: if it is not; the message says what it must be.
     """
     if not address.strip() or address != address.strip():
-        raise ValueError("must be a path, an http(s):// or an s3:// address, without blanks around it")
+        raise ValueError("must be a path, an http(s):// URL or an s3:// URI, without spaces around it")
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in address):
-        raise ValueError("must not hold control characters or halves of characters")
+        raise ValueError("must not contain control characters or lone surrogates")
     scheme, separator, rest = address.partition("://")
     if not separator:
         return _check_path(address)
     if scheme not in SCHEMES:
-        raise ValueError("must be a path, an http(s):// or an s3:// address")
+        raise ValueError("must be a path, an http(s):// URL or an s3:// URI")
     if scheme == "s3":
         bucket, _, key = rest.partition("/")
         if not BUCKET.fullmatch(bucket):
             raise ValueError(
-                "must be s3://<bucket>/<key> with the name of a bucket, which has letters, digits, '.', '-' and '_'"
+                "must be s3://<bucket>/<key>, with letters, digits, '.', '-' and '_' in the name of the bucket"
             )
         if len(key.encode()) > MAX_KEY_BYTES:
             raise ValueError(f"must have a key of at most {MAX_KEY_BYTES} bytes")
@@ -48,7 +48,7 @@ def _check_path(path: str) -> str:
         len(part.encode()) > MAX_NAME_BYTES for part in path.split("/")
     ):
         raise ValueError(
-            f"must be a path of at most {MAX_PATH_BYTES} bytes, with names of at most {MAX_NAME_BYTES}"
+            f"must be a path of at most {MAX_PATH_BYTES} bytes, with names of at most {MAX_NAME_BYTES} bytes"
         )
     return path
 
@@ -57,7 +57,7 @@ def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         is_complete = bool(parts.hostname) and " " not in parts.netloc and parts.port != 0
-    except ValueError:  # a port or an IPv6 address that is none
+    except ValueError:  # an invalid port or IPv6 address
         is_complete = False
     if not is_complete or len(url) > MAX_URL_LETTERS:
         raise ValueError(f"must be http(s)://<host>/<path> of at most {MAX_URL_LETTERS} characters")

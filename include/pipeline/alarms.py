@@ -1,7 +1,7 @@
-"""CloudWatch alarms on the endpoint: three that people are told of, and those that take a release back.
+"""CloudWatch alarms on the endpoint: three that notify people, and those that roll back a release.
 
-What takes a release back may count only what the release can cause, for else any caller could veto it. So those
-alarms look at the new fleet alone, and where the old fleet has traffic too, at what the new one does worse.
+Alarms that roll back a release may count only what the release can cause. Otherwise, any caller could veto it.
+They use the metrics of the new fleet only. If the old fleet has traffic too, they compare the new fleet with it.
 SageMaker splits the traffic at random, and publishes the metrics of each fleet under its endpoint configuration
 (https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html).
 """
@@ -10,28 +10,30 @@ from __future__ import annotations
 
 from typing import Any
 
+from include.pipeline.aws_documents import AwsRequest
 from include.pipeline.names import VARIANT, endpoint_name, tag_list
 from include.pipeline.settings import Project
 
 PERIOD_SECONDS = 60
 FEW_REQUESTS = 20
-"""A minute's requests to which as many good ones are added, so that one bad request of two is no alarm. Of a fleet
-that has fewer, a percentile says nothing."""
+"""Added to the requests of a minute, so that one failed request of two raises no alarm. With fewer requests than this,
+a percentile has no meaning."""
 RELEASE = "release-"
 FULL_QUEUE = 100
-"""How many requests an instance has at once when its serving container may answer 503 because its queue is full."""
+"""From this number of concurrent requests on, the serving container of an instance may answer 503 because its queue is
+full."""
 CHANCE = 3
-"""How many times its share of the errors the new fleet may get by the chance of the split."""
+"""Because the traffic is split at random, the new fleet may get this many times its share of the errors."""
 
 
 def put_alarms(project: Project, cloudwatch: Any, topic: str | None = None) -> list[str]:
-    """Create or update the alarms that people are told of: 5XX answers, a slow 99th percentile, many 4XX answers.
+    """Create or update the alarms that notify people: 5XX responses, a slow 99th percentile, many 4XX responses.
 
-    :param topic: the SNS topic that is told of each alarm; None: nobody is.
-    :return: their names.
+    :param topic: the ARN of the SNS topic that each alarm notifies; None for no notification.
+    :return: the names of the alarms.
     """
     limits = project.alarms
-    common: dict[str, Any] = {
+    common: AwsRequest = {
         "ComparisonOperator": "GreaterThanThreshold",
         "TreatMissingData": "notBreaching",  # no request, no alarm
         "AlarmActions": [topic] if topic else [],
@@ -40,8 +42,8 @@ def put_alarms(project: Project, cloudwatch: Any, topic: str | None = None) -> l
     errors, latency, refusals = _names(project)
     cloudwatch.put_metric_alarm(
         AlarmName=errors,
-        AlarmDescription=f"The endpoint answered more than {limits.max_server_errors} requests of a minute by a 5XX "
-        "(a 503 if its queue was full).",
+        AlarmDescription=f"The endpoint returned more than {limits.max_server_errors} 5XX responses in a minute "
+        "(503 if its queue was full).",
         **_metric(project, "Invocation5XXErrors"),
         Statistic="Sum",
         Period=PERIOD_SECONDS,
@@ -51,7 +53,7 @@ def put_alarms(project: Project, cloudwatch: Any, topic: str | None = None) -> l
     )
     cloudwatch.put_metric_alarm(
         AlarmName=latency,
-        AlarmDescription=f"One request in a hundred took the model more than {limits.max_latency_ms:g} ms.",
+        AlarmDescription=f"The model took more than {limits.max_latency_ms:g} ms for one request in a hundred.",
         **_metric(project, "ModelLatency"),
         ExtendedStatistic="p99",
         Period=PERIOD_SECONDS,
@@ -61,13 +63,13 @@ def put_alarms(project: Project, cloudwatch: Any, topic: str | None = None) -> l
     )
     cloudwatch.put_metric_alarm(
         AlarmName=refusals,
-        AlarmDescription=f"More than {limits.max_client_error_percent:g} % of the requests got a 4XX.",
+        AlarmDescription=f"More than {limits.max_client_error_percent:g} % of the requests got a 4XX response.",
         Metrics=[
             _input(project, "refused", "Invocation4XXErrors"),
             _input(project, "invocations", "Invocations"),
             {
                 "Id": "share",
-                "Label": "4XX answers in percent",
+                "Label": "4XX responses in percent",
                 "Expression": f"100 * refused / (invocations + {FEW_REQUESTS})",
                 "ReturnData": True,
             },
@@ -82,17 +84,19 @@ def put_alarms(project: Project, cloudwatch: Any, topic: str | None = None) -> l
 def put_release_alarms(
     project: Project, cloudwatch: Any, new_config: str, old_config: str | None
 ) -> list[str]:
-    """Create or update the alarms that take a release back.
+    """Create or update the alarms that roll back a release.
 
-    Server errors of the new fleet; its latency; and, where it can be compared with the old fleet, its 4XX answers.
+    They watch the server errors and the latency of the new fleet, and its 4XX responses if it can be compared with the
+    old fleet.
 
     :param new_config: the endpoint configuration that is released.
-    :param old_config: the one in service; None where there is none, or where it gets no traffic beside the new one.
-    :return: their names.
+    :param old_config: the endpoint configuration in service; None if it does not exist, or gets no traffic during the
+        release.
+    :return: the names of the alarms.
     """
     limits = project.alarms
     errors, latency, refusals = _names(project, RELEASE)
-    # An alarm that is put again keeps its state, and one that the release before raised would end this one at once.
+    # An updated alarm keeps its state: an alarm that the previous release raised would end this release at once.
     before = cloudwatch.describe_alarms(AlarmNames=[errors, latency, refusals])["MetricAlarms"]
     if before:
         cloudwatch.delete_alarms(AlarmNames=[alarm["AlarmName"] for alarm in before])
@@ -101,7 +105,7 @@ def put_release_alarms(
         project,
         cloudwatch,
         errors,
-        "The released model answered more requests of a minute by a 5XX than allowed, and than the one before.",
+        "The released model returned more 5XX responses in a minute than allowed, and more than the previous model.",
         metrics.errors_beyond_the_old(),
         periods=1,
         threshold=limits.max_server_errors,
@@ -110,7 +114,7 @@ def put_release_alarms(
         project,
         cloudwatch,
         latency,
-        f"The released model takes more than {limits.max_latency_ms:g} ms, and more than the one before.",
+        f"The released model takes more than {limits.max_latency_ms:g} ms, and more than the previous model.",
         metrics.latency_beyond_the_old(),
         periods=3,
         threshold=limits.max_latency_ms * 1000,
@@ -121,7 +125,7 @@ def put_release_alarms(
         project,
         cloudwatch,
         refusals,
-        f"The released model answers {limits.max_client_error_percent:g} % more of the requests by a 4XX.",
+        f"The released model returns 4XX responses to {limits.max_client_error_percent:g} % more of the requests.",
         metrics.refusals_beyond_the_old(),
         periods=2,
         threshold=limits.max_client_error_percent,
@@ -130,14 +134,14 @@ def put_release_alarms(
 
 
 class _Fleets:
-    """The metrics of an update's two fleets, and what is computed of them."""
+    """The metrics of the two fleets of an update, and the expressions over them."""
 
     def __init__(self, project: Project, new_config: str, old_config: str | None) -> None:
         self.project, self.new_config, self.old_config = project, new_config, old_config
 
-    def errors_beyond_the_old(self) -> list[dict[str, Any]]:
-        # SageMaker counts the 503 of a full queue as a 5XX, and has no metric for it alone. A burst of requests is
-        # no fault of the release; a release that is too slow for its requests raises the alarm on latency.
+    def errors_beyond_the_old(self) -> list[AwsRequest]:
+        # SageMaker counts the 503 of a full queue as a 5XX, and has no separate metric for it. A burst of requests is
+        # not caused by the release. A release that is too slow for its requests raises the latency alarm.
         new = [
             self._new("errors", "Invocation5XXErrors"),
             _input(self.project, "concurrent", "ConcurrentRequestsPerModel", "Maximum"),
@@ -153,8 +157,9 @@ class _Fleets:
             _result(f"IF({busy}, 0, errors - {CHANCE} * FILL(old_errors * requests / old_requests, 0))"),
         ]
 
-    def latency_beyond_the_old(self) -> list[dict[str, Any]]:
-        # Where nothing can be compared: the median, so that callers who are slow to fetch from need to be the most.
+    def latency_beyond_the_old(self) -> list[AwsRequest]:
+        # Without a comparison, use the median: image URLs that are slow to fetch raise it only if they are most of
+        # the requests.
         median = f"IF(requests >= {FEW_REQUESTS}, median, 0)"
         new = [self._new("requests", "Invocations"), self._new("median", "ModelLatency", "p50")]
         if self.old_config is None:
@@ -170,7 +175,7 @@ class _Fleets:
             ),
         ]
 
-    def refusals_beyond_the_old(self) -> list[dict[str, Any]]:
+    def refusals_beyond_the_old(self) -> list[AwsRequest]:
         return [
             self._new("refused", "Invocation4XXErrors"),
             self._new("requests", "Invocations"),
@@ -179,10 +184,10 @@ class _Fleets:
             _result(f"100 * refused / (requests + {FEW_REQUESTS}) - 100 * old_refused / old_requests"),
         ]
 
-    def _new(self, metric_id: str, name: str, statistic: str = "Sum") -> dict[str, Any]:
+    def _new(self, metric_id: str, name: str, statistic: str = "Sum") -> AwsRequest:
         return _input(self.project, metric_id, name, statistic, self.new_config)
 
-    def _old(self, metric_id: str, name: str, statistic: str = "Sum") -> dict[str, Any]:
+    def _old(self, metric_id: str, name: str, statistic: str = "Sum") -> AwsRequest:
         return _input(self.project, metric_id, name, statistic, self.old_config)
 
 
@@ -191,7 +196,7 @@ def _put_expression(
     cloudwatch: Any,
     name: str,
     description: str,
-    metrics: list[dict[str, Any]],
+    metrics: list[AwsRequest],
     *,
     periods: int,
     threshold: float,
@@ -209,7 +214,7 @@ def _put_expression(
 
 
 def alarm_names(project: Project) -> list[str]:
-    """The names of all alarms that a project can have."""
+    """Return the names of all alarms that a project can have."""
     return [*_names(project), *_names(project, RELEASE)]
 
 
@@ -219,7 +224,7 @@ def _names(project: Project, kind: str = "") -> list[str]:
     ]
 
 
-def _metric(project: Project, name: str, config: str | None = None) -> dict[str, Any]:
+def _metric(project: Project, name: str, config: str | None = None) -> AwsRequest:
     dimensions = {"EndpointName": endpoint_name(project), "VariantName": VARIANT}
     if config is not None:
         dimensions["EndpointConfigName"] = config
@@ -232,11 +237,11 @@ def _metric(project: Project, name: str, config: str | None = None) -> dict[str,
 
 def _input(
     project: Project, metric_id: str, name: str, statistic: str = "Sum", config: str | None = None
-) -> dict[str, Any]:
-    """One metric of an alarm that computes with several."""
+) -> AwsRequest:
+    """Return one metric of an alarm on a metric math expression."""
     stat = {"Metric": _metric(project, name, config), "Period": PERIOD_SECONDS, "Stat": statistic}
     return {"Id": metric_id, "MetricStat": stat, "ReturnData": False}
 
 
-def _result(expression: str) -> dict[str, Any]:
+def _result(expression: str) -> AwsRequest:
     return {"Id": "result", "Expression": expression, "ReturnData": True}

@@ -1,118 +1,104 @@
-"""What a person sees who is asked to approve a candidate, and what the answer means."""
+"""The approval of a candidate: the question to a person, and the meaning of the answer."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
+from include.classifier.image_classifier.metric_table import METRICS, Metric
 from include.pipeline.errors import PermanentError
-from include.pipeline.gate import MEGABYTE, class_changes
 from include.pipeline.names import digest
+from include.pipeline.results import Candidate, Evaluation, ModelFigures, RegisteredVersion, UserAnswer
 from include.pipeline.settings import Approval
 
 NONE = "\N{EN DASH}"
 APPROVE, REJECT = "Approve", "Reject"
-FIGURES = (
-    ("Accuracy", "accuracy", "{:.4f}", 1),
-    ("Top-5 accuracy", "top5_accuracy", "{:.4f}", 1),
-    ("Macro F1", "macro_f1", "{:.4f}", 1),
-    ("Expected calibration error", "ece", "{:.4f}", 1),
-    ("One image, 95th percentile", "milliseconds_p95", "{:.0f} ms", 1),
-    ("Size of the archive", "size_bytes", "{:.1f} MB", MEGABYTE),
-)
-"""What is shown: its name, its key in an evaluation, how it is written, and by what it is divided."""
 
 
 class ApprovalError(PermanentError):
-    """An answer that does not decide about the candidate; the message says what to do."""
+    """Raised if an answer is about another candidate; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Whether a person agreed, and one sentence that says who and when."""
+    """The answer of a person, with a sentence that says who answered and when."""
 
     approved: bool
     sentence: str
 
 
-def candidate(model: str, package: dict[str, Any], evaluation: dict[str, Any]) -> dict[str, Any]:
-    """What a person decides about: the model, its package, and the digest of its evaluation.
+def candidate(model: str, package: RegisteredVersion, evaluation: Evaluation) -> Candidate:
+    """Return what a person decides about."""
+    return Candidate(
+        model=model,
+        package=package.arn,
+        version=package.version,
+        evaluation=digest(evaluation.model_dump(mode="json", exclude_unset=True)),
+    )
 
-    :param package: what the task that registered it returned.
-    :param evaluation: the content of ``evaluation.json``.
+
+def question(evaluation: Evaluation, decision: str, about: Candidate, report: str) -> str:
+    """Return the comparison of champion and challenger in Markdown.
+
+    :param decision: the reason of the gate.
+    :param report: the URL of the evaluation's page.
     """
-    return {
-        "model": model,
-        "package": package["arn"],
-        "version": package["version"],
-        "evaluation": digest(evaluation),
-    }
-
-
-def question(evaluation: dict[str, Any], decision: str, about: dict[str, Any], report: str) -> str:
-    """Champion against challenger in Markdown.
-
-    :param evaluation: the content of ``evaluation.json``, which may lack what is large.
-    :param decision: what the gate said.
-    :param about: see :func:`candidate`.
-    :param report: the address of the evaluation's page.
-    """
-    candidate, live = evaluation["candidate"], evaluation.get("live") or {}
+    candidate, live = evaluation.candidate, evaluation.compared
     rows = [
-        f"| {name} | {_figure(live, key, form, unit)} | {_figure(candidate, key, form, unit)} |"
-        for name, key, form, unit in FIGURES
+        f"| {metric.title} | {_figure(live, metric)} | {_figure(candidate, metric)} |" for metric in METRICS
     ]
     rows.insert(1, f"| 95% interval of the accuracy | {_interval(live)} | {_interval(candidate)} |")
     table = "\n".join(["| | Champion (live) | Challenger |", "|---|---|---|", *rows])
-    removed, added = class_changes(evaluation)
+    removed, added = evaluation.class_changes
     paragraphs = [
         _literal(decision),
-        f"Test images: {evaluation['images']}",
-        *([f"Classes that are removed: {_literal(', '.join(removed))}"] if removed else []),
+        f"Test images: {evaluation.images}",
+        *([f"Removed classes: {_literal(', '.join(removed))}"] if removed else []),
         *([f"New classes: {_literal(', '.join(added))}"] if added else []),
         table,
-        f"Challenger: version {about['version']}, {about['model']}, evaluation {about['evaluation']}. "
-        f"[The evaluation's report]({report})",
+        f"Challenger: version {about.version}, {about.model}, evaluation {about.evaluation}. "
+        f"[Evaluation report]({report})",
     ]
     return "\n\n".join(paragraphs)
 
 
-def read_answer(response: dict[str, Any] | None, about: dict[str, Any], approval: Approval) -> Answer | None:
-    """What the answer to the question means; None where nobody was asked.
+def read_answer(response: UserAnswer | None, about: Candidate, approval: Approval) -> Answer | None:
+    """Return the meaning of the answer; None if approval was not required.
 
-    :param response: what the task that asked returned: ``chosen_options``, ``responded_by_user``, ``responded_at`` and
-        ``about``.
-    :param about: see :func:`candidate`.
+    :param response: the result of the task ``approve``.
+    :param about: the candidate.
     :raises ApprovalError: if the question was about another candidate.
     """
     if response is None:
         return None
-    if response["about"] != about:
-        asked = response["about"]
+    if response.about != about:
+        asked = response.about
+        what = f"version {asked.version} with evaluation {asked.evaluation}" if asked else "no candidate"
         raise ApprovalError(
-            f"The answer was about version {asked['version']} with evaluation {asked['evaluation']}; the candidate is "
-            f"version {about['version']} with evaluation {about['evaluation']}. Clear the task approve to ask again."
+            f"The answer is about {what}, but the candidate is version {about.version} with evaluation "
+            f"{about.evaluation}. Clear the task approve to ask again."
         )
-    user = response["responded_by_user"]
-    if user is None:  # Airflow took the default, for the time was over
+    user = response.responded_by_user
+    if user is None:  # the question has timed out, and Airflow has chosen the default
         return Answer(
             False,
-            f"Rejected: nobody answered within {approval.timeout_hours:g} hours (approval.timeout_hours).",
+            f"Rejected: no answer within {approval.timeout_hours:g} hours (approval.timeout_hours).",
         )
-    approved = response["chosen_options"] == [APPROVE]
+    approved = response.chosen_options == [APPROVE]
     verb = "Approved" if approved else "Rejected"
-    return Answer(approved, f"{verb} by {user['name']} at {response['responded_at']}.")
+    return Answer(approved, f"{verb} by {user.name} at {response.responded_at}.")
 
 
-def _figure(model: dict[str, Any], key: str, form: str, unit: float) -> str:
-    return form.format(model[key] / unit) if key in model else NONE
+def _figure(model: ModelFigures | None, metric: Metric) -> str:
+    value = model.metrics.get(metric.key) if model else None
+    return NONE if value is None else metric.text(value)
 
 
-def _interval(model: dict[str, Any]) -> str:
-    return "{:.4f} to {:.4f}".format(*model["accuracy_interval"]) if "accuracy_interval" in model else NONE
+def _interval(model: ModelFigures | None) -> str:
+    interval = model.accuracy_interval if model else None
+    return NONE if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
 def _literal(text: str) -> str:
-    """Escape what Markdown would not show as it is: names of classes may hold anything."""
+    """Escape Markdown syntax, because class names may contain any character."""
     return re.sub(r"[\\`*<>\[\]|~&]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)

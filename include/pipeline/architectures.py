@@ -1,4 +1,4 @@
-"""The architectures that can be trained, named here so that a typo shows before anything is started."""
+"""The architectures that can be trained, listed here to detect a typo before anything is started."""
 
 ARCHITECTURES = (
     "efficientnet_lite0",
@@ -81,4 +81,4 @@ ARCHITECTURES = (
     "wide_resnet101_2",
     "wide_resnet50_2",
 )
-"""EfficientNet-Lite0, and torchvision's classification models that end in a linear layer: squeezenet has none."""
+"""EfficientNet-Lite0, and torchvision's classification models that end in a linear layer. SqueezeNet does not."""

@@ -1,4 +1,4 @@
-"""Texts as AWS takes them: it refuses a call for a line break, a control character or one character too many."""
+"""Make texts valid for AWS, which refuses line breaks, control characters and texts that are too long."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import re
 import unicodedata
 
 LONGEST_DESCRIPTION = 1024
-"""Of a model package, its approval and its group: ``EntityDescription`` and ``ApprovalDescription`` in SageMaker."""
+"""The limit for a model package, its approval and its group: ``EntityDescription`` and ``ApprovalDescription`` in
+SageMaker."""
 LONGEST_VALUE = 256
-"""Of a property in a model package's customer metadata: ``CustomerMetadataValue`` in SageMaker."""
+"""The limit for a property in a model package's customer metadata: ``CustomerMetadataValue`` in SageMaker."""
 CUT = "…"
-"""Ends a text that was cut."""
+"""The end of a truncated text."""
 
 
 def description(text: str, limit: int = LONGEST_DESCRIPTION) -> str:
-    """Return a text in one line without control characters, cut at a limit with a mark."""
+    """Return a text on one line without control characters, truncated with a mark."""
     printable = (" " if unicodedata.category(character)[0] == "C" else character for character in text)
     return _cut(" ".join("".join(printable).split()), limit)
 
 
 def property_value(value: object) -> str:
-    """Return a value of a model package's customer metadata: letters, digits, blanks and ``_.:/=+-@`` alone."""
+    """Return a value for a model package's customer metadata: only letters, digits, spaces and ``_.:/=+-@``."""
     return _cut(re.sub(r"[^\w .:/=+\-@]", "-", str(value)), LONGEST_VALUE, mark="")
 
 
@@ -34,5 +35,5 @@ def _cut(text: str, limit: int, mark: str = CUT) -> str:
 
 
 def _length(text: str) -> int:
-    """Return the length as AWS counts it: in UTF-16, where some characters, such as emojis, are two."""
+    """Return the length as AWS counts it: in UTF-16 code units, of which some characters, such as emojis, need two."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -1,4 +1,4 @@
-"""Whether this machine's clock is right enough to sign requests to AWS."""
+"""Check that this machine's clock is accurate enough to sign requests to AWS."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from include.pipeline.errors import PermanentError
 log = logging.getLogger(__name__)
 
 MAX_SKEW_SECONDS = 300.0
-"""AWS refuses requests that were signed more than 5 minutes before or after its own time:
+"""AWS refuses requests whose signature is more than 5 minutes off its own time:
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html"""
 WARN_SKEW_SECONDS = 60.0
 
 
 class ClockError(PermanentError):
-    """The clock is wrong; the message says by how much."""
+    """Raised if the clock is wrong; the message says by how much."""
 
 
 def ask(call: Callable[[], Any], progress: Callable[[str], None] = log.warning) -> Any:
-    """Call AWS, and compare its time with this machine's; returns the answer.
+    """Call AWS, compare its time with this machine's, and return the answer.
 
     :param call: a call of boto3.
-    :param progress: is told of a smaller difference.
-    :raises ClockError: if the difference is one that AWS refuses, whether or not it did.
+    :param progress: receives a warning about a smaller difference.
+    :raises ClockError: if AWS refuses requests with such a difference, even if it accepted this one.
     """
     try:
         answer = call()
@@ -45,15 +45,16 @@ def _check(answer: Mapping[str, Any], progress: Callable[[str], None]) -> None:
     if date is None:
         return
     skew = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
-    said = (
+    difference = (
         f"The clock of this machine is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} that of AWS"
     )
     if abs(skew) > MAX_SKEW_SECONDS:
         raise ClockError(
-            f"{said}, which refuses requests that are signed more than {MAX_SKEW_SECONDS / 60:.0f} minutes off. "
-            "Set the clock of the machine that Airflow's workers run on, best by NTP."
+            f"{difference}. AWS refuses requests signed more than {MAX_SKEW_SECONDS / 60:.0f} minutes off. "
+            "Set the clock of the machine that Airflow's workers run on, preferably with NTP."
         )
     if abs(skew) > WARN_SKEW_SECONDS:
         progress(
-            f"{said}. From {MAX_SKEW_SECONDS / 60:.0f} minutes on, AWS refuses requests: set it, best by NTP."
+            f"{difference}. AWS refuses requests signed more than {MAX_SKEW_SECONDS / 60:.0f} minutes off. "
+            "Set the clock, preferably with NTP."
         )

@@ -1,4 +1,4 @@
-"""Whether the account has as many concurrent executions of Lambda as a project reserves or keeps warm."""
+"""Check that the account has the concurrent executions of Lambda that a project reserves or provisions."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from include.pipeline.settings import Project
 log = logging.getLogger(__name__)
 
 MIN_UNRESERVED = 10
-"""What Lambda leaves unreserved at least: as much in new accounts, up to 100 in others."""
+"""The minimum that Lambda keeps unreserved: 10 in new accounts, up to 100 in others."""
 QUOTA_CODE = "L-B99A9384"
 """Lambda's quota "Concurrent executions": https://docs.aws.amazon.com/general/latest/gr/lambda-service.html"""
 
 
 class ConcurrencyQuotaError(PermanentError):
-    """The account has too few concurrent executions; the message says what to change."""
+    """Raised if the account has too few concurrent executions; the message says what to change."""
 
 
 def check(project: Project, lambda_client: Any, progress: Callable[[str], None] = log.info) -> None:
-    """See that the account has what the project reserves for its function, or keeps warm of it.
+    """Check that the account has the executions that the project reserves or provisions for its function.
 
     :param lambda_client: a boto3 client.
-    :raises ConcurrencyQuotaError: if Lambda is certain to refuse it.
+    :raises ConcurrencyQuotaError: if Lambda is certain to refuse them.
     """
     function = project.function
     key, wanted = (
@@ -48,23 +48,23 @@ def check(project: Project, lambda_client: Any, progress: Callable[[str], None] 
             raise
         progress(
             f"The quota of concurrent executions is not checked: {error}. Deploy include/infrastructure/stack.yaml "
-            "again, whose policies allow to read it."
+            "again: its policies allow reading the quota."
         )
         return
     unreserved = limit["UnreservedConcurrentExecutions"]
     if unreserved - more < MIN_UNRESERVED:
         none = "null" if key == "reserved_concurrency" else "0"
         raise ConcurrencyQuotaError(
-            f"function.{key} is {wanted}, but of the {limit['ConcurrentExecutions']} concurrent executions that this "
-            f"account has in {lambda_client.meta.region_name}, {unreserved} are unreserved, and Lambda leaves at least "
-            f"{MIN_UNRESERVED} so. New accounts begin with 10. Set function.{key} to {none}, or ask AWS for more: "
-            f"aws service-quotas request-service-quota-increase --service-code lambda --quota-code {QUOTA_CODE} "
-            "--desired-value 1000"
+            f"function.{key} is {wanted}, but {unreserved} of the {limit['ConcurrentExecutions']} concurrent "
+            f"executions of this account in {lambda_client.meta.region_name} are unreserved, and Lambda keeps at least "
+            f"{MIN_UNRESERVED} unreserved. New accounts start with 10. Set function.{key} to {none}, or request an "
+            f"increase: aws service-quotas request-service-quota-increase --service-code lambda --quota-code "
+            f"{QUOTA_CODE} --desired-value 1000"
         )
 
 
 def _held(name: str, lambda_client: Any) -> int:
-    """How many executions the function has already: reserved, or else provisioned."""
+    """Return how many executions the function already has: reserved, or else provisioned."""
     try:
         reserved = lambda_client.get_function_concurrency(FunctionName=name).get(
             "ReservedConcurrentExecutions"

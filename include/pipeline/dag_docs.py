@@ -1,4 +1,4 @@
-"""The documentation of a project's DAGs that Airflow shows: what each does, what it costs, and how to stop it."""
+"""The documentation of a project's DAGs in Airflow: what each one does, what it costs, and how to stop it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from include.pipeline.settings import Project
 from include.pipeline.target import is_local
 
 Link = Callable[[str], str]
-"""Return a Markdown link to the DAG with an id."""
+"""Returns a Markdown link to the DAG with the given ID."""
 
-LOCAL = "This Airflow works with local AWS, which bills nothing. The following applies to AWS."
+LOCAL = "This Airflow works with local AWS, which is free of charge. The following applies to AWS."
 
 
 def train_and_deploy(project: Project, link: Link) -> str:
-    """The documentation of ``<project>.train_and_deploy``."""
+    """Return the documentation of ``<project>.train_and_deploy``."""
     tuning, training, endpoint = project.tuning, project.training, project.endpoint
     trainer = (
         f"an EC2 instance {project.ec2.instance_type}"
@@ -33,7 +33,7 @@ function `{function_name(project)}`, and tests it with real requests. If a relea
 
 ## Start it
 
-The form can be sent as it opens. {_started(project)} A run uses the jobs of earlier runs that had the same images,
+You can submit the form as it opens. {_started(project)} A run reuses the jobs of earlier runs with the same images,
 code and settings, unless **Retrain** is on.
 
 ## What it costs
@@ -43,32 +43,32 @@ code and settings, unless **Retrain** is on.
 - Afterwards: at least {endpoint.min_instances} x {endpoint.instance_type} of the endpoint, billed until
   {link(f"{project.name}.teardown")} deletes it.
 
-The log of the task `estimate_cost` begins with both amounts in US dollars. **Cost limit** in the form stops a run that
+The log of the task `estimate_cost` starts with both amounts in US dollars. **Cost limit** in the form stops a run that
 could cost more.
 
 ## Stop it
 
-Mark the task that runs as failed: its job stops, and a release in progress is rolled back. If you mark the whole run
-as failed during a release, the next run restores the last good release.
+Mark the running task as failed: its job stops, and a release in progress is rolled back. If you mark the whole run as
+failed during a release, the next run restores the last good release.
 
 ## Read more
 
 - {link(f"{project.name}.rollback")} makes an earlier version live again.
-- {link(f"{project.name}.workspace")} is a notebook to explore the project in.
+- {link(f"{project.name}.workspace")} provides a notebook to explore the project.
 - In the repository: `docs/operating.md` describes how to start, watch, call and stop the pipeline, and
-  `docs/adding-a-project.md` each key of `include/projects/{project.name}.yaml`.
+  `docs/project-file.md` describes each key of `include/projects/{project.name}.yaml`.
 """
 
 
 def rollback(project: Project, link: Link) -> str:
-    """The documentation of ``<project>.rollback``."""
+    """Return the documentation of ``<project>.rollback``."""
     return f"""\
 # {project.name}: roll back
 
-Makes an earlier version of {project.name} live again: one that was approved and has passed its smoke test.
+Makes an earlier version of {project.name} live again. It must have been approved and have passed its smoke test.
 
-The form can be sent as it opens. The run then waits at the task `ask_for_version`, where the tab **Required Actions**
-offers the versions to choose from. Enter a number or `previous` in the form to choose without waiting.
+You can submit the form as it opens. The run then waits at the task `ask_for_version`, where the tab **Required
+Actions** lists the available versions. Enter a number or `previous` in the form to choose without waiting.
 
 The version that is live now becomes `Rejected`, so that no scheduled run deploys it again. If the chosen version fails
 its smoke test, the last good release is restored.
@@ -79,23 +79,23 @@ Nothing besides the endpoint, which is billed anyway. Nothing is trained.
 
 ## Stop it
 
-Before `create_model` has started, mark the run as failed: nothing has changed. After that, mark the task that runs as
+Before `create_model` has started, mark the run as failed: nothing has changed. After that, mark the running task as
 failed, and the task `undo` restores the last good release.
 
 ## Read more
 
 - {link(f"{project.name}.train_and_deploy")} trains and deploys a new version.
-- In the repository: "Versions, and going back" in `docs/operating.md`.
+- In the repository: "Versions and rollbacks" in `docs/operating.md`.
 """
 
 
 def workspace(project: Project, link: Link) -> str:
-    """The documentation of ``<project>.workspace``."""
+    """Return the documentation of ``<project>.workspace``."""
     settings = project.workspace
     stop = (
-        "It does not stop by itself (`workspace.idle_stop_minutes`)."
+        "It does not stop automatically (`workspace.idle_stop_minutes`)."
         if settings.idle_stop_minutes is None
-        else f"It stops by itself after {settings.idle_stop_minutes} minutes without activity."
+        else f"It stops automatically after {settings.idle_stop_minutes} minutes without activity."
     )
     return f"""\
 # {project.name}: workspace
@@ -103,8 +103,8 @@ def workspace(project: Project, link: Link) -> str:
 Creates, starts, stops or deletes the SageMaker notebook instance `{workspace_name(project)}`, with the project's
 scripts and a notebook to explore the images, the trials and the live model. Each action can be repeated.
 
-The tasks `create_instance` and `start_instance` link to the page where JupyterLab opens. On AWS, the console signs you
-in: Airflow keeps nothing that grants access.
+The tasks `create_instance` and `start_instance` link to the page that opens JupyterLab. On AWS, the console signs you
+in. Airflow stores no credentials for it.
 
 ## What it costs
 
@@ -123,7 +123,7 @@ Start this DAG again with the action **Stop**. The files stay.
 
 
 def teardown(project: Project, link: Link) -> str:
-    """The documentation of ``<project>.teardown``."""
+    """Return the documentation of ``<project>.teardown``."""
     hours = project.endpoint.ttl_hours
     schedule = (
         ""
@@ -131,21 +131,23 @@ def teardown(project: Project, link: Link) -> str:
         else f"""
 ## It also runs on a schedule
 
-Every hour, since the project file has `endpoint.ttl_hours`: it deletes an endpoint that has had no request for
+Every hour, because the project file has `endpoint.ttl_hours`. It deletes an endpoint that has had no request for
 {hours:g} hours, and keeps the workspace.
 """
     )
     return f"""\
 # {project.name}: tear down
 
-**Destructive.** Deletes the resources of {project.name} that AWS bills while they exist, and verifies that they do not
-exist any more: running jobs, instances, the function, the endpoint, its models and alarms, and the workspace.
+**Destructive.** Deletes the resources of {project.name} that AWS bills while they exist: running jobs, instances, the
+function, the endpoint, its models and alarms, and the workspace. Then verifies that they no longer exist.
 
-The form can be sent as it opens: it is then a **dry run**, which only lists what exists and what would become of it,
-in the log of the task `find`. To delete, switch **Dry run** off and type the project's name, `{project.name}`.
+You can submit the form as it opens. It is then a **dry run**: the log of the task `find` lists the existing resources
+and what a teardown does with each of them. To delete, switch **Dry run** off and type the project's name,
+`{project.name}`.
 
-Images, models, reports, the model registry, logs and the CloudFormation stack stay, unless the form asks to delete
-them. If they stay, a later run of {link(f"{project.name}.train_and_deploy")} trains nothing again and only deploys.
+Images, models, reports, the model registry, logs and the CloudFormation stack stay, unless you choose in the form to
+delete them. If they stay, a later run of {link(f"{project.name}.train_and_deploy")} does not train again, it only
+deploys.
 {schedule}
 ## What it costs
 
@@ -153,17 +155,17 @@ Nothing. It ends what is billed by the hour. What stays in S3 and in the logs is
 
 ## Stop it
 
-Mark the run as failed. What is deleted stays deleted; run it again to delete the rest. A step that fails does not
-prevent the next ones: the last task, `verify`, names what failed and what is left.
+Mark the run as failed. Deleted resources stay deleted. Run the DAG again to delete the rest. A failed step does not
+prevent the next ones. The last task, `verify`, lists what failed and what is left.
 
 ## Read more
 
-- In the repository: "Taking a project down" in `docs/operating.md`.
+- In the repository: "Tearing a project down" in `docs/operating.md`.
 """
 
 
 def _started(project: Project) -> str:
-    """What else starts a run than the form."""
+    """Return what starts a run besides the form."""
     causes = []
     if project.schedule is not None:
         causes.append(f"the schedule `{project.schedule}` (UTC)")
@@ -171,7 +173,7 @@ def _started(project: Project) -> str:
         causes.append(f"an upload to `{project.data.source}`")
     if not causes:
         return "Nothing else starts a run."
-    return f"Runs are also started by {' and by '.join(causes)}, once the DAG is switched on."
+    return f"Runs are also started by {' and by '.join(causes)}, once the DAG is unpaused."
 
 
 def _local() -> str:

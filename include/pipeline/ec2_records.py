@@ -1,4 +1,4 @@
-"""The records that trainings on EC2 leave in S3: what SageMaker would answer to a question for its training job."""
+"""The records of trainings on EC2 in S3, in the form of SageMaker's DescribeTrainingJob."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from include.pipeline.aws_documents import AwsAnswer
 from include.pipeline.ec2_requests import RECORD, record_uri
 from include.pipeline.inventory import is_own
 from include.pipeline.names import project_uri, split_s3_uri
@@ -15,9 +16,9 @@ TIMES = ("CreationTime", "TrainingStartTime", "TrainingEndTime")
 
 
 class Ec2Records:
-    """Those of one project.
+    """The records of one project.
 
-    :param bucket: the stack's.
+    :param bucket: the bucket of the stack.
     :param s3: a boto3 client.
     """
 
@@ -26,13 +27,13 @@ class Ec2Records:
         self._output = f"{project_uri(bucket, project)}/training"
         self._s3 = s3
 
-    def describe(self, name: str) -> dict[str, Any]:
-        """The record of a training that has ended."""
+    def describe(self, name: str) -> AwsAnswer:
+        """Return the record of an ended training."""
         bucket, key = split_s3_uri(record_uri(self._output, name))
         return self._read(bucket, key)
 
-    def newest(self) -> dict[str, Any] | None:
-        """The record of the training that completed last; None where there is none."""
+    def newest(self) -> AwsAnswer | None:
+        """Return the record of the training that completed last, or None."""
         bucket, prefix = split_s3_uri(f"{self._output}/")
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         found = [
@@ -47,8 +48,8 @@ class Ec2Records:
                 return record
         return None
 
-    def _read(self, bucket: str, key: str) -> dict[str, Any]:
-        record: dict[str, Any] = json.load(self._s3.get_object(Bucket=bucket, Key=key)["Body"])
+    def _read(self, bucket: str, key: str) -> AwsAnswer:
+        record: AwsAnswer = json.load(self._s3.get_object(Bucket=bucket, Key=key)["Body"])
         return {
             name: datetime.fromisoformat(value) if name in TIMES else value for name, value in record.items()
         }

@@ -1,11 +1,11 @@
-"""The request for a training on EC2: the same training job as on SageMaker, an instance for it, and what runs there."""
+"""The request for a training on EC2: the training job as on SageMaker, the instance, and its commands."""
 
 from __future__ import annotations
 
 import json
 from shlex import quote
-from typing import Any
 
+from include.pipeline.aws_documents import AwsRequest
 from include.pipeline.ec2_launch import AMI_PARAMETERS, Launch
 from include.pipeline.errors import PermanentError
 from include.pipeline.job_requests import Environment, training_job
@@ -17,18 +17,19 @@ FETCH = "import boto3, sys; boto3.client('s3').download_file(*sys.argv[1:])"
 
 
 class ProfileError(PermanentError):
-    """The infrastructure stack has no role for an instance."""
+    """Raised if the infrastructure stack has no instance profile for training on EC2."""
 
 
 def check_profile(env: Environment) -> None:
-    """See that the stack has what an instance needs.
+    """Check that the stack has an instance profile for training on EC2.
 
-    :raises ProfileError: if it was deployed before it had.
+    :raises ProfileError: if the stack was deployed before the template had one.
     """
     if env.training_instance_profile is None:
         raise ProfileError(
-            "The infrastructure stack has no instance profile for training on EC2: deploy "
-            "include/infrastructure/stack.yaml again, and give Airflow the policy of its output AirflowEc2PolicyArn."
+            "The infrastructure stack has no instance profile for training on EC2. Deploy "
+            "include/infrastructure/stack.yaml again, and attach the policy in its output AirflowEc2PolicyArn to "
+            "Airflow's role."
         )
 
 
@@ -39,16 +40,16 @@ def training(
     channels: dict[str, str],
     code: str,
     best: dict[str, str],
-    salt: str,
-) -> dict[str, Any]:
-    """What :class:`amazon_ml.operators.ec2_training.EC2TrainingOperator` takes.
+    rerun_token: str,
+) -> AwsRequest:
+    """Return the argument of :class:`amazon_ml.operators.ec2_training.EC2TrainingOperator`.
 
-    The name is derived from what decides the result. A newer AMI, another subnet, key or kind of market is no reason
-    to train again.
+    The name is derived from what decides the result. With a newer AMI, another subnet, key pair or purchasing option,
+    the training is not repeated.
 
-    :param channels: see :func:`include.pipeline.job_requests.training_job`, likewise ``best`` and ``salt``.
+    :param channels: see :func:`include.pipeline.job_requests.training_job`, likewise ``best`` and ``rerun_token``.
     """
-    job = _job(project, env, channels, code, best, salt)
+    job = _job(project, env, channels, code, best, rerun_token)
     return {
         "Name": job["TrainingJobName"],
         "Instance": _instance(project, env, launch, job["TrainingJobName"]),
@@ -60,19 +61,24 @@ def training(
 
 
 def log_group(project: Project) -> str:
-    """The log group of the project's trainings on EC2."""
+    """Return the log group of the project's trainings on EC2."""
     return f"/image-classifier/training/{project.aws_name}"
 
 
 def record_uri(output: str, name: str) -> str:
-    """Where a training's record is, below the place for the output of all trainings."""
+    """Return the S3 URI of a training's record, below the prefix for the output of all trainings."""
     return f"{output}/{name}/{RECORD}"
 
 
 def _job(
-    project: Project, env: Environment, channels: dict[str, str], code: str, best: dict[str, str], salt: str
-) -> dict[str, Any]:
-    """The request for SageMaker's training job, but for an EC2 instance: no image, no spot, no pool, no isolation."""
+    project: Project,
+    env: Environment,
+    channels: dict[str, str],
+    code: str,
+    best: dict[str, str],
+    rerun_token: str,
+) -> AwsRequest:
+    """Return SageMaker's training job for an EC2 instance: without image, spot training, warm pool and isolation."""
     ec2 = project.ec2
     training = project.training.model_copy(
         update={
@@ -96,17 +102,17 @@ def _job(
         code,
         best,
         instance_count=1,
-        salt=salt,
+        rerun_token=rerun_token,
     )
     job["ResourceConfig"]["VolumeSizeInGB"] = ec2.volume_gb
     return job
 
 
-def _instance(project: Project, env: Environment, launch: Launch, name: str) -> dict[str, Any]:
-    """As EC2's RunInstances takes it."""
+def _instance(project: Project, env: Environment, launch: Launch, name: str) -> AwsRequest:
+    """Return the request for EC2's RunInstances."""
     ec2 = project.ec2
     tags = [*tag_list(project), {"Key": "Name", "Value": name}]
-    request: dict[str, Any] = {
+    request: AwsRequest = {
         "ImageId": launch.image,
         "InstanceType": ec2.instance_type,
         "MinCount": 1,
@@ -129,7 +135,7 @@ def _instance(project: Project, env: Environment, launch: Launch, name: str) -> 
             "HttpTokens": "required",
             "HttpPutResponseHopLimit": 1,
         },
-        # First of all a timer, so that the instance goes even if nobody is left to terminate it.
+        # Start a timer first, so that the instance terminates even if nothing else terminates it.
         "UserData": f"#!/bin/sh\nshutdown -h +{ec2.lifetime_minutes}\n",
         "InstanceInitiatedShutdownBehavior": "terminate",
         "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
@@ -146,15 +152,15 @@ def _instance(project: Project, env: Environment, launch: Launch, name: str) -> 
     return request
 
 
-def _commands(region: str, code: str, job: dict[str, Any]) -> list[str]:
-    """Lines of a POSIX shell that fetch the code and run the training with it."""
+def _commands(region: str, code: str, job: AwsRequest) -> list[str]:
+    """Return POSIX shell lines that download the code and run the training."""
     bucket, key = split_s3_uri(code)
     return [
         "set -eu",
         f"export AWS_DEFAULT_REGION={region}",
         'work=$(mktemp -d "${TMPDIR:-/var/tmp}/training.XXXXXX")',
         'cd "$work"',
-        # that of the Deep Learning AMI, which has PyTorch
+        # the Python of the Deep Learning AMI, which has PyTorch
         'python=/opt/pytorch/bin/python3; [ -x "$python" ] || python=python3',
         '"$python" -c "import boto3" 2>/dev/null || "$python" -m pip install --quiet boto3',
         f'"$python" -c {quote(FETCH)} {quote(bucket)} {quote(key)} sourcedir.tar.gz',

@@ -1,5 +1,5 @@
-"""The kind of error that a retry can't mend."""
+"""The base class of errors that a retry can't fix."""
 
 
 class PermanentError(Exception):
-    """Something is wrong that a person has to change; the message says what. Tasks are not retried after it."""
+    """Raised if a person has to change something; the message says what. Airflow does not retry the task."""

@@ -1,4 +1,4 @@
-"""The report of an evaluation: how good the candidate is, what it gets wrong, and whether it beats the live model."""
+"""The report of an evaluation: the candidate's metrics, its mistakes, and its comparison with the live model."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 from pydantic import Field
 
+from include.classifier.image_classifier.metric_table import METRICS
 from include.pipeline import tuning_report
 from include.pipeline.job_requests import training_output
 from include.pipeline.names import split_s3_uri
 from include.pipeline.pages import page, pictures
 from include.pipeline.pages.documents import Chart, Document, Run
-from include.pipeline.results import Evaluation, EvaluationJob, ModelFigures, StagedData, TrainingRecord
+from include.pipeline.results import Evaluation, ModelFigures, ProcessingJob, StagedData, TrainingRecord
 from include.pipeline.settings import Project
 
 PAGE, DOCUMENT = "evaluation.html", "evaluation_report.json"
@@ -25,13 +26,13 @@ MOST_CONFUSED = 10
 
 
 class EvaluationReport(Document):
-    """What the page shows. The gate adds version and verdict, and the end of the run a link to its report.
+    """The content of the page. The gate adds the version and the verdict; the end of the run adds a link to its report.
 
     :param model: the name of the candidate.
-    :param job: the name of the evaluation job, which an earlier run may have done.
+    :param job: the name of the evaluation job, which may be the job of an earlier run.
     :param charts: by name; see :func:`draw_charts`.
-    :param accepted: whether the gate has accepted the candidate; None before.
-    :param finished: whether there is a report of the run.
+    :param accepted: whether the gate has accepted the candidate; None before the gate.
+    :param finished: whether the report of the run exists.
     """
 
     project: str
@@ -56,11 +57,11 @@ def publish(
     s3: Any,
     *,
     model: str,
-    job: EvaluationJob,
+    job: ProcessingJob,
     data: StagedData,
     artifact: str,
 ) -> str:
-    """Make the report of an evaluation and put it among the pages of the run.
+    """Create the report of an evaluation and store it with the pages of the run.
 
     :param model: the name of the candidate.
     :param artifact: the S3 URI of the candidate's ``model.tar.gz``.
@@ -71,8 +72,12 @@ def publish(
     thumbnails = pictures.read_thumbnails(
         (f"{data.uri}/test/{mistake.image}" for mistake in mistakes), s3, project.data.max_pixels
     )
-    for mistake, thumbnail in zip(mistakes, thumbnails, strict=True):
-        mistake.picture = thumbnail
+    pictured = [
+        mistake.model_copy(update={"picture": thumbnail})
+        for mistake, thumbnail in zip(mistakes, thumbnails, strict=True)
+    ]
+    candidate = evaluated.candidate.model_copy(update={"mistakes": pictured})
+    evaluated = evaluated.model_copy(update={"candidate": candidate})
     training = read_training_record(artifact, s3)
     report = EvaluationReport(
         project=project.name,
@@ -89,7 +94,7 @@ def publish(
 
 
 def update(project: Project, run_id: str, bucket: str, s3: Any, **changes: Any) -> str | None:
-    """Change the report of a run's evaluation, and put it again. Nothing is drawn again.
+    """Change the report of a run's evaluation and store it again. The charts stay as they are.
 
     :param changes: fields of :class:`EvaluationReport`.
     :return: the S3 URI of the page; None if the run has no such report.
@@ -101,7 +106,7 @@ def update(project: Project, run_id: str, bucket: str, s3: Any, **changes: Any) 
 
 
 def read(project: Project, run_id: str, bucket: str, s3: Any) -> EvaluationReport | None:
-    """Return the report among the pages of a run, or None."""
+    """Return the report of a run's evaluation, or None if it does not exist."""
     folder = page.run_folder(bucket, project, run_id)
     try:
         return EvaluationReport.model_validate(_read_json(f"{folder}/{DOCUMENT}", s3))
@@ -114,7 +119,7 @@ def read(project: Project, run_id: str, bucket: str, s3: Any) -> EvaluationRepor
 def render(report: EvaluationReport, uri: str) -> str:
     """Return the page as HTML.
 
-    :param uri: where the page is put.
+    :param uri: the S3 URI of the page.
     """
     folder = posixpath.dirname(uri)
     links = page.navigation(
@@ -128,6 +133,7 @@ def render(report: EvaluationReport, uri: str) -> str:
         "evaluation.html",
         report=report,
         evaluation=report.evaluation,
+        metrics=METRICS,
         comparison=comparison(report.evaluation),
         confused=_most_confused(report.evaluation),
         links=links,
@@ -135,7 +141,7 @@ def render(report: EvaluationReport, uri: str) -> str:
 
 
 def comparison(evaluation: Evaluation) -> str:
-    """Say whether the candidate differs from the live model by more than noise."""
+    """Return a sentence on whether the candidate differs significantly from the live model."""
     difference = evaluation.difference
     if evaluation.live is None:
         return "No other model was live to compare the candidate with."
@@ -143,9 +149,9 @@ def comparison(evaluation: Evaluation) -> str:
         reason = getattr(evaluation.live, "incomparable", "its figures are missing.")
         return f"The live model can't be compared: {reason}"
     if evaluation.identical:
-        return "The candidate is identical with the live model."
+        return "The candidate is identical to the live model."
     if difference.only_candidate_right == difference.only_live_right == 0:
-        return "The candidate and the live model are right on the same images."
+        return "The candidate and the live model are correct on the same images."
     low, high = difference.interval
     measured = (
         f"the difference is {difference.accuracy:+.3f}, "
@@ -153,20 +159,20 @@ def comparison(evaluation: Evaluation) -> str:
     )
     if difference.only_candidate_right is not None:
         measured += (
-            f" On {difference.only_candidate_right} images only the candidate is right, "
+            f" On {difference.only_candidate_right} images only the candidate is correct, "
             f"on {difference.only_live_right} only the live model."
         )
     if not difference.significant:
-        return f"The candidate's accuracy differs from the live model's by no more than noise: {measured}"
+        return f"The candidate's accuracy does not differ significantly from the live model's: {measured}"
     direction = "higher" if low > 0 else "lower"
-    return f"The candidate's accuracy is {direction} than the live model's by more than noise: {measured}"
+    return f"The candidate's accuracy is significantly {direction} than the live model's: {measured}"
 
 
 def read_training_record(artifact: str, s3: Any) -> TrainingRecord | None:
-    """Read what a training recorded out of its ``output.tar.gz``, of which nothing is unpacked.
+    """Read the record of a training from its ``output.tar.gz``, without extracting files to disk.
 
     :param artifact: the S3 URI of the ``model.tar.gz`` beside it.
-    :return: None if there is no such file. One that can't be read is no reason to do without the report.
+    :return: None if the file does not exist. If it can't be read, the record says so, and the report is made anyway.
     """
     bucket, key = split_s3_uri(training_output(artifact))
     try:
@@ -175,7 +181,7 @@ def read_training_record(artifact: str, s3: Any) -> TrainingRecord | None:
         if error.response["Error"]["Code"] != "NoSuchKey":
             raise
         return None
-    found: dict[str, Any] = {}
+    found = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             for member in archive:
@@ -205,14 +211,14 @@ def _read_json(uri: str, s3: Any) -> Any:
 
 
 def draw_charts(evaluation: Evaluation, training: TrainingRecord | None) -> dict[str, Chart]:
-    """Draw ``confusion``, ``reliability``, ``loss``, ``accuracy`` and ``seconds``, as far as there are figures."""
-    from include.pipeline.pages import charts  # matplotlib: a second
+    """Draw ``confusion``, ``reliability``, ``loss``, ``accuracy`` and ``seconds``, each if its figures exist."""
+    from include.pipeline.pages import charts  # importing matplotlib takes a second
 
     drawn: dict[str, Chart] = {}
     candidate, live = evaluation.candidate, evaluation.compared
     if candidate.confusion:
         drawn["confusion"] = charts.confusion_chart(
-            "Confusion matrix: a row for each true class, a column for each answer.",
+            "Confusion matrix: one row for each true class, one column for each prediction.",
             candidate.confusion,
             evaluation.classes,
         )
@@ -221,7 +227,7 @@ def draw_charts(evaluation: Evaluation, training: TrainingRecord | None) -> dict
         if live and live.reliability and not evaluation.identical:
             models.append(("Live", live))
         drawn["reliability"] = charts.line_chart(
-            "Share of correct answers by their probability. The table below has the figures.",
+            "Share of correct predictions by their probability. The table below has the figures.",
             [
                 charts.Line(
                     name,
@@ -230,8 +236,8 @@ def draw_charts(evaluation: Evaluation, training: TrainingRecord | None) -> dict
                 )
                 for name, model in models
             ],
-            "Mean probability of the answers",
-            "Share of correct answers",
+            "Mean probability of the predictions",
+            "Share of correct predictions",
             unit_square=True,
         )
     history = training.history if training else []
@@ -248,7 +254,7 @@ def draw_charts(evaluation: Evaluation, training: TrainingRecord | None) -> dict
         if all(seconds is not None for column in columns for seconds in column):
             total = sum(map(sum, columns))
             drawn["seconds"] = charts.stacked_columns(
-                f"Seconds of each epoch by what they were spent on; {total:.0f} s in all.",
+                f"Seconds of each epoch by activity; {total:.0f} s in total.",
                 TIME_PARTS,
                 columns,
                 "Epoch",
@@ -258,7 +264,7 @@ def draw_charts(evaluation: Evaluation, training: TrainingRecord | None) -> dict
 
 
 def _most_confused(evaluation: Evaluation) -> list[tuple[str, str, int]]:
-    """Return truth, answer and number of images of the most frequent confusions."""
+    """Return true class, predicted class and number of images of the most frequent confusions."""
     labels = evaluation.classes
     pairs = [
         (labels[row], labels[column], count)

@@ -1,28 +1,25 @@
-"""The AWS Deep Learning Containers that a project's jobs and endpoint run in."""
+"""The container images of a project: AWS's for jobs, and for the endpoint AWS's or one of our own."""
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Mapping
-from pathlib import Path
+import re
 
-from pydantic import BaseModel
+from include.pipeline import support
+from include.pipeline.pages.documents import Document
+from include.pipeline.settings import RAY_IMAGE, Project
 
-from include.pipeline.settings import Project
-
-# The newest PyTorch that AWS offers an inference image for; training uses the same, so that what one saves the
-# other reads.
-PYTORCH, PYTHON = "2.6.0", "py312"
 GPU_FAMILIES = ("g", "p")
 """The first letters of the instance types that have NVIDIA GPUs, as in the SageMaker SDK."""
 AWS_FAMILIES = ("inf", "trn")
-TABLE = Path(__file__).with_name("images.json")
-"""For each kind of image, the URI of its repository by region. ``include/laptop/image_table.py`` writes it."""
+GRAVITON = re.compile(r"[a-z]+\d+g[a-z]*\.")
+"""Families with a processor of AWS's own, such as m7g, c6gn and g5g: the images are built for x86_64."""
 
 
-class Images(BaseModel):
-    """One image address for each kind of job, for its instance type (CPU or GPU)."""
+class Images(Document):
+    """One image URI for each kind of job, for its instance type (CPU or GPU).
+
+    :ivar inference: ``own`` where the run has not yet looked up the serving image.
+    """
 
     tuning: str
     training: str
@@ -31,32 +28,37 @@ class Images(BaseModel):
 
 
 def container_images(project: Project, region: str) -> Images:
-    """Return the images for the instance types of a project. Nothing is asked over the network.
+    """Return the newest images that the region has, for the instance types of a project.
+
+    Nothing is asked over the network.
 
     :raises ValueError: if the region has no image.
     """
 
     def image(scope: str, instance_type: str) -> str:
-        found = repositories()[scope]
-        if region not in found:
+        images = [image for image in support.table().images[scope] if not image.past]
+        found = next((image for image in images if region in image.registries), None)
+        if found is None:
+            regions = sorted({region for image in images for region in image.registries})
             raise ValueError(
-                f"AWS has no image for {scope} with PyTorch {PYTORCH} in the region {region}. "
-                f"Choose one of {', '.join(found)}."
+                f"AWS has no image for {scope} in the region {region}. Choose one of {', '.join(regions)}."
             )
-        return f"{found[region]}:{PYTORCH}-{processor(instance_type)}-{PYTHON}"
+        return found.uri(region, processor(instance_type))
 
     return Images(
         tuning=image("training", project.tuning.instance_type),
         training=image("training", project.training.instance_type),
         processing=image("training", project.processing.instance_type),
-        inference=image("inference", project.endpoint.instance_type),
+        inference=image("inference", project.endpoint.instance_type)
+        if project.endpoint.image == RAY_IMAGE
+        else project.endpoint.image,
     )
 
 
 def processor(instance_type: str) -> str:
     """Return ``gpu`` or ``cpu`` for an instance type such as ``ml.g4dn.xlarge``.
 
-    :raises ValueError: if it has an accelerator of AWS's own.
+    :raises ValueError: if it has an accelerator of AWS's own, or a processor that the images are not built for.
     """
     family = instance_type.removeprefix("ml.")
     if family.startswith(AWS_FAMILIES):
@@ -64,11 +66,9 @@ def processor(instance_type: str) -> str:
             f"{instance_type} has AWS's own accelerator, for which there is no image here. "
             "Choose an instance type with CPUs alone or with NVIDIA GPUs."
         )
+    if GRAVITON.match(family):
+        raise ValueError(
+            f"{instance_type} has a Graviton processor, for which there is no image here. "
+            "Choose an instance type with Intel or AMD processors."
+        )
     return "gpu" if family.startswith(GPU_FAMILIES) else "cpu"
-
-
-@functools.cache
-def repositories() -> Mapping[str, Mapping[str, str]]:
-    """Return the URI of the repository for each kind of image and region."""
-    table: dict[str, dict[str, str]] = json.loads(TABLE.read_text(encoding="utf-8"))
-    return table

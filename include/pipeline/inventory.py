@@ -1,75 +1,32 @@
-"""What exists of a project: found by its tags, and by name where a service has none or lists them late."""
+"""List the AWS resources of a project by their tags, and by name if a service has no tags or indexes them late."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from include.pipeline import alarms, ec2_launch, ec2_requests, live, names
+from include.pipeline import alarms, ec2_launch, ec2_requests, live, names, resource_kinds
+from include.pipeline.aws_documents import AwsAnswer
 from include.pipeline.infrastructure import stack_name
+from include.pipeline.resource_kinds import SageMakerKind
+from include.pipeline.results import Resource
 from include.pipeline.settings import Project
 
 RECENT = timedelta(hours=1)
-"""How long AWS's index of tags may lag at most. AWS names no limit; minutes are usual."""
+"""The assumed maximum delay of AWS's tag index. AWS documents no limit; minutes are usual."""
 Client = Callable[[str], Any]
-"""Makes a boto3 client of the service with this name."""
+"""Returns a boto3 client for the service with the given name."""
 
-JOBS = {
-    "training-job": ("training_job", "TrainingJobName", "TrainingJobStatus"),
-    "hyper-parameter-tuning-job": (
-        "hyper_parameter_tuning_job",
-        "HyperParameterTuningJobName",
-        "HyperParameterTuningJobStatus",
-    ),
-    "processing-job": ("processing_job", "ProcessingJobName", "ProcessingJobStatus"),
-}
-"""By the kind in an ARN: how boto3 calls a job, its name, and its status."""
-RUNNING = {
-    "training-job": ("list_training_jobs", "TrainingJobSummaries", "TrainingJob", ("train", "workspace")),
-    "hyper-parameter-tuning-job": (
-        "list_hyper_parameter_tuning_jobs",
-        "HyperParameterTuningJobSummaries",
-        "HyperParameterTuningJob",
-        ("tune",),
-    ),
-    "processing-job": (
-        "list_processing_jobs",
-        "ProcessingJobSummaries",
-        "ProcessingJob",
-        ("features", "evaluate"),
-    ),
-}
-"""By the kind in an ARN: the operation that lists, the keys of its answer, and what is in a job's name."""
-LISTS = {
-    "model": ("list_models", "Models", "ModelName"),
-    "endpoint-config": ("list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
-}
-"""By the kind in an ARN: the operation that lists, the key of its answer, and the key of a name."""
 ALARMS_PER_CALL = 100
-"""How many names DescribeAlarms takes, by its API reference."""
-REGISTRY = "model-package-group"
-WORKSPACE = {"notebook-instance", "notebook-instance-lifecycle-config"}
-"""The kinds in the ARNs of what a workspace consists of."""
-
-DESCRIBED = {
-    "endpoint": ("describe_endpoint", "EndpointName"),
-    "endpoint-config": ("describe_endpoint_config", "EndpointConfigName"),
-    "model": ("describe_model", "ModelName"),
-    "model-package-group": ("describe_model_package_group", "ModelPackageGroupName"),
-    "notebook-instance": ("describe_notebook_instance", "NotebookInstanceName"),
-    "notebook-instance-lifecycle-config": (
-        "describe_notebook_instance_lifecycle_config",
-        "NotebookInstanceLifecycleConfigName",
-    ),
-}
-"""By the kind in an ARN of SageMaker's: the operation that describes it, and the key of its name."""
+"""The maximum number of names in one DescribeAlarms call, by its API reference."""
 NOT_THERE = ("Could not find", "does not exist", "RecordNotFound", "Requested resource not found")
-"""What SageMaker says of what does not exist: it has no one code for that."""
+"""Texts in SageMaker's errors for a resource that does not exist. SageMaker has no single code for that."""
 SHARED_LOG_GROUPS = (
     "/aws/sagemaker/TrainingJobs",
     "/aws/sagemaker/ProcessingJobs",
@@ -77,27 +34,36 @@ SHARED_LOG_GROUPS = (
 )
 
 
+@dataclass(frozen=True)
+class Found:
+    """A SageMaker resource of a project."""
+
+    kind: SageMakerKind
+    name: str
+    arn: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.in_arn} {self.name}"
+
+
 def tagged_arns(project: Project, tagging: Any) -> list[str]:
-    """The ARNs of all that carries the project's tags."""
+    """Return the ARNs of all resources with the project's tags."""
     return list(_tagged(tagging, {"project": project.name, "managed-by": "airflow"}))
 
 
 def still_exists(project: Project, arn: str, client: Client) -> bool:
-    """Whether what AWS's index of tags lists is there, and has the project's tags: the index follows late.
+    """Return whether a resource in AWS's tag index still exists and has the project's tags: the index is delayed.
 
-    Jobs and instances stay described when they have ended; so of a job the tags count, of an instance its state. What
-    this does not know is taken to be there.
+    AWS still describes jobs and instances after their end. The tags count for a job, the state for an instance. A
+    resource of an unknown kind is assumed to exist.
     """
     _, _, service, _, _, resource = arn.split(":", 5)
     kind, _, name = resource.partition("/")
     try:
-        if service == "sagemaker" and kind in JOBS:
-            operation, key, _ = JOBS[kind]
-            getattr(client("sagemaker"), f"describe_{operation}")(**{key: name})
-            return live.tags(arn, client("sagemaker")).get("project") == project.name
-        if service == "sagemaker" and kind in DESCRIBED:
-            operation, key = DESCRIBED[kind]
-            getattr(client("sagemaker"), operation)(**{key: name})
+        if service == "sagemaker" and kind in resource_kinds.BY_ARN:
+            resource_kinds.BY_ARN[kind].describe(name, client("sagemaker"))
+            if resource_kinds.BY_ARN[kind].is_job:
+                return live.tags(arn, client("sagemaker")).get("project") == project.name
         elif service == "lambda":
             client("lambda").get_function_configuration(FunctionName=arn)
         elif service == "cloudwatch":
@@ -118,7 +84,7 @@ def still_exists(project: Project, arn: str, client: Client) -> bool:
 
 
 def other_projects(project: Project, tagging: Any) -> dict[str, int]:
-    """How many resources each other project has that Airflow made."""
+    """Return the number of resources that Airflow created for each other project."""
     found: dict[str, int] = {}
     for tags in _tagged(tagging, {"managed-by": "airflow"}).values():
         other = tags.get("project", "no project")
@@ -127,60 +93,54 @@ def other_projects(project: Project, tagging: Any) -> dict[str, int]:
     return found
 
 
-def of_kinds(arns: list[str], kinds: set[str]) -> Iterator[tuple[str, str, str]]:
-    """Kind, name and ARN of the SageMaker resources among the ARNs."""
+def of_kinds(arns: list[str], *kinds: SageMakerKind) -> Iterator[Found]:
+    """Yield the SageMaker resources of these kinds among the ARNs."""
     for arn in arns:
         _, _, service, _, _, resource = arn.split(":", 5)
-        kind, _, name = resource.partition("/")
+        in_arn, _, name = resource.partition("/")
+        kind = resource_kinds.BY_ARN.get(in_arn)
         if service == "sagemaker" and kind in kinds:
-            yield kind, name, arn
+            yield Found(kind, name, arn)
 
 
-def jobs(project: Project, client: Client) -> list[tuple[str, str, str]]:
-    """Kind, name and ARN of the project's jobs that run, or have their tags still.
+def jobs(project: Project, client: Client) -> list[Found]:
+    """Return the project's jobs that are running or still have their tags.
 
-    One that was started or has ended recently is found by its name: AWS's index of tags follows with a delay of up to
-    minutes.
+    Jobs that started or ended recently are found by name, because AWS's tag index is delayed by up to minutes.
     """
-    arns = tagged_arns(project, client("resourcegroupstaggingapi"))
-    found = {arn: (kind, name, arn) for kind, name, arn in of_kinds(arns, set(JOBS))}
-    for kind, name, arn in _jobs_by_name(project, client("sagemaker"), StatusEquals="InProgress"):
-        found[arn] = (kind, name, arn)
-    for kind, name, arn in _jobs_by_name(
-        project, client("sagemaker"), LastModifiedTimeAfter=datetime.now(UTC) - RECENT
-    ):
-        if arn not in found and live.tags(arn, client("sagemaker")).get("project") == project.name:
-            found[arn] = (kind, name, arn)
+    sagemaker, arns = client("sagemaker"), tagged_arns(project, client("resourcegroupstaggingapi"))
+    found = {job.arn: job for job in of_kinds(arns, *resource_kinds.JOBS)}
+    found |= {job.arn: job for job in _jobs_by_name(project, sagemaker, StatusEquals="InProgress")}
+    for job in _jobs_by_name(project, sagemaker, LastModifiedTimeAfter=datetime.now(UTC) - RECENT):
+        if job.arn not in found and live.tags(job.arn, sagemaker).get("project") == project.name:
+            found[job.arn] = job
     return [found[arn] for arn in sorted(found)]
 
 
-def _jobs_by_name(project: Project, sagemaker: Any, **filters: Any) -> Iterator[tuple[str, str, str]]:
-    """Kind, name and ARN of the jobs with a name of the project's."""
-    for kind, (operation, key, prefix, words) in RUNNING.items():
-        pages = sagemaker.get_paginator(operation).paginate(NameContains=f"{project.aws_name}-", **filters)
-        for job in (job for page in pages for job in page[key]):
-            if is_own(project, job[f"{prefix}Name"], *words):
-                yield kind, job[f"{prefix}Name"], job[f"{prefix}Arn"]
+def _jobs_by_name(project: Project, sagemaker: Any, **filters: Any) -> Iterator[Found]:
+    """Yield the jobs whose name belongs to the project."""
+    for kind in resource_kinds.JOBS:
+        for job in kind.rows(sagemaker, NameContains=f"{project.aws_name}-", **filters):
+            if is_own(project, kind.name_of(job), *kind.steps):
+                yield Found(kind, kind.name_of(job), kind.arn_of(job))
 
 
-def models_or_configs(project: Project, kind: str, client: Client) -> list[str]:
-    """The names of the project's models, or endpoint configurations.
+def models_or_configs(project: Project, kind: SageMakerKind, client: Client) -> list[str]:
+    """Return the names of the project's models or endpoint configurations.
 
-    Those that were made a moment ago are found by name, as with :func:`jobs`. Those that only the index of tags still
-    lists are left out.
+    New ones are found by name, as in :func:`jobs`. Deleted ones that the tag index still lists are left out.
     """
-    operation, key, name_key = LISTS[kind]
-    word = {"model": "model", "endpoint-config": "config"}[kind]
-    pages = client("sagemaker").get_paginator(operation).paginate(NameContains=f"{project.aws_name}-{word}-")
-    found = {item[name_key] for page in pages for item in page[key] if is_own(project, item[name_key], word)}
-    for _, name, arn in of_kinds(tagged_arns(project, client("resourcegroupstaggingapi")), {kind}):
-        if name not in found and still_exists(project, arn, client):
-            found.add(name)
+    (word,) = kind.steps
+    rows = kind.rows(client("sagemaker"), NameContains=f"{project.aws_name}-{word}-")
+    found = {name for name in map(kind.name_of, rows) if is_own(project, name, word)}
+    for each in of_kinds(tagged_arns(project, client("resourcegroupstaggingapi")), kind):
+        if each.name not in found and still_exists(project, each.arn, client):
+            found.add(each.name)
     return sorted(found)
 
 
 def alarm_names(project: Project, client: Client) -> list[str]:
-    """The names of the project's CloudWatch alarms: those that it may have, and those with its tags."""
+    """Return the names of the project's CloudWatch alarms, found by name and by tags."""
     tagged = [
         arn.split(":alarm:", 1)[1]
         for arn in tagged_arns(project, client("resourcegroupstaggingapi"))
@@ -195,7 +155,7 @@ def alarm_names(project: Project, client: Client) -> list[str]:
 
 
 def instances(project: Project, ec2: Any) -> dict[str, str]:
-    """The state of each EC2 instance of the project by its id; one that is gone is listed for about an hour."""
+    """Return the state of each EC2 instance of the project by its ID. EC2 lists terminated ones for about an hour."""
     pages = ec2.get_paginator("describe_instances").paginate(
         Filters=[{"Name": f"tag:{key}", "Values": [value]} for key, value in names.tags(project).items()]
     )
@@ -208,7 +168,7 @@ def instances(project: Project, ec2: Any) -> dict[str, str]:
 
 
 def security_groups(project: Project, ec2: Any) -> list[str]:
-    """The ids of the project's security groups, one in each VPC that it has trained in."""
+    """Return the IDs of the project's security groups, one in each VPC that it has trained in."""
     answer = ec2.describe_security_groups(
         Filters=[
             {"Name": "group-name", "Values": [ec2_launch.security_group_name(project)]},
@@ -218,39 +178,33 @@ def security_groups(project: Project, ec2: Any) -> list[str]:
     return sorted(group["GroupId"] for group in answer["SecurityGroups"])
 
 
-def notebook_instance(project: Project, sagemaker: Any) -> dict[str, Any] | None:
-    """The project's notebook instance, with its ``NotebookInstanceStatus`` and ``InstanceType``; None without one."""
+def notebook_instance(project: Project, sagemaker: Any) -> AwsAnswer | None:
+    """Return the project's notebook instance, with ``NotebookInstanceStatus`` and ``InstanceType``, or None."""
     name = names.workspace_name(project)
-    pages = sagemaker.get_paginator("list_notebook_instances").paginate(NameContains=name)
-    found = [item for page in pages for item in page["NotebookInstances"]]
+    found = resource_kinds.NOTEBOOK.rows(sagemaker, NameContains=name)
     return next((item for item in found if item["NotebookInstanceName"] == name), None)
 
 
 def warm_pools(project: Project, sagemaker: Any) -> list[str]:
-    """The training jobs whose instances are kept waiting, and billed, for the next job."""
-    pages = sagemaker.get_paginator("list_training_jobs").paginate(
-        NameContains=f"{project.aws_name}-train-", WarmPoolStatusEquals="Available"
+    """Return the training jobs whose instances are kept in a warm pool, and billed, for the next job."""
+    jobs = resource_kinds.TRAINING.rows(
+        sagemaker, NameContains=f"{project.aws_name}-train-", WarmPoolStatusEquals="Available"
     )
-    jobs = [job["TrainingJobName"] for page in pages for job in page["TrainingJobSummaries"]]
-    return [name for name in jobs if is_own(project, name, "train")]
+    return [name for job in jobs if is_own(project, name := job["TrainingJobName"], "train")]
 
 
 def model_packages(project: Project, sagemaker: Any) -> list[str] | None:
-    """The ARNs of the project's model packages; None where there is no group for them."""
+    """Return the ARNs of the project's model packages; None if their group does not exist."""
     group = names.model_package_group(project)
-    pages = sagemaker.get_paginator("list_model_package_groups").paginate(NameContains=group)
-    if not any(
-        found["ModelPackageGroupName"] == group
-        for page in pages
-        for found in page["ModelPackageGroupSummaryList"]
-    ):
+    groups = resource_kinds.REGISTRY.rows(sagemaker, NameContains=group)
+    if not any(found["ModelPackageGroupName"] == group for found in groups):
         return None
     pages = sagemaker.get_paginator("list_model_packages").paginate(ModelPackageGroupName=group)
     return [package["ModelPackageArn"] for page in pages for package in page["ModelPackageSummaryList"]]
 
 
 def log_groups(project: Project) -> list[str]:
-    """The log groups that belong to the project alone, there or not."""
+    """Return the names of the log groups that belong to the project alone, whether they exist or not."""
     return [
         names.function_log_group(project),
         names.endpoint_log_group(project),
@@ -259,7 +213,7 @@ def log_groups(project: Project) -> list[str]:
 
 
 def log_streams(project: Project, group: str, logs: Any) -> list[str]:
-    """The project's log streams in a group that all projects share; none where there is no group."""
+    """Return the project's log streams in a group that all projects share; none if the group does not exist."""
     pages = logs.get_paginator("describe_log_streams").paginate(
         logGroupName=group, logStreamNamePrefix=f"{project.aws_name}-"
     )
@@ -267,19 +221,22 @@ def log_streams(project: Project, group: str, logs: Any) -> list[str]:
         streams = [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
     except logs.exceptions.ResourceNotFoundException:
         return []
-    words = ("features", "evaluate", "train", "tune", "workspace")
     notebook = f"{names.workspace_name(project)}/"
-    return [name for name in streams if is_own(project, name, *words) or name.startswith(notebook)]
+    return [
+        name
+        for name in streams
+        if is_own(project, name, *resource_kinds.JOB_OF_STEP) or name.startswith(notebook)
+    ]
 
 
-def look(project: Project, client: Client, bucket: str | None) -> list[dict[str, str]]:
-    """All that exists of a project, as rows of ``what`` and ``name``, in the order in which a teardown takes it.
+def list_resources(project: Project, client: Client, bucket: str | None) -> list[Resource]:
+    """Return all resources of a project in the order of a teardown.
 
-    :param bucket: the stack's bucket, where its data is; None where there is no stack.
+    :param bucket: the stack's bucket with the project's data; None if the stack does not exist.
     """
     rows: list[tuple[str, str]] = []
     sagemaker = client("sagemaker")
-    rows += [("job", f"{kind} {name}") for kind, name, _ in jobs(project, client)]
+    rows += [("job", str(job)) for job in jobs(project, client)]
     rows += [("warm pool", name) for name in warm_pools(project, sagemaker)]
     rows += [("workspace", text) for text in _workspace(project, sagemaker)]
     rows += [
@@ -293,9 +250,10 @@ def look(project: Project, client: Client, bucket: str | None) -> list[dict[str,
     if live.endpoint_status(project, sagemaker):
         rows.append(("endpoint", names.endpoint_name(project)))
     rows += [
-        ("endpoint configuration", name) for name in models_or_configs(project, "endpoint-config", client)
+        ("endpoint configuration", name)
+        for name in models_or_configs(project, resource_kinds.ENDPOINT_CONFIG, client)
     ]
-    rows += [("model", name) for name in models_or_configs(project, "model", client)]
+    rows += [("model", name) for name in models_or_configs(project, resource_kinds.MODEL, client)]
     rows += [("alarm", name) for name in alarm_names(project, client)]
     packages = model_packages(project, sagemaker)
     if packages is not None:
@@ -305,24 +263,24 @@ def look(project: Project, client: Client, bucket: str | None) -> list[dict[str,
     rows += [("logs", text) for text in _logs(project, client("logs"))]
     if bucket:
         rows.append(("infrastructure", f"stack {stack_name()}"))
-    return [{"what": what, "name": name} for what, name in rows]
+    return [Resource(what=what, name=name) for what, name in rows]
 
 
 def count_objects(project: Project, bucket: str, s3: Any) -> int:
-    """How many objects the project has in the bucket."""
+    """Return the number of objects that the project has in the bucket."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{project.name}/")
     return sum(page["KeyCount"] for page in pages)
 
 
 def is_own(project: Project, name: str, *words: str) -> bool:
-    """Whether a name is one that :mod:`include.pipeline.names` gives: `dog-train-…` may be project `dog_train`'s."""
+    """Return whether :mod:`include.pipeline.names` makes such a name. ``dog-train-…`` may belong to ``dog_train``."""
     return (
         re.match(rf"{project.aws_name}-(?:{'|'.join(words)})-[0-9a-f]{{8,12}}(?![0-9a-z])", name) is not None
     )
 
 
 def _tagged(tagging: Any, wanted: dict[str, str]) -> dict[str, dict[str, str]]:
-    """The tags of all that has these, by ARN."""
+    """Return all tags of the resources with the wanted tags, by ARN."""
     pages = tagging.get_paginator("get_resources").paginate(
         TagFilters=[{"Key": key, "Values": [value]} for key, value in wanted.items()]
     )
@@ -339,8 +297,7 @@ def _workspace(project: Project, sagemaker: Any) -> Iterator[str]:
         status = instance["NotebookInstanceStatus"]
         yield f"notebook instance {instance['NotebookInstanceName']} ({status}) with the files on it"
     name = names.workspace_name(project)
-    pages = sagemaker.get_paginator("list_notebook_instance_lifecycle_configs").paginate(NameContains=name)
-    for config in (item for page in pages for item in page["NotebookInstanceLifecycleConfigs"]):
+    for config in resource_kinds.LIFECYCLE.rows(sagemaker, NameContains=name):
         if config["NotebookInstanceLifecycleConfigName"] == name:
             yield f"lifecycle configuration {name}"
 

@@ -1,14 +1,15 @@
-"""The request bodies of a project: SageMaker jobs, model, endpoint configuration, endpoint and update; the function.
+"""The request bodies of a project: SageMaker jobs, model, endpoint configuration, endpoint, update, and function.
 
-Each is complete but for the job's name, which is derived from it: see :mod:`include.pipeline.names`.
+The name of a job is derived from its request, see :mod:`include.pipeline.names`.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
-from include.pipeline.images import Images
+from include.pipeline import support
+from include.pipeline.aws_documents import AwsRequest
+from include.pipeline.images import Images, processor
 from include.pipeline.infrastructure import Infrastructure
 from include.pipeline.names import (
     NO_GOOD_RELEASE,
@@ -21,10 +22,11 @@ from include.pipeline.names import (
     tags,
     tuning_job_name,
 )
-from include.pipeline.settings import Project, Training, Tuning
+from include.pipeline.settings import OWN_IMAGE, RAY_IMAGE, Project, Training, Tuning
+from include.pipeline.target import is_local
 
-# Those of the best epoch so far, printed after every epoch: the last value is the model's that is kept, as tuning
-# needs it, and the values before it are what early stopping looks at.
+# The metrics of the best epoch so far, printed after every epoch. Tuning needs the last value, which is that of the
+# saved model. Early stopping uses the values before it.
 OBJECTIVES = {
     "validation_loss": ("Minimize", "best:validation_loss"),
     "validation_accuracy": ("Maximize", "best:validation_accuracy"),
@@ -36,28 +38,59 @@ METRICS = (
     "validation:accuracy",
     *(metric for _, metric in OBJECTIVES.values()),
 )
-# glibc gives large blocks of memory back to the system when they are freed, and training frees and asks for them in
-# every step. Below 4 GB it shall keep them: docs/decisions/malloc.md.
+# glibc returns large blocks of memory to the system when they are freed, and training frees and allocates them in every
+# step. With this setting, it keeps blocks below 4 GB: docs/decisions/malloc.md.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 CODE_CHANNEL = "code"
+# The application that AWS's Ray Serve image runs: include/classifier/serve_app.py, in the model's folder `code`.
+SERVE_APP_VARIABLE, SERVE_APP = "SM_RAYSERVE_APP", "serve_app:app"
+# The runtime of the endpoint and of the evaluation; see include/classifier/image_classifier/predictor.py.
+RUNTIME_VARIABLE, TORCH, ONNX_RUNTIME = "MODEL_RUNTIME", "torch", "onnxruntime"
+# The Ray image has CUDA 12.9. The default driver of ml.g4dn and ml.g5, 470, is too old for it. This AMI has driver 550.
+# The newer AMI, al2023-ami-sagemaker-inference-gpu-4-1, hung in AWS's own test of the image.
+GPU_AMI = "al2-ami-sagemaker-inference-gpu-3-1"
 FUNCTION_RUNTIME = "python3.12"
-CONTENT_TYPES = ["image/jpeg", "image/png", "image/webp", "application/json"]
+CONTENT_TYPES = [
+    "image/*",
+    "application/octet-stream",
+    "application/x-image",
+    "multipart/form-data",
+    "application/json",
+]
 RESPONSE_TYPES = ["application/json"]
 PROCESSING = "/opt/ml/processing"
-# The image's own `python3` runs the script named first, in the folder that the code was unpacked to.
+# The `python3` of the image runs the script in the first argument, in the folder that the code is extracted to.
 RUN_SCRIPT = f'cd {PROCESSING}/input/code && tar -xzf sourcedir.tar.gz && exec python3 "$0" "$@"'
 
 
 class Environment(Infrastructure):
-    """What a run works in: the stack's outputs, the region, the container images."""
+    """The environment of a run: the stack's outputs, the region, the account and the container image URIs.
+
+    It is the result of the task ``preflight``.
+    """
 
     region: str
     account: str
     images: Images
 
 
+def patched(images: Images, train_on: str) -> list[support.Used]:
+    """Return the container images and the runtime that a run uses and AWS patches.
+
+    :param train_on: ``sagemaker`` or ``ec2``, a param of the run. The AMI is looked up when the instance is launched.
+    """
+    trained = {images.training} if train_on == "sagemaker" else set()
+    used = [
+        support.image_used(uri, "training") for uri in sorted({images.tuning, images.processing} | trained)
+    ]
+    return [
+        *filter(None, [*used, support.image_used(images.inference, "inference")]),
+        support.runtime_used(FUNCTION_RUNTIME),
+    ]
+
+
 def inputs_digest(project: Project, fingerprint: str, code: str) -> str:
-    """Names everything that decides what is trained: images, code and settings. Kept as a tag on the model."""
+    """Return a digest of everything that decides what is trained: images, code and settings. A tag of the model."""
     return digest(
         {
             "fingerprint": fingerprint,
@@ -70,12 +103,14 @@ def inputs_digest(project: Project, fingerprint: str, code: str) -> str:
 
 
 def features_job(
-    project: Project, env: Environment, data: str, code: str, weights: str, salt: str
-) -> dict[str, Any]:
-    """A processing job that runs the frozen backbone once over all images.
+    project: Project, env: Environment, data: str, code: str, weights: str, rerun_token: str
+) -> AwsRequest:
+    """Return the processing job that runs the frozen backbone once over all images.
 
-    :param data: the staged data set's prefix; likewise ``code`` (the archive) and ``weights`` (a prefix).
-    :param salt: empty, or anything that sets this job apart from an earlier one with the same request.
+    :param data: the S3 prefix of the staged data set.
+    :param code: the S3 URI of the code archive.
+    :param weights: the S3 prefix of the pretrained weights.
+    :param rerun_token: empty, or a text that distinguishes this job from an earlier one with the same request.
     """
     classifier = project.classifier
     arguments = {
@@ -87,13 +122,19 @@ def features_job(
         "augmented_views": str(classifier.augmented_views),
     }
     inputs = {"code": code, "data": f"{data}/", "pretrained": f"{weights}/"}
-    return _processing_job(project, env, "features", "features.py", arguments, inputs, salt)
+    return _processing_job(project, env, "features", "features.py", arguments, inputs, rerun_token)
 
 
 def evaluation_job(
-    project: Project, env: Environment, data: str, code: str, candidate: str, live: str | None, salt: str
-) -> dict[str, Any]:
-    """A processing job that judges the candidate, and the live model if there is one, on the same test images.
+    project: Project,
+    env: Environment,
+    data: str,
+    code: str,
+    candidate: str,
+    live: str | None,
+    rerun_token: str,
+) -> AwsRequest:
+    """Return the processing job that evaluates the candidate, and the live model if any, on the same test images.
 
     :param candidate: the S3 URI of the candidate's ``model.tar.gz``; likewise ``live``.
     """
@@ -106,24 +147,34 @@ def evaluation_job(
     if live:
         arguments["live"] = f"{PROCESSING}/input/live"
         inputs["live"] = live
-    return _processing_job(project, env, "evaluate", "evaluate.py", arguments, inputs, salt)
+    return _processing_job(
+        project, env, "evaluate", "evaluate.py", arguments, inputs, rerun_token, _judged_by(project)
+    )
+
+
+def _judged_by(project: Project) -> dict[str, str]:
+    """Return the variables that make the evaluation use the runtime of the endpoint."""
+    if project.endpoint.image != RAY_IMAGE:
+        return {RUNTIME_VARIABLE: ONNX_RUNTIME}
+    # AWS's image for the job has ONNX Runtime, but that of the endpoint does not. Local AWS has it for both.
+    return {} if is_local() else {RUNTIME_VARIABLE: TORCH}
 
 
 def training_output(artifact: str) -> str:
-    """The ``output.tar.gz`` that SageMaker puts beside a training job's ``model.tar.gz``."""
+    """Return the S3 URI of ``output.tar.gz``, which SageMaker writes next to a training job's ``model.tar.gz``."""
     return f"{artifact.rpartition('/')[0]}/output.tar.gz"
 
 
 def tuning_job(
-    project: Project, env: Environment, channels: dict[str, str], code: str, salt: str
-) -> dict[str, Any]:
-    """A search for the learning rate and batch size with the best result on the validation images.
+    project: Project, env: Environment, channels: dict[str, str], code: str, rerun_token: str
+) -> AwsRequest:
+    """Return the tuning job, which searches for the best learning rate and batch size on the validation images.
 
     :param channels: the S3 prefix of each input channel.
     """
     lowest, highest = project.tuning.learning_rate
     goal, metric = OBJECTIVES[project.tuning.objective]
-    # No checkpoints: the trials of a tuning job share one place for them, and would go on from each other's.
+    # No checkpoints: the trials of a tuning job share one S3 prefix for them, and would resume from each other's.
     definition = _training_definition(
         project,
         env,
@@ -164,7 +215,7 @@ def tuning_job(
         },
         "Tags": tag_list(project),
     }
-    return {"HyperParameterTuningJobName": tuning_job_name(project, request, salt), **request}
+    return {"HyperParameterTuningJobName": tuning_job_name(project, request, rerun_token), **request}
 
 
 def training_job(
@@ -174,15 +225,16 @@ def training_job(
     code: str,
     best: dict[str, str],
     instance_count: int,
-    salt: str,
-) -> dict[str, Any]:
-    """The final training job, on one instance or several.
+    rerun_token: str,
+) -> AwsRequest:
+    """Return the final training job, on one instance or several.
 
-    A further attempt goes on from the checkpoints of the one before, for they lie under the first one's name.
+    A further attempt resumes from the checkpoints of the previous one, which are stored under the name of the first
+    attempt.
 
-    :param channels: the S3 prefix of each input channel; ``training``, the images, is among them where the model may
-        be served in 8-bit integers.
-    :param best: the hyperparameters that tuning found, as SageMaker gave them.
+    :param channels: the S3 prefix of each input channel. If the model may be served in 8-bit integers, ``training``,
+        the images, is one of them.
+    :param best: the hyperparameters that tuning found, as SageMaker returned them.
     """
     hyperparameters = {**_hyperparameters(project, env, project.training, code), **best}
     hyperparameters["checkpoint_minutes"] = json.dumps(project.training.checkpoint_minutes)
@@ -210,19 +262,24 @@ def training_job(
     }
     if project.training.keep_alive_minutes:
         request["ResourceConfig"]["KeepAlivePeriodInSeconds"] = project.training.keep_alive_minutes * 60
-    name = job_name(project, "train", request, salt)
+    name = job_name(project, "train", request, rerun_token)
     checkpoints = {"S3Uri": f"{project_uri(env.bucket, project)}/checkpoints/{name}"}
     return {"TrainingJobName": name, **request, "CheckpointConfig": checkpoints}
 
 
-def model(project: Project, env: Environment, artifact: str, inputs: str) -> dict[str, Any]:
-    """The SageMaker model of a training job's ``model.tar.gz``.
+def model(project: Project, env: Environment, artifact: str, inputs: str) -> AwsRequest:
+    """Return the SageMaker model for a training job's ``model.tar.gz``.
 
     :param inputs: see :func:`inputs_digest`.
     """
+    if env.images.inference == OWN_IMAGE:
+        raise ValueError("The serving image has not been looked up. Clear the task serving_image.")
     environment = {
-        "SAGEMAKER_PROGRAM": "inference.py",
-        "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+        **(
+            {SERVE_APP_VARIABLE: SERVE_APP}
+            if project.endpoint.image == RAY_IMAGE
+            else {RUNTIME_VARIABLE: ONNX_RUNTIME}
+        ),
         "S3_INPUT_PREFIX": f"{project_uri(env.bucket, project)}/",
         "URL_INPUT": "on" if project.endpoint.url_input else "off",
     }
@@ -233,9 +290,9 @@ def model(project: Project, env: Environment, artifact: str, inputs: str) -> dic
 
 
 def registered_model(
-    project: Project, role: str, name: str, container: dict[str, Any], inputs: str
-) -> dict[str, Any]:
-    """The SageMaker model of a container, such as that of a model package.
+    project: Project, role: str, name: str, container: AwsRequest, inputs: str
+) -> AwsRequest:
+    """Return the SageMaker model for a container, such as that of a model package.
 
     :param container: ``Image``, ``ModelDataUrl`` and ``Environment``.
     :param inputs: see :func:`inputs_digest`.
@@ -248,9 +305,9 @@ def registered_model(
     }
 
 
-def endpoint_config(project: Project, bucket: str, model_name: str) -> dict[str, Any]:
-    """One production variant that serves one model, and what is kept of its requests."""
-    request: dict[str, Any] = {
+def endpoint_config(project: Project, bucket: str, model_name: str) -> AwsRequest:
+    """Return the endpoint configuration: one production variant with one model, and data capture if it is on."""
+    request: AwsRequest = {
         "ProductionVariants": [
             {
                 "VariantName": VARIANT,
@@ -261,6 +318,8 @@ def endpoint_config(project: Project, bucket: str, model_name: str) -> dict[str,
             }
         ]
     }
+    if processor(project.endpoint.instance_type) == "gpu":
+        request["ProductionVariants"][0]["InferenceAmiVersion"] = GPU_AMI
     if project.endpoint.data_capture_percent:
         request["DataCaptureConfig"] = {
             "EnableCapture": True,
@@ -276,7 +335,7 @@ def endpoint_config(project: Project, bucket: str, model_name: str) -> dict[str,
     }
 
 
-def endpoint(project: Project, config_name: str) -> dict[str, Any]:
+def endpoint(project: Project, config_name: str) -> AwsRequest:
     return {
         "EndpointName": endpoint_name(project),
         "EndpointConfigName": config_name,
@@ -284,13 +343,13 @@ def endpoint(project: Project, config_name: str) -> dict[str, Any]:
     }
 
 
-def deployment(project: Project, alarms: list[str]) -> dict[str, Any]:
-    """How an update shifts the traffic, and which alarms take it back.
+def deployment(project: Project, alarms: list[str]) -> AwsRequest:
+    """Return how an update shifts the traffic, and which alarms roll it back.
 
-    :param alarms: their names; they have to exist.
+    :param alarms: the names of existing alarms.
     """
     wanted = project.endpoint.deployment
-    routing: dict[str, Any] = {
+    routing: AwsRequest = {
         "Type": wanted.strategy.upper(),
         "WaitIntervalInSeconds": round(60 * wanted.wait_minutes),
     }
@@ -301,15 +360,15 @@ def deployment(project: Project, alarms: list[str]) -> dict[str, Any]:
         "BlueGreenUpdatePolicy": {
             "TrafficRoutingConfiguration": routing,
             "TerminationWaitInSeconds": round(60 * wanted.termination_wait_minutes),
-            # An hour for the new instances to start, besides the waits. SageMaker allows 8 hours in all.
+            # The waits, and an hour for the new instances to start. SageMaker allows 8 hours in total.
             "MaximumExecutionTimeoutInSeconds": wanted.seconds + 3600,
         },
         "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in alarms]},
     }
 
 
-def function(project: Project, env: Environment) -> dict[str, Any]:
-    """The configuration of the Lambda function in front of the endpoint."""
+def function(project: Project, env: Environment) -> AwsRequest:
+    """Return the configuration of the Lambda function in front of the endpoint."""
     return {
         "Runtime": FUNCTION_RUNTIME,
         "Role": env.function_role,
@@ -329,9 +388,10 @@ def _processing_job(
     script: str,
     arguments: dict[str, str],
     inputs: dict[str, str],
-    salt: str,
-) -> dict[str, Any]:
-    request: dict[str, Any] = {
+    rerun_token: str,
+    environment: dict[str, str] | None = None,
+) -> AwsRequest:
+    request: AwsRequest = {
         "RoleArn": env.sagemaker_role,
         "AppSpecification": {
             "ImageUri": env.images.processing,
@@ -361,10 +421,10 @@ def _processing_job(
             }
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": project.processing.max_runtime_minutes * 60},
-        "Environment": MALLOC,
+        "Environment": {**MALLOC, **(environment or {})},
         "Tags": tag_list(project),
     }
-    name = job_name(project, step, request, salt)
+    name = job_name(project, step, request, rerun_token)
     request["ProcessingOutputConfig"] = {
         "Outputs": [
             {
@@ -386,7 +446,7 @@ def _hyperparameters(project: Project, env: Environment, job: Tuning | Training,
         f"/opt/ml/input/data/{CODE_CHANNEL}/{code.rpartition('/')[2]}" if job.network_isolation else code
     )
     values = {
-        # script mode: what the image's own `train` runs
+        # script mode: the `train` command of the image runs this program
         "sagemaker_program": "train.py",
         "sagemaker_submit_directory": archive,
         "sagemaker_region": env.region,
@@ -399,7 +459,7 @@ def _hyperparameters(project: Project, env: Environment, job: Tuning | Training,
         "seed": classifier.seed,
     }
     if not classifier.frozen:
-        # SageMaker's toolkit would make True of a bare true.
+        # SageMaker's toolkit would turn a bare true into True.
         values |= classifier.fine_tuning.model_dump() | {"amp": str(classifier.fine_tuning.amp).lower()}
     return {key: json.dumps(value) for key, value in values.items()}
 
@@ -414,14 +474,14 @@ def _training_definition(
     code: str,
     output: str,
     instance_count: int,
-) -> dict[str, Any]:
+) -> AwsRequest:
     seconds = job.max_runtime_minutes * 60
     stopping, further = {"MaxRuntimeInSeconds": seconds}, {}
     if job.spot:
-        stopping["MaxWaitTimeInSeconds"] = 2 * seconds  # the run itself included
+        stopping["MaxWaitTimeInSeconds"] = 2 * seconds  # including the run time
         further["EnableManagedSpotTraining"] = True
     if job.network_isolation:
-        # The container can't fetch its code, so SageMaker brings it as it brings the data.
+        # The container can't download its code, so SageMaker provides it as an input channel.
         channels = {**channels, CODE_CHANNEL: code.rpartition("/")[0]}
         further["EnableNetworkIsolation"] = True
     return {

@@ -1,8 +1,8 @@
-"""The release that an undo goes back to: the last one that has passed its smoke test.
+"""The last good release: the last one that passed its smoke test, which a failed release is rolled back to.
 
-A release that has passed notes itself on the endpoint, as tags. What a run found at its start is no guide: after Clear,
-the task that looked does not look again, and another run may have released something since. The tags go with the
-endpoint, so that after a teardown there is nothing to go back to.
+A release that passes is recorded in tags of the endpoint. The state at the start of a run is not reliable: after Clear,
+the task that read it does not run again, and another run may have released something since. The tags are deleted with
+the endpoint, so that after a teardown there is no release to go back to.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ from include.pipeline.names import (
     NO_GOOD_RELEASE,
     tag_list,
 )
+from include.pipeline.results import GoodRelease, LiveRelease, ReleaseState, Scaling
 from include.pipeline.settings import Project
 
 
-def read(project: Project, sagemaker: Any, lambda_client: Any) -> dict[str, Any] | None:
-    """The last release that has passed its smoke test on this endpoint, or None where there is none.
+def read(project: Project, sagemaker: Any, lambda_client: Any) -> GoodRelease | None:
+    """Return the last release that passed its smoke test on this endpoint, or None if there was none.
 
-    An endpoint without a note was not made by this version of the pipeline. What it serves is good if its model
-    package is, or if it has none.
-
-    :return: in the form of :func:`include.pipeline.live.read_live`, with ``since`` (ISO; None without a note).
+    An endpoint without the tags was not created by this version of the pipeline. Its release is good if the model
+    package is good or does not exist, and the time is None.
     """
     endpoint = live.describe_endpoint(project, sagemaker)
     if endpoint is None:
@@ -41,60 +40,53 @@ def read(project: Project, sagemaker: Any, lambda_client: Any) -> dict[str, Any]
     if config:
         try:
             release = live.describe_release(config, noted.get(KNOWN_GOOD_FUNCTION) or None, sagemaker)
-            return {**release, "since": noted.get(KNOWN_GOOD_SINCE)}
+            return GoodRelease(**release.model_dump(), since=noted.get(KNOWN_GOOD_SINCE))
         except ClientError as error:
-            if not live.is_missing(error):  # else somebody has deleted it
+            if not live.is_missing(error):  # otherwise, somebody has deleted it
                 raise
     serving = live.read_live(project, sagemaker, lambda_client)
     if serving is None:
         return None
-    package = registry.find(serving["model"], registry.packages(project, sagemaker))
-    return {**serving, "since": None} if package is None or package.is_good else None
+    package = registry.find(serving.model, registry.packages(project, sagemaker))
+    if package is not None and not package.is_good:
+        return None
+    return GoodRelease(**serving.model_dump(), since=None)
 
 
-def look(project: Project, sagemaker: Any, lambda_client: Any, autoscaling: Any) -> dict[str, Any]:
-    """What a run finds at its start; notes on the endpoint what is good, where that was not done yet.
-
-    :return: ``serving``, see :func:`include.pipeline.live.read_live`; ``good``, see :func:`read`; ``scaling``, see
-        :func:`include.pipeline.scaling.read`.
-    """
+def read_state(project: Project, sagemaker: Any, lambda_client: Any, autoscaling: Any) -> ReleaseState:
+    """Return the state of the release at the start of a run; record the good release if the endpoint lacks the tags."""
     good = read(project, sagemaker, lambda_client)
-    if good and good["since"] is None:
+    if good and good.since is None:
         note(project, good, sagemaker)
         good = read(project, sagemaker, lambda_client)
-    return {
-        "serving": live.read_live(project, sagemaker, lambda_client),
-        "good": good,
-        "scaling": scaling.read(project, autoscaling),
-    }
+    return ReleaseState(
+        serving=live.read_live(project, sagemaker, lambda_client),
+        good=good,
+        scaling=scaling.read(project, autoscaling),
+    )
 
 
 def scaling_of(
     project: Project,
-    at_start: dict[str, Any],
-    suspended: scaling.Scaling | None,
-    good: dict[str, Any] | None,
+    at_start: ReleaseState,
+    suspended: Scaling | None,
+    good: LiveRelease | None,
     autoscaling: Any,
-) -> scaling.Scaling | None:
-    """How the endpoint shall scale when it goes back to the good release.
+) -> Scaling | None:
+    """Return how the endpoint has to scale when it goes back to the good release.
 
-    :param at_start: what :func:`look` found. It holds for the release that was good then. If another one is good by
-        now, the endpoint scales on as it does.
-    :param suspended: what :func:`include.pipeline.scaling.suspend` returned in this run, which may have deregistered
-        the scalable target; None if it did not come so far.
-    :return: see :func:`include.pipeline.scaling.read`.
+    :param at_start: the result of :func:`read_state`. It applies to the release that was good then. If another release
+        is good now, the endpoint keeps its current scaling.
+    :param suspended: the result of :func:`include.pipeline.scaling.suspend` in this run, which may have deregistered
+        the scalable target; None if the run did not get that far.
     """
-    if is_same(good, at_start["good"]):
-        before: scaling.Scaling | None = at_start["scaling"]
-        return before
+    if is_same(good, at_start.good):
+        return at_start.scaling
     return scaling.read(project, autoscaling) or suspended
 
 
-def note(project: Project, release: dict[str, Any], sagemaker: Any) -> None:
-    """Note on the endpoint that a release is good; if it is noted already, the time stays.
-
-    :param release: in the form of :func:`include.pipeline.live.read_live`.
-    """
+def note(project: Project, release: LiveRelease, sagemaker: Any) -> None:
+    """Record in tags of the endpoint that a release is good. If it is already recorded, the time stays."""
     endpoint = live.describe_endpoint(project, sagemaker)
     if endpoint is None:
         return
@@ -106,38 +98,39 @@ def note(project: Project, release: dict[str, Any], sagemaker: Any) -> None:
         sagemaker.add_tags(ResourceArn=endpoint["EndpointArn"], Tags=new)
 
 
-def tags(project: Project, release: dict[str, Any]) -> list[dict[str, str]]:
-    """The tags of an endpoint whose last good release is this one, from now on."""
+def tags(project: Project, release: LiveRelease) -> list[dict[str, str]]:
+    """Return the tags of an endpoint whose last good release is this one, from now on."""
     noted = {
-        KNOWN_GOOD_CONFIG: release["endpoint_config"],
-        KNOWN_GOOD_FUNCTION: release["function_version"] or "",
+        KNOWN_GOOD_CONFIG: release.endpoint_config,
+        KNOWN_GOOD_FUNCTION: release.function_version or "",
         KNOWN_GOOD_SINCE: datetime.now(UTC).isoformat(),
     }
     return [*tag_list(project), *({"Key": key, "Value": value} for key, value in noted.items())]
 
 
-def is_same(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
-    """Whether two releases have the same endpoint configuration and version of the function."""
-    keys = ("endpoint_config", "function_version")
-    return (one and [one[key] for key in keys]) == (other and [other[key] for key in keys])
+def is_same(one: LiveRelease | None, other: LiveRelease | None) -> bool:
+    """Return whether two releases have the same endpoint configuration and version of the function."""
+    if one is None or other is None:
+        return one is other
+    return (one.endpoint_config, one.function_version) == (other.endpoint_config, other.function_version)
 
 
 def superseded(
-    project: Project, good_at_start: dict[str, Any] | None, model: str, sagemaker: Any, lambda_client: Any
+    project: Project, good_at_start: GoodRelease | None, model: str, sagemaker: Any, lambda_client: Any
 ) -> str | None:
-    """Why a run must not release its model any more, in a sentence, or None where it may.
+    """Return why a run must no longer release its model, as text, or None if it may.
 
-    A run that is cleared continues where it was, whatever has been released since.
+    A cleared run continues where it was, even if another model has been released since.
 
-    :param good_at_start: what :func:`read` found when the run decided about its model.
+    :param good_at_start: the result of :func:`read` when the run decided about its model.
     """
     good = read(project, sagemaker, lambda_client)
-    if good is None or good["model"] == model:
+    if good is None or good.model == model:
         return None
-    # The time tells a release that was good at the start from one that has come back since, by a rollback for example.
-    if good_at_start and all(good[key] == good_at_start[key] for key in ("model", "since")):
+    # The time distinguishes a release that was good at the start from one that is live again, after a rollback say.
+    if good_at_start and (good.model, good.since) == (good_at_start.model, good_at_start.since):
         return None
     return (
-        f"{good['model']} went live after this run had decided about {model}; it stays live. Start a new run, which "
-        "compares with it."
+        f"{good.model} went live after this run had decided about {model}, and stays live. Start a new run, which "
+        "compares its model with the live one."
     )

@@ -1,4 +1,4 @@
-"""What serves now: the champion that a candidate is compared with, and that a rollback goes back to."""
+"""The live model: the champion that a candidate is compared with."""
 
 from __future__ import annotations
 
@@ -6,43 +6,41 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from include.pipeline.aws_documents import AwsAnswer
 from include.pipeline.names import ALIAS, endpoint_name, function_name
+from include.pipeline.results import LiveRelease
 from include.pipeline.settings import Project
 
 
-def read_live(project: Project, sagemaker: Any, lambda_client: Any) -> dict[str, Any] | None:
-    """The model in service, or None where there is no endpoint that serves.
-
-    :return: ``endpoint_config``, ``model``, ``artifact`` (S3 address), ``inputs`` (digest of what it was trained
-        from) and ``function_version`` (None where the alias does not exist).
-    """
+def read_live(project: Project, sagemaker: Any, lambda_client: Any) -> LiveRelease | None:
+    """Return the live release, or None if no endpoint is in service."""
     endpoint = describe_endpoint(project, sagemaker)
-    if endpoint is None or "ProductionVariants" not in endpoint:  # the latter never came into service
+    if endpoint is None or "ProductionVariants" not in endpoint:  # the latter was never in service
         return None
     return describe_release(endpoint["EndpointConfigName"], _alias_version(project, lambda_client), sagemaker)
 
 
-def describe_release(config: str, function_version: str | None, sagemaker: Any) -> dict[str, Any]:
-    """What an endpoint configuration serves together with a version of the function; see :func:`read_live`."""
+def describe_release(config: str, function_version: str | None, sagemaker: Any) -> LiveRelease:
+    """Return the release of an endpoint configuration and a function version."""
     found = sagemaker.describe_endpoint_config(EndpointConfigName=config)
     model = sagemaker.describe_model(ModelName=found["ProductionVariants"][0]["ModelName"])
-    return {
-        "endpoint_config": config,
-        "model": model["ModelName"],
-        "artifact": model["PrimaryContainer"]["ModelDataUrl"],
-        "inputs": tags(model["ModelArn"], sagemaker).get("inputs"),
-        "function_version": function_version,
-    }
+    return LiveRelease(
+        endpoint_config=config,
+        model=model["ModelName"],
+        artifact=model["PrimaryContainer"]["ModelDataUrl"],
+        inputs=tags(model["ModelArn"], sagemaker).get("inputs"),
+        function_version=function_version,
+    )
 
 
 def tags(arn: str, sagemaker: Any) -> dict[str, str]:
-    """The tags of a SageMaker resource."""
+    """Return the tags of a SageMaker resource."""
     pages = sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
     return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
 
 def config_beside(project: Project, new_config: str, sagemaker: Any) -> str | None:
-    """The endpoint configuration that gets traffic beside a new one while it is released, or None."""
+    """Return the endpoint configuration that gets traffic while a new one is released, or None."""
     if project.endpoint.deployment.strategy == "all_at_once":
         return None
     endpoint = describe_endpoint(project, sagemaker)
@@ -61,31 +59,29 @@ def _alias_version(project: Project, lambda_client: Any) -> str | None:
     return version
 
 
-def reason_to_stop(run_type: str, serving: dict[str, Any] | None, inputs: str) -> str | None:
-    """Why a run has nothing to do, in one sentence, or None where it has.
+def reason_to_stop(run_type: str, serving: LiveRelease | None, inputs: str) -> str | None:
+    """Return why a run has nothing to do, as a sentence, or None if it has to continue.
 
-    A run that nobody asked for stops where the live model was made from the same inputs; one that a person started
-    goes on.
+    An automatic run stops if the live model was made from the same inputs. A manual run always continues.
 
-    :param run_type: Airflow's kind of run, such as ``scheduled`` or ``manual``.
-    :param serving: the answer of :func:`read_live`.
+    :param run_type: Airflow's run type, such as ``scheduled`` or ``manual``.
     :param inputs: see :func:`include.pipeline.job_requests.inputs_digest`.
     """
-    if run_type == "manual" or serving is None or serving["inputs"] != inputs:
+    if run_type == "manual" or serving is None or serving.inputs != inputs:
         return None
-    return f"Nothing to do: {serving['model']} is live and was made from the same images, code and settings."
+    return f"Nothing to do: {serving.model} is live and was made from the same images, code and settings."
 
 
 def endpoint_status(project: Project, sagemaker: Any) -> str | None:
-    """The endpoint's status as SageMaker gives it, or None where there is no endpoint."""
+    """Return the status of the endpoint, or None if it does not exist."""
     endpoint = describe_endpoint(project, sagemaker)
     return endpoint["EndpointStatus"] if endpoint else None
 
 
-def describe_endpoint(project: Project, sagemaker: Any) -> dict[str, Any] | None:
-    """The endpoint as SageMaker describes it, or None where there is none."""
+def describe_endpoint(project: Project, sagemaker: Any) -> AwsAnswer | None:
+    """Return the description of the endpoint, or None if it does not exist."""
     try:
-        endpoint: dict[str, Any] = sagemaker.describe_endpoint(EndpointName=endpoint_name(project))
+        endpoint: AwsAnswer = sagemaker.describe_endpoint(EndpointName=endpoint_name(project))
     except ClientError as error:
         if is_missing(error):
             return None
@@ -93,8 +89,19 @@ def describe_endpoint(project: Project, sagemaker: Any) -> dict[str, Any] | None
     return endpoint
 
 
+def image_digest(project: Project, sagemaker: Any) -> str | None:
+    """Return the digest of the container image that the endpoint runs, such as ``sha256:0f3a…``.
+
+    :return: None if no image was resolved. Local AWS resolves only the images that it has built.
+    """
+    variants = (describe_endpoint(project, sagemaker) or {}).get("ProductionVariants", [])
+    images = [image for variant in variants for image in variant.get("DeployedImages", [])]
+    resolved = [image["ResolvedImage"] for image in images if "@" in image.get("ResolvedImage", "")]
+    return resolved[0].rpartition("@")[2] if resolved else None
+
+
 def is_missing(error: ClientError) -> bool:
-    """Whether SageMaker refused because the thing does not exist; it has no single code for that."""
+    """Return whether the error means that the resource does not exist. SageMaker has no single code for that."""
     code = error.response["Error"]["Code"]
     return code == "ResourceNotFound" or (
         code == "ValidationException"

@@ -1,4 +1,4 @@
-"""Says in one sentence which version is live, since when, and how accurate it is."""
+"""The live version in one sentence: which one, since when, and its accuracy."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from datetime import UTC, datetime
 from typing import Any
 
 from include.pipeline import known_good, live, registry
-from include.pipeline.registry import Package
+from include.pipeline.registry import ModelVersion
 from include.pipeline.settings import Project
 
 
 @dataclass(frozen=True)
 class LiveVersion:
-    """The model that is live.
+    """The live model.
 
-    :param package: its entry in the registry; None if it was never registered.
-    :param since: when it passed its smoke test, or passed it again after a rollback; None if that is not known.
+    :param package: its model package; None if the model was never registered.
+    :param since: when it passed its smoke test, or passed it again after a rollback; None if not known.
     """
 
     model: str
-    package: Package | None
+    package: ModelVersion | None
     since: datetime | None
 
 
 def read(project: Project, sagemaker: Any, lambda_client: Any) -> LiveVersion | None:
-    """Return the model that is live at this moment, or None."""
+    """Return the live model, or None."""
     serving = live.read_live(project, sagemaker, lambda_client)
     if serving is None:
         return None
     good = known_good.read(project, sagemaker, lambda_client)
-    since = good["since"] if good and good["model"] == serving["model"] else None
-    package = registry.find(serving["model"], registry.packages(project, sagemaker))
-    return LiveVersion(serving["model"], package, datetime.fromisoformat(since) if since else None)
+    since = good.since if good and good.model == serving.model else None
+    package = registry.find(serving.model, registry.packages(project, sagemaker))
+    return LiveVersion(serving.model, package, datetime.fromisoformat(since) if since else None)
 
 
 def sentence(
     found: LiveVersion | None, at: datetime, *, rejected: int | None = None, unchanged: bool = False
 ) -> str:
-    """Say what is true at the end of a run.
+    """Return the state at the end of a run.
 
     For example ``Version 1 is live since 16:20 UTC, accuracy 0.925 (0.880 to 0.954).``
 
-    :param at: the time of the sentence; another day is named.
+    :param at: the time of the sentence. The date is added if the model went live on another day.
     :param rejected: the version of the run's candidate, if it does not go live.
-    :param unchanged: whether the run made no candidate since nothing has changed.
+    :param unchanged: whether the run made no candidate because nothing has changed.
     """
     before = ""
     if rejected is not None:

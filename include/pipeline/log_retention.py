@@ -1,7 +1,7 @@
-"""How long CloudWatch keeps the logs that are the project's own.
+"""Set how long CloudWatch keeps the project's logs.
 
-AWS makes a log group with the first line and keeps its lines for good, and bills them as long. So the group is made
-before its first line is written, with a retention.
+AWS creates a log group with its first event, keeps the events forever, and bills them. The pipeline creates the group
+before the first event, with a retention.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from include.pipeline.settings import Project
 
 
 def limit(project: Project, group: str, logs: Any) -> None:
-    """Let a log group keep its lines as long as the project says; it is made if it does not exist.
+    """Set the retention of a log group to the project's setting, and create the group if it does not exist.
 
-    Only for groups of :func:`include.pipeline.inventory.log_groups`: those that SageMaker shares among all jobs of
-    the account hold logs of others too. It can be repeated, and a retention that was changed is set anew.
+    Use it only for the groups in :func:`include.pipeline.inventory.log_groups`: the groups that all SageMaker jobs of
+    the account share also contain logs of others. It is idempotent, and overwrites a retention that was changed.
 
     :param group: the log group's name, such as ``/aws/lambda/birds``.
     :param logs: a boto3 client.
-    :raises botocore.exceptions.ClientError: if CloudWatch Logs refuses it.
+    :raises botocore.exceptions.ClientError: if CloudWatch Logs refuses the request.
     """
     days = project.logs.retention_days
     if days is None:
-        # A retention of before is taken away. A group that does not exist has none.
+        # Remove an earlier retention. A group that does not exist has none.
         with suppress(logs.exceptions.ResourceNotFoundException):
             logs.delete_retention_policy(logGroupName=group)
         return

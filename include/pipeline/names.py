@@ -1,7 +1,7 @@
-"""What things are called: AWS names, S3 addresses, tags, and the digests they are derived from.
+"""Names of AWS resources, S3 URIs, tags, and the digests that names are derived from.
 
-A job's name holds a digest of its whole request. So a retry finds the job that is already running, a second
-run finds the one that has been done, and only what really changed is computed again.
+A job's name contains a digest of its whole request. A retry finds the job that is already running, a second run finds
+the job that has completed, and only what changed is computed again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 from typing import Any
 
+from include.pipeline.aws_documents import AwsRequest
 from include.pipeline.settings import Project
 
 ALIAS = "live"
@@ -18,40 +19,42 @@ SCALABLE_DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 KNOWN_GOOD_CONFIG = "known-good-endpoint-config"
 """The tag of the endpoint that names the configuration of its last good release."""
 KNOWN_GOOD_FUNCTION = "known-good-function-version"
-"""Likewise, the version of the function."""
+"""The tag of the endpoint that names the function version of its last good release."""
 KNOWN_GOOD_SINCE = "known-good-since"
-"""Likewise, when that release was first known to be good (ISO)."""
+"""The tag of the endpoint with the time from which that release was known to be good (ISO)."""
 NO_GOOD_RELEASE = {"Key": KNOWN_GOOD_CONFIG, "Value": "none"}
-"""The tag of an endpoint none of whose releases has passed its smoke test so far."""
+"""The tag of an endpoint on which no release has passed its smoke test yet."""
 
 
 def digest(content: Any, length: int = 12) -> str:
-    """The first hexadecimal digits of the SHA-256 of any JSON-like content, independent of key order."""
+    """Return the first hexadecimal digits of the SHA-256 of JSON-like content, independent of key order."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 def tags(project: Project) -> dict[str, str]:
-    """The tags that every resource of a project carries, so that what exists can always be listed."""
+    """Return the tags that every resource of a project carries, so that its resources can always be listed."""
     return {"project": project.name, "managed-by": "airflow"}
 
 
 def tag_list(project: Project) -> list[dict[str, str]]:
-    """The same tags in the form that most AWS operations take."""
+    """Return the tags in the form that most AWS operations take."""
     return [{"Key": key, "Value": value} for key, value in tags(project).items()]
 
 
-def job_name(project: Project, step: str, request: dict[str, Any], salt: str = "", length: int = 12) -> str:
-    """The name of a job that does exactly this request, for example ``sample-train-0123456789ab``.
+def job_name(
+    project: Project, step: str, request: AwsRequest, rerun_token: str = "", length: int = 12
+) -> str:
+    """Return the name of the job for exactly this request, for example ``sample-train-0123456789ab``.
 
-    :param salt: set where an equal request has to be done anew.
+    :param rerun_token: set to run an equal request again.
     """
-    return f"{project.aws_name}-{step}-{digest([request, salt], length)}"
+    return f"{project.aws_name}-{step}-{digest([request, rerun_token], length)}"
 
 
-def tuning_job_name(project: Project, request: dict[str, Any], salt: str) -> str:
-    """As :func:`job_name`, in the 32 characters that SageMaker allows, with room for a second attempt."""
-    return job_name(project, "tune", request, salt, length=8)
+def tuning_job_name(project: Project, request: AwsRequest, rerun_token: str) -> str:
+    """Return a :func:`job_name` within the 32 characters that SageMaker allows, with room for a second attempt."""
+    return job_name(project, "tune", request, rerun_token, length=8)
 
 
 def endpoint_name(project: Project) -> str:
@@ -63,32 +66,32 @@ def function_name(project: Project) -> str:
 
 
 def endpoint_log_group(project: Project) -> str:
-    """The log group that SageMaker writes the endpoint's logs to."""
+    """Return the log group that SageMaker writes the endpoint's logs to."""
     return f"/aws/sagemaker/Endpoints/{endpoint_name(project)}"
 
 
 def function_log_group(project: Project) -> str:
-    """The log group that Lambda writes the function's logs to."""
+    """Return the log group that Lambda writes the function's logs to."""
     return f"/aws/lambda/{function_name(project)}"
 
 
 def workspace_name(project: Project) -> str:
-    """Of the notebook instance, and of its lifecycle configuration."""
+    """Return the name of the notebook instance and of its lifecycle configuration."""
     return f"{project.aws_name}-workspace"
 
 
 def model_package_group(project: Project) -> str:
-    """The group of SageMaker's model registry that holds the project's candidates."""
+    """Return the group in SageMaker Model Registry that contains the project's candidates."""
     return project.aws_name
 
 
 def data_asset(project: Project) -> str:
-    """The asset that stands for the project's images; an event of it starts a run."""
+    """Return the name of the Airflow asset for the project's images; an asset event starts a run."""
     return f"{project.name}.data"
 
 
 def scaling_resource_id(project: Project) -> str:
-    """How Application Auto Scaling names the endpoint's production variant."""
+    """Return the resource ID of the endpoint's production variant in Application Auto Scaling."""
     return f"endpoint/{endpoint_name(project)}/variant/{VARIANT}"
 
 
@@ -97,12 +100,12 @@ def project_uri(bucket: str, project: Project) -> str:
 
 
 def split_s3_uri(uri: str) -> tuple[str, str]:
-    """``s3://bucket/some/key`` as (``bucket``, ``some/key``).
+    """Split ``s3://bucket/some/key`` into ``bucket`` and ``some/key``.
 
-    :raises ValueError: if it is not an S3 address.
+    :raises ValueError: if it is not an S3 URI.
     """
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     if scheme != "s3" or not bucket:
-        raise ValueError(f"{uri!r} is not an S3 address; expected s3://<bucket>/<key>.")
+        raise ValueError(f"{uri!r} is not an S3 URI; expected s3://<bucket>/<key>.")
     return bucket, key

@@ -1,4 +1,4 @@
-"""What people are told of runs that fail or take too long."""
+"""Texts of the notifications about runs that fail or take too long."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def failure_subject(project: Project) -> str:
 def failure_message(
     project: Project, dag_id: str, run_id: str, failures: dict[str, str], sagemaker: Any, lambda_client: Any
 ) -> str:
-    """Project, run, the failed tasks with their causes, and what serves now.
+    """Return project, run, the failed tasks with their causes, and the state of the endpoint.
 
     :param failures: the cause of each failed task.
     """
@@ -26,7 +26,7 @@ def failure_message(
     lines = [
         f"Project: {project.name}",
         f"Run: {run_id} of {dag_id}",
-        *(tasks or ["No task is named as failed; look at the run in Airflow."]),
+        *(tasks or ["No failed task was found. See the run in Airflow."]),
         endpoint_state(project, sagemaker, lambda_client),
     ]
     return "\n".join(lines)
@@ -37,30 +37,33 @@ def deadline_subject(project: Project) -> str:
 
 
 def deadline_message(project: Project) -> str:
-    """A template; Airflow fills in the run when it is late."""
+    """Return a template, in which Airflow fills in the run."""
     return (
         f"Project: {project.name}\n"
         "Run: {{ dag_run.dag_run_id }} of {{ dag_run.dag_id }}\n"
-        f"It has not ended {project.deadline_minutes:g} minutes after it was queued. It goes on; look at it in Airflow."
+        f"It has not finished {project.deadline_minutes:g} minutes after it was queued. The run continues: see Airflow."
     )
 
 
 def endpoint_state(project: Project, sagemaker: Any, lambda_client: Any) -> str:
-    """What the endpoint is in and serves, and whether that has passed a smoke test; also where AWS does not answer."""
+    """Return the state and model of the endpoint, and whether its release has passed a smoke test, as text.
+
+    If AWS does not answer, the text says so.
+    """
     name = endpoint_name(project)
     try:
         endpoint = live.describe_endpoint(project, sagemaker)
         if endpoint is None:
-            return f"There is no endpoint {name}: no model serves."
+            return f"Endpoint {name} does not exist. No model is live."
         config = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
         is_unproved = rollback.unproved(project, sagemaker, lambda_client) is not None
     except (ClientError, BotoCoreError) as error:
-        return f"What state endpoint {name} is in could not be read: {error}"
+        return f"The state of endpoint {name} could not be read: {error}"
     status, model = endpoint["EndpointStatus"], config["ProductionVariants"][0]["ModelName"]
     state = f"Endpoint {name} is {status} with model {model}."
-    next_run = f"the next run of {project.name}.train_and_deploy takes"
+    next_run = f"the next run of {project.name}.train_and_deploy rolls"
     if is_unproved:
         return f"{state} Its release has not passed the smoke test; {next_run} it back."
-    if status != "InService":  # what it serves in the end is not known yet
+    if status != "InService":  # the model that it will serve is not known yet
         return f"{state} If its release has not passed the smoke test, {next_run} it back."
     return state

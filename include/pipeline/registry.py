@@ -1,4 +1,4 @@
-"""The project's model packages: each candidate with its figures, its approval, and whether it has served."""
+"""The project's model packages: each candidate with its metrics, its approval, and whether it was released."""
 
 from __future__ import annotations
 
@@ -8,61 +8,63 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from include.classifier.image_classifier.metric_table import COMPARED
 from include.pipeline import aws_texts
+from include.pipeline.aws_documents import AwsAnswer
 from include.pipeline.gate import Decision
 from include.pipeline.names import model_package_group
+from include.pipeline.results import Evaluation, RegisteredVersion, StagedData
 from include.pipeline.settings import Project
 
 KEY = "registration_key"
-"""The property that holds what a package was registered by: the name of the model made of it."""
+"""The property with the key that a package was registered by: the name of the SageMaker model created from it."""
 RELEASED = "released"
 """The property that says when the model passed its smoke test."""
 
 
 @dataclass(frozen=True)
-class Package:
+class ModelVersion:
     """One version in the registry."""
 
     arn: str
     version: int
     approval: str
     model: str
-    """The name of the SageMaker model made of it."""
-    container: dict[str, Any]
-    """The container that serves it: ``Image``, ``ModelDataUrl`` and ``Environment``."""
+    """The name of the SageMaker model created from it."""
+    container: AwsAnswer
+    """The serving container: ``Image``, ``ModelDataUrl`` and ``Environment``."""
     properties: dict[str, str]
+    answers: str | None = None
+    """The S3 URI of what its evaluation recorded for each test image."""
 
     @property
     def is_good(self) -> bool:
-        """Whether it was approved and has passed its smoke test."""
+        """Whether the package is approved and its model has passed the smoke test."""
         return self.approval == "Approved" and RELEASED in self.properties
 
 
 def properties(**values: object) -> dict[str, str]:
-    """Properties of a package as SageMaker takes them: at most 256 of the characters that it allows."""
+    """Return properties that SageMaker accepts: at most 256 characters, and only those that it allows."""
     return {key: aws_texts.property_value(value) for key, value in values.items() if value is not None}
 
 
 def candidate(
-    evaluation: dict[str, Any], *, data: dict[str, Any], code: str, inputs: str, training_job: str, run: str
+    evaluation: Evaluation, *, data: StagedData, code: str, inputs: str, training_job: str, run: str
 ) -> dict[str, str]:
-    """What a package says of where its model comes from and how good it is.
+    """Return the properties that record a candidate's origin and metrics.
 
-    :param evaluation: the content of ``evaluation.json``.
-    :param data: what ``stage_data`` returned: ``fingerprint`` and ``uri``.
     :param code: the digest of the classifier's code.
     :param inputs: see :func:`include.pipeline.job_requests.inputs_digest`.
-    :param run: the address of the run in Airflow.
+    :param run: the URL of the run in Airflow.
     """
-    figures = evaluation["candidate"]
-    low, high = figures["accuracy_interval"]
+    metrics, interval = evaluation.candidate.metrics, evaluation.candidate.accuracy_interval
+    assert interval is not None  # the evaluation job always writes it
     return properties(
-        accuracy=f"{figures['accuracy']:.4f}",
-        accuracy_low=f"{low:.4f}",
-        accuracy_high=f"{high:.4f}",
-        macro_f1=f"{figures['macro_f1']:.4f}",
-        fingerprint=data["fingerprint"],
-        data=data["uri"],
+        **{key: f"{metrics[key]:.4f}" for key in COMPARED if key in metrics},
+        accuracy_low=f"{interval[0]:.4f}",
+        accuracy_high=f"{interval[1]:.4f}",
+        fingerprint=data.fingerprint,
+        data=data.uri,
         code=code,
         inputs=inputs,
         training_job=training_job,
@@ -70,25 +72,24 @@ def candidate(
     )
 
 
-def rejected_before(run_type: str, package: dict[str, Any]) -> str | None:
-    """Why a run that nobody asked for must not release a candidate, or None where it may.
+def rejected_before(run_type: str, package: RegisteredVersion) -> str | None:
+    """Return why an automatic run must not release a candidate, or None if it may.
 
-    A model that a person or a smoke test turned down would else come back with every scheduled run that trains
+    Otherwise, a model that a person or a smoke test rejected would come back with every scheduled run that trains
     nothing new.
 
-    :param run_type: Airflow's kind of run, such as ``scheduled`` or ``manual``.
-    :param package: what the task that registered the candidate returned.
+    :param run_type: Airflow's run type, such as ``scheduled`` or ``manual``.
     """
-    if run_type == "manual" or package["approval_status"] != "Rejected":
+    if run_type == "manual" or package.approval_status != "Rejected":
         return None
     return (
-        f"Version {package['version']} was rejected before, and only a run that a person starts asks again: "
-        "the model package says why."
+        f"Version {package.version} was rejected before, and only a manual run asks for approval again. The model "
+        "package has the reason."
     )
 
 
-def packages(project: Project, sagemaker: Any) -> list[Package]:
-    """All packages of the project that are complete, the newest first; none where there is no group yet."""
+def packages(project: Project, sagemaker: Any) -> list[ModelVersion]:
+    """Return all completed packages of the project, newest first; none if the group does not exist yet."""
     pages = sagemaker.get_paginator("list_model_packages").paginate(
         ModelPackageGroupName=model_package_group(project), SortBy="CreationTime", SortOrder="Descending"
     )
@@ -103,56 +104,60 @@ def packages(project: Project, sagemaker: Any) -> list[Package]:
     return sorted(found, key=lambda package: package.version, reverse=True)
 
 
-def describe(arn: str, sagemaker: Any) -> Package:
-    """One package."""
+def describe(arn: str, sagemaker: Any) -> ModelVersion:
+    """Return one package."""
     return _package(sagemaker.describe_model_package(ModelPackageName=arn))
 
 
-def find(model: str, packages: list[Package]) -> Package | None:
-    """The package of a model; None for one that was released before there was a registry."""
+def find(model: str, packages: list[ModelVersion]) -> ModelVersion | None:
+    """Return the package of a model; None for a model that is not in the registry."""
     return next((package for package in packages if package.model == model), None)
 
 
-def known_good(packages: list[Package], live_model: str | None) -> list[Package]:
-    """The packages that a rollback can go to: released, approved, and not live. The newest first."""
+def known_good(packages: list[ModelVersion], live_model: str | None) -> list[ModelVersion]:
+    """Return the packages that a rollback can go to: released, approved and not live, newest first."""
     return [package for package in packages if package.is_good and package.model != live_model]
 
 
-def predecessor(packages: list[Package], live_model: str) -> Package | None:
-    """The newest good package that is older than the live one's."""
+def predecessor(packages: list[ModelVersion], live_model: str) -> ModelVersion | None:
+    """Return the newest good package that is older than the live model's package."""
     live = find(live_model, packages)
     older = [good for good in known_good(packages, live_model) if live is None or good.version < live.version]
     return older[0] if older else None
 
 
-def judge(package: dict[str, Any], decision: Decision, ask: bool, sagemaker: Any) -> None:
-    """Set a candidate's approval as the gate decided; where a person is asked, an accepted one stays pending.
-
-    :param package: what the task that registered the candidate returned.
-    """
+def judge(package: RegisteredVersion, decision: Decision, ask: bool, sagemaker: Any) -> None:
+    """Set a candidate's approval as the gate decided. If approval is required, an accepted candidate stays pending."""
     accepted = "PendingManualApproval" if ask else "Approved"
-    decide(package["arn"], accepted if decision.accepted else "Rejected", decision.reason, sagemaker)
+    set_approval(package.arn, accepted if decision.accepted else "Rejected", decision.reason, sagemaker)
 
 
-def decide(arn: str, approval: str, reason: str, sagemaker: Any) -> None:
+def set_approval(arn: str, approval: str, reason: str, sagemaker: Any) -> None:
     """Set a package's approval: ``Approved``, ``Rejected`` or ``PendingManualApproval``, and why."""
     _update(arn, sagemaker, ModelApprovalStatus=approval, ApprovalDescription=aws_texts.description(reason))
 
 
-def mark_released(arn: str, function_version: str, sagemaker: Any) -> None:
-    """Note that the package's model passed its smoke test just now, behind this version of the function."""
+def mark_released(
+    arn: str, function_version: str | None, sagemaker: Any, image_digest: str | None = None
+) -> None:
+    """Record that the package's model has passed its smoke test with this version of the function.
+
+    :param image_digest: the digest of the container image that the endpoint runs, because its tag can move.
+    """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     _update(
         arn,
         sagemaker,
-        CustomerMetadataProperties=properties(released=now, function_version=function_version),
+        CustomerMetadataProperties=properties(
+            released=now, function_version=function_version, image_digest=image_digest
+        ),
     )
 
 
 def prune(project: Project, live_model: str | None, sagemaker: Any) -> list[int]:
-    """Delete all but the newest packages, never the live model's nor its predecessor's.
+    """Delete all but the newest packages. Keep the packages of the live model and of its predecessor.
 
-    :return: the versions that were deleted.
+    :return: the deleted versions.
     """
     found = packages(project, sagemaker)
     before = predecessor(found, live_model) if live_model else None
@@ -167,10 +172,12 @@ def prune(project: Project, live_model: str | None, sagemaker: Any) -> list[int]
     return [package.version for package in old]
 
 
-def _package(described: dict[str, Any]) -> Package:
+def _package(described: AwsAnswer) -> ModelVersion:
     container = described["InferenceSpecification"]["Containers"][0]
     found = described.get("CustomerMetadataProperties", {})
-    return Package(
+    # Beside evaluation.json, which the package names as its quality.
+    quality = described.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics")
+    return ModelVersion(
         arn=described["ModelPackageArn"],
         version=described["ModelPackageVersion"],
         approval=described["ModelApprovalStatus"],
@@ -179,11 +186,12 @@ def _package(described: dict[str, Any]) -> Package:
             key: container[key] for key in ("Image", "ModelDataUrl", "Environment") if key in container
         },
         properties=found,
+        answers=f"{quality['S3Uri'].rpartition('/')[0]}/answers.json" if quality else None,
     )
 
 
 def _update(arn: str, sagemaker: Any, **changes: Any) -> None:
-    """Change a package, and say again what shall stay: the properties are given as a whole."""
+    """Update a package, and repeat what has to stay, because SageMaker replaces the properties as a whole."""
     found = sagemaker.describe_model_package(ModelPackageName=arn)
     request = {
         "ModelApprovalStatus": found["ModelApprovalStatus"],

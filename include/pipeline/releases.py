@@ -1,4 +1,4 @@
-"""Releases: what one promised, what is deleted when the next one has proved itself, and which one to go back to."""
+"""Releases: what to expect of one, which one to go back to, and what to delete after a successful one."""
 
 from __future__ import annotations
 
@@ -9,135 +9,189 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from include.pipeline.aws_documents import AwsAnswer
 from include.pipeline.errors import PermanentError
+from include.pipeline.images import container_images
 from include.pipeline.live import is_missing
 from include.pipeline.names import function_name
-from include.pipeline.registry import RELEASED, Package, find, known_good, predecessor
-from include.pipeline.settings import Project
+from include.pipeline.registry import RELEASED, ModelVersion, find, known_good, predecessor
+from include.pipeline.resource_kinds import ENDPOINT_CONFIG, MODEL, SageMakerKind
+from include.pipeline.results import Evaluation, LiveRelease
+from include.pipeline.settings import RAY_IMAGE, Project
 from include.pipeline.smoke_test import Expected
 
 log = logging.getLogger(__name__)
 
 PREVIOUS = "previous"
+OLDER_IMAGE = "; older image "
+"""Separates the name of the container image from the rest of a version's label."""
 
 
 class ReleaseError(PermanentError):
-    """A release that can't be gone back to; the message says why."""
+    """Raised if a rollback to a release is not possible; the message says why."""
 
 
-def expected_of(package: Package) -> Expected:
-    """What a package's model has to live up to: what its own evaluation measured, on its own test images."""
+def expected_of(package: ModelVersion) -> Expected:
+    """Return the expectations for a package's model: the result of its own evaluation on its own test images."""
     found = package.properties
     interval = float(found["accuracy_low"]), float(found["accuracy_high"])
-    return Expected(data=found["data"], model=package.model, accuracy_interval=interval)
+    return Expected(
+        data=found["data"], model=package.model, accuracy_interval=interval, answers=package.answers
+    )
 
 
 def expected_before(
-    serving: dict[str, Any], found: list[Package], data: str, evaluation: dict[str, Any]
+    serving: LiveRelease, found: list[ModelVersion], data: str, evaluation: Evaluation
 ) -> Expected:
-    """What the model that served before a release has to live up to after a rollback.
+    """Return the expectations for the previous live model after a rollback.
 
-    :param serving: see :func:`include.pipeline.live.read_live`.
-    :param data: the data set of the release, for a model that has no package; then ``evaluation`` says how good it is
-        on it. One that could not be evaluated may answer as it likes.
+    :param serving: the previous live model.
+    :param data: the data set of the release, used for a model without a package.
+    :param evaluation: the evaluation of the release, used for a model without a package. If the model could not be
+        evaluated, any accuracy is accepted.
     """
-    package = find(serving["model"], found)
+    package = find(serving.model, found)
     if package is not None and package.is_good:
         return expected_of(package)
-    low, high = (evaluation["live"] or {}).get("accuracy_interval", (0.0, 1.0))
-    return Expected(data=data, model=serving["model"], accuracy_interval=(low, high))
+    interval = (evaluation.compared and evaluation.compared.accuracy_interval) or (0.0, 1.0)
+    return Expected(data=data, model=serving.model, accuracy_interval=interval)
 
 
-def label(package: Package) -> str:
-    """What a person reads who chooses among versions."""
+def label(package: ModelVersion, current_image: str | None = None) -> str:
+    """Return the label of a version in the list to choose from. It names the container image if it is not current.
+
+    :param current_image: see :func:`current_image`.
+    """
     found = package.properties
-    return f"{package.version}: accuracy {found['accuracy']}, released {found[RELEASED]}"
+    text = f"{package.version}: accuracy {found['accuracy']}, released {found[RELEASED]}"
+    return f"{text}{OLDER_IMAGE}{_short(package)}" if image_warning(package, current_image) else text
 
 
-def described(package: Package) -> str:
-    """A version in words, for the middle of a log."""
+def current_image(project: Project, region: str) -> str | None:
+    """Return the URI of the container image that serves a model trained today.
+
+    :return: None if the region has none, and for a project with a serving image of its own: each of those stays in its
+        repository.
+    """
+    if project.endpoint.image != RAY_IMAGE:
+        return None
+    try:
+        return container_images(project, region).inference
+    except ValueError:
+        return None
+
+
+def image_warning(package: ModelVersion, current_image: str | None) -> str | None:
+    """Return a warning if the container image of a package is not the current one, or None.
+
+    A rollback to it works as long as AWS keeps the image that the model was trained for.
+    """
+    image = package.container.get("Image")
+    if not image or not current_image or image == current_image:
+        return None
+    return (
+        f"Version {package.version} runs in the container image {_short(package)}, not in the current "
+        f"{current_image.rpartition('/')[2]}. AWS may no longer patch it. Train a new model soon."
+    )
+
+
+def _short(package: ModelVersion) -> str:
+    image: str = package.container["Image"]
+    return image.rpartition("/")[2]
+
+
+def described(package: ModelVersion) -> str:
+    """Return a version as text for a log."""
     found = package.properties
     return f"Version {package.version} (accuracy {found['accuracy']}, released {found[RELEASED]})"
 
 
-def versions(live_model: str | None, found: list[Package]) -> list[Package]:
-    """The versions that a rollback can go to, the newest first.
+def versions(live_model: str | None, found: list[ModelVersion]) -> list[ModelVersion]:
+    """Return the versions that a rollback can go to, newest first.
 
-    :raises ReleaseError: if nothing is live, or there is no other version that is known to be good.
+    :raises ReleaseError: if no model is live, or no other version is known to be good.
     """
     if live_model is None:
-        raise ReleaseError("Nothing is live, so there is nothing to roll back; run train_and_deploy.")
+        raise ReleaseError("No model is live, so a rollback is not possible. Run train_and_deploy.")
     good = known_good(found, live_model)
     if not good:
         raise ReleaseError(
-            f"There is no version to go back to: besides {live_model}, no model package is approved and has passed "
-            "its smoke test."
+            f"No version to roll back to: besides {live_model}, no model package is approved and has passed its smoke "
+            "test."
         )
     return good
 
 
-def choose(wanted: str, live_model: str, found: list[Package]) -> Package:
-    """The package that a person means.
+def choose(wanted: str, live_model: str, found: list[ModelVersion]) -> ModelVersion:
+    """Return the package that a person has chosen.
 
-    :param wanted: a version's number, or what :func:`label` returns; or ``previous``.
-    :raises ReleaseError: if there is no such version that is known to be good.
+    :param wanted: the number of a version, its :func:`label`, or ``previous``.
+    :raises ReleaseError: if no good version matches.
     """
     good = versions(live_model, found)
     if wanted == PREVIOUS:
         before = predecessor(found, live_model)
         if before is None:
-            raise ReleaseError(f"No good version is older than {live_model}; name one: {_numbers(good)}.")
+            raise ReleaseError(f"No good version is older than {live_model}. Choose one of {_numbers(good)}.")
         return before
     for package in good:
-        # The whole label: after a deletion of the registry, another model has the number.
-        if wanted in (str(package.version), label(package)):
+        # Compare the whole label: if the registry was deleted, the number may belong to another model.
+        if wanted.partition(OLDER_IMAGE)[0] in (str(package.version), label(package)):
             return package
     raise ReleaseError(
-        f"{wanted!r} is no version to go back to; there are {_numbers(good)}, and {PREVIOUS!r}."
+        f"{wanted!r} is not a version to roll back to. Choose one of {_numbers(good)}, or {PREVIOUS!r}."
     )
 
 
 def usable_function_version(
     project: Project, version: str | None, current: str | None, lambda_client: Any
-) -> str | None:
-    """The version of the function that was released with a model, or the current one where that is gone."""
+) -> str:
+    """Return the function version that was released with a model, or the current one if that no longer exists.
+
+    :raises ReleaseError: if neither exists.
+    """
     if version:
         try:
             lambda_client.get_function_configuration(FunctionName=function_name(project), Qualifier=version)
+            return version
         except lambda_client.exceptions.ResourceNotFoundException:
-            return current
-    return version or current
+            pass
+    if current is None:
+        raise ReleaseError(
+            f"The function {function_name(project)} has no version that can serve the model. Run train_and_deploy."
+        )
+    return current
 
 
 def delete_superseded(
     project: Project,
-    serving: dict[str, Any],
-    before: dict[str, Any] | None,
-    found: list[Package],
+    serving: LiveRelease,
+    before: LiveRelease | None,
+    found: list[ModelVersion],
     sagemaker: Any,
     progress: Callable[[str], None] = log.info,
 ) -> list[str]:
-    """Delete the endpoint configurations and models that neither serve nor are what a rollback goes back to.
+    """Delete the endpoint configurations and models that are not live and not needed for a rollback.
 
-    :param serving: what serves now, see :func:`include.pipeline.live.read_live`.
-    :param before: what served before the release.
-    :return: the names of what was deleted.
+    :param serving: the live model.
+    :param before: the live model before the release.
+    :return: the names of the deleted resources.
     """
-    previous = predecessor(found, serving["model"])
+    previous = predecessor(found, serving.model)
     models = {
-        serving["model"],
-        (before or serving)["model"],
-        previous.model if previous else serving["model"],
+        serving.model,
+        (before or serving).model,
+        previous.model if previous else serving.model,
     }
-    configs = {serving["endpoint_config"], (before or serving)["endpoint_config"]}
+    configs = {serving.endpoint_config, (before or serving).endpoint_config}
     deleted = []
-    for name in list(_names(project, "config", sagemaker)):
+    for name in list(_names(project, ENDPOINT_CONFIG, sagemaker)):
         config = _describe_config(name, sagemaker)
-        # Of the predecessor, the configuration is kept whatever run it was that made it.
-        if config and name not in configs and _model(config) not in models - {serving["model"]}:
+        # The configuration of the predecessor is kept, whichever run created it.
+        if config and name not in configs and _model(config) not in models - {serving.model}:
             sagemaker.delete_endpoint_config(EndpointConfigName=name)
             deleted.append(name)
-    for name in list(_names(project, "model", sagemaker)):
+    for name in list(_names(project, MODEL, sagemaker)):
         if name not in models:
             sagemaker.delete_model(ModelName=name)
             deleted.append(name)
@@ -146,22 +200,17 @@ def delete_superseded(
     return deleted
 
 
-def _names(project: Project, kind: str, sagemaker: Any) -> Iterator[str]:
-    """The project's own endpoint configurations or models; another project's name may begin alike."""
-    operation, key, name = {
-        "config": ("list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
-        "model": ("list_models", "Models", "ModelName"),
-    }[kind]
-    prefix = f"{project.aws_name}-{kind}-"
-    for page in sagemaker.get_paginator(operation).paginate(NameContains=prefix):
-        for item in page[key]:
-            if re.fullmatch(rf"{re.escape(prefix)}[0-9a-f]{{12}}", item[name]):
-                yield item[name]
+def _names(project: Project, kind: SageMakerKind, sagemaker: Any) -> Iterator[str]:
+    """Yield the project's endpoint configurations or models; another project's name may have the same prefix."""
+    prefix = f"{project.aws_name}-{kind.steps[0]}-"
+    for item in kind.rows(sagemaker, NameContains=prefix):
+        if re.fullmatch(rf"{re.escape(prefix)}[0-9a-f]{{12}}", name := kind.name_of(item)):
+            yield name
 
 
-def _describe_config(name: str, sagemaker: Any) -> dict[str, Any] | None:
+def _describe_config(name: str, sagemaker: Any) -> AwsAnswer | None:
     try:
-        config: dict[str, Any] = sagemaker.describe_endpoint_config(EndpointConfigName=name)
+        config: AwsAnswer = sagemaker.describe_endpoint_config(EndpointConfigName=name)
     except ClientError as error:
         if is_missing(error):
             return None
@@ -169,10 +218,10 @@ def _describe_config(name: str, sagemaker: Any) -> dict[str, Any] | None:
     return config
 
 
-def _model(config: dict[str, Any]) -> str:
+def _model(config: AwsAnswer) -> str:
     model: str = config["ProductionVariants"][0]["ModelName"]
     return model
 
 
-def _numbers(good: list[Package]) -> str:
+def _numbers(good: list[ModelVersion]) -> str:
     return ", ".join(str(package.version) for package in good)

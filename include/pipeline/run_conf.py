@@ -1,4 +1,4 @@
-"""Whether the conf that a run was triggered with is one that its DAG understands."""
+"""Check the conf that a run was triggered with against the params of its DAG."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ TYPES: dict[str, tuple[type, ...]] = {
     "number": (int, float),
     "string": (str,),
 }
-"""What a value is in Python, by its type in a param's schema. JSON schema takes 2.0 for an integer, AWS does not."""
+"""Python types by the type in a param's schema. JSON Schema accepts 2.0 as an integer; AWS does not."""
 EXAMPLES = {"boolean": "true", "integer": "1", "null": "null", "number": "1.5", "string": '"text"'}
 
 
 class RunConfError(PermanentError):
-    """A conf with a key or a value that no param takes; the message names it, and what is meant instead."""
+    """Raised if a conf has a key or a value that no param accepts; the message names it, and what to use instead."""
 
 
 def check(conf: Mapping[str, Any] | None, schemas: Mapping[str, Mapping[str, Any]]) -> None:
-    """See that each key of a conf is a param, with a value of its type.
+    """Check that each key of a conf is a param, and that its value has the type of the param.
 
-    :param schemas: the JSON schema of each param.
-    :raises RunConfError: if a key or a value is not.
+    :param schemas: the JSON Schema of each param.
+    :raises RunConfError: if a key is not a param, or a value has another type.
     """
     for key, value in (conf or {}).items():
         if key not in schemas:
             close = difflib.get_close_matches(key, schemas, n=1)
             meant = f"Did you mean {close[0]}? " if close else ""
             raise RunConfError(
-                f"{_brief(key)} is not a param of this DAG. {meant}Start a run with no others than "
+                f"{_brief(key)} is not a param of this DAG. {meant}Start a run with these params only: "
                 f"{', '.join(schemas)}."
             )
         names = _type_names(schemas[key])
         if names and type(value) not in [python for name in names for python in TYPES[name]]:
             raise RunConfError(
-                f"{key} is {_brief(value)}, which is not of the type {' or '.join(names)}. "
+                f"{key} is {_brief(value)}, which does not have the type {' or '.join(names)}. "
                 f"Start a run with a value such as {_example(value, names)}."
             )
 
 
 def _type_names(schema: Mapping[str, Any]) -> list[str]:
-    """The types that a schema allows: those that it names, or that of the values which it lists."""
+    """Return the types that a schema allows: its ``type``, or the type of the values in its ``enum``."""
     named = schema.get("type") or []
     if not named and all(type(value) is bool for value in schema.get("enum", [None])):
         named = "boolean"

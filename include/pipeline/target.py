@@ -1,4 +1,4 @@
-"""Whether the pipeline works against AWS or against the local AWS of this repository."""
+"""Determine whether the pipeline works against AWS or against the local AWS of this repository."""
 
 import os
 
@@ -6,9 +6,9 @@ TARGET_VARIABLE = "IMAGE_CLASSIFIER_TARGET"
 
 
 def is_local() -> bool:
-    """True where the stack was started by ``make up``, ``make demo`` or compose's profile ``local``.
+    """Return True if ``make up``, ``make demo`` or the Compose profile ``local`` started the stack.
 
-    :raises ValueError: if the variable holds anything but ``aws`` or ``local``.
+    :raises ValueError: if the variable is neither ``aws`` nor ``local``.
     """
     value = os.environ.get(TARGET_VARIABLE, "aws")
     if value not in ("aws", "local"):

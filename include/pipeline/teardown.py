@@ -1,27 +1,24 @@
-"""Removes what AWS bills a project for while it exists, in an order that works, any number of times."""
+"""Delete the resources of a project that AWS bills while they exist, in order of their dependencies; repeatable."""
 
 from __future__ import annotations
 
-import functools
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from botocore.exceptions import ClientError
 
-from include.pipeline import infrastructure, live, names
+from include.pipeline import infrastructure, live, names, resource_kinds
+from include.pipeline.aws_documents import AwsAnswer
 from include.pipeline.errors import PermanentError
 from include.pipeline.infrastructure import stack_name
 from include.pipeline.inventory import (
-    JOBS,
-    REGISTRY,
     SHARED_LOG_GROUPS,
-    WORKSPACE,
     Client,
+    Found,
     alarm_names,
     instances,
     jobs,
@@ -36,13 +33,14 @@ from include.pipeline.inventory import (
     warm_pools,
 )
 from include.pipeline.names import VARIANT, endpoint_name, project_uri, split_s3_uri
+from include.pipeline.results import PlannedResource
 from include.pipeline.settings import Project
+from include.pipeline.waiting import WAIT_SECONDS, StepState
 
 log = logging.getLogger(__name__)
 
-WAIT_SECONDS = 1800
 INTERFACES_SECONDS = 900
-# AWS's tagging index follows deletions with a delay of seconds to minutes.
+# AWS's tag index reflects deletions with a delay of seconds to minutes.
 TAGS_SECONDS = 180
 # SageMaker may show a training job as completed before it shows the job's warm pool.
 POOL_SECONDS = 60
@@ -51,20 +49,20 @@ Progress = Callable[[str], None]
 
 
 class TeardownError(RuntimeError):
-    """Something that could not be removed now; the message says what, and why."""
+    """Raised if a resource could not be deleted now; the message says which, and why."""
 
 
 class RefusedError(PermanentError):
-    """A teardown that must not begin; the message says what to do first. Nothing was touched."""
+    """Raised if a teardown must not start; the message says what to do first. Nothing was deleted."""
 
 
 class LeftError(PermanentError):
-    """A teardown that is over and has not removed all; the message says what is left, and why."""
+    """Raised if a teardown has finished but not deleted everything; the message says what is left, and why."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What goes besides what is billed while it exists, as the form says."""
+    """What a teardown deletes besides the resources that are billed while they exist, from the params of a run."""
 
     delete_workspace: bool = True
     delete_data: bool = False
@@ -74,46 +72,42 @@ class Options:
 
     @classmethod
     def of(cls, params: Any) -> Options:
-        """Those among the parameters of a run."""
+        """Return the options among the params of a run."""
         return cls(**{field.name: bool(params[field.name]) for field in fields(cls)})
 
 
-def fate(what: str, options: Options) -> str:
-    """What a teardown does with a thing of one kind in the answer of :func:`include.pipeline.inventory.look`."""
-    if what == "job":
-        return "is stopped if it runs; its record stays"
-    option = f"delete_{what}"
-    if not getattr(options, option, True):
-        return f"stays, for {option} is off"
-    if what == "infrastructure":
-        return "is deleted if no other project needs it; its bucket stays"
-    return {"warm pool": "is ended", "instance": "is terminated"}.get(what, "is deleted")
+def planned_action(what: str, options: Options) -> str:
+    """Return what a teardown does with a resource.
 
-
-def verdict(project: Project, rows: list[dict[str, str]], *, dry_run: bool) -> str:
-    """What becomes of what exists, in one sentence.
-
-    :param rows: the answer of :func:`include.pipeline.inventory.look`, each with what :func:`fate` says as ``then``.
+    :param what: the kind in the result of :func:`include.pipeline.inventory.list_resources`.
     """
-    kept = sum(row["then"].startswith("stays") for row in rows)
+    removal = resource_kinds.REMOVALS[what]
+    if removal.option and not getattr(options, removal.option):
+        return f"stays, because {removal.option} is off"
+    return removal.then
+
+
+def verdict(project: Project, rows: list[PlannedResource], *, dry_run: bool) -> str:
+    """Return what a teardown does with the existing resources, in one sentence."""
+    kept = sum(row.then.startswith("stays") for row in rows)
     if not rows:
-        return f"Nothing of {project.name} exists."
+        return f"{project.name} has no resources."
     count = f"{len(rows)} resources of {project.name} exist"
     going = len(rows) - kept
     if dry_run:
-        return f"Dry run, nothing is deleted: {count}, of which a teardown deletes or stops {going} and keeps {kept}."
+        return f"Dry run, nothing is deleted: {count}. A teardown deletes or stops {going} and keeps {kept}."
     return f"{count}. If this run is confirmed, it deletes or stops {going} and keeps {kept}."
 
 
-def show(rows: list[dict[str, str]]) -> list[str]:
-    """The rows as lines for a log, whose page is too narrow for columns."""
-    return [f"{row['what']} {row['name']}: {row['then']}" for row in rows]
+def show(rows: list[PlannedResource]) -> list[str]:
+    """Return the rows as lines for a log, whose page is too narrow for columns."""
+    return [f"{row.what} {row.name}: {row.then}" for row in rows]
 
 
 def dry_run_reason(project: Project, confirm: str | None) -> str:
-    """Why a dry run deletes nothing, and what to do if something else was meant.
+    """Return why a dry run deletes nothing, and what to do to delete.
 
-    :param confirm: what the form's field holds.
+    :param confirm: the param ``confirm`` of the run.
     """
     reason = "Dry run, nothing is deleted: the log of the task find lists what a teardown deletes."
     if confirm:
@@ -122,11 +116,11 @@ def dry_run_reason(project: Project, confirm: str | None) -> str:
 
 
 def check_request(project: Project, confirm: str | None, releases: int) -> None:
-    """Verify that a person means it, and that no run creates new resources meanwhile.
+    """Check that a person has confirmed the teardown, and that no other run creates new resources.
 
-    :param confirm: what the form's field holds.
-    :param releases: how many runs of ``train_and_deploy``, ``rollback`` and ``workspace`` are under way or waiting.
-    :raises RefusedError: if it is not so.
+    :param confirm: the param ``confirm`` of the run.
+    :param releases: the number of running or queued runs of ``train_and_deploy``, ``rollback`` and ``workspace``.
+    :raises RefusedError: if the teardown is not confirmed, or there are such runs.
     """
     if confirm != project.name:
         found = f"Confirm is {confirm!r}" if confirm else "Confirm is empty"
@@ -141,9 +135,9 @@ def check_request(project: Project, confirm: str | None, releases: int) -> None:
 
 
 def refusals(project: Project, releases: int, options: Options, client: Client) -> list[str]:
-    """Return why a teardown would be refused now, or a part of it: for a dry run, which is to tell before.
+    """Return why a teardown, or a part of it, would be refused now. A dry run reports this.
 
-    :param releases: as for :func:`check_request`.
+    :param releases: see :func:`check_request`.
     """
     others = _needed_by_others(project, client) if options.delete_infrastructure else None
     refused = [_under_way(project, releases)] if releases else []
@@ -153,7 +147,7 @@ def refusals(project: Project, releases: int, options: Options, client: Client) 
 def _under_way(project: Project, releases: int) -> str:
     return (
         f"{releases} runs of {project.name}.train_and_deploy, rollback or workspace are running or queued, and would "
-        "create again what is deleted. Mark them as failed in Airflow, or wait until they finish."
+        "create the deleted resources again. Mark them as failed in Airflow, or wait until they finish."
     )
 
 
@@ -162,26 +156,28 @@ def _needed_by_others(project: Project, client: Client) -> str | None:
     if not others:
         return None
     listed = ", ".join(f"{other} ({count} resources)" for other, count in sorted(others.items()))
-    return f"Stack {stack_name()} stays, for other projects need it: {listed}. Take those down first."
+    return f"Stack {stack_name()} stays, because other projects need it: {listed}. Tear those down first."
 
 
 def reason_to_keep(
     project: Project, releases: int, client: Client, now: datetime | None = None
 ) -> str | None:
-    """Why the check by the clock leaves an endpoint alone, in one sentence, or None where it may go.
+    """Return why a scheduled teardown keeps the endpoint, in one sentence, or None if it deletes the endpoint.
 
-    :param releases: how many runs of ``train_and_deploy``, ``rollback`` and ``workspace`` are under way or waiting.
+    :param releases: see :func:`check_request`.
     """
     hours, name, now = project.endpoint.ttl_hours or 0.0, endpoint_name(project), now or datetime.now(UTC)
     if releases:
-        return f"A run of {project.name}.train_and_deploy, rollback or workspace goes on or waits."
+        return f"A run of {project.name}.train_and_deploy, rollback or workspace is running or queued."
     if (status := live.endpoint_status(project, client("sagemaker"))) is None:
-        return f"There is no endpoint {name}."
+        return f"Endpoint {name} does not exist."
     if status != "InService":
         return f"Endpoint {name} is {status}."
     changed = client("sagemaker").describe_endpoint(EndpointName=name)["LastModifiedTime"]
     if now - changed < timedelta(hours=hours):
-        return f"Endpoint {name} was made or changed at {changed:%Y-%m-%d %H:%M}, less than {hours:g} h ago."
+        return (
+            f"Endpoint {name} was created or changed at {changed:%Y-%m-%d %H:%M}, less than {hours:g} h ago."
+        )
     answer = client("cloudwatch").get_metric_statistics(
         Namespace="AWS/SageMaker",
         MetricName="Invocations",
@@ -193,102 +189,101 @@ def reason_to_keep(
     )
     invocations = sum(point["Sum"] for point in answer["Datapoints"])
     if invocations:
-        return f"Endpoint {name} was asked {invocations:.0f} times in the last {hours:g} h."
+        return f"Endpoint {name} was invoked {invocations:.0f} times in the last {hours:g} h."
     return None
 
 
-def stop_jobs(project: Project, client: Client, progress: Progress = log.info) -> int:
-    """Stop the jobs that run, wait for their end, end warm pools, and take the tags off all ended jobs.
+def stop_jobs(project: Project, client: Client, state: StepState, progress: Progress = log.info) -> int:
+    """Stop running jobs, wait until they have stopped, end warm pools, and remove the tags of all ended jobs.
 
-    SageMaker bills nothing for the record of a job, and a later run can use its result; without its tags it is
-    no longer listed among what exists. Returns how many jobs there were.
+    The record of a job costs nothing, and a later run can use its result. Without its tags, it is no longer listed
+    among the project's resources.
+
+    :return: the number of jobs.
     """
     sagemaker = client("sagemaker")
     found = jobs(project, client)
-    for kind, name, _ in found:
-        if _job_status(kind, name, sagemaker) == "InProgress":
-            progress(f"Stopping {kind} {name}.")
-            operation, key, _ = JOBS[kind]
+    for job in found:
+        if _job_status(job, sagemaker) == "InProgress":
+            progress(f"Stopping {job}.")
             try:
-                getattr(sagemaker, f"stop_{operation}")(**{key: name})
+                job.kind.stop(job.name, sagemaker)
             except ClientError as error:
                 ended = error.response["Error"]["Code"] == "ValidationException"
                 if not ended and not live.is_missing(error):
                     raise
-    for kind, name, _ in found:
-        _wait(
-            functools.partial(_has_ended, kind, name, sagemaker),
-            f"{kind} {name} to stop",
-            project,
-        )
-    trained = [name for kind, name, _ in found if kind == "training-job"]
-    _wait(
-        lambda: not any(_may_get_warm_pool(name, sagemaker) for name in trained),
-        "the warm pools of the jobs that have just ended",
-        project,
-    )
-    # Before the tags go: what may be changed is told by them.
-    end_warm_pools(project, sagemaker, progress)
-    for _, _, arn in found:
+    for job in found:
+        if _job_status(job, sagemaker) in ("InProgress", "Stopping"):
+            _wait(state, f"{job} to stop")
+    if any(job.kind == resource_kinds.TRAINING and _may_get_warm_pool(job, sagemaker) for job in found):
+        _wait(state, "the warm pools of the jobs that have just ended")
+    # Before the tags are removed, because the permission to change a job depends on them.
+    end_warm_pools(project, sagemaker, state, progress)
+    for job in found:
         try:
-            sagemaker.delete_tags(ResourceArn=arn, TagKeys=["project", "managed-by"])
+            sagemaker.delete_tags(ResourceArn=job.arn, TagKeys=["project", "managed-by"])
         except ClientError as error:
             if not live.is_missing(error):  # somebody has deleted the job's record
                 raise
     return len(found)
 
 
-def end_warm_pools(project: Project, sagemaker: Any, progress: Progress = log.info) -> int:
-    """Give back the instances that wait for the next training job; returns how many jobs had some."""
-    pools = warm_pools(project, sagemaker)
-    for name in pools:
+def end_warm_pools(project: Project, sagemaker: Any, state: StepState, progress: Progress = log.info) -> None:
+    """End the warm pools, and wait until they have ended."""
+
+    def end(name: str) -> None:
         progress(f"Ending the warm pool of {name}.")
         try:
             sagemaker.update_training_job(
                 TrainingJobName=name, ResourceConfig={"KeepAlivePeriodInSeconds": 0}
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ValidationException":  # its time was over in the meantime
+            # Otherwise, the pool has expired in the meantime.
+            if error.response["Error"]["Code"] != "ValidationException":
                 raise
-    _wait(lambda: not warm_pools(project, sagemaker), "the warm pools to end", project)
-    return len(pools)
+
+    for name in warm_pools(project, sagemaker):
+        state.once(f"end the warm pool of {name}", lambda name=name: end(name))  # type: ignore[misc]
+    if warm_pools(project, sagemaker):
+        _wait(state, "the warm pools to end")
 
 
-def terminate_instances(project: Project, ec2: Any, progress: Progress = log.info) -> int:
-    """Terminate the EC2 instances that train, wait until they are gone, and delete their security groups.
+def terminate_instances(project: Project, ec2: Any, state: StepState, progress: Progress = log.info) -> int:
+    """Terminate the training instances on EC2, wait until they are terminated, and delete their security groups.
 
-    :return: how many instances were terminated.
+    :return: the number of terminated instances.
     """
-    found = [name for name, state in instances(project, ec2).items() if state != "terminated"]
-    if found:
-        progress(f"Terminating {', '.join(found)}.")
-        _wait(
-            functools.partial(_are_terminated, project, ec2),
-            f"{', '.join(found)} to be terminated",
-            project,
-        )
+
+    def find() -> list[str]:
+        found = [name for name, status in instances(project, ec2).items() if status != "terminated"]
+        if found:
+            progress(f"Terminating {', '.join(found)}.")
+        return found
+
+    found = state.once("find", find)
+    if found and not _are_terminated(project, ec2):
+        _wait(state, f"{', '.join(found)} to be terminated")
     for group in security_groups(project, ec2):
         # A network interface outlives its instance, often for minutes.
-        _wait(
-            functools.partial(_delete_security_group, group, ec2),
-            f"security group {group} to be free of network interfaces",
-            project,
-            seconds=INTERFACES_SECONDS,
-        )
+        if not _delete_security_group(group, ec2):
+            _wait(state, f"security group {group} to be free of network interfaces", INTERFACES_SECONDS)
     return len(found)
 
 
 def _are_terminated(project: Project, ec2: Any) -> bool:
-    """Whether all instances are terminated; terminates those that are not, for EC2 may list one before it knows it."""
+    """Terminate the remaining instances, and return whether all are terminated.
+
+    EC2 may list an instance before it can terminate it.
+    """
     found = instances(project, ec2)
     if left := [name for name, state in found.items() if state not in ("shutting-down", "terminated")]:
-        _terminate(left, ec2)
+        terminate(left, ec2)
         return False
     return set(found.values()) <= {"terminated"}
 
 
-def _terminate(instance_ids: list[str], ec2: Any) -> None:
-    """Terminate instances; EC2 terminates none of several if one of them is gone."""
+def terminate(instance_ids: list[str], ec2: Any) -> None:
+    """Terminate instances, one by one if one does not exist, because EC2 then terminates none of them."""
     try:
         ec2.terminate_instances(InstanceIds=instance_ids)
     except ClientError as error:
@@ -296,23 +291,23 @@ def _terminate(instance_ids: list[str], ec2: Any) -> None:
             raise
         if len(instance_ids) > 1:
             for each in instance_ids:
-                _terminate([each], ec2)
+                terminate([each], ec2)
 
 
 def _delete_security_group(group: str, ec2: Any) -> bool:
-    """Delete a security group; return whether it is gone, and not in use."""
+    """Delete a security group; return False if it is still in use."""
     try:
         ec2.delete_security_group(GroupId=group)
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code not in ("InvalidGroup.NotFound", "DependencyViolation"):
             raise
-        return code == "InvalidGroup.NotFound"
+        return bool(code == "InvalidGroup.NotFound")
     return True
 
 
 def delete_alarms(project: Project, client: Client) -> int:
-    """Delete the project's CloudWatch alarms; returns how many there were."""
+    """Delete the project's CloudWatch alarms, and return their number."""
     found = alarm_names(project, client)
     if found:
         client("cloudwatch").delete_alarms(AlarmNames=found)
@@ -320,7 +315,7 @@ def delete_alarms(project: Project, client: Client) -> int:
 
 
 def delete_registry(project: Project, sagemaker: Any) -> int:
-    """Delete the project's model packages, then their group; returns how many packages there were."""
+    """Delete the project's model packages, then their group, and return the number of packages."""
     packages = model_packages(project, sagemaker)
     for arn in packages or []:
         sagemaker.delete_model_package(ModelPackageName=arn)
@@ -330,7 +325,7 @@ def delete_registry(project: Project, sagemaker: Any) -> int:
 
 
 def delete_data(project: Project, bucket: str, s3: Any) -> int:
-    """Delete everything below the project's prefix in the bucket; returns how many objects there were."""
+    """Delete all objects below the project's prefix in the bucket, and return their number."""
     target, prefix = split_s3_uri(f"{project_uri(bucket, project)}/")
     deleted = 0
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=target, Prefix=prefix):
@@ -340,14 +335,14 @@ def delete_data(project: Project, bucket: str, s3: Any) -> int:
             if answer.get("Errors"):
                 first = answer["Errors"][0]
                 raise TeardownError(
-                    f"{len(answer['Errors'])} objects can't be deleted, among them {first['Key']}: {first['Message']}"
+                    f"{len(answer['Errors'])} objects can't be deleted, including {first['Key']}: {first['Message']}"
                 )
             deleted += len(keys)
     return deleted
 
 
 def delete_logs(project: Project, logs: Any) -> int:
-    """Delete the logs of the project's function, endpoint and jobs; returns how many groups and streams there were."""
+    """Delete the logs of the project's function, endpoint and jobs, and return the number of groups and streams."""
     deleted = 0
     for group in log_groups(project):
         with suppress(logs.exceptions.ResourceNotFoundException):
@@ -360,102 +355,103 @@ def delete_logs(project: Project, logs: Any) -> int:
     return deleted
 
 
-def delete_infrastructure(project: Project, client: Client) -> str:
-    """Delete the CloudFormation stack, where no other project needs it; the bucket stays with what is in it.
+def delete_infrastructure(project: Project, client: Client, state: StepState) -> str:
+    """Delete the CloudFormation stack if no other project needs it. The bucket and its objects stay.
 
     :return: what was done, in one sentence.
-    :raises RefusedError: if another project has anything.
-    :raises TeardownError: if CloudFormation can't delete the stack, with its reason.
+    :raises RefusedError: if another project has resources, or Airflow may not delete the stack.
+    :raises TeardownError: if CloudFormation can't delete the stack; the message has its reason.
     """
     name, cloudformation = stack_name(), client("cloudformation")
-    if others := _needed_by_others(project, client):
-        raise RefusedError(others)
-    stack = _describe_stack(name, cloudformation)
-    if stack is None:
-        return f"There is no stack {name}, or none that Airflow may see."
-    # By its ARN, under which a stack that is deleted is still described.
-    arn = stack["StackId"]
+
+    def delete() -> str | None:
+        """Return the ARN, by which a deleted stack can still be described."""
+        if others := _needed_by_others(project, client):
+            raise RefusedError(others)
+        stack = _describe_stack(name, cloudformation)
+        if stack is None:
+            return None
+        try:
+            cloudformation.delete_stack(StackName=name)
+        except ClientError as error:
+            raise RefusedError(
+                f"Stack {name} stays: {error}. Airflow's policies do not allow deleting it. Ask an administrator to "
+                f"detach them from Airflow's role, and to run aws cloudformation delete-stack --stack-name {name}."
+            ) from error
+        arn: str = stack["StackId"]
+        return arn
+
+    arn = state.once("delete", delete)
+    if arn is None:
+        return f"Stack {name} does not exist, or Airflow has no permission to describe it."
     try:
-        cloudformation.delete_stack(StackName=name)
-    except ClientError as error:
-        raise RefusedError(
-            f"Stack {name} stays: {error}. The policies for Airflow do not allow to delete it; an administrator takes "
-            f"them off Airflow's role and calls aws cloudformation delete-stack --stack-name {name}."
-        ) from error
-    try:
-        _wait(
-            lambda: _stack_state(arn, cloudformation) in ("DELETE_COMPLETE", "DELETE_FAILED"),
-            f"stack {name} to go",
-            project,
-        )
         left = cloudformation.describe_stacks(StackName=arn)["Stacks"][0]
     except ClientError as error:
         if not infrastructure.is_denied(error):
             raise
-        return f"Stack {name} is being deleted, with the policy that let Airflow see it. Its bucket stays."
+        return (
+            f"Stack {name} is being deleted, with the policy that lets Airflow describe it. Its bucket stays."
+        )
+    if left["StackStatus"] not in ("DELETE_COMPLETE", "DELETE_FAILED"):
+        _wait(state, f"stack {name} to be deleted")
     if left["StackStatus"] == "DELETE_FAILED":
         reason = left.get("StackStatusReason", "CloudFormation gives no reason.")
         raise TeardownError(f"Stack {name} can't be deleted: {reason}")
-    return f"Stack {name} is gone. Its bucket stays."
+    return f"Stack {name} is deleted. Its bucket stays."
 
 
-def check_nothing_left(project: Project, client: Client, options: Options, failures: dict[str, str]) -> None:
-    """See that every step has ended well and nothing with the project's tags exists any more, but what shall stay.
+def check_nothing_left(
+    project: Project, client: Client, options: Options, failures: dict[str, str], state: StepState
+) -> None:
+    """Check that every step has succeeded, and that no resource with the project's tags is left, except what is kept.
 
-    :param failures: why each step failed that did.
-    :raises LeftError: naming all failures and all that is left.
+    :param failures: the cause of each failed step.
+    :raises LeftError: if a step failed or a resource is left; the message names all of them.
     """
-    left: list[str] = []
-
-    def is_empty() -> bool:
-        arns = tagged_arns(project, client("resourcegroupstaggingapi"))
-        kinds = (set() if options.delete_registry else {REGISTRY}) | (
-            set() if options.delete_workspace else WORKSPACE
-        )
-        kept = [arn for _, _, arn in of_kinds(arns, kinds)]
-        # AWS lists some things for minutes or an hour after their end, with their tags.
-        left[:] = [arn for arn in arns if arn not in kept and still_exists(project, arn, client)]
-        return not left
-
-    with suppress(TeardownError):
-        # After a failure something is left for certain: no use in waiting for the tags to follow.
-        _wait(is_empty, "the tags to be gone", project, seconds=0 if failures else TAGS_SECONDS)
-    if failures or left:
-        told = [f"Step {step} failed: {reason}" for step, reason in failures.items()]
-        told += [f"{len(left)} resources are left: {', '.join(left)}"] if left else []
-        raise LeftError("\n".join(told))
+    arns = tagged_arns(project, client("resourcegroupstaggingapi"))
+    registry = () if options.delete_registry else (resource_kinds.REGISTRY,)
+    workspace = () if options.delete_workspace else (resource_kinds.NOTEBOOK, resource_kinds.LIFECYCLE)
+    kept = [found.arn for found in of_kinds(arns, *registry, *workspace)]
+    # AWS lists some resources, with their tags, for minutes or an hour after they were deleted.
+    left = [arn for arn in arns if arn not in kept and still_exists(project, arn, client)]
+    if not failures and not left:
+        return
+    problems = [f"Step {step} failed: {reason}" for step, reason in failures.items()]
+    problems += [f"{len(left)} resources are left: {', '.join(left)}"] if left else []
+    error = LeftError("\n".join(problems))
+    if failures:  # resources are certainly left: do not wait for the tag index
+        raise error
+    state.wait("the tags to be removed", error, TAGS_SECONDS)
 
 
-def _job_status(kind: str, name: str, sagemaker: Any) -> str:
-    """The status of a job, ``Deleted`` where its record does not exist any more."""
-    operation, key, status = JOBS[kind]
+def _describe_job(job: Found, sagemaker: Any) -> AwsAnswer:
+    """Return the description of a job; with the status ``Deleted`` if its record no longer exists."""
     try:
-        answer: str = getattr(sagemaker, f"describe_{operation}")(**{key: name})[status]
+        return job.kind.describe(job.name, sagemaker)
     except ClientError as error:
         if not live.is_missing(error):
             raise
-        return "Deleted"
-    return answer
+        return {f"{job.kind.noun}Status": "Deleted"}
 
 
-def _may_get_warm_pool(name: str, sagemaker: Any) -> bool:
-    """Whether a training job has just ended and its warm pool, which is billed, may not be listed yet."""
-    if _job_status("training-job", name, sagemaker) != "Completed":
+def _job_status(job: Found, sagemaker: Any) -> str:
+    return job.kind.status_of(_describe_job(job, sagemaker))
+
+
+def _may_get_warm_pool(trained: Found, sagemaker: Any) -> bool:
+    """Return whether a training job has just ended, so that its warm pool, which is billed, may not be listed yet."""
+    job = _describe_job(trained, sagemaker)
+    if job["TrainingJobStatus"] != "Completed":
         return False
-    job = sagemaker.describe_training_job(TrainingJobName=name)
     is_kept = job["ResourceConfig"].get("KeepAlivePeriodInSeconds", 0) > 0
     is_fresh = datetime.now(UTC) - job["TrainingEndTime"] < timedelta(seconds=POOL_SECONDS)
     return is_kept and is_fresh and "WarmPoolStatus" not in job
 
 
-def _has_ended(kind: str, name: str, sagemaker: Any) -> bool:
-    return _job_status(kind, name, sagemaker) not in ("InProgress", "Stopping")
-
-
-def _describe_stack(name: str, cloudformation: Any) -> dict[str, Any] | None:
-    """Describe a stack; None where there is none."""
+def _describe_stack(name: str, cloudformation: Any) -> AwsAnswer | None:
+    """Return the description of a stack, or None if it does not exist."""
     try:
-        stack: dict[str, Any] = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        stack: AwsAnswer = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
         if infrastructure.is_missing(error):
             return None
@@ -463,16 +459,6 @@ def _describe_stack(name: str, cloudformation: Any) -> dict[str, Any] | None:
     return stack
 
 
-def _stack_state(arn: str, cloudformation: Any) -> str:
-    state: str = cloudformation.describe_stacks(StackName=arn)["Stacks"][0]["StackStatus"]
-    return state
-
-
-def _wait(condition: Callable[[], bool], what: str, project: Project, seconds: int = WAIT_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() >= deadline:
-            raise TeardownError(
-                f"Waited {seconds} s for {what}; run the teardown again, or look at it in the AWS console."
-            )
-        time.sleep(project.poll_seconds)
+def _wait(state: StepState, what: str, seconds: int = WAIT_SECONDS) -> NoReturn:
+    error = f"Waited {seconds} s for {what}. Run the teardown again, or check in the AWS console."
+    state.wait(what, TeardownError(error), seconds)

@@ -1,4 +1,4 @@
-"""The report of a tuning job: its trials, the best first, and their objective by the learning rate."""
+"""The report of a tuning job: its trials, best first, and their objective by learning rate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OBJECTIVES = {"validation_loss": "Validation loss", "validation_accuracy": "Vali
 
 
 def publish(project: Project, run: Run, bucket: str, s3: Any, tuning: TuningResult) -> str:
-    """Put the report among the pages of the run; return its S3 URI."""
+    """Store the report with the pages of the run, and return its S3 URI."""
     uri = f"{page.run_folder(bucket, project, run.id)}/{PAGE}"
     return page.put(render(project, run, tuning, uri), uri, s3)
 
@@ -22,7 +22,7 @@ def publish(project: Project, run: Run, bucket: str, s3: Any, tuning: TuningResu
 def render(project: Project, run: Run, tuning: TuningResult, uri: str) -> str:
     """Return the page as HTML.
 
-    :param uri: where the page is put.
+    :param uri: the S3 URI of the page.
     """
     trials = ranked(tuning.trials, project.tuning.objective)
     links = page.navigation(uri, run)
@@ -39,7 +39,7 @@ def render(project: Project, run: Run, tuning: TuningResult, uri: str) -> str:
 
 
 def ranked(trials: list[Trial], objective: str) -> list[Trial]:
-    """Return the trials, the best first; those that did not report their objective come last.
+    """Return the trials, best first; trials that did not report their objective come last.
 
     :param objective: a key of ``OBJECTIVES``.
     """
@@ -53,7 +53,7 @@ def _chart(trials: list[Trial], objective: str) -> Chart | None:
     judged = [trial for trial in trials if trial.objective is not None]
     if len(judged) < 2:
         return None
-    from include.pipeline.pages import charts  # matplotlib: a second
+    from include.pipeline.pages import charts  # importing matplotlib takes a second
 
     points = [
         charts.Point(trial.number("learning_rate"), trial.objective or 0.0, f"{trial.number('batch_size'):g}")

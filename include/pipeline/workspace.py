@@ -1,4 +1,4 @@
-"""The project's workspace: a notebook instance, what is on it, and what runs when it starts."""
+"""The project's workspace: a notebook instance, the files on it, and the script that runs when it starts."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import shlex
 from typing import Any
 
 from include.pipeline import packages
+from include.pipeline.aws_documents import AwsRequest
 from include.pipeline.infrastructure import Infrastructure, InfrastructureError, stack_name
 from include.pipeline.names import ALIAS, function_name, tag_list, tags, workspace_name
 from include.pipeline.settings import Project
 
 PLATFORM = "notebook-al2023-v1"
-"""Amazon Linux 2023 with JupyterLab 4; AWS has made none on Amazon Linux 2 since July 2026."""
+"""Amazon Linux 2023 with JupyterLab 4. AWS no longer creates instances on Amazon Linux 2 since July 2026."""
 
 
 def role(found: Infrastructure) -> str:
-    """The role that a notebook instance works with.
+    """Return the IAM role of notebook instances.
 
     :raises InfrastructureError: if the stack has none.
     """
@@ -29,8 +30,8 @@ def role(found: Infrastructure) -> str:
 
 
 def upload(project: Project, found: Infrastructure, region: str, s3: Any) -> str:
-    """Put what a notebook instance fetches when it starts to S3; returns its address."""
-    settings = {
+    """Upload the archive that a notebook instance downloads when it starts, and return its S3 URI."""
+    settings: dict[str, object] = {
         "name": project.name,
         "aws_name": project.aws_name,
         "region": region,
@@ -43,12 +44,12 @@ def upload(project: Project, found: Infrastructure, region: str, s3: Any) -> str
     return packages.upload_workspace(project, found.bucket, settings, s3)
 
 
-def lifecycle_config(project: Project, archive: str, region: str) -> dict[str, Any]:
-    """What runs each time the notebook instance starts.
+def lifecycle_config(project: Project, archive: str, region: str) -> AwsRequest:
+    """Return the lifecycle configuration, with the script that runs each time the notebook instance starts.
 
-    There is no script for its creation alone: what a start brings is right for the first one too.
+    A separate script for the creation is not needed, because the first start runs this one too.
 
-    :param archive: the answer of :func:`upload`.
+    :param archive: the result of :func:`upload`.
     """
     minutes = project.workspace.idle_stop_minutes
     values = {
@@ -68,11 +69,11 @@ def lifecycle_config(project: Project, archive: str, region: str) -> dict[str, A
     }
 
 
-def notebook_instance(project: Project, role_arn: str) -> dict[str, Any]:
-    """The notebook instance itself.
+def notebook_instance(project: Project, role_arn: str) -> AwsRequest:
+    """Return the request for the notebook instance.
 
-    Its user is not root, and nothing of ours needs root: lifecycle scripts have it in any case. It is in SageMaker's
-    own network, as jobs and endpoint are, so it can do without the internet only in a VPC. AWS encrypts its disk.
+    Its user has no root access, which nothing here needs: lifecycle scripts always run as root. The instance is in
+    SageMaker's network, as jobs and endpoint are. Without internet access, it would need a VPC. AWS encrypts its disk.
     """
     return {
         "NotebookInstanceName": workspace_name(project),

@@ -1,1 +1,1 @@
-"""Ask an AWS account what the contract tests ask local AWS: ``make verify-aws``."""
+"""Run the contract tests of local AWS against an AWS account: ``make verify-aws``."""

@@ -1,6 +1,6 @@
-"""Ask an AWS account what the contract tests ask local AWS, and write down where it differs.
+"""Run the contract tests against an AWS account, and report where it differs from local AWS.
 
-Without ``--confirm`` nothing is made: what would be made is listed, with where and for how much.
+Without ``--confirm``, nothing is created: the resources, the account, the region and the cost are listed.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 class RefusalError(Exception):
-    """It can't begin; the message says what to do."""
+    """The command can't start. The message says what to do."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit status."""
+    """Run the command; return the exit status."""
     parser = argparse.ArgumentParser(prog="make verify-aws", description=__doc__)
-    parser.add_argument("--confirm", default="", help="the id of the account to ask")
-    parser.add_argument("--costs", action="store_true", help="also what costs more than a cent")
-    parser.add_argument("--rows", default="", help="these rows alone, such as SN1,S33")
+    parser.add_argument("--confirm", default="", help="the ID of the AWS account")
+    parser.add_argument("--costs", action="store_true", help="also run tests that cost more than a cent")
+    parser.add_argument("--rows", default="", help="run only these rows, such as SN1,S33")
     parser.add_argument("--page", type=Path, default=PAGE)
     given = parser.parse_args(arguments)
     try:
@@ -58,23 +58,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _account(confirm: str) -> tuple[str, str, Callable[[str], Any]]:
-    """Return the account's id, the region, and what makes clients."""
+    """Return the account ID, the region, and the factory for clients."""
     try:
         session = boto3.Session()
         if session.region_name is None:
             raise RefusalError(
-                "No AWS region is set. Set AWS_REGION, or a profile that has one (AWS_PROFILE)."
+                "No AWS region is set. Set AWS_REGION, or AWS_PROFILE to a profile with a region."
             )
         if session.get_credentials() is None:
             raise RefusalError(
-                "There are no AWS credentials. Set AWS_PROFILE, or log in as you do for the AWS command line."
+                "There are no AWS credentials. Set AWS_PROFILE, or log in as for the AWS command line."
             )
         account = session.client("sts").get_caller_identity()["Account"]
     except (BotoCoreError, ClientError) as error:
-        raise RefusalError(f"AWS does not say whose credentials these are: {error}") from error
+        raise RefusalError(f"The account of the credentials can't be determined: {error}") from error
     if confirm and confirm != account:
         raise RefusalError(
-            f"CONFIRM is {confirm}, but the credentials are those of account {account}: nothing was made."
+            f"CONFIRM is {confirm}, but the credentials belong to account {account}. Nothing was created. Set CONFIRM "
+            "to the account of your credentials."
         )
     return account, session.region_name, session.client
 
@@ -83,7 +84,7 @@ def _verify(
     given: argparse.Namespace, records: Path, account: str, region: str, client: Callable[[str], Any]
 ) -> int:
     print(
-        f"Account {account}, region {region}: everything made is named {PREFIX}-… and tagged {TAG[0]}={TAG[1]}."
+        f"Account {account}, region {region}: all resources are named {PREFIX}-… and tagged {TAG[0]}={TAG[1]}."
     )
     for number in SIGNALS[1:]:
         signal.signal(number, _interrupt)
@@ -94,7 +95,7 @@ def _verify(
         status = None
     finally:
         for number in SIGNALS:
-            signal.signal(number, lambda *_: print("Removing what was made; please wait.", file=sys.stderr))
+            signal.signal(number, lambda *_: print("Removing all resources. Please wait.", file=sys.stderr))
         after = sweep(client, SWEEP_SECONDS)
     results = _read(records)
     given.page.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +126,7 @@ def _pytest(given: argparse.Namespace, records: Path, *more: str) -> int:
     try:
         return process.wait()
     except KeyboardInterrupt:
-        # Ctrl-C reached it as well; a signal to this process alone did not.
+        # Ctrl-C interrupts both processes, but a signal to this process interrupts only this one.
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""What the contract tests make in an AWS account, and what that costs at most."""
+"""The resources that the contract tests create in an AWS account, and their maximum cost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 
 class Cost(NamedTuple):
-    """What is made, and US dollars at most: 0 for less than a cent."""
+    """The resources, and their maximum cost in US dollars: 0 for less than a cent."""
 
     what: str
     usd: float = 0.0
@@ -27,13 +27,14 @@ COSTS = {
     "topic": Cost("SNS topics"),
     "unmade": Cost("Lambda functions, their aliases, URLs and an IAM role"),
 }
-"""By fixture. Each is made once or a few times, so the costs are those of all tests of a fixture together: prices of
-us-east-1, an hour for each endpoint (one that can't start takes up to that), 10 minutes for each instance."""
-PROVISIONED = Cost("provisioned concurrency of Lambda, of 128 MB", 0.05)
+"""By fixture. Each resource is created once or a few times, so a cost is that of all tests of a fixture together. It
+assumes the prices of us-east-1, an hour for each endpoint (as long as a failing start may take), and 10 minutes for
+each instance."""
+PROVISIONED = Cost("provisioned concurrency of Lambda functions with 128 MB", 0.05)
 
 
 def cost_of(item: pytest.Item) -> Cost:
-    """Return the highest of what a test's fixtures cost."""
+    """Return the highest cost of a test's fixtures."""
     if item.get_closest_marker("provisions"):
         return PROVISIONED
     own = item.get_closest_marker("makes")
@@ -43,11 +44,11 @@ def cost_of(item: pytest.Item) -> Cost:
 
 
 def why_never(item: pytest.Item) -> str | None:
-    """Return why a test must not ask an AWS account, if it must not."""
+    """Return why a test must not run in an AWS account; None if it may."""
     marker = item.get_closest_marker("never_on_aws")
     return marker.args[0] if marker else None
 
 
 def rows_of(item: pytest.Item) -> list[str]:
-    """Return the rows of the oracle that a test proves."""
+    """Return the rows of the oracle that a test verifies."""
     return sorted(marker.args[0] for marker in item.iter_markers("row"))

@@ -1,4 +1,4 @@
-"""Clients for an AWS account that reach only what this run makes: names begin with a prefix, and all is tagged."""
+"""Clients for an AWS account that change only resources of this run, which have a name prefix and a tag."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import boto3
 from botocore.config import Config
 
 PREFIX = "verify-aws"
-"""The beginning of the name of everything that a run makes."""
+"""The prefix of the name of every resource that a run creates."""
 TAG = ("created-by", "image-classifier-verify-aws")
-"""Key and value of the tag of everything that a run makes."""
+"""The key and value of the tag of every resource that a run creates."""
 
 READS = ("Describe", "Get", "Head", "List")
 IDENTIFIERS = {
@@ -43,7 +43,7 @@ IDENTIFIERS = {
     "sns": ("Name", "TopicArn"),
     "ssm": ("CommandId", "InstanceIds"),
 }
-"""The parameters that name what a call changes, by service. A call that changes something must have one of them."""
+"""The parameters that identify the changed resource, by service. A call with changes must have one of them."""
 COSTLY = frozenset(
     {
         "ec2:RunInstances",
@@ -55,35 +55,35 @@ COSTLY = frozenset(
         "sagemaker:CreateTrainingJob",
     }
 )
-"""Operations that start what AWS bills by its time, if it does not refuse them."""
+"""Operations that start resources that AWS bills by time, unless AWS rejects them."""
 TAGGED_BY_TYPE = {
     "ec2:CreateSecurityGroup": ("security-group",),
     "ec2:RunInstances": ("instance", "volume"),
 }
-# A version of a model package has no tags of its own; AWS refuses them together with a group.
+# A version of a model package has no tags. AWS rejects tags together with a group.
 UNTAGGED = ("sagemaker:CreateModelPackage",)
 
 OWN_NAME = re.compile(rf"(^|[:/]){PREFIX}-")
-# Identifiers that AWS never gives: 17 zeros, or a UUID of zeros.
+# Identifiers that AWS never assigns: 17 zeros, or a UUID of zeros.
 NOTHING = re.compile(r"(i|sg|ami)-0{17}|[0-]{36}")
 
 
 class RefusedCallError(Exception):
-    """A call would change what this run has not made, or cost what was not allowed."""
+    """A call would change a resource that this run has not created, or incur costs that are not allowed."""
 
 
 @dataclass
 class Calls:
-    """The calls of one test, and the identifiers that EC2 has given to what the run made."""
+    """The calls of one test, and the identifiers that EC2 has assigned to resources of the run."""
 
     answers: list[str] = field(default_factory=list)
     made: set[str] = field(default_factory=set)
 
 
 class Account:
-    """An AWS account, as the tests use it: ``client`` makes guarded clients.
+    """An AWS account for the tests; ``client`` returns guarded clients.
 
-    :param costs: allow what AWS bills by its time.
+    :param costs: Allow resources that AWS bills by time.
     """
 
     def __init__(self, session: boto3.Session, costs: bool = False) -> None:
@@ -91,7 +91,7 @@ class Account:
         self.calls = Calls()
 
     def client(self, service: str) -> Any:
-        """Return a client that raises :class:`RefusedCallError` for what is not this run's own."""
+        """Return a client that raises :class:`RefusedCallError` for calls that affect resources of others."""
         client = self._session.client(service, config=Config(retries={"mode": "standard"}))
         client.meta.events.register("before-parameter-build", self._before)
         client.meta.events.register("after-call", self._after)
@@ -108,11 +108,11 @@ class Account:
         foreign = [name for name in named if not self._is_own(name)]
         if foreign or not named:
             raise RefusedCallError(
-                f"{call} is refused: {foreign or 'it names nothing'} was not made by this run."
+                f"{call} is not allowed: {foreign or 'a resource without a name'} was not created by this run."
             )
         if call in COSTLY and not self._costs:
             raise RefusedCallError(
-                f"{call} is refused: it may cost more than a cent. Set COSTS=1 to allow it."
+                f"{call} is not allowed: it may cost more than a cent. Set COSTS=1 to allow it."
             )
         _add_tags(call, params, model.input_shape)
 
@@ -121,8 +121,8 @@ class Account:
 
     def _after(self, parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
         error, status = parsed.get("Error"), parsed["ResponseMetadata"].get("HTTPStatusCode")
-        said = f"{error.get('Code')}: {error.get('Message', '')}" if error else "no error"
-        self.calls.answers.append(f"{model.name}: {said} (HTTP {status})")
+        outcome = f"{error.get('Code')}: {error.get('Message', '')}" if error else "no error"
+        self.calls.answers.append(f"{model.name}: {outcome} (HTTP {status})")
         if model.service_model.service_name == "ec2" and model.name in (
             "RunInstances",
             "CreateSecurityGroup",
@@ -131,7 +131,7 @@ class Account:
             self.calls.made |= {parsed["GroupId"]} if "GroupId" in parsed else set()
 
     def _tag_bucket(self, client: Any) -> Callable[..., None]:
-        """Buckets get their tag by a call of its own, for older services and policies know no other way."""
+        """Tag a bucket with a separate call, since older services and policies do not support tags at creation."""
         names: list[str] = []
         client.meta.events.register(
             "before-parameter-build.s3.CreateBucket", lambda params, **_: names.append(params["Bucket"])

@@ -1,4 +1,4 @@
-"""Pytest plugin: the contract tests ask an AWS account. ``include/verify_aws/__main__.py`` loads it."""
+"""Pytest plugin that runs the contract tests against an AWS account; ``include/verify_aws/__main__.py`` loads it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from include.verify_aws.costs import cost_of, rows_of, why_never
 from include.verify_aws.guard import Account
 
 MIN_UNRESERVED = 100
-"""What Lambda leaves unreserved: an account that has no more can provision nothing."""
+"""The concurrency that Lambda keeps unreserved. An account without more can't provision any."""
 ACCOUNT = pytest.StashKey[Account]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("account")
-    group.addoption("--account", action="store_true", help="ask the AWS account of the default credentials")
-    group.addoption("--costs", action="store_true", help="run the rows that cost more than a cent as well")
-    group.addoption("--rows", default="", help="run these rows alone, such as SN1,S33")
-    group.addoption("--records", help="the file to which a line of JSON is added for each test")
+    group.addoption("--account", action="store_true", help="use the AWS account of the default credentials")
+    group.addoption("--costs", action="store_true", help="also run rows that cost more than a cent")
+    group.addoption("--rows", default="", help="run only these rows, such as SN1,S33")
+    group.addoption("--records", help="the file to which a line of JSON is appended for each test")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the rows that were not chosen, that are not for an account, or that cost too much."""
+    """Deselect rows that were not chosen, must not run in an account, or cost too much."""
     chosen = set(filter(None, config.getoption("--rows").split(",")))
     wanted: list[pytest.Item] = []
     rest: list[pytest.Item] = []
@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         cost = cost_of(item)
         reason = why_never(item)
         if not reason and cost.usd and not config.getoption("--costs"):
-            reason = f"it may cost more than a cent ({cost.what}); COSTS=1 runs it"
+            reason = f"it may cost more than a cent ({cost.what}); set COSTS=1 to run it"
         never = why_never(item) is not None
         outcome = "planned" if reason is None else "not run"
         _record(config, item, outcome, reason, cost=cost._asdict(), never=never)
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def _what_was_said(request: pytest.FixtureRequest) -> None:
-    """Forget the answers of the test before."""
+    """Clear the answers of the previous test."""
     account = request.config.stash[ACCOUNT]
     account.calls.answers.clear()
     marker = request.node.get_closest_marker("provisions")
@@ -62,7 +62,7 @@ def _what_was_said(request: pytest.FixtureRequest) -> None:
         limit = account.client("lambda").get_account_settings()["AccountLimit"]
         if limit["UnreservedConcurrentExecutions"] <= MIN_UNRESERVED:
             pytest.skip(
-                f"the account has {limit['UnreservedConcurrentExecutions']} unreserved executions alone"
+                f"the account has only {limit['UnreservedConcurrentExecutions']} unreserved executions"
             )
 
 

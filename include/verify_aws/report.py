@@ -1,4 +1,4 @@
-"""Texts about a run against an AWS account: its plan, its page and its summary."""
+"""The texts of a run against an AWS account: plan, page and summary."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from include.verify_aws.sweep import Swept
 
 Record = dict[str, Any]
 SHOWN_ACCOUNT = "123456789012"
-"""Stands for the account's id in the page, so that it can be shown to others."""
+"""Replaces the account ID in the page, so that the page can be shared."""
 
 
 def plan(records: list[Record], account: str, region: str, costs: bool) -> str:
-    """Return what a run would make, where, and for how much."""
+    """Return the resources that a run would create, the account, the region, and the cost."""
     planned = [record for record in records if record["outcome"] == "planned"]
     kinds: dict[str, tuple[int, float]] = {}
     for record in planned:
@@ -26,15 +26,15 @@ def plan(records: list[Record], account: str, region: str, costs: bool) -> str:
         kinds[what] = (kinds.get(what, (0, usd))[0] + 1, usd)
     most = sum(usd for _, usd in kinds.values())
     lines = [
-        f"Dry run: nothing was made. Account {account}, region {region}.",
-        f"{len(planned)} tests would run, and make, named {PREFIX}-… and tagged {TAG[0]}={TAG[1]}:",
+        f"Dry run: nothing was created. Account {account}, region {region}.",
+        f"{len(planned)} tests would run and create resources named {PREFIX}-… and tagged {TAG[0]}={TAG[1]}:",
         *(f"  {count:>4} tests: {what}, {_money(usd)}" for what, (count, usd) in sorted(kinds.items())),
-        f"At most {_money(most)} in all, and all of it is removed again.",
+        f"At most {_money(most)} in total. All resources are removed at the end.",
     ]
     if not costs:
         rest = sum(cost.usd for cost in {*COSTS.values(), PROVISIONED})
         lines.append(
-            f"COSTS=1 also runs what costs more than a cent: jobs, endpoints, instances, up to {_money(rest)}."
+            f"COSTS=1 also runs tests that cost more than a cent: jobs, endpoints, instances, up to {_money(rest)}."
         )
     lines += [f"Never run: {_name(record)}: {record['reason']}" for record in records if record["never"]]
     return "\n".join([*lines, f"To run it: make verify-aws CONFIRM={account}{' COSTS=1' if costs else ''}"])
@@ -43,7 +43,7 @@ def plan(records: list[Record], account: str, region: str, costs: bool) -> str:
 def page(
     records: list[Record], before: Swept, after: Swept, account: str, region: str, *, complete: bool
 ) -> str:
-    """Return the page (Markdown) of the rows that differ."""
+    """Return the page (Markdown) with the rows that differ."""
     differ = [record for record in records if record["outcome"] in ("differs", "error")]
     rest = [record for record in records if record["outcome"] in ("not run", "planned")]
     lines = [
@@ -54,12 +54,12 @@ def page(
         "",
     ]
     if not complete:
-        lines += ["**The run did not reach its end.**", ""]
+        lines += ["**The run did not finish.**", ""]
     lines += _table(("Row", "Test", "Last answers of AWS", "Why it differs"), map(_difference, differ))
     lines += ["", "## Not run", ""]
     lines += _table(
         ("Row", "Test", "Reason"),
-        ((_rows(each), _name(each), each["reason"] or "the run ended before") for each in rest),
+        ((_rows(each), _name(each), each["reason"] or "the run ended early") for each in rest),
     )
     lines += ["", "## Removed", ""]
     lines += [f"- {name}, of an earlier run" for name in before.removed] + [
@@ -68,18 +68,16 @@ def page(
     if after.left or after.untagged:
         lines += ["", "## Left in the account", ""]
         lines += [f"- {text}" for text in after.left]
-        lines += [
-            f"- {name}: it has the prefix, but not the tag; look whose it is" for name in after.untagged
-        ]
+        lines += [f"- {name}: it has the prefix, but not the tag; check its owner" for name in after.untagged]
     return "\n".join(lines).replace(account, SHOWN_ACCOUNT) + "\n"
 
 
 def summary(records: list[Record], after: Swept) -> str:
-    """Return how many tests agree and differ, and whether something is left."""
+    """Return how many tests agree and differ, and whether resources are left."""
     outcomes = [record["outcome"] for record in records]
     agree, differ = outcomes.count("agrees"), outcomes.count("differs") + outcomes.count("error")
     left = (
-        f" Not removed, or not searched: {len(after.left)}; see the page."
+        f" Not removed or not searched: {len(after.left)}. See the page."
         if after.left
         else " Nothing is left."
     )
@@ -87,7 +85,7 @@ def summary(records: list[Record], after: Swept) -> str:
 
 
 def _difference(record: Record) -> tuple[str, ...]:
-    kind = "It could not be arranged: " if record["outcome"] == "error" else ""
+    kind = "Error in the setup: " if record["outcome"] == "error" else ""
     return (
         _rows(record),
         _name(record),

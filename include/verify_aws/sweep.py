@@ -1,4 +1,4 @@
-"""Remove from an account what runs have made: only what has their prefix and their tag."""
+"""Remove the resources of runs from an account: only resources with the prefix and the tag."""
 
 from __future__ import annotations
 
@@ -11,39 +11,24 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from include.pipeline import resource_kinds
+from include.pipeline.resource_kinds import SageMakerKind
 from include.verify_aws.guard import PREFIX, TAG
 
 PAUSE_SECONDS = 5.0
 ENDED = ("Completed", "Failed", "Stopped", "Deleting")
-# Kind, plural in the operations and in the answers, key of its name, and whether it is a job that leaves a record.
-SAGEMAKER = (
-    ("tuning job", "hyper_parameter_tuning_job", "HyperParameterTuningJob", True),
-    ("training job", "training_job", "TrainingJob", True),
-    ("processing job", "processing_job", "ProcessingJob", True),
-    ("notebook instance", "notebook_instance", "NotebookInstance", False),
-    (
-        "lifecycle configuration",
-        "notebook_instance_lifecycle_config",
-        "NotebookInstanceLifecycleConfig",
-        False,
-    ),
-    ("endpoint", "endpoint", "Endpoint", False),
-    ("endpoint configuration", "endpoint_config", "EndpointConfig", False),
-    ("model", "model", "Model", False),
-    ("model package group", "model_package_group", "ModelPackageGroup", False),
-)
 JOB_LOGS = {
-    "TrainingJob": "/aws/sagemaker/TrainingJobs",
-    "ProcessingJob": "/aws/sagemaker/ProcessingJobs",
-    "NotebookInstance": "/aws/sagemaker/NotebookInstances",
+    resource_kinds.TRAINING: "/aws/sagemaker/TrainingJobs",
+    resource_kinds.PROCESSING: "/aws/sagemaker/ProcessingJobs",
+    resource_kinds.NOTEBOOK: "/aws/sagemaker/NotebookInstances",
 }
 
 
 @dataclass(frozen=True)
 class Found:
-    """Something whose name begins with the prefix.
+    """A resource whose name has the prefix.
 
-    :param remove: remove it, or bring it nearer to that; raises ``ClientError`` if AWS refuses, for now or for good.
+    :param remove: Remove it, or do a step towards that; raise ``ClientError`` if AWS rejects it now or permanently.
     """
 
     kind: str
@@ -57,21 +42,21 @@ class Found:
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep has removed, what it could not remove, each with the reason, and what it left alone."""
+    """The resources that a sweep has removed, those that it could not remove, with the reason, and those it ignored."""
 
     removed: list[str]
     left: list[str]
     untagged: list[str]
 
 
-def sweep(client: Callable[[str], Any], seconds: float, tell: Callable[[str], None] = print) -> Swept:
-    """Remove everything with prefix and tag, again and again until nothing is found.
+def sweep(client: Callable[[str], Any], seconds: float, report: Callable[[str], None] = print) -> Swept:
+    """Remove all resources with the prefix and the tag, and repeat until none is found.
 
-    :param seconds: how long to try: an endpoint that is created can't be deleted meanwhile.
+    :param seconds: How long to try, since an endpoint can't be deleted while it is being created.
     """
     deadline = time.monotonic() + seconds
     tried: dict[str, str] = {}
-    """What it was tried to remove, each with the error of the last time."""
+    """The resources that could not be removed, each with the last error."""
     while True:
         found, errors = search(client)
         left = [each for each in found if each.tagged]
@@ -84,7 +69,7 @@ def sweep(client: Callable[[str], Any], seconds: float, tell: Callable[[str], No
             )
         for each in left:
             if str(each) not in tried:
-                tell(f"Removing {each}")
+                report(f"Removing {each}")
             tried[str(each)] = ""
             try:
                 each.remove()
@@ -94,20 +79,20 @@ def sweep(client: Callable[[str], Any], seconds: float, tell: Callable[[str], No
 
 
 def search(client: Callable[[str], Any]) -> tuple[list[Found], list[str]]:
-    """Return what has the prefix, in an order in which it can be removed, and where it could not be looked for."""
+    """Return the resources with the prefix, in the order of their removal, and the errors of failed searches."""
     found: list[Found] = []
     errors: list[str] = []
     for look, services in LOOKS:
         try:
             for each in look(*(client(service) for service in services)):
-                found.append(each)  # also those before an error
+                found.append(each)  # including those before an error
         except ClientError as error:
             errors.append(f"{services[0]} could not be searched: {error}")
     return found, errors
 
 
 def _has_tag(tags: Any) -> bool:
-    """Return whether tags, as a list of pairs or as a map, hold the one of the runs."""
+    """Return whether the tags, as a list of pairs or as a map, include the tag of the runs."""
     if not isinstance(tags, Mapping):
         tags = {each["Key"]: each["Value"] for each in tags}
     return bool(tags.get(TAG[0]) == TAG[1])
@@ -134,48 +119,37 @@ def _stacks(cloudformation: Any) -> Iterator[Found]:
             )
 
 
-def _of_sagemaker(kind: str, noun: str, key: str, is_job: bool, sagemaker: Any, logs: Any) -> Iterator[Found]:
-    operation = getattr(sagemaker, f"list_{noun}s")
-    request: dict[str, Any] = {"NameContains": PREFIX, "MaxResults": 100}
-    while True:
-        page = operation(**request)
-        (items,) = (value for value in page.values() if isinstance(value, list))
-        for item in items:
-            name = item[f"{key}Name"]
-            if not _ours(name):
-                continue
-            tagged = _has_tag(sagemaker.list_tags(ResourceArn=item[f"{key}Arn"])["Tags"])
-            if is_job and not tagged:
-                continue  # the record of a job that a tuning job has started: not billed
-            yield Found(kind, name, tagged, partial(_remove_of_sagemaker, sagemaker, logs, noun, key, name))
-        if "NextToken" not in page:
-            return
-        request["NextToken"] = page["NextToken"]
+def _of_sagemaker(kind: SageMakerKind, sagemaker: Any, logs: Any) -> Iterator[Found]:
+    for item in kind.rows(sagemaker, NameContains=PREFIX):
+        name = kind.name_of(item)
+        if not _ours(name):
+            continue
+        tagged = _has_tag(sagemaker.list_tags(ResourceArn=kind.arn_of(item))["Tags"])
+        if kind.is_job and not tagged:
+            continue  # the record of a tuning job's trial, which is not billed
+        yield Found(kind.title, name, tagged, partial(_remove_of_sagemaker, kind, name, sagemaker, logs))
 
 
-def _remove_of_sagemaker(sagemaker: Any, logs: Any, noun: str, key: str, name: str) -> None:
-    named = {f"{key}Name": name}
-    if noun == "model_package_group":
+def _remove_of_sagemaker(kind: SageMakerKind, name: str, sagemaker: Any, logs: Any) -> None:
+    if kind == resource_kinds.REGISTRY:
         for package in _pages(
             sagemaker, "list_model_packages", "ModelPackageSummaryList", ModelPackageGroupName=name
         ):
             sagemaker.delete_model_package(ModelPackageName=package["ModelPackageArn"])
-    elif noun.endswith("job"):
-        status = getattr(sagemaker, f"describe_{noun}")(**named)[f"{key}Status"]
-        if status not in ENDED:
-            getattr(sagemaker, f"stop_{noun}")(**named)
+    elif kind.is_job:
+        if kind.status_of(kind.describe(name, sagemaker)) not in ENDED:
+            kind.stop(name, sagemaker)
             return
-    elif noun == "notebook_instance":
-        status = sagemaker.describe_notebook_instance(**named)["NotebookInstanceStatus"]
-        if status == "InService":
-            sagemaker.stop_notebook_instance(**named)
+    elif kind == resource_kinds.NOTEBOOK:
+        if kind.status_of(kind.describe(name, sagemaker)) == "InService":
+            kind.stop(name, sagemaker)
             return
-    if noun == "endpoint":
+    elif kind == resource_kinds.ENDPOINT:
         with suppress(logs.exceptions.ResourceNotFoundException):
             logs.delete_log_group(logGroupName=f"/aws/sagemaker/Endpoints/{name}")
-    if key in JOB_LOGS:
-        _remove_log_streams(logs, JOB_LOGS[key], name)
-    getattr(sagemaker, f"delete_{noun}")(**named)
+    if kind in JOB_LOGS:
+        _remove_log_streams(logs, JOB_LOGS[kind], name)
+    kind.delete(name, sagemaker)
 
 
 def _remove_log_streams(logs: Any, group: str, name: str) -> None:
@@ -187,7 +161,7 @@ def _remove_log_streams(logs: Any, group: str, name: str) -> None:
 
 
 def _instances(ec2: Any) -> Iterator[Found]:
-    """An instance has no name, but the token of its launch."""
+    """Find instances by the client token of their launch, since instances have no name."""
     filters = [
         {"Name": f"tag:{TAG[0]}", "Values": [TAG[1]]},
         {
@@ -262,7 +236,7 @@ def _buckets(s3: Any) -> Iterator[Found]:
     for bucket in s3.list_buckets(Prefix=f"{PREFIX}-")["Buckets"]:
         name = bucket["Name"]
         tags: list[Any] = []
-        with suppress(ClientError):  # it has no tags, or is in another region, or is being deleted
+        with suppress(ClientError):  # the bucket has no tags, is in another region, or is being deleted
             tags = s3.get_bucket_tagging(Bucket=name)["TagSet"]
         yield Found("bucket", name, _has_tag(tags), partial(_remove_bucket, s3, name))
 
@@ -295,7 +269,7 @@ def _remove_role(iam: Any, name: str) -> None:
 
 LOOKS: list[tuple[Callable[..., Iterable[Found]], tuple[str, ...]]] = [
     (_stacks, ("cloudformation",)),
-    *((partial(_of_sagemaker, *row), ("sagemaker", "logs")) for row in SAGEMAKER),
+    *((partial(_of_sagemaker, kind), ("sagemaker", "logs")) for kind in resource_kinds.SAGEMAKER),
     (_instances, ("ec2",)),
     (_functions, ("lambda",)),
     (_topics, ("sns",)),

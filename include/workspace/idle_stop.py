@@ -1,7 +1,7 @@
-"""Stops a notebook instance that nobody uses: ``python idle_stop.py INSTANCE REGION MINUTES``.
+"""Stop an idle notebook instance: ``python idle_stop.py INSTANCE REGION MINUTES``.
 
-It is in use while a kernel computes, and for so many minutes after the last thing that a kernel or a terminal did. A
-page that is merely open in a browser does not count.
+An instance is idle if no kernel is busy, and no kernel or terminal has been active for this number of minutes. A page
+that is only open in a browser does not count as activity.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from typing import Any
 import boto3
 
 AWS_ADDRESS = "https://localhost:8443/"
-"""Where Jupyter listens on a notebook instance, if it has left no note of it."""
+"""The default URL of Jupyter on a notebook instance, if there is no runtime file."""
 
 
 def servers() -> list[dict[str, str]]:
-    """Address and token of the Jupyter servers that run here, by the notes that Jupyter itself keeps of them."""
+    """Return the URL and token of the Jupyter servers on this machine, from Jupyter's runtime files."""
     default = Path.home() / ".local" / "share" / "jupyter" / "runtime"
     folder = Path(os.environ.get("JUPYTER_RUNTIME_DIR", default))
     notes = []
     for path in folder.glob("jpserver-*.json"):
-        with suppress(OSError, ValueError):  # it is being written, or deleted
+        with suppress(OSError, ValueError):  # the file is being written or deleted
             notes.append(json.loads(path.read_text()))
     return notes or [{"url": AWS_ADDRESS, "token": ""}]
 
 
 def last_activity(server: dict[str, str], now: float) -> float:
-    """When something last happened in a server's kernels and terminals, in seconds since the epoch; 0 for never.
+    """Return when a server's kernels and terminals were last active, in seconds since the epoch; 0 for never.
 
-    :param now: the answer where a kernel computes at this moment.
-    :raises OSError: if the server can't be asked; likewise ValueError, if it does not answer as Jupyter does.
+    :param now: The return value if a kernel is busy.
+    :raises OSError: If the server can't be reached.
+    :raises ValueError: If the response is not that of a Jupyter server.
     """
     latest = 0.0
     for one in [*_ask(server, "kernels"), *_terminals(server)]:
@@ -50,10 +51,10 @@ def last_activity(server: dict[str, str], now: float) -> float:
 
 
 def watch(instance: str, region: str, minutes: float) -> None:
-    """Look every minute, of a short time ten times, and return when the instance is being stopped.
+    """Poll every minute, or ten times within a shorter limit, and return when the instance is being stopped.
 
-    What can't be asked any more counts as idle. Where no server could ever be asked, nothing is stopped, since that
-    tells nothing of the user.
+    A server that can no longer be reached counts as idle. If no server was ever reached, the instance is not stopped,
+    since its activity is unknown.
     """
     latest, seen = time.time(), False
     while True:
@@ -61,13 +62,13 @@ def watch(instance: str, region: str, minutes: float) -> None:
             try:
                 latest, seen = max(latest, last_activity(server, time.time())), True
             except (OSError, ValueError, KeyError) as error:
-                print(f"{server['url']} can't be asked: {error!r}")
+                print(f"{server['url']} can't be reached: {error!r}")
         if seen and time.time() - latest >= minutes * 60:
-            print(f"Idle for {minutes:g} minutes: stopping {instance}.")
+            print(f"Idle for {minutes:g} minutes. Stopping {instance}.")
             try:
                 sagemaker = boto3.client("sagemaker", region_name=region)
                 sagemaker.stop_notebook_instance(NotebookInstanceName=instance)
-            except Exception as error:  # whatever it is, the next look may do better
+            except Exception as error:  # the next poll may succeed after any error
                 print(f"{instance} can't be stopped now: {error}")
             else:
                 return
@@ -78,17 +79,17 @@ def _terminals(server: dict[str, str]) -> list[dict[str, Any]]:
     try:
         return _ask(server, "terminals")
     except urllib.error.HTTPError as error:
-        if error.code == 404:  # a server may have none
+        if error.code == 404:  # a server may have no terminals
             return []
         raise
 
 
 def _ask(server: dict[str, str], resource: str) -> list[dict[str, Any]]:
-    request = urllib.request.Request(f"{server['url']}api/{resource}")  # noqa: S310 - Jupyter's own address
+    request = urllib.request.Request(f"{server['url']}api/{resource}")  # noqa: S310 - the URL of Jupyter
     if server["token"]:
         request.add_header("Authorization", f"token {server['token']}")
-    # Its certificate is its own, and it is on this machine.
-    context = ssl._create_unverified_context() if server["url"].startswith("https") else None  # noqa: S323
+    # The certificate is self-signed, and the server is on this machine.
+    context = ssl._create_unverified_context() if server["url"].startswith("https") else None  # noqa: S323, SLF001
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), *([urllib.request.HTTPSHandler(context=context)] if context else [])
     )

@@ -1,4 +1,4 @@
-"""Copies shipped files to the user's folder and keeps what the user has changed: ``python install.py FROM TO``."""
+"""Copy the shipped files to the user's folder, except files that the user has changed: ``install.py FROM TO``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 RECORD = ".shipped.json"
-"""What was shipped: the SHA-256 of each file, by its path. A file that is another one by now is the user's."""
+"""The SHA-256 of each shipped file, by path. A file with another digest was changed by the user."""
 
 
 def install(source: Path, target: Path) -> list[str]:
-    """Copy every file below source to the same path below target, but for those that the user has changed.
+    """Copy every file below source to the same path below target, except those that the user has changed.
 
-    :return: the paths of the files that were kept.
+    :return: The paths of the files that were not replaced.
     """
     record = target / RECORD
     shipped: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
@@ -41,4 +41,4 @@ def _digest(path: Path) -> str:
 
 if __name__ == "__main__":
     for name in install(Path(sys.argv[1]), Path(sys.argv[2])):
-        print(f"{name} was changed here and stays as it is.")
+        print(f"{name} was changed by the user and is not replaced.")

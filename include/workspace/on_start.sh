@@ -1,6 +1,6 @@
-# Brings the project's files to the notebook instance and watches for idleness. Runs at each start, as root, in at most
-# five minutes; all it does it does as the user, so that root runs nothing that the user could have changed.
-# Set before: archive (S3 address), region, project, instance, idle_minutes (empty: it is never stopped for idleness).
+# Installs the project's files on the notebook instance and starts the idle check. SageMaker runs it at each start, as
+# root, for at most five minutes. All commands run as the user, so that root runs nothing that the user could change.
+# Variables: archive (S3 URI), region, project, instance, idle_minutes (empty: the instance is never stopped).
 set -euo pipefail
 home=/home/ec2-user
 own="$home/.workspace"
@@ -22,7 +22,7 @@ boto3.client("s3", region_name=region).download_file(bucket, key, target)
 as_user tar -xzf "$own/workspace.tar.gz" -C "$own"
 as_user "$python" "$own/install.py" "$own/files" "$home/SageMaker/$project"
 if [ -n "$idle_minutes" ]; then
-  # Not by cron, which Amazon Linux 2023 does not have.
+  # Amazon Linux 2023 has no cron.
   as_user sh -c 'nohup "$@" > "$0" 2>&1 < /dev/null &' "$own/idle_stop.log" \
     "$python" -u "$own/idle_stop.py" "$instance" "$region" "$idle_minutes"
 fi

@@ -1,4 +1,4 @@
-"""What the notebook explore.ipynb uses: the project's images, its last tuning job, a training job, its function."""
+"""Functions for the notebook explore.ipynb: the project's images, last tuning job, training jobs and function."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ KEPT = (
     "ResourceConfig",
     "StoppingCondition",
 )
-"""What a new training job takes over from a trial, besides its hyperparameters."""
+"""The members that a new training job copies from a trial, in addition to the hyperparameters."""
 
 
 class NothingThereError(RuntimeError):
-    """The pipeline has not made yet, or no longer has, what is asked for; the message says what to do."""
+    """A resource of the pipeline does not exist. The message says what to do."""
 
 
 @functools.cache
 def client(service: str) -> Any:
-    """A boto3 client in the project's region."""
+    """Return a boto3 client in the project's region."""
     return boto3.client(service, region_name=PROJECT["region"])
 
 
 def data_set() -> dict[str, Any]:
-    """The manifest of the images that were staged last, with their S3 address as ``uri``.
+    """Return the manifest of the last staged images, with their S3 URI as ``uri``.
 
-    :raises NothingThereError: if there are none.
+    :raises NothingThereError: If there are no images.
     """
     s3, bucket = client("s3"), PROJECT["bucket"]
     pages = s3.get_paginator("list_objects_v2").paginate(
@@ -62,21 +62,21 @@ def data_set() -> dict[str, Any]:
         for item in s3.list_objects_v2(Bucket=bucket, Prefix=f"{folder}manifest.json").get("Contents", [])
     ]
     if not manifests:
-        raise NothingThereError(f"There are no images in {PREFIX}/data/: {_run_first()}")
+        raise NothingThereError(f"There are no images in {PREFIX}/data/. {_run_first()}")
     key = max(manifests, key=lambda item: item["LastModified"])["Key"]
     manifest: dict[str, Any] = json.load(s3.get_object(Bucket=bucket, Key=key)["Body"])
     return {**manifest, "uri": f"s3://{bucket}/{key.rpartition('/')[0]}"}
 
 
 def counts(data: dict[str, Any]) -> pd.DataFrame:
-    """How many images each class has in train, valid and test: a row for each class."""
+    """Return the number of images of each class in train, valid and test: one row per class."""
     parts = [file["path"].split("/")[:2] for file in data["files"]]
     table = pd.DataFrame(parts, columns=["split", "class"]).value_counts().unstack("split", fill_value=0)
     return table[["train", "valid", "test"]]
 
 
 def images(data: dict[str, Any], split: str, per_class: int, classes: int) -> list[str]:
-    """The S3 addresses of the first few images of the first few classes in a split."""
+    """Return the S3 URIs of the first images of the first classes in a split."""
     chosen: dict[str, list[str]] = {}
     for file in data["files"]:
         where, label, _ = file["path"].split("/", 2)
@@ -86,7 +86,7 @@ def images(data: dict[str, Any], split: str, per_class: int, classes: int) -> li
 
 
 def show(uris: list[str], titles: list[str] | None = None, columns: int = 5) -> None:
-    """A contact sheet of the images at these S3 addresses, by default under the names of their classes."""
+    """Show a contact sheet of the images at these S3 URIs, by default titled with the names of their classes."""
     titles = titles or [uri.split("/")[-2] for uri in uris]
     rows = -(-len(uris) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(2.2 * columns, 2.4 * rows), squeeze=False)
@@ -101,28 +101,32 @@ def show(uris: list[str], titles: list[str] | None = None, columns: int = 5) -> 
 
 
 def trials() -> pd.DataFrame:
-    """The trials of the tuning job that was completed last, the best first; those without a result come last.
+    """Return the trials of the last completed tuning job, best first; trials without a result come last.
 
-    :raises NothingThereError: if there is no such job.
+    :raises NothingThereError: If there is no such job.
     """
     sagemaker = client("sagemaker")
-    jobs = sagemaker.list_hyper_parameter_tuning_jobs(
+    pages = sagemaker.get_paginator("list_hyper_parameter_tuning_jobs").paginate(
         NameContains=f"{PROJECT['aws_name']}-tune-",
         StatusEquals="Completed",
         SortBy="CreationTime",
         SortOrder="Descending",
-    )["HyperParameterTuningJobSummaries"]
+    )
     own = re.compile(rf"{PROJECT['aws_name']}-tune-[0-9a-f]{{8}}")
-    names = [
-        job["HyperParameterTuningJobName"] for job in jobs if own.match(job["HyperParameterTuningJobName"])
-    ]
-    if not names:
-        raise NothingThereError(f"No tuning job of the project is completed: {_run_first()}")
-    objective = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=names[0])[
+    names = (
+        job["HyperParameterTuningJobName"]
+        for page in pages
+        for job in page["HyperParameterTuningJobSummaries"]
+        if own.match(job["HyperParameterTuningJobName"])
+    )
+    newest = next(names, None)
+    if newest is None:
+        raise NothingThereError(f"The project has no completed tuning job. {_run_first()}")
+    objective = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=newest)[
         "HyperParameterTuningJobConfig"
     ]["HyperParameterTuningJobObjective"]
     pages = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
-        HyperParameterTuningJobName=names[0]
+        HyperParameterTuningJobName=newest
     )
     rows = [
         {
@@ -143,7 +147,7 @@ def trials() -> pd.DataFrame:
 
 
 def plot_trials(table: pd.DataFrame) -> None:
-    """The objective of each trial by its learning rate, in a colour for each batch size."""
+    """Plot the objective of each trial against its learning rate, with one color per batch size."""
     objective = table.columns[3]
     for size, group in table.dropna(subset=[objective]).groupby("batch_size"):
         plt.scatter(group["learning_rate"], group[objective], label=f"batch size {size}")
@@ -155,11 +159,11 @@ def plot_trials(table: pd.DataFrame) -> None:
 
 
 def train(trial: str, **changes: Any) -> str:
-    """Start a training job with the settings of a trial, some of them changed, and the code in the folder classifier.
+    """Start a training job with the settings of a trial, optional changes, and the code in the folder classifier.
 
-    :param trial: the name of its training job.
-    :param changes: hyperparameters, such as ``epochs=3``.
-    :return: the new job's name.
+    :param trial: The name of the trial's training job.
+    :param changes: Hyperparameters to change, such as ``epochs=3``.
+    :return: The name of the new job.
     """
     described = client("sagemaker").describe_training_job(TrainingJobName=trial)
     settings = {key: described[key] for key in KEPT if key in described}
@@ -169,7 +173,7 @@ def train(trial: str, **changes: Any) -> str:
     values.update({key: json.dumps(value) for key, value in changes.items()})
     code = upload_code()
     for channel in settings["InputDataConfig"]:
-        if channel["ChannelName"] == "code":  # of a job that is cut off from the network
+        if channel["ChannelName"] == "code":  # only jobs with network isolation have it
             channel["DataSource"]["S3DataSource"]["S3Uri"] = f"{code.rpartition('/')[0]}/"
             break
     else:
@@ -187,10 +191,14 @@ def train(trial: str, **changes: Any) -> str:
 
 
 def upload_code(folder: Path = HERE / "classifier") -> str:
-    """Put the Python files of a folder to S3, as SageMaker's script mode wants them; returns their address."""
+    """Upload the Python files of a folder and the packages in ``wheels`` to S3, as required by script mode.
+
+    :return: Their S3 URI.
+    """
     archive, content = io.BytesIO(), hashlib.sha256()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        for path in sorted(folder.rglob("*.py")):
+        wheels = (path for path in (folder / "wheels").rglob("*") if path.is_file())
+        for path in sorted({*folder.rglob("*.py"), *wheels}):
             tar.add(path, path.relative_to(folder).as_posix())
             content.update(path.read_bytes())
     key = f"{PROJECT['name']}/workspace/code/{content.hexdigest()[:12]}/sourcedir.tar.gz"
@@ -199,9 +207,9 @@ def upload_code(folder: Path = HERE / "classifier") -> str:
 
 
 def wait(job: str, poll_seconds: float = 5) -> pd.Series:
-    """Wait for a training job's end, telling how far it is, and return its last metrics.
+    """Wait for a training job, print its progress, and return its final metrics.
 
-    :raises RuntimeError: with SageMaker's reason, if it was not completed.
+    :raises RuntimeError: With SageMaker's reason, if the job did not complete.
     """
     last = ""
     while True:
@@ -219,10 +227,10 @@ def wait(job: str, poll_seconds: float = 5) -> pd.Series:
 
 
 def predict(uri: str) -> list[dict[str, Any]]:
-    """What the project's function answers about an image below the project's prefix in S3: labels and probabilities.
+    """Return the labels and probabilities that the project's function predicts for an image below its prefix in S3.
 
-    :raises NothingThereError: if there is no function.
-    :raises RuntimeError: with the function's own words, if it answers with an error.
+    :raises NothingThereError: If the function does not exist.
+    :raises RuntimeError: With the function's message, if it returns an error.
     """
     functions = client("lambda")
     try:
@@ -230,10 +238,10 @@ def predict(uri: str) -> list[dict[str, Any]]:
             FunctionName=PROJECT["function"], Qualifier=PROJECT["alias"], Payload=json.dumps({"s3": uri})
         )
     except functions.exceptions.ResourceNotFoundException as error:
-        raise NothingThereError(f"There is no function {PROJECT['function']}: {_run_first()}") from error
+        raise NothingThereError(f"Function {PROJECT['function']} does not exist. {_run_first()}") from error
     answer: dict[str, Any] = json.load(result["Payload"])
     if "predictions" not in answer:
-        raise RuntimeError(f"The function answered: {answer}")
+        raise RuntimeError(f"The function returned an error: {answer}")
     predictions: list[dict[str, Any]] = answer["predictions"]
     return predictions
 
@@ -249,4 +257,4 @@ def _number(trial: dict[str, Any], name: str) -> float:
 
 
 def _run_first() -> str:
-    return f"run the DAG {PROJECT['name']}.train_and_deploy first."
+    return f"Run the DAG {PROJECT['name']}.train_and_deploy first."

@@ -1,4 +1,4 @@
-"""Compare the request for something in SageMaker with the description of what exists under its name."""
+"""Compare the request for a SageMaker resource with the description of the existing resource of the same name."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-# What a description does not show.
+from amazon_ml.aws_documents import AwsAnswer, AwsRequest
+
+# Members that a description does not include.
 NOT_DESCRIBED = frozenset({"Tags", "SessionChainingConfig"})
-# What is changed after a job has ended, as by a teardown that ends its warm pool, and is no part of what it does.
+# Members that may change after a job has ended, for example when a teardown ends its warm pool. They do not affect
+# what the job does.
 CHANGED_LATER = frozenset({"KeepAlivePeriodInSeconds"})
-# Maps with keys of the caller's own, to which SageMaker adds nothing but keys of this prefix, such as
-# _tuning_objective_metric.
+# Maps with keys that the caller chooses. SageMaker adds only keys with this prefix, such as _tuning_objective_metric.
 CALLERS_MAPS = frozenset({"HyperParameters", "StaticHyperParameters", "Environment"})
 SAGEMAKER_PREFIX = "_"
-# What SageMaker never fills in by itself: where only the description has it, the two differ.
+# Members for which SageMaker has no default. If only the description has one of them, the two differ.
 NEVER_FILLED_IN = frozenset(
     {
         "AsyncInferenceConfig",
@@ -36,7 +38,7 @@ NEVER_FILLED_IN = frozenset(
         *CALLERS_MAPS,
     }
 )
-# Lists to which SageMaker adds elements: the metrics of its built-in algorithms.
+# Lists to which SageMaker adds elements, such as the metrics of its built-in algorithms.
 EXTENDED_LISTS = frozenset({"MetricDefinitions"})
 UNORDERED_LISTS = frozenset({"SecurityGroupIds", "Subnets"})
 ELEMENT_NAMES = (
@@ -51,17 +53,17 @@ ELEMENT_NAMES = (
 LONGEST_VALUE = 200
 
 
-def differences(request: dict[str, Any], description: dict[str, Any], *, name_key: str) -> list[str]:
+def differences(request: AwsRequest, description: AwsAnswer, *, name_key: str) -> list[str]:
     """
-    Return in which members a job, model or configuration that exists is not what a request asks for.
+    Return the members in which an existing job, model or configuration differs from a request.
 
-    The name and the tags do not count, nor how long a warm pool is kept, nor what SageMaker has added: its defaults,
-    the state and the results. Numbers and truth values may be given as text, and lists of named elements in any order.
+    The name, the tags and the keep-alive period of a warm pool are ignored, as is everything that SageMaker adds:
+    defaults, state and results. Numbers and booleans may be text. Lists of named elements may be in any order.
 
-    :param request: as boto3's create method takes it.
-    :param description: as boto3's describe method gives it.
-    :param name_key: the member with the name.
-    :return: one line each, such as ``ResourceConfig.InstanceCount: asked for 2, there is 1``.
+    :param request: The parameters of boto3's create method.
+    :param description: The response of boto3's describe method.
+    :param name_key: The member that holds the name.
+    :return: One line for each difference, such as ``ResourceConfig.InstanceCount: requested 2, found 1``.
     """
     ignored = NOT_DESCRIBED | {name_key}
     wanted = {key: value for key, value in request.items() if key not in ignored}
@@ -85,7 +87,7 @@ def _compare(wanted: Any, found: Any, where: str, key: str) -> Iterator[str]:
         yield from _compare_values(wanted, found, where)
 
 
-def _compare_members(wanted: dict[str, Any], found: dict[str, Any], prefix: str) -> Iterator[str]:
+def _compare_members(wanted: AwsRequest, found: AwsAnswer, prefix: str) -> Iterator[str]:
     for key in sorted((wanted.keys() | (found.keys() & NEVER_FILLED_IN)) - CHANGED_LATER):
         yield from _compare(wanted.get(key), found.get(key), f"{prefix}{key}", key)
 
@@ -95,25 +97,25 @@ def _compare_lists(wanted: list[Any], found: list[Any], where: str, key: str) ->
         (name for name in ELEMENT_NAMES if all(_has(name, item) for item in wanted + found)), None
     )
     if name_key:
-        there = {item[name_key]: item for item in found}
-        asked = {item[name_key]: item for item in wanted}
-        for name in sorted(asked.keys() | (set() if key in EXTENDED_LISTS else there.keys())):
-            yield from _compare(asked.get(name), there.get(name), f"{where}[{name}]", "")
+        existing = {item[name_key]: item for item in found}
+        requested = {item[name_key]: item for item in wanted}
+        for name in sorted(requested.keys() | (set() if key in EXTENDED_LISTS else existing.keys())):
+            yield from _compare(requested.get(name), existing.get(name), f"{where}[{name}]", "")
     elif key in UNORDERED_LISTS:
         if Counter(wanted) != Counter(found):
             yield _line(where, wanted, found)
     elif len(wanted) != len(found):
         yield _line(where, wanted, found)
     else:
-        for position, (one, other) in enumerate(zip(wanted, found, strict=True)):
-            yield from _compare(one, other, f"{where}[{position}]", "")
+        for position, (wanted_item, found_item) in enumerate(zip(wanted, found, strict=True)):
+            yield from _compare(wanted_item, found_item, f"{where}[{position}]", "")
 
 
 def _compare_values(wanted: Any, found: Any, where: str) -> Iterator[str]:
     if wanted == found or _plain(wanted) == _plain(found):
         return
     if isinstance(wanted, float) and isinstance(found, float) and math.isclose(wanted, found, rel_tol=1e-6):
-        return  # SageMaker keeps weights as single-precision floats
+        return  # SageMaker stores weights as single-precision floats
     yield _line(where, wanted, found)
 
 
@@ -122,14 +124,14 @@ def _has(name: str, item: Any) -> bool:
 
 
 def _is_empty(value: Any) -> bool:
-    """Whether a value says as much as none: SageMaker leaves out some of those, and fills in others."""
+    """Return whether a value is equivalent to no value. SageMaker omits some of these and fills in others."""
     if isinstance(value, dict):
         return all(_is_empty(member) for member in value.values())
     return not value or value in ("None", "false", "False")
 
 
 def _plain(value: Any) -> Any:
-    """Return a number for the text of one, and text for a truth value."""
+    """Return a number for text that holds a number, and text for a boolean."""
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, int | float | str):
@@ -141,7 +143,7 @@ def _plain(value: Any) -> Any:
 
 
 def _line(where: str, wanted: Any, found: Any) -> str:
-    return f"{where}: asked for {_shown(wanted)}, there is {_shown(found)}"
+    return f"{where}: requested {_shown(wanted)}, found {_shown(found)}"
 
 
 def _shown(value: Any) -> str:

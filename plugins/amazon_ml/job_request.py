@@ -1,4 +1,4 @@
-"""Give the request for a SageMaker job the types that boto3 wants."""
+"""Convert the members of a SageMaker request to the types that boto3 expects."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from typing import Any
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 
-def typed(request: Any, shape: Shape) -> Any:
+def coerce_types(request: Any, shape: Shape) -> Any:
     """
-    Return a request with the numbers and truth values that its shape asks for, where a template has left text.
+    Return a request in which text from templates is converted to the numbers and booleans that the shape requires.
 
-    :param request: as boto3's create method takes it, or a part of it.
-    :param shape: botocore's model of it.
+    :param request: The parameters of boto3's create method, or a part of them.
+    :param shape: The botocore shape of the request.
     """
     if isinstance(shape, StructureShape) and isinstance(request, dict):
         members = shape.members
-        return {key: typed(part, members[key]) if key in members else part for key, part in request.items()}
+        return {
+            key: coerce_types(part, members[key]) if key in members else part for key, part in request.items()
+        }
     if isinstance(shape, MapShape) and isinstance(request, dict):
-        return {key: typed(part, shape.value) for key, part in request.items()}
+        return {key: coerce_types(part, shape.value) for key, part in request.items()}
     if isinstance(shape, ListShape) and isinstance(request, list):
-        return [typed(part, shape.member) for part in request]
+        return [coerce_types(part, shape.member) for part in request]
     if isinstance(request, str):
         try:
             if shape.type_name in ("integer", "long"):
@@ -28,7 +30,7 @@ def typed(request: Any, shape: Shape) -> Any:
             if shape.type_name in ("float", "double"):
                 return float(request)
         except ValueError:
-            return request  # boto3 says what is wrong with it
+            return request  # boto3 reports the invalid value
         if shape.type_name == "boolean":
             return {"true": True, "false": False}.get(request.lower(), request)
     return request

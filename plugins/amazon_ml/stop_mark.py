@@ -1,8 +1,6 @@
-"""Mark a job that Airflow stops because its task was killed, to tell it from a job that a person stopped."""
+"""Tag a job that Airflow stops because its task was killed, to distinguish it from a job that a user stopped."""
 
 from __future__ import annotations
-
-from typing import Any
 
 KEY, VALUE = "stopped-by", "airflow"
 
@@ -14,9 +12,9 @@ def arn_key(name_key: str) -> str:
 
 def marked(tags: list[dict[str, str]]) -> list[dict[str, str]]:
     """
-    Return the tags to add to a job: the mark, and the tags that the job has.
+    Return the tags to add to a job: the mark and the existing tags.
 
-    Airflow's policy allows the request only if it repeats the tag ``managed-by``.
+    Airflow's IAM policy allows the request only if it repeats the tag ``managed-by``.
     """
     return [
         *(tag for tag in tags if tag["Key"] != KEY and not tag["Key"].startswith("aws:")),
@@ -24,6 +22,6 @@ def marked(tags: list[dict[str, str]]) -> list[dict[str, str]]:
     ]
 
 
-def is_marked(tags: list[dict[str, Any]]) -> bool:
+def is_marked(tags: list[dict[str, str]]) -> bool:
     """Return whether the mark is among a job's tags."""
     return {"Key": KEY, "Value": VALUE} in tags

@@ -1,1 +1,1 @@
-"""Operators that ask people."""
+"""Human-in-the-loop operators."""

@@ -1,4 +1,4 @@
-"""Ask a person for a decision, with options that may be found when the task runs."""
+"""Wait for a user's decision, with options that may be determined when the task runs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ if TYPE_CHECKING:
 
 class AskOperator(HITLOperator):
     """
-    Ask a person to choose among options, unless there is a reason not to ask.
+    Wait for a user to choose among options, unless no answer is needed.
 
-    Any answer makes the task succeed, also a refusal: the tasks after it decide what it means. A retry that asks the
-    same question uses the answer that an earlier try was given.
+    The task succeeds with any answer, including a rejection. Downstream tasks decide what the answer means. A retry
+    with the same question uses the answer of an earlier try.
 
-    :param options: What can be chosen, or a callable that returns it for the task's context. It is called again when
-        the answer arrives, and must return the same then.
-    :param about: A callable that returns what the answer decides about, as JSON, for the task's context. The body has
-        to tell it apart from anything else. If it has changed when the answer arrives, the answer is void, and the
-        person is asked again.
-    :param skip: A callable that returns the reason why no answer is needed, with which the task is skipped, or None.
-    :param kwargs: Those of ``HITLOperator``: ``subject``, ``body``, ``defaults``, ``response_timeout`` and others. The
-        answer after the timeout is ``defaults``; without them, the task fails.
+    :param options: The options, or a callable that returns them for the task's context. It is called again when the
+        answer arrives, and must then return the same options.
+    :param about: A callable that returns the subject of the decision, as JSON, for the task's context. The body must
+        identify it. If it has changed when the answer arrives, the answer is invalid, and the question is asked again.
+    :param skip: A callable that returns the reason why no answer is needed, which skips the task, or None.
+    :param kwargs: The arguments of ``HITLOperator``: ``subject``, ``body``, ``defaults``, ``response_timeout`` and
+        others. After the timeout, the answer is ``defaults``. Without defaults, the task fails.
     :return: ``chosen_options``, ``params_input``, ``responded_by_user`` (``id`` and ``name``; None after the timeout),
         ``responded_at`` (ISO) and ``about``.
     """
@@ -47,18 +46,18 @@ class AskOperator(HITLOperator):
         self.find_about = about or (lambda context: None)
         self.find_options = options if callable(options) else None
         self.skip_reason = skip
-        # HITLOperator wants options before they can be known.
+        # HITLOperator requires options before they can be determined.
         super().__init__(options=["-"] if callable(options) else options, **kwargs)
 
     def execute(self, context: Context) -> Any:
         """
-        Ask, and wait for the answer without a worker.
+        Ask the question, and wait for the answer without a worker.
 
-        :raises AirflowSkipException: if no answer is needed.
-        :raises AirflowFailException: if Airflow shows another question than this one.
+        :raises AirflowSkipException: If no answer is needed.
+        :raises AirflowFailException: If Airflow shows a different question.
         """
         if self.skip_reason and (reason := self.skip_reason(context)):
-            # Airflow logs the reason of a skip in a group that its UI shows collapsed.
+            # Airflow logs the reason of a skip in a group that the UI shows collapsed.
             self.log.info("%s", reason)
             raise AirflowSkipException(reason)
         self._set_options(context)
@@ -80,21 +79,22 @@ class AskOperator(HITLOperator):
         """
         Return the answer. Ask again if the question has changed since it was asked.
 
-        :param asked: The digest of the question that was asked.
+        :param asked: The digest of the question that was answered.
         """
         self._set_options(context)
         if asked is not None and asked != self._digest(context):
             self.log.warning(
-                "The answer %s is void: what the task asks about has changed since. It asks again.",
+                "The answer %s is invalid, since the subject of the question has changed. Asking again.",
                 event.get("chosen_options"),
             )
-            return self.execute(context)  # raises TaskAwaitingInput
+            again: dict[str, Any] = self.execute(context)  # raises TaskAwaitingInput
+            return again
         answer = super().execute_complete(context, event)
         given = answer["responded_at"].isoformat(timespec="seconds")
         if answer["responded_at"] < context["ti"].start_date:
             user = (answer["responded_by_user"] or {}).get("name", "the timeout")
             self.log.info(
-                "An earlier try asked the same question, which %s answered with %s at %s. That answer counts.",
+                "Using the answer to the same question of an earlier try: %s answered with %s at %s.",
                 user,
                 answer["chosen_options"],
                 given,
@@ -102,12 +102,12 @@ class AskOperator(HITLOperator):
         return {**answer, "responded_at": given, "about": self.find_about(context)}
 
     def _digest(self, context: Context) -> str:
-        """Return a digest of all that the answer depends on."""
+        """Return a digest of everything that the answer depends on."""
         question = [self.subject, self.body, self.options, self.find_about(context)]
         return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
 
     def _ask(self, instance_id: Any) -> None:
-        """Store the question, and verify that it is the one which Airflow shows."""
+        """Store the question, and verify that Airflow shows it."""
         question = CreateHITLDetailPayload(
             ti_id=instance_id,
             options=self.options,
@@ -118,7 +118,7 @@ class AskOperator(HITLOperator):
             params=self.serialized_params,
             assigned_users=self.assigned_users or [],
         )
-        # Not ``upsert_hitl_detail`` of the SDK, which does not return what is stored.
+        # ``upsert_hitl_detail`` of the SDK does not return the stored question.
         stored = task_runner.SUPERVISOR_COMMS.send(question)
         shown = ("subject", "body", "options")
         if changed := [name for name in shown if getattr(stored, name) != getattr(question, name)]:

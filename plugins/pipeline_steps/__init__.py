@@ -1,1 +1,1 @@
-"""The steps of ``<project>.train_and_deploy``, group by group."""
+"""The steps of the DAGs, one group per file; the files in ``dags/`` chain them."""

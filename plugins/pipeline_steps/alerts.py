@@ -1,9 +1,8 @@
-"""Who is told of runs that fail, wait for a person or take too long."""
+"""Send notifications about runs that fail, wait for an answer or take too long."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert
@@ -15,8 +14,8 @@ from include.pipeline import infrastructure, notify
 from include.pipeline.settings import Project
 
 
-def _topic(project: Project) -> dict[str, Any]:
-    """Where a notifier finds its topic, when it has something to tell."""
+def _topic(project: Project) -> dict[str, str | None]:
+    """Return the arguments with which a notifier finds its topic."""
     return {
         "target_arn": project.notify.topic_arn,
         "stack_name": infrastructure.stack_name(),
@@ -25,7 +24,7 @@ def _topic(project: Project) -> dict[str, Any]:
 
 
 def on_failure(project: Project, dag_id: str) -> RunFailureNotifier:
-    """Tells of a failed run, once all its tasks have ended, the rollback too."""
+    """Return the notifier for a failed run; it is called when all tasks have ended, including the rollback."""
     return RunFailureNotifier(
         subject=notify.failure_subject(project),
         compose=lambda run_id, failed: notify.failure_message(
@@ -36,12 +35,12 @@ def on_failure(project: Project, dag_id: str) -> RunFailureNotifier:
 
 
 def on_question(project: Project) -> QuestionNotifier:
-    """Tells of a question that waits for an answer."""
+    """Return the notifier for a question that waits for an answer."""
     return QuestionNotifier(**_topic(project))
 
 
 def deadline(project: Project) -> DeadlineAlert | None:
-    """Tells of a run that takes too long, where the project says how long that is."""
+    """Return the alert for a run that takes too long; None if the project sets no deadline."""
     if project.deadline_minutes is None:
         return None
     message = {"subject": notify.deadline_subject(project), "message": notify.deadline_message(project)}

@@ -1,8 +1,6 @@
-"""The function in front of the endpoint."""
+"""Deploy the function in front of the endpoint."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from airflow.sdk import Context, TaskGroup, chain, task
 from amazon_ml.operators.lambda_alias import LambdaAliasOperator, LambdaProvisionedConcurrencyOperator
@@ -12,30 +10,33 @@ from amazon_ml.operators.lambda_function import (
     LambdaReservedConcurrencyOperator,
 )
 from dag_defaults import aws_client, task_group
+from run_results import as_json
 
 from include.pipeline import job_requests, log_retention, names, packages, smoke_test
+from include.pipeline.results import FunctionAnswer
 from include.pipeline.settings import Project
-from pipeline_steps.done import Done, check_release, when_run
+from pipeline_steps.results import PipelineResults, check_release, from_results
 
 
 def put_function(project: Project) -> TaskGroup:
-    """Publish a version of the function, see it work, point the alias to it, and keep environments of it warm."""
+    """Publish a version of the function, test it, point the alias to it, and provision concurrency for it."""
 
     @task
-    def invoke_version() -> dict[str, Any]:
-        """Invoke the new version with a test image: code that can't start must fail before callers reach it."""
-        done = Done()
+    @as_json
+    def invoke_version() -> FunctionAnswer:
+        """Invoke the new version with a test image, so that code that can't start never receives requests."""
+        results = PipelineResults()
         return smoke_test.invoke_version(
             project,
-            done["deploy_function"]["version"],
-            done["stage_data"]["uri"],
-            done["create_model"],
+            results.deploy_function.version,
+            results.stage_data.uri,
+            results.create_model,
             aws_client("s3"),
             aws_client("lambda"),
         )
 
     def limit_logs(context: Context) -> None:
-        """Let the function's logs be kept as long as the project says, before it writes the first."""
+        """Set the retention of the function's logs before it writes the first one."""
         log_retention.limit(project, names.function_log_group(project), aws_client("logs"))
 
     poll_seconds = min(project.poll_seconds, 10)
@@ -45,9 +46,9 @@ def put_function(project: Project) -> TaskGroup:
         deploy_function = LambdaDeployFunctionOperator(
             task_id="deploy_function",
             function_name=names.function_name(project),
-            config=when_run(lambda done: job_requests.function(project, done.environment)),
+            config=from_results(lambda results: job_requests.function(project, results.environment)),
             zip_file=lambda: packages.function_package().content,
-            description=when_run(lambda done: f"Serves {done['create_model']}"),
+            description=from_results(lambda results: f"Serves {results.create_model}"),
             pre_execute=limit_logs,
         )
         reserve_concurrency = LambdaReservedConcurrencyOperator(
@@ -60,7 +61,7 @@ def put_function(project: Project) -> TaskGroup:
             task_id="move_alias",
             function_name=names.function_name(project),
             alias=names.ALIAS,
-            function_version=when_run(lambda done: done["deploy_function"]["version"]),
+            function_version=from_results(lambda results: results.deploy_function.version),
             pre_execute=check_release(project),
             poll_interval=poll_seconds,
             deferrable=True,

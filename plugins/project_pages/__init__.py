@@ -1,1 +1,1 @@
-"""The pages of projects, which Airflow serves behind its login, and the links that lead to them."""
+"""The pages of projects, which Airflow serves behind its login, and the links to them."""

@@ -1,4 +1,4 @@
-"""The FastAPI application that serves the pages of projects from S3, to whoever may read the project's DAG."""
+"""The FastAPI application that serves the pages of projects from S3 to users who may read the project's DAG."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from project_pages.errors import PageError
 AIRFLOW = API_ROOT_PATH.rstrip("/")
 """The path of Airflow on its host; empty if it has none."""
 HEADERS = {
-    # No script runs, and nothing is loaded from elsewhere, whatever a page holds. Styles are a part of each page and
-    # differ from page to page, so they are allowed as they are: without images and fonts of others they can't leak.
+    # Whatever a page contains, no script runs, and nothing is loaded from other hosts. Inline styles are allowed, since
+    # they differ from page to page. They can't leak data without external images and fonts.
     "Content-Security-Policy": (
         "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'; sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # Kept by the browser, and shown only after Airflow has checked the right to see it again.
+    # The browser may store a page, but shows it only after Airflow has checked the permission again.
     "Cache-Control": "private, no-cache",
 }
-INVALID_TOKEN = "Invalid JWT token"  # noqa: S105 - Airflow's words for a cookie that another installation has signed
+INVALID_TOKEN = "Invalid JWT token"  # noqa: S105 - Airflow's message for a cookie that another installation has signed
 TITLES = {
     HTTPStatus.FORBIDDEN: "You are not allowed to see this page",
     HTTPStatus.NOT_FOUND: "Page not found",
@@ -50,7 +50,7 @@ templates = Jinja2Templates(Path(__file__).parent / "templates")
 
 
 def may_read(request: Request, project: str, user: GetUserDep) -> None:
-    """Let pass whoever may read the DAG that makes the pages."""
+    """Require permission to read the DAG that creates the pages."""
     dag_id = f"{project}.train_and_deploy"
     _require(
         requires_access_dag("GET", None, dag_id), request, user, f"Your user may not read the DAG {dag_id}."
@@ -58,7 +58,7 @@ def may_read(request: Request, project: str, user: GetUserDep) -> None:
 
 
 def may_open_workspace(request: Request, project: str, user: GetUserDep) -> None:
-    """Let pass whoever may trigger the DAG that makes the workspace."""
+    """Require permission to trigger the DAG that creates the workspace."""
     dag_id, run = f"{project}.workspace", DagAccessEntity.RUN
     _require(
         requires_access_dag("POST", run, dag_id),
@@ -77,10 +77,10 @@ def _require(check: Callable[[Request, Any], None], request: Request, user: Any,
         ) from error
 
 
-# Neither route is async, so that FastAPI runs it, and boto3 in it, in a thread.
+# The routes are not async, so that FastAPI runs them, and their boto3 calls, in threads.
 @app.get("/{project}/reports/{path:path}", dependencies=[Depends(may_read)])
 def show_page(request: Request, project: str, path: str) -> Response:
-    """Return a page of a project, or a picture that it shows."""
+    """Return a page of a project, or an image of a page."""
     content_type = page_urls.content_type(path)
     if not page_urls.PROJECT.fullmatch(project) or content_type is None:
         raise PageError(
@@ -99,7 +99,7 @@ def show_page(request: Request, project: str, path: str) -> Response:
 
 @app.get("/{project}/workspace", dependencies=[Depends(may_open_workspace)])
 def open_workspace(project: str) -> Response:
-    """Lead to the JupyterLab of a workspace on local AWS, signed in."""
+    """Redirect to the JupyterLab of a workspace on local AWS, with its token."""
     return RedirectResponse(
         workspaces.signed_in_url(project), headers={**HEADERS, "Cache-Control": "no-store"}
     )
@@ -107,11 +107,11 @@ def open_workspace(project: str) -> Response:
 
 @app.exception_handler(HTTPException)
 def explain(request: Request, error: HTTPException) -> Response:
-    """Lead a person who is not signed in to the login, and explain anything else."""
+    """Redirect users who are not signed in to the login page, and explain any other error."""
     status = HTTPStatus(error.status_code)
     if error.detail == INVALID_TOKEN:
         status = HTTPStatus.UNAUTHORIZED
-    if "text/html" not in request.headers.get("accept", ""):  # a program, or a picture
+    if "text/html" not in request.headers.get("accept", ""):  # a program or an image
         return JSONResponse({"detail": error.detail}, status, headers=HEADERS)
     if status == HTTPStatus.UNAUTHORIZED:
         login = f"{AIRFLOW}/api/v2/auth/login?{urlencode({'next': quote(request.url.path)})}"

@@ -1,4 +1,4 @@
-"""Why a page can't be shown, in sentences for the person who asked for it."""
+"""Explain to the user why a page can't be shown."""
 
 from __future__ import annotations
 
@@ -20,20 +20,18 @@ NOT_ACCEPTED = {
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
-SAME_AS_TASKS = (
-    "Give the API server the credentials and the connection aws_default that the tasks of Airflow have."
-)
+SAME_AS_TASKS = "Give the API server the same credentials and the same connection aws_default as the tasks."
 
 
 class PageError(HTTPException):
-    """A page that can't be shown; the message says why, and what to do."""
+    """A page can't be shown. The message says why and what to do."""
 
     def __init__(self, status: HTTPStatus, message: str, **kwargs: Any) -> None:
         super().__init__(status, message, **kwargs)
 
 
 def of_aws(error: Exception) -> PageError:
-    """Return what to tell a person when AWS has not done what Airflow's API server has asked for."""
+    """Return the error to show when a call of the API server to AWS has failed."""
     if isinstance(error, InfrastructureError):
         return PageError(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
     if isinstance(error, ClientError):
@@ -41,7 +39,7 @@ def of_aws(error: Exception) -> PageError:
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         message = f"Airflow's API server has no AWS credentials. {SAME_AS_TASKS}"
     elif isinstance(error, BotoCoreError) and is_local():
-        message = f"Local AWS does not answer: {error} Run `make up`."
+        message = f"Local AWS does not respond: {error} Run `make up`."
     else:
         message = f"Airflow's API server can't reach AWS: {error} {SAME_AS_TASKS}"
     return PageError(HTTPStatus.SERVICE_UNAVAILABLE, message)
@@ -53,7 +51,7 @@ def _of_answer(error: ClientError) -> PageError:
         return PageError(
             HTTPStatus.BAD_GATEWAY,
             f"AWS does not let Airflow's API server read the page ({code}). Its role needs s3:GetObject and "
-            "s3:ListBucket for the bucket of the stack, and cloudformation:DescribeStacks: attach the policy of the "
+            "s3:ListBucket for the bucket of the stack, and cloudformation:DescribeStacks. Attach the policy of the "
             "stack's output AirflowPagesPolicyArn.",
         )
     if code in NOT_ACCEPTED:
@@ -61,6 +59,4 @@ def _of_answer(error: ClientError) -> PageError:
             HTTPStatus.SERVICE_UNAVAILABLE,
             f"AWS does not accept the credentials of Airflow's API server ({code}). {SAME_AS_TASKS}",
         )
-    return PageError(
-        HTTPStatus.BAD_GATEWAY, f"AWS has answered with an error: {error}. Try again in a minute."
-    )
+    return PageError(HTTPStatus.BAD_GATEWAY, f"AWS has returned an error: {error}. Try again in a minute.")

@@ -1,4 +1,4 @@
-"""The links from tasks to the pages of their project."""
+"""Links from tasks to the pages of their project."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
 
 LOCAL_AIRFLOW = "http://localhost:8080/"
-"""What Airflow's own links begin with where ``[api] base_url`` is not set."""
+"""The base URL of Airflow's own links if ``[api] base_url`` is not set."""
 
 
 def airflow_url() -> str:
@@ -26,13 +26,13 @@ def page_url(uri: str) -> str:
     """Return the URL at which Airflow serves a page.
 
     :param uri: ``s3://<bucket>/<project>/<path of the page>``.
-    :raises ValueError: if Airflow does not serve the object.
+    :raises ValueError: If Airflow does not serve the object.
     """
     return page_urls.page_url(uri, airflow_url())
 
 
 class AddedLink(BaseOperatorLink):
-    """A link that is added to a task rather than to the class of its operator."""
+    """A link that is added to a task instead of the class of its operator."""
 
     @classmethod
     def add_to(cls, step: Any) -> Any:
@@ -43,13 +43,13 @@ class AddedLink(BaseOperatorLink):
 
 
 class PageLink(AddedLink):
-    """A page that a task has put to S3, at Airflow."""
+    """A page that a task has written to S3, served by Airflow."""
 
     key: ClassVar[str]
 
     @classmethod
     def persist_page(cls, context: Context, uri: str | None) -> None:
-        """Store the URL of a page, from inside a task. Do nothing without one.
+        """Store the URL of a page from inside a task. Do nothing if ``uri`` is None.
 
         :param uri: ``s3://<bucket>/<project>/<path of the page>``.
         """
@@ -57,19 +57,19 @@ class PageLink(AddedLink):
             context["ti"].xcom_push(key=cls.key, value=page_url(uri))
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the stored URL, or an empty string, which shows no link."""
+        """Return the stored URL; an empty string shows no link."""
         return XCom.get_value(key=self.key, ti_key=ti_key) or ""
 
 
 class DataReportLink(PageLink):
-    """The page that shows what a data set contains and what is wrong with it."""
+    """The page that shows the contents of a data set and its problems."""
 
     name = "Data report"
     key = "data_report"
 
 
 class EvaluationReportLink(PageLink):
-    """The page that shows how good a model is, and where it errs."""
+    """The page that shows the quality of a model and its errors."""
 
     name = "Evaluation report"
     key = "evaluation_report"
@@ -90,11 +90,11 @@ class RunReportLink(PageLink):
 
 
 class WorkspaceLink(AddedLink):
-    """The JupyterLab of a project's workspace on local AWS. On AWS, the console opens it."""
+    """The JupyterLab of a project's workspace on local AWS. On AWS, it is opened from the console."""
 
     name = "Open JupyterLab"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the URL that opens it, which holds no token, or an empty string, which shows no link."""
+        """Return the URL that opens it, which contains no token; an empty string shows no link."""
         project = ti_key.dag_id.rpartition(".")[0]
         return page_urls.workspace_url(project, airflow_url()) if is_local() else ""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from airflow.exceptions import AirflowException
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.sdk.exceptions import AirflowException
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -22,7 +22,7 @@ from project_pages.errors import PageError, of_aws
 MAX_BYTES = 32 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 KEPT_SECONDS = 60
-# A person waits for the page, in one of 40 threads.
+# A user waits for the page, which occupies one of 40 threads.
 PATIENCE = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2})
 AWS_ERRORS = (AirflowException, BotoCoreError, ClientError, InfrastructureError)
 MISSING = {"NoSuchKey", "404"}
@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 class StoredPage:
     """An object whose content has not been read yet.
 
-    :param size: in bytes.
-    :param etag: with its quotes, as HTTP has it.
+    :param size: The size in bytes.
+    :param etag: The entity tag with its quotes, as in the HTTP header.
     """
 
     size: int
@@ -55,25 +55,25 @@ class StoredPage:
 
 
 def client(service: str) -> Any:
-    """Return a boto3 client with the credentials of Airflow's connection, which does not keep a person waiting."""
+    """Return a boto3 client with the credentials of the Airflow connection and short timeouts."""
     configured = AwsBaseHook(client_type=service).conn_config.botocore_config
     return AwsBaseHook(client_type=service, config=PATIENCE.merge(configured or Config())).get_conn()
 
 
 def open_page(project: str, path: str) -> StoredPage:
-    """Open the object that holds a page or a picture.
+    """Open the object of a page or an image.
 
-    :param path: its key below the prefix of the project.
-    :raises PageError: if it does not exist, is too large, or can't be read.
+    :param path: The key below the prefix of the project.
+    :raises PageError: If it does not exist, is too large, or can't be read.
     """
     key = f"{project}/{path}"
     try:
-        s3, bucket = _bucket(int(time.monotonic() // KEPT_SECONDS))
+        s3, bucket = stack_bucket(int(time.monotonic() // KEPT_SECONDS))
         found = s3.get_object(Bucket=bucket, Key=key)
     except AWS_ERRORS as error:
         if isinstance(error, ClientError) and error.response["Error"]["Code"] in MISSING:
             raise PageError(HTTPStatus.NOT_FOUND, _gone(project)) from error
-        _bucket.cache_clear()
+        stack_bucket.cache_clear()
         log.warning("The page %s can't be read: %s", key, error)
         raise of_aws(error) from error
     page = StoredPage(found["ContentLength"], found["ETag"], found["Body"])
@@ -81,15 +81,15 @@ def open_page(project: str, path: str) -> StoredPage:
         page.close()
         raise PageError(
             HTTPStatus.BAD_GATEWAY,
-            f"The page has {page.size:,} bytes; Airflow shows at most {MAX_BYTES:,}. Copy it with "
+            f"The page has {page.size:,} bytes, but Airflow shows at most {MAX_BYTES:,}. Copy it with "
             f"`aws s3 cp s3://{bucket}/{key} .` and open the copy.",
         )
     return page
 
 
 @functools.lru_cache(maxsize=1)
-def _bucket(minute: int) -> tuple[Any, str]:
-    """Return an S3 client and the bucket of the stack, which are kept for a minute: a page may have many pictures."""
+def stack_bucket(minute: int) -> tuple[Any, str]:
+    """Return an S3 client and the bucket of the stack, cached for a minute, since a page may have many images."""
     return client("s3"), read_infrastructure(client("cloudformation")).bucket
 
 
@@ -101,5 +101,5 @@ def _gone(project: str) -> str:
     )
     return (
         f"This report no longer exists. {forgotten} deleted it with the data of the project. Run "
-        f"{project}.train_and_deploy again: it writes new reports."
+        f"{project}.train_and_deploy again to write new reports."
     )

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 from include.pipeline.names import workspace_name
-from include.pipeline.settings import read_projects
+from include.pipeline.project_files import read_projects
 from include.pipeline.target import is_local
 from project_pages.errors import PageError, of_aws
 from project_pages.storage import AWS_ERRORS, client
@@ -17,22 +17,22 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 
 def signed_in_url(name: str) -> str:
-    """Return the URL of a workspace's JupyterLab, with the token that lets its browser in.
+    """Return the URL of a workspace's JupyterLab, with the access token.
 
-    It goes to that browser alone, and is in no log and no XCom. On AWS there is none: whoever opened it would work
-    with the role of the workspace, so IAM decides there who may.
+    Only the browser receives the URL; it is in no log and no XCom. On AWS there is no such URL: anyone who opened it
+    would act with the role of the workspace, so IAM controls the access.
 
-    :param name: the name of the project.
-    :raises PageError: if there is nothing to open.
+    :param name: The name of the project.
+    :raises PageError: If there is nothing to open.
     """
     if not is_local():
         raise PageError(
             HTTPStatus.NOT_FOUND,
-            "On AWS, the console opens a workspace: follow the link Amazon SageMaker Notebook Instance of the task.",
+            "On AWS, open a workspace from the console: use the link Amazon SageMaker Notebook Instance of the task.",
         )
     project = next((project for project in read_projects()[0] if project.name == name), None)
     if project is None:
-        raise PageError(HTTPStatus.NOT_FOUND, f"There is no project {name}.")
+        raise PageError(HTTPStatus.NOT_FOUND, f"Project {name} does not exist.")
     instance = {"NotebookInstanceName": workspace_name(project)}
     try:
         sagemaker = client("sagemaker")
@@ -43,7 +43,7 @@ def signed_in_url(name: str) -> str:
         if isinstance(error, ClientError) and "RecordNotFound" in str(error):
             raise PageError(
                 HTTPStatus.NOT_FOUND,
-                f"The project has no workspace now. Trigger {name}.workspace with the action create.",
+                f"The project has no workspace. Trigger {name}.workspace with the action create.",
             ) from error
         raise of_aws(error) from error
     if status != "InService":
@@ -56,7 +56,7 @@ def signed_in_url(name: str) -> str:
     if aws not in LOOPBACK:
         raise PageError(
             HTTPStatus.CONFLICT,
-            f"The workspace listens on a loopback address of {aws}, where your browser does not reach it. Use "
-            "`make up` instead of Docker Compose to work in it.",
+            f"The workspace listens on a loopback address of {aws}, which your browser can't reach. To work in it, use "
+            "`make up` instead of Docker Compose.",
         )
     return url

@@ -1,8 +1,8 @@
-"""A deadline reference with which a run can be cleared while its deadline is pending.
+"""A deadline reference that allows clearing a run while its deadline is pending.
 
-With Airflow's own ``DAGRUN_QUEUED_AT``, Clear fails with a TypeError as long as the deadline has not passed: since
-3.3.0 the interval is stored as JSON, and Clear takes it for a number (https://github.com/apache/airflow/issues/70368,
-proposed fix https://github.com/apache/airflow/pull/70370).
+With Airflow's ``DAGRUN_QUEUED_AT``, Clear fails with a TypeError until the deadline has passed. Since 3.3.0, the
+interval is stored as JSON, but Clear expects a number (https://github.com/apache/airflow/issues/70368, proposed fix
+https://github.com/apache/airflow/pull/70370).
 """
 
 from __future__ import annotations

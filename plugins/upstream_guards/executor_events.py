@@ -1,12 +1,13 @@
-"""Ignore the executor's report of a pause when it reaches the scheduler after the task was resumed.
+"""Ignore the executor's event for a paused task if the scheduler reads it after the task was resumed.
 
-A task that defers, or waits for a person, ends its process, and the executor reports that end as a success. If the task
-is resumed before the scheduler reads the report, Airflow 3.3.2 logs "state mismatch" and fails the try.
+When a task is deferred, waits for input or is rescheduled, its process ends, and the executor reports a success. If the
+task is resumed before the scheduler reads this event, Airflow 3.3.2 logs "state mismatch" and fails the try.
 
 * State ``queued``: https://github.com/apache/airflow/issues/67287, fixed on Airflow's main branch by
-  https://github.com/apache/airflow/pull/68741. Version 3.3.2 is without the fix.
+  https://github.com/apache/airflow/pull/68741. Version 3.3.2 does not include the fix.
 * State ``running``: https://github.com/apache/airflow/issues/72716. No release has a fix. Proposed fixes are
   https://github.com/apache/airflow/pull/72767 and https://github.com/apache/airflow/pull/73546.
+* After a reschedule, also in state ``scheduled``: no upstream issue is known.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ log = logging.getLogger(__name__)
 
 
 def drop_stale_successes(executor: BaseExecutor, session: Session) -> None:
-    """Remove from the executor's buffer the success of each task that was resumed and runs, or is about to.
+    """Remove the success events of resumed tasks that have not ended from the executor's buffer.
 
-    A process of the resumed try that dies is not missed: it sends no heartbeats, and Airflow fails its task for that.
+    A crash of the resumed try is still detected: without heartbeats, Airflow fails the task.
     """
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.taskinstancekey import TaskInstanceKey
+    from airflow.models.taskreschedule import TaskReschedule
     from airflow.utils.state import TaskInstanceState
-    from sqlalchemy import select
+    from sqlalchemy import or_, select
 
     successes = [
         key
@@ -41,10 +43,15 @@ def drop_stale_successes(executor: BaseExecutor, session: Session) -> None:
         return
     resumed = select(TaskInstance).where(
         cast("ColumnElement[bool]", TaskInstance.filter_for_tis(successes)),
-        TaskInstance.state.in_([TaskInstanceState.QUEUED, TaskInstanceState.RUNNING]),
-        # Kept from the pause until the try ends, so that it tells a resumed task from one that never paused.
-        TaskInstance.next_method.is_not(None),
+        TaskInstance.state.in_(
+            [TaskInstanceState.SCHEDULED, TaskInstanceState.QUEUED, TaskInstanceState.RUNNING]
+        ),
+        # Both exist from the pause until the end of the try, so they identify resumed tasks.
+        or_(
+            TaskInstance.next_method.is_not(None),
+            select(TaskReschedule.id).where(TaskReschedule.ti_id == TaskInstance.id).exists(),
+        ),
     )
     for instance in session.scalars(resumed):
         if executor.event_buffer.pop(instance.key, None):
-            log.info("Ignored the executor's late report that %s has paused", instance)
+            log.info("Ignored the executor's late event for the pause of %s", instance)

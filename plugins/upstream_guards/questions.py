@@ -1,7 +1,7 @@
-"""Show the person the question that the task asks now, and keep the answer that was given to it.
+"""Show the current question of a human-in-the-loop task, and keep the answer to it.
 
-The question of an ``HITLOperator`` stays with its task instance. When a retry or a cleared task asks again, Airflow
-3.3.2 keeps the first try's text and options, and erases the answer, even one that no try has acted on
+The question of an ``HITLOperator`` belongs to its task instance. When a retry or a cleared task asks again, Airflow
+3.3.2 keeps the text and the options of the first try and deletes the answer, even if no try has used it
 (https://github.com/apache/airflow/pull/73235, open; no release has a fix).
 """
 
@@ -16,7 +16,7 @@ from uuid import UUID
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# The route of Airflow's Execution API with which a task asks a person.
+# The route of Airflow's Execution API with which a task asks its question.
 ASKING = re.compile(r"/execution/hitlDetails/(?P<instance>[0-9a-f-]{36})/?")
 
 log = logging.getLogger(__name__)
@@ -24,24 +24,24 @@ log = logging.getLogger(__name__)
 
 class QuestionMiddleware:
     """
-    Handle a task that asks a question which its task instance has asked before.
+    Handle a question that the task instance has asked before.
 
-    ============================================  ====================================================
-    The question                                  What happens
-    ============================================  ====================================================
+    ============================================  ======================================================
+    The question                                  Result
+    ============================================  ======================================================
     has changed                                   the old question and its answer are deleted
-    is the same, and has an answer                the answer is kept; Airflow resumes the task with it
-    is the same, but the task was cleared since   the answer is erased, as Airflow does
-    ============================================  ====================================================
+    is the same, and has an answer                the answer is kept, and Airflow resumes the task with it
+    is the same, but the task was cleared since   the answer is deleted, as in Airflow
+    ============================================  ======================================================
 
-    :param app: The application that answers all other requests.
+    :param app: The application that handles all other requests.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Handle a request."""
         asking = (
             ASKING.search(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         )
@@ -51,7 +51,7 @@ class QuestionMiddleware:
         body = await _read(receive)
         status = await self._reading_status(scope)
         if status >= 500:
-            # A busy database. If the route got the request now, it would erase an answer. The task asks again.
+            # The database is busy. If the route handled the request now, it would delete an answer. The task retries.
             await _answer(send, 503, b'{"detail": "The question of the task could not be read."}')
             return
         if status == 200:
@@ -64,7 +64,7 @@ class QuestionMiddleware:
         await self.app(scope, _replay(body, receive), send)
 
     async def _reading_status(self, scope: Scope) -> int:
-        """Return the status of the route's answer when this task reads its question; 200 if it may, and has one."""
+        """Return the HTTP status for reading this task's question; 200 if it is allowed and the question exists."""
         import httpx
 
         names = (b"authorization", b"airflow-api-version")
@@ -76,10 +76,10 @@ class QuestionMiddleware:
 
 def settle(instance_id: UUID, body: bytes) -> bytes | None:
     """
-    Compare the question that a task asks with the one that its task instance has asked before.
+    Compare a task's question with the previous question of its task instance.
 
-    :return: The stored question, as the route returns it, if its answer is to be kept. Otherwise None: the route then
-        stores the new question.
+    :return: The stored question, in the format of the route, if its answer is to be kept; otherwise None, so that the
+        route stores the new question.
     """
     from airflow.api_fastapi.execution_api.datamodels.hitl import HITLDetailRequest
     from airflow.models.hitl import HITLDetail
@@ -89,7 +89,7 @@ def settle(instance_id: UUID, body: bytes) -> bytes | None:
 
     try:
         asked = HITLDetailRequest.model_validate_json(body)
-    except ValidationError:  # the route says what is wrong
+    except ValidationError:  # the route reports the error
         return None
     with create_session() as session:
         detail = session.get(HITLDetail, instance_id)
@@ -98,17 +98,17 @@ def settle(instance_id: UUID, body: bytes) -> bytes | None:
             return None
         stored = HITLDetailRequest.model_validate(detail)
         if stored.model_dump() != asked.model_dump():
-            log.info("The question of %s has changed: the person sees the new one", instance)
+            log.info("The question of %s has changed. Airflow shows the new one", instance)
             session.delete(detail)
             return None
         if detail.responded_at is None or detail.responded_at < _last_cleared(instance, session):
             return None
-        log.info("The question of %s has an answer, which is kept", instance)
+        log.info("The answer to the question of %s is kept", instance)
         return stored.model_dump_json().encode()
 
 
 def _last_cleared(instance: Any, session: Any) -> Any:
-    """Return when the first try after the last Clear began, or the first of all."""
+    """Return the start of the first try after the last Clear, or of the very first try."""
     from airflow.models.taskinstancehistory import TaskInstanceHistory as History
     from sqlalchemy import select
 
@@ -117,7 +117,7 @@ def _last_cleared(instance: Any, session: Any) -> Any:
         History.run_id == instance.run_id,
         History.task_id == instance.task_id,
         History.map_index == instance.map_index,
-        # A retry keeps it, and Clear raises it.
+        # A retry does not change it, and Clear increases it.
         History.max_tries == instance.max_tries,
         History.start_date.is_not(None),
     )
@@ -134,7 +134,7 @@ async def _read(receive: Receive) -> bytes:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a function that gives the body that was read, then whatever comes."""
+    """Return a receive function that replays the body and then passes on further messages."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def next_message() -> Message:

@@ -1,4 +1,4 @@
-"""The guards of the scheduler, installed when it starts."""
+"""Install the guards of the scheduler when it starts."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ log = logging.getLogger(__name__)
 @hookimpl
 def on_starting(component: Any) -> None:
     """Install the guards when Airflow starts a scheduler."""
-    # Every component and every task calls this. Only the scheduler's process has imported its module.
+    # Every component and every task calls this. Only the scheduler process has imported the scheduler's module.
     if SCHEDULER in sys.modules:
         install(sys.modules[SCHEDULER].SchedulerJobRunner)
 
 
 def install(runner: Any) -> None:
-    """Let the scheduler drop stale events, and look for answered tasks, before it does its own work."""
+    """Wrap two methods of the scheduler, to first drop stale events and resume answered tasks."""
     if hasattr(runner.process_executor_events, "guarded"):
         return
     runner.process_executor_events = classmethod(_process_events(runner.process_executor_events))
     runner.check_awaiting_input_timeouts = _check_timeouts(runner.check_awaiting_input_timeouts)
-    log.info("The scheduler is guarded against faults of Airflow (plugin upstream_guards)")
+    log.info("Installed the guards of the scheduler (plugin upstream_guards)")
 
 
 def _process_events(original: Callable[..., int]) -> Callable[..., int]:

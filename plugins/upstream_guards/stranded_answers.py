@@ -1,8 +1,8 @@
-"""Resume a task that waits for a person although its question has an answer.
+"""Resume a task that waits for input although its question has an answer.
 
-An answer that arrives in the moment in which the task begins to wait can miss it: the API's answer sees a task that
-does not wait yet, and the task sees a question without an answer. Airflow 3.3.2 excludes this with row locks, which
-SQLite does not have. The task then waits until its ``response_timeout``, or for ever. No upstream issue is known.
+An answer that arrives while the task starts to wait can be missed: the API sees a task that does not wait yet, and the
+task sees a question without an answer. Airflow 3.3.2 prevents this with row locks, which SQLite does not support. The
+task then waits until its ``response_timeout``, or forever. No upstream issue is known.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def expire_answered(session: Session) -> None:
-    """End the timeout of each task that waits for an answer which is there: Airflow then resumes it with the answer."""
+    """Expire the timeout of each waiting task whose question has an answer, so that Airflow resumes it."""
     from airflow.models.hitl import HITLDetail
     from airflow.models.taskinstance import TaskInstance
     from airflow.sdk.timezone import utcnow

@@ -1,13 +1,14 @@
 """Makes the environments of AWS's own software below ``.local/aws-software``, and runs the tests against it.
 
-``python tests/aws_software/environments.py`` takes minutes the first time: pip fetches the packages from its index.
+It is run with ``PYTHONPATH=.``, and takes minutes the first time: pip fetches the packages from its index.
 """
 
 import os
 import subprocess
 import sys
-import venv
 from pathlib import Path
+
+from include.laptop import side_environment
 
 VARIABLE = "TEST_AWS_SOFTWARE"
 """Set while the tests run against these environments."""
@@ -22,25 +23,10 @@ PACKAGES = {
 }
 
 
-def make(name: str) -> None:
-    """Make an environment, if there is none with these packages."""
-    folder = FOLDER / name
-    done = folder / "installed.txt"
-    wanted = "\n".join(PACKAGES[name])
-    if done.is_file() and done.read_text() == wanted:
-        return
-    print(f"Making {folder.relative_to(REPOSITORY)} with {', '.join(PACKAGES[name])}", flush=True)
-    venv.create(folder, with_pip=True, clear=True)
-    subprocess.run(
-        [folder / "bin" / "python", "-m", "pip", "install", "--quiet", *PACKAGES[name]], check=True
-    )
-    done.write_text(wanted)
-
-
 def main() -> int:
     """Make all environments, then run the tests; return pytest's exit status."""
-    for name in PACKAGES:
-        make(name)
+    for name, packages in PACKAGES.items():
+        side_environment.make(FOLDER / name, packages)
     command = [sys.executable, "-m", "pytest", "tests/aws_software", *sys.argv[1:]]
     return subprocess.run(command, env={**os.environ, VARIABLE: "1"}, cwd=REPOSITORY, check=False).returncode
 

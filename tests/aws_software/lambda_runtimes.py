@@ -20,7 +20,6 @@ from include.local_aws.awslambda.execution_environment import MAX_PAYLOAD_BYTES
 
 DEADLINE_SECONDS = 60.0
 MARK = "end-of-answer"
-_API = "/2018-06-01/runtime"
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def by_aws(python: Path, function: Function) -> Result:
                 stderr=subprocess.STDOUT,
             )
             output = _Output(process.stdout)
-            status = _wait(process, api.is_done)
+            status = _wait(process, api.waits)
             log = output.end(process)
         return Result(
             [(kind, _document(kind, body, folder)) for kind, body in api.answers],
@@ -120,6 +119,8 @@ class _RuntimeApi:
         self.answers: list[tuple[str, bytes]] = []
         self._events = list(events)
         self._ended = threading.Event()
+        self.waits = threading.Event()
+        """Whether the function has answered each event, and asks for another one."""
         api = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -128,6 +129,7 @@ class _RuntimeApi:
             def do_GET(self) -> None:
                 number = len(api.answers)
                 if number == len(api._events):
+                    api.waits.set()
                     api._ended.wait()
                     return
                 body = api._events[number]
@@ -159,10 +161,6 @@ class _RuntimeApi:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.address = f"127.0.0.1:{self._server.server_port}"
-
-    def is_done(self) -> bool:
-        """Whether each event is answered."""
-        return len(self.answers) == len(self._events) and self.answers[0][0] != "init error"
 
     def __enter__(self) -> "_RuntimeApi":
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -202,11 +200,10 @@ class _Output:
         return self._parts.decode()
 
 
-def _wait(process: "subprocess.Popen[bytes]", is_done: "threading.Event | object") -> int | None:
+def _wait(process: "subprocess.Popen[bytes]", waits: threading.Event) -> int | None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:
-        if callable(is_done) and is_done():
-            time.sleep(0.2)  # what it prints after its answer
+        if waits.is_set():
             return None
         if process.poll() is not None:
             return process.returncode

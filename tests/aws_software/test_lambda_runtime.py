@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.aws_software.lambda_runtimes import Function, by_aws, by_local_aws
-
-HANDLER = Path(__file__).parents[2] / "include" / "lambda_function" / "handler.py"
+from tests.include.lambda_function import shipped
 
 
 def returning(expression: str) -> str:
@@ -19,7 +18,7 @@ def returning(expression: str) -> str:
 
 
 ECHO = returning("event")
-RAISING = "def handler(event, context):\n    fail(event)\n\ndef fail(event):\n    raise KeyError('colour')\n"
+RAISING = "def handler(event, context):\n    fail(event)\n\ndef fail(event):\n    raise KeyError('color')\n"
 LOGGING = """
 import logging
 def handler(event, context):
@@ -150,7 +149,7 @@ def answers(awslambdaric: Path, endpoint: str) -> dict[str, object]:
     """What the product's function answered to each event, by AWS's client."""
     variables = {"ENDPOINT_NAME": "dogs", "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": endpoint}
     events = [json.dumps(event).encode() for event in EVENTS.values()]
-    function = Function(HANDLER.read_text(), events, variables=variables)
+    function = Function(shipped.source(), events, variables=variables)
     of_aws, local = by_aws(awslambdaric, function), by_local_aws(function)
     assert local == of_aws
     return {name: json.loads(body) for name, (_, body) in zip(EVENTS, of_aws.answers, strict=True)}
@@ -183,7 +182,7 @@ def test_the_function_answers_by_aws_s_client_as_documented(answers: dict[str, o
 
 
 def test_a_function_without_its_endpoint_does_not_start(awslambdaric: Path) -> None:
-    function = Function(HANDLER.read_text())
+    function = Function(shipped.source())
     result = by_aws(awslambdaric, function)
     assert by_local_aws(function) == result
     [(kind, error)] = result.answers

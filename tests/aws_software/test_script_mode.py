@@ -157,7 +157,7 @@ def test_hyperparameters_reach_the_script_sorted_and_decoded(container: Containe
 
 
 def test_the_sentence_of_a_failure_is_in_the_failure_file(container: Container) -> None:
-    # As include/classifier/errors.py ends a program.
+    # As include/classifier/image_classifier/errors.py ends a program.
     status = container.run("import sys\nsys.exit('ValueError: The data set has one class.')\n")
     assert status == 1
     assert container.failure.startswith("ExecuteUserScriptError:\nExitCode 1\nErrorMessage ")

@@ -1,4 +1,4 @@
-"""What the benchmarks' tests have in common: a busy machine."""
+"""Fixtures for the tests of the benchmarks on a busy machine."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from benchmarks import servers, staging
 
 @pytest.fixture(scope="session", autouse=True)
 def busy_machine() -> Iterator[None]:
-    """Let each process compute with one thread, as more only wait for each other, and give servers time to start."""
+    """Use one compute thread per process, since more would only wait, and give servers more time to start."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setattr(servers, "START_SECONDS", 600)

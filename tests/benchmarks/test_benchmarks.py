@@ -15,57 +15,59 @@ from benchmarks.peers import peers
 from benchmarks.results import as_table, cheaper, faster
 
 
-def test_a_ratio_above_one_means_ours_is_better() -> None:
+def test_ratio_above_one_means_ours_is_better() -> None:
     assert faster("speed", 20, 10, "peer", "images/s").ratio == 2
     assert cheaper("time", 10, 20, "peer", "ms").ratio == 2
 
 
-def test_the_table_has_a_line_for_each_result() -> None:
+def test_table_has_a_line_for_each_result() -> None:
     lines = as_table([faster("speed", 2000, 10, "unzip", "images/s")]).splitlines()
     assert lines[1].split() == ["speed", "2,000.00", "10.00", "unzip", "images/s", "200.00"]
 
 
-def test_an_unknown_group_is_named(
+def test_unknown_group_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["bench", "--only", "staging,cooking"])
     assert main() == 2
     assert (
         capsys.readouterr().err
-        == "There is no benchmark cooking; there is: staging, sweep, train, serve, local.\n"
+        == "Unknown benchmark cooking. Choose from staging, sweep, train, serve, local.\n"
     )
 
 
-def test_a_data_set_that_is_not_there_is_named(
+def test_missing_data_set_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["bench", "--only=sweep", "--dataset=nowhere.zip"])
     assert main() == 2
-    assert capsys.readouterr().err.startswith("There is no DATASET=nowhere.zip in ")
+    assert capsys.readouterr().err.startswith("DATASET=nowhere.zip does not exist in ")
 
 
 def test_staging_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """With the programs of others; they are installed the first time."""
+    """With the alternative programs, which are installed the first time."""
     try:
         peers()
     except RuntimeError as error:
         pytest.skip(str(error))
     out = tmp_path / "latest.json"
+    monkeypatch.setattr(staging, "TIMES_AS_MANY", (2,))
     monkeypatch.setattr("sys.argv", ["bench", "--only=staging", "--images=100", "--rounds=1", f"--out={out}"])
     assert main() == 0
     results = json.loads(out.read_text())
     assert {result["name"] for result in results} == {
         "staging, speed, null sink",
-        "staging, processor time, null sink",
+        "staging, CPU time, null sink",
         "staging, with all checks and the report, null sink",
         "staging, memory for 4 times the archive",
+        *(f"staging, {count} tiny images, {what}" for count in (100, 200) for what in ("CPU time", "memory")),
         "staging, speed, nanio",
-        "staging, processor time, nanio",
+        "staging, CPU time, nanio",
     }
     assert all(result["ours"] > 0 and result["peer"] > 0 for result in results)
 
 
-def test_a_byte_that_is_not_as_it_was_sent_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_byte_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         @staticmethod
         def get_object(**_: object) -> dict[str, object]:
@@ -74,5 +76,5 @@ def test_a_byte_that_is_not_as_it_was_sent_is_noticed(monkeypatch: pytest.Monkey
     judged = SimpleNamespace(fingerprint="1", images={"train/a/1.jpg": SimpleNamespace(sha256="0" * 64)})
 
     monkeypatch.setattr(staging.clients, "client", lambda url: (Broken, None))
-    with pytest.raises(ValueError, match=r"train/a/1\.jpg is not what was sent"):
+    with pytest.raises(ValueError, match=r"train/a/1\.jpg differs from its file in the archive"):
         staging.check_bytes((None, judged), "http://127.0.0.1")

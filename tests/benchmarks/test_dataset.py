@@ -1,4 +1,4 @@
-"""The images that training and serving are measured on."""
+"""The images for the benchmarks of training and serving."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.dataset import GENERATED, jpegs, unpack
-from include.pipeline.data.dataset import DatasetError
+from include.pipeline.data.errors import DatasetError
 
 
 def picture(kind: str) -> bytes:
@@ -31,7 +31,7 @@ def archive(tmp_path: Path) -> Path:
     return path
 
 
-def test_an_archive_becomes_folders_of_splits_and_classes(archive: Path, tmp_path: Path) -> None:
+def test_archive_is_written_to_folders_of_splits_and_classes(archive: Path, tmp_path: Path) -> None:
     images = unpack(str(archive), tmp_path / "images", {})
     assert images.name == "18 images of dogs.zip"
     assert [path.relative_to(images.folder).as_posix() for path in images.split("valid")] == [
@@ -39,18 +39,18 @@ def test_an_archive_becomes_folders_of_splits_and_classes(archive: Path, tmp_pat
     ]
 
 
-def test_a_split_can_be_made_smaller_and_keeps_its_classes(archive: Path, tmp_path: Path) -> None:
+def test_smaller_split_keeps_its_classes(archive: Path, tmp_path: Path) -> None:
     images = unpack(str(archive), tmp_path / "images", {"train": 2})
     assert [path.parent.name for path in images.split("train")] == ["001.a", "002.b"]
     assert len(images.split("test")) == 6
 
 
-def test_without_a_data_set_pictures_are_drawn_and_the_name_says_so(tmp_path: Path) -> None:
+def test_images_are_generated_without_a_data_set(tmp_path: Path) -> None:
     images = unpack(GENERATED, tmp_path / "images", dict.fromkeys(("train", "valid", "test"), 10))
-    assert images.name == "30 drawn pictures"
+    assert images.name == "30 generated images"
 
 
-def test_a_data_set_without_splits_is_refused(tmp_path: Path) -> None:
+def test_data_set_without_splits_is_an_error(tmp_path: Path) -> None:
     for label in ("001.a", "002.b"):
         (tmp_path / "flat" / label).mkdir(parents=True)
         (tmp_path / "flat" / label / "1.jpg").write_bytes(picture("JPEG"))
@@ -58,7 +58,7 @@ def test_a_data_set_without_splits_is_refused(tmp_path: Path) -> None:
         unpack(str(tmp_path / "flat"), tmp_path / "images", {})
 
 
-def test_a_jpeg_is_sent_as_it_is_and_any_other_image_as_a_jpeg(tmp_path: Path) -> None:
+def test_other_formats_are_converted_to_jpeg(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(picture("JPEG"))
     (tmp_path / "2.png").write_bytes(picture("PNG"))
     same, converted = jpegs([tmp_path / "1.jpg", tmp_path / "2.png"])

@@ -1,4 +1,4 @@
-"""How the times of answers are taken and compared."""
+"""Measurement and comparison of latencies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from benchmarks.latency import Round, compare, measure
 
 
-def test_every_photo_is_sent_alone_and_all_of_them_in_full_batches() -> None:
+def test_every_photo_is_sent_alone_and_in_full_batches() -> None:
     alone: list[list[bytes]] = []
     together: list[list[bytes]] = []
     bodies = [bytes([number]) for number in range(10)]
@@ -20,7 +20,7 @@ def test_every_photo_is_sent_alone_and_all_of_them_in_full_batches() -> None:
     assert (len(measured.single), len(measured.batch)) == (10, 2)
 
 
-def test_two_ways_take_turns_and_all_their_rounds_count() -> None:
+def test_two_ways_alternate_and_all_rounds_are_used() -> None:
     turns: list[str] = []
 
     def way(name: str, rounds: Iterator[Round]) -> Round:

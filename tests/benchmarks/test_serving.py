@@ -1,14 +1,20 @@
-"""Handlers, servers and local AWS, measured with few drawn pictures and a model with random weights."""
+"""Handlers, servers and local AWS, measured with few generated images and a model with random weights."""
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import shutil
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from benchmarks import classifier_jobs, local, serve, torchserve
 from benchmarks.dataset import GENERATED, Images, unpack
+from benchmarks.http_client import Client
 from benchmarks.options import Options
 
 FEW = Options(images=10, rounds=1)
@@ -27,51 +33,69 @@ def model(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> serve.Model
     return serve.Model("efficientnet_lite0", folder)
 
 
-@pytest.mark.timeout(900)  # TorchServe and half a dozen processes import PyTorch, most of them on one core
+@pytest.mark.timeout(
+    900
+)  # TorchServe, Ray and half a dozen processes import PyTorch, most of them on one core
 def test_serving_is_measured(monkeypatch: pytest.MonkeyPatch, model: serve.Model) -> None:
-    """With TorchServe, where it can be had; the answers are compared on the way."""
+    """With TorchServe, if available; the predictions are compared too."""
 
     def prepare(images: Images, photos: Path, scratch: Path) -> Iterator[serve.Model]:
         yield model
 
     monkeypatch.setattr(serve, "prepare", prepare)
     results = serve.run(FEW)
-    groups = ["serve"] if torchserve.missing() else ["serve", "serve over HTTP"]
+    handler, server = (
+        ("one photo, p50", "one photo, p99", "batch of 8"),
+        ("one client, p50", "one client, p99", "8 clients", "start", "memory"),
+    )
+    # Against the handler alone, local AWS's Ray adapter, and Ray Serve if it is installed.
+    image = ("one client, p50", *server, *(server if importlib.util.find_spec("ray") else ()))
+    groups = [("serve", handler), ("serving image", image)]
+    if not torchserve.missing():
+        groups = [groups[0], ("serving image", (*image, *server)), ("serve over HTTP", handler)]
     assert [result.name for result in results] == [
-        f"{group}, efficientnet_lite0, {what}"
-        for group in groups
-        for what in ("one photo, p50", "one photo, p99", "8 at once")
+        f"{group}, efficientnet_lite0, {what}" for group, names in groups for what in names
     ]
     assert all(result.ours > 0 and result.peer > 0 for result in results)
 
 
-def test_answers_that_differ_stop_the_measurement(
-    monkeypatch: pytest.MonkeyPatch, model: serve.Model, photos: Path
+@pytest.mark.parametrize(
+    "answers",
+    [{"difference": 0.001, "same_label": 1.0}, {"difference": 0.0, "same_label": 0.9}],
+    ids=["probabilities", "labels"],
+)
+def test_different_predictions_stop_the_measurement(
+    monkeypatch: pytest.MonkeyPatch, answers: dict[str, float]
 ) -> None:
-    monkeypatch.setattr(serve, "TOLERANCE", -1.0)
-    with pytest.raises(RuntimeError, match="does not answer as the original's network"):
-        serve.check_answers(model, photos)
+    monkeypatch.setattr(classifier_jobs, "run_module", lambda *_: json.dumps(answers))
+    with pytest.raises(RuntimeError, match="differ from those of the original network"):
+        serve.check_answers(serve.Model("efficientnet_lite0", Path("model")), Path("photos"))
 
 
-def test_where_java_is_missing_a_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_java_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert "there is no java" in str(torchserve.missing())
+    assert "java is not on the PATH" in str(torchserve.missing())
 
 
-def test_a_handler_that_cannot_start_is_told(tmp_path: Path, photos: Path) -> None:
-    with pytest.raises(RuntimeError, match="The handler of original ended with status 1"):
+def test_handler_that_can_not_start_is_reported(tmp_path: Path, photos: Path) -> None:
+    with pytest.raises(RuntimeError, match="The handler of original exited with status 1"):
         with serve.worker("original", tmp_path, photos):
             pass
 
 
-def test_each_photo_is_timed_alone_through_the_endpoint_and_through_the_function() -> None:
-    """What is added is not told: with another test beside this one, it would be chance."""
+def test_each_photo_is_timed_alone_and_through_endpoint_and_function(
+    monkeypatch: pytest.MonkeyPatch, model: serve.Model
+) -> None:
+    """The added time is not checked, since it would be random while other tests run."""
+    monkeypatch.setattr(
+        classifier_jobs, "run_module", lambda *arguments: shutil.copytree(model.folder, arguments[-1])
+    )
     times = local.measure(FEW)
     assert [len(each) for each in times] == [FEW.images * FEW.rounds] * 3
     assert all(seconds > 0 for each in times for seconds in each)
 
 
-def test_what_is_added_is_the_difference_for_the_same_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_added_time_is_the_difference_for_the_same_photo(monkeypatch: pytest.MonkeyPatch) -> None:
     times = ([0.01, 0.04, 0.02], [0.015, 0.05, 0.025], [0.02, 0.06, 0.03])
     monkeypatch.setattr(local, "measure", lambda options: times)
     by_endpoint, by_function = local.run(FEW)
@@ -81,6 +105,30 @@ def test_what_is_added_is_the_difference_for_the_same_photo(monkeypatch: pytest.
     assert (by_function.ours, by_function.peer, by_function.ratio) == pytest.approx((10.0, 20.0, 2.0))
 
 
-def test_a_way_that_seems_to_add_nothing_is_not_believed() -> None:
-    with pytest.raises(RuntimeError, match="too busy to measure what is added by the endpoint"):
+def test_non_positive_added_time_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="too busy to measure what the endpoint adds"):
         local.added("the endpoint", [0.01], [0.02])
+
+
+def test_closed_connection_is_opened_again() -> None:
+    class Hasty(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+            self.close_connection = True  # without saying so
+
+    with HTTPServer(("127.0.0.1", 0), Hasty) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with Client(server.server_port) as client:
+                answers = [client.post("/", b"x" * 100_000, "image/jpeg") for _ in range(3)]
+        finally:
+            server.shutdown()
+            thread.join()
+    assert answers == [b"ok"] * 3

@@ -1,4 +1,4 @@
-"""The sweep and the training step, measured on few drawn pictures."""
+"""The sweep and the training step, measured on few generated images."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from benchmarks.options import Options
 FEW = Options(images=10, rounds=1)
 
 
-def test_what_was_not_measured_takes_as_long_as_what_was_on_average() -> None:
+def test_extrapolation_uses_the_mean() -> None:
     assert sweep.extrapolated([80.0, 100.0]) == 90.0 * 8 * 10
 
 
-def test_a_sweep_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweep_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "SETTINGS", sweep.SETTINGS[:2])
     monkeypatch.setattr(sweep, "EPOCHS", 2)
     time, validation, test = sweep.run(FEW)
-    assert time.name == "sweep, 2 settings x 2 epochs, efficientnet_lite0, 30 drawn pictures"
+    assert time.name == "sweep, 2 settings x 2 epochs, efficientnet_lite0, 30 generated images"
     assert time.peer_name == "whole network every epoch, extrapolated from 1 of 4 epochs"
     assert time.unit == "s"
     assert min(time.ours, time.peer) > 0
@@ -27,7 +27,7 @@ def test_a_sweep_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
         assert all(0 <= share <= 100 for share in (accuracy.ours, accuracy.peer))
 
 
-def test_a_training_step_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_step_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "ARCHITECTURE", "resnet18")
     [result] = train.run(FEW)
     assert result.name == "train, resnet18, all layers, batch 32"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import tarfile
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -46,6 +45,8 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.module_loading import import_string
 from botocore.exceptions import ClientError
 
+from tests.archives import archive
+from tests.endpoints import variant
 from tests.environments import PATIENCE, WITHOUT_TORCH
 
 RESOURCES = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
@@ -56,7 +57,7 @@ def model_fn(model_dir):
 def transform_fn(model, body, content_type, accept):
     return "answer", "text/plain"
 """
-AMI = "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.10-ubuntu-24.04/latest/ami-id"
+AMI = "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.13-ubuntu-24.04/latest/ami-id"
 
 both_ways = pytest.mark.parametrize("deferrable", [False, True], ids=["in the worker", "deferred"])
 
@@ -116,12 +117,7 @@ def bucket(aws: Any, name: str) -> str:
         ("source.tar.gz", "train.py", "open('/opt/ml/' + 'model/made', 'w').close()\n"),
         ("model.tar.gz", "code/inference.py", INFERENCE),
     ):
-        content = io.BytesIO()
-        with tarfile.open(fileobj=content, mode="w:gz") as archive:
-            member = tarfile.TarInfo(file)
-            member.size = len(text)
-            archive.addfile(member, io.BytesIO(text.encode()))
-        s3.put_object(Bucket=name, Key=key, Body=content.getvalue())
+        s3.put_object(Bucket=name, Key=key, Body=archive({file: text}))
     return name
 
 
@@ -233,14 +229,8 @@ def test_sagemaker_endpoint(aws: Any, name: str, bucket: str, role: str) -> None
         "ModelDataUrl": f"s3://{bucket}/model.tar.gz",
         "Environment": WITHOUT_TORCH,
     }
-    variant = {
-        "VariantName": "only",
-        "ModelName": name,
-        "InstanceType": "ml.m5.large",
-        "InitialInstanceCount": 1,
-    }
     model = {"ModelName": name, "PrimaryContainer": container, "ExecutionRoleArn": role}
-    config = {"EndpointConfigName": name, "ProductionVariants": [variant]}
+    config = {"EndpointConfigName": name, "ProductionVariants": [variant(name)]}
     run(SageMakerModelOperator(task_id="model", config=model))
     run(SageMakerEndpointConfigOperator(task_id="config", config=config))
     endpoint = {"EndpointName": name, "EndpointConfigName": name}

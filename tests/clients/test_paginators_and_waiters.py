@@ -58,7 +58,7 @@ def faults(client: Any, operations: set[str]) -> list[str]:
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_paginator_and_waiter_works_or_is_refused(local_aws: Any, service: str) -> None:
     session = botocore.session.get_session()
-    operations = set(session.get_paginator_model(service)._paginator_config) if _has_pages(service) else set()
+    operations = set(session.get_paginator_model(service)._paginator_config) if _has_pages(service) else set()  # noqa: SLF001
     try:
         waiters = session.get_waiter_model(service)
     except UnknownServiceError:

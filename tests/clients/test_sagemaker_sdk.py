@@ -14,6 +14,7 @@ import boto3
 import pytest
 
 from include.local_aws.sagemaker import private_folder
+from tests.archives import archive
 from tests.environments import PATIENCE, WITHOUT_TORCH
 
 pytestmark = pytest.mark.skipif(
@@ -102,7 +103,7 @@ def jobs(trainer: Callable[..., Any], local_aws: Any, eventually: Callable[..., 
     for hosts in (1, 2):
         model_trainer = trainer(hosts)
         model_trainer.train(wait=False, logs=False)
-        names[hosts] = model_trainer._latest_training_job.training_job_name
+        names[hosts] = model_trainer._latest_training_job.training_job_name  # noqa: SLF001
     tuner = HyperparameterTuner(
         model_trainer=trainer(1),
         objective_metric_name="loss",
@@ -168,12 +169,7 @@ def test_resource_classes_make_an_endpoint_that_answers(
 
     s3, name = local_aws.client("s3"), f"sdk-{uuid.uuid4().hex[:8]}"
     s3.create_bucket(Bucket=name)
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        member = tarfile.TarInfo("code/inference.py")
-        member.size = len(INFERENCE)
-        tar.addfile(member, io.BytesIO(INFERENCE.encode()))
-    s3.put_object(Bucket=name, Key="model.tar.gz", Body=archive.getvalue())
+    s3.put_object(Bucket=name, Key="model.tar.gz", Body=archive({"code/inference.py": INFERENCE}))
     container = ContainerDefinition(
         image="image", model_data_url=f"s3://{name}/model.tar.gz", environment=WITHOUT_TORCH
     )

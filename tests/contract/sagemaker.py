@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from include.verify_aws.guard import PREFIX
-from tests.contract.setting import Setting
+from tests import endpoints
+from tests.archives import archive
+from tests.contract.setting import INFERENCE, Setting
 
 VARIANT = "AllTraffic"
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
@@ -22,6 +24,7 @@ class SageMakerThings:
         self, client: Callable[[str], Any], eventually: Callable[..., Any], setting: Setting
     ) -> None:
         self.name = f"{PREFIX}-{uuid.uuid4().hex[:8]}"
+        self.client = client
         self.sagemaker = client("sagemaker")
         self.eventually = eventually
         self.setting = setting
@@ -117,14 +120,17 @@ class SageMakerThings:
         """Make an endpoint configuration with a model of its own, or of this name; returns its name."""
         if model is None:
             self.sagemaker.create_model(**self.model(name))
-        variant = {
-            "VariantName": VARIANT,
-            "ModelName": model or name,
-            "InstanceType": instance_type,
-            "InitialInstanceCount": 1,
-        }
+        variant = endpoints.variant(model or name, VARIANT, instance_type=instance_type)
         self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
         return name
+
+    def make_model_from(self, name: str, code: str) -> None:
+        """Make a model of this code, which refuses every request."""
+        key, model = f"{name}.tar.gz", self.model(name)
+        body = archive({"code/inference.py": code + INFERENCE})
+        self.client("s3").put_object(Bucket=self.bucket, Key=key, Body=body)
+        model["PrimaryContainer"]["ModelDataUrl"] = f"s3://{self.bucket}/{key}"
+        self.sagemaker.create_model(**model)
 
     def model(self, name: str) -> dict[str, Any]:
         """The request for a model that refuses every request."""
@@ -137,6 +143,22 @@ class SageMakerThings:
                 "Environment": self.setting.environment,
             },
         }
+
+    def make_model_without_data(self, name: str) -> None:
+        """Make a model and delete its archive, so that endpoints of it fail."""
+        s3, key = self.client("s3"), f"{name}.tar.gz"
+        s3.copy_object(Bucket=self.bucket, Key=key, CopySource=f"{self.bucket}/model.tar.gz")
+        model = self.model(name)
+        model["PrimaryContainer"]["ModelDataUrl"] = f"s3://{self.bucket}/{key}"
+        self.sagemaker.create_model(**model)
+        s3.delete_object(Bucket=self.bucket, Key=key)
+
+    def without_objects(self, job: dict[str, Any]) -> str:
+        """Give a job's request a channel that has no objects; returns its S3 URI."""
+        uri = f"s3://{self.bucket}/no-objects/"
+        source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+        job["InputDataConfig"] = [{"ChannelName": "images", "DataSource": {"S3DataSource": source}}]
+        return uri
 
     def _script(self) -> dict[str, str]:
         return {

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from include.pipeline.images import PYTHON, PYTORCH, repositories
+from include.pipeline import support
 from include.verify_aws.guard import PREFIX
+from tests.archives import archive
 from tests.environments import PATIENCE, WITHOUT_TORCH
 
 __all__ = ["PATIENCE", "Setting", "in_account", "local", "waiting"]
@@ -68,14 +67,12 @@ def in_account(client: Callable[[str], Any]) -> Iterator[Setting]:
         iam.put_role_policy(RoleName=name, PolicyName="objects", PolicyDocument=json.dumps(objects))
         time.sleep(ROLE_SECONDS)
         region = client("sagemaker").meta.region_name
-        tag = f"{PYTORCH}-cpu-{PYTHON}"
+        images = support.table().images
+        training = next(image for image in images["training"] if region in image.registries)
+        # The handler of these tests is one for AWS's PyTorch toolkit, which the image before Ray Serve has.
+        inference = next(image for image in images["inference"] if image.past)
         try:
-            yield Setting(
-                bucket,
-                role,
-                f"{repositories()['training'][region]}:{tag}",
-                f"{repositories()['inference'][region]}:{tag}",
-            )
+            yield Setting(bucket, role, training.uri(region, "cpu"), inference.uri(region, "cpu"))
         finally:
             iam.delete_role_policy(RoleName=name, PolicyName="objects")
             iam.delete_role(RoleName=name)
@@ -86,8 +83,8 @@ def _bucket(s3: Any) -> Iterator[str]:
     name, region = f"{PREFIX}-{uuid.uuid4().hex[:12]}", s3.meta.region_name
     place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     s3.create_bucket(Bucket=name, **place)
-    s3.put_object(Bucket=name, Key="source.tar.gz", Body=_archive("train.py", ""))
-    s3.put_object(Bucket=name, Key="model.tar.gz", Body=_archive("code/inference.py", INFERENCE))
+    s3.put_object(Bucket=name, Key="source.tar.gz", Body=archive({"train.py": ""}))
+    s3.put_object(Bucket=name, Key="model.tar.gz", Body=archive({"code/inference.py": INFERENCE}))
     try:
         yield name
     finally:
@@ -102,15 +99,6 @@ def _policy(action: Any, **members: Any) -> dict[str, Any]:
 
 def _service(name: str) -> dict[str, str]:
     return {"Service": f"{name}.amazonaws.com"}
-
-
-def _archive(name: str, text: str) -> bytes:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as archive:
-        member = tarfile.TarInfo(name)
-        member.size = len(text.encode())
-        archive.addfile(member, io.BytesIO(text.encode()))
-    return file.getvalue()
 
 
 def waiting(seconds: float) -> Callable[..., Any]:

@@ -185,9 +185,7 @@ def test_burstable_instances_do_not_scale(
 ) -> None:
     """The endpoint fails, for its model does not exist; it is deleted again."""
     sagemaker = things.sagemaker
-    model = things.model(unique)
-    model["PrimaryContainer"]["ModelDataUrl"] = f"s3://{things.bucket}/none.tar.gz"
-    sagemaker.create_model(**model)
+    things.make_model_without_data(unique)
     things.make_config(unique, "ml.t2.medium", unique)
     sagemaker.create_endpoint(EndpointName=unique, EndpointConfigName=unique)
     try:

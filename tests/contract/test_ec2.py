@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 # AWS's own parameter for the AMI of a small Linux, and what is nearest to it on local AWS.
 IMAGES = (
     "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
-    "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.10-ubuntu-24.04/latest/ami-id",
+    "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.13-ubuntu-24.04/latest/ami-id",
 )
 SECONDS = 600.0
 """How long an instance takes at most to end, and its network interface to go."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.contract.sagemaker import DIMENSION, VARIANT, SageMakerThings
+from tests.endpoints import variant
 
 row = pytest.mark.row
 PHRASES = {
@@ -70,6 +71,32 @@ def test_a_model_a_configuration_and_an_endpoint_whose_names_are_taken(
         things.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
 
 
+@row("SM21")
+def test_a_model_whose_archive_does_not_exist(things: SageMakerThings, refused: Any, unique: str) -> None:
+    model = things.model(unique)
+    url = model["PrimaryContainer"]["ModelDataUrl"] = f"s3://{things.bucket}/{unique}.tar.gz"
+    with refused("ValidationException", f"Could not find model data at {url}."):
+        things.sagemaker.create_model(**model)
+
+
+@row("SM20")
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"ProductionVariants": 2}, id="two variants of one name"),
+        pytest.param({"InitialInstanceCount": None}, id="no instance count"),
+        pytest.param({"InstanceType": None}, id="no instance type"),
+    ],
+)
+def test_what_an_endpoint_configuration_needs(
+    things: SageMakerThings, refused: Any, unique: str, change: dict[str, Any]
+) -> None:
+    count = change.get("ProductionVariants", 1)
+    left = {name: value for name, value in variant(things.name, VARIANT).items() if name not in change}
+    with refused("ValidationException"):
+        things.sagemaker.create_endpoint_config(EndpointConfigName=unique, ProductionVariants=[left] * count)
+
+
 @row("SM16")
 def test_the_instance_type_of_a_scalable_target_can_not_be_changed_even_if_it_is_suspended(
     things: SageMakerThings, client: Callable[[str], Any], refused: Any, unique: str
@@ -94,10 +121,11 @@ def test_the_instance_type_of_a_scalable_target_can_not_be_changed_even_if_it_is
 
 @row("SM23")
 def test_an_endpoint_that_is_updated_can_not_be_changed_meanwhile(
-    things: SageMakerThings, refused: Any, unique: str
+    things: SageMakerThings, refused: Any, unique: str, slow_import: Any
 ) -> None:
     things.eventually(lambda: in_service(things))
-    config = things.make_config(unique, "ml.c5.large", things.name)
+    things.make_model_from(unique, slow_import.code)  # in an account, an update takes minutes in any case
+    config = things.make_config(unique, "ml.c5.large", unique)
     things.sagemaker.update_endpoint(EndpointName=things.name, EndpointConfigName=config)
     sentence = f'Cannot update in-progress endpoint "{things.endpoint()["EndpointArn"]}".'
     weights = [{"VariantName": VARIANT, "DesiredWeight": 1.0}]
@@ -109,6 +137,7 @@ def test_an_endpoint_that_is_updated_can_not_be_changed_meanwhile(
         things.sagemaker.update_endpoint_weights_and_capacities(
             EndpointName=things.name, DesiredWeightsAndCapacities=weights
         )
+    slow_import.finish()
     things.eventually(lambda: in_service(things))
 
 
@@ -118,9 +147,7 @@ def test_a_failed_endpoint_can_only_be_deleted_and_its_scalable_target_goes_with
     things: SageMakerThings, client: Callable[[str], Any], refused: Any, unique: str
 ) -> None:
     sagemaker, scaling = things.sagemaker, client("application-autoscaling")
-    model = things.model(unique)
-    model["PrimaryContainer"]["ModelDataUrl"] = f"s3://{things.bucket}/none.tar.gz"
-    sagemaker.create_model(**model)
+    things.make_model_without_data(unique)
     things.make_config(unique, model=unique)
     sagemaker.create_endpoint(EndpointName=unique, EndpointConfigName=unique)
     target = {

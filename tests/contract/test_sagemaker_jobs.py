@@ -90,6 +90,62 @@ def test_a_tuning_job_whose_name_is_taken(things: SageMakerThings, refused: Any)
         things.sagemaker.create_hyper_parameter_tuning_job(**things.tuning_job(things.name))
 
 
+@row("SM7")
+@pytest.mark.makes("a training job, if AWS does not refuse it", 0.02)
+def test_a_training_job_whose_channel_has_no_objects(
+    things: SageMakerThings, refused: Any, unique: str
+) -> None:
+    request = things.training_job(unique)
+    uri = things.without_objects(request)
+    region = things.sagemaker.meta.region_name
+    with refused(
+        "ValidationException",
+        f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket exists '
+        f"in the selected region ({region}), that objects exist under that S3 prefix, and that the role "
+        f'"{things.setting.role}" has "s3:ListBucket" permissions on bucket "{things.bucket}".',
+    ):
+        things.sagemaker.create_training_job(**request)
+
+
+@row("SM7")
+@pytest.mark.makes("a tuning job, if AWS does not refuse it", 0.02)
+def test_a_tuning_job_whose_channel_has_no_objects(
+    things: SageMakerThings, refused: Any, unique: str
+) -> None:
+    request = things.tuning_job(unique[:32])
+    uri = things.without_objects(request["TrainingJobDefinition"])
+    with refused(
+        "ValidationException", f'No S3 objects found under S3 URL "{uri}" given in input data source.'
+    ):
+        things.sagemaker.create_hyper_parameter_tuning_job(**request)
+
+
+@row("SM7")
+@pytest.mark.makes("a tuning job, if AWS does not refuse it", 0.02)
+def test_a_tuning_job_whose_objective_is_no_metric(
+    things: SageMakerThings, refused: Any, unique: str
+) -> None:
+    request = things.tuning_job(unique[:32])
+    request["TrainingJobDefinition"]["AlgorithmSpecification"]["MetricDefinitions"] = []
+    with refused("ValidationException", "A metric is required for this hyperparameter tuning job objective."):
+        things.sagemaker.create_hyper_parameter_tuning_job(**request)
+
+
+@row("SM7")
+@pytest.mark.makes("a processing job, if AWS does not refuse it", 0.02)
+@pytest.mark.parametrize("missing", ["InstanceType", "InstanceCount"])
+def test_a_processing_job_needs_an_instance_type_and_a_count(
+    things: SageMakerThings, refused: Any, unique: str, missing: str
+) -> None:
+    request = things.processing_job(unique)
+    cluster = dict(request["ProcessingResources"]["ClusterConfig"])
+    del cluster[missing]
+    with refused("ValidationException"):
+        things.sagemaker.create_processing_job(
+            **request | {"ProcessingResources": {"ClusterConfig": cluster}}
+        )
+
+
 @row("SM8")
 def test_a_training_job_that_has_ended_can_not_be_stopped(things: SageMakerThings, refused: Any) -> None:
     sentence = "The request was rejected because the training job is in status Completed."

@@ -10,7 +10,7 @@ import pytest
 from airflow.utils.db import initdb
 
 from include.laptop.infrastructure import deploy
-from include.pipeline.settings import load_project
+from include.pipeline.project_files import load_project
 from tests.e2e.pipeline import tasks_asking
 from tests.include.pipeline.standing import Standing
 

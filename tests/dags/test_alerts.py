@@ -26,7 +26,7 @@ TOPIC = "arn:aws:sns:eu-west-1:123456789012:fishers"
 def dag(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str = "") -> tuple[DagBag, DAG]:
     """The DAG of a project file with these lines, and the bag that it is in."""
     (folder / "fish.yaml").write_text(f"name: fish\ndescription: Tells fish apart.\n{text}")
-    monkeypatch.setattr("include.pipeline.settings.read_projects.__defaults__", (folder,))
+    monkeypatch.setattr("include.pipeline.project_files.read_projects.__defaults__", (folder,))
     bag = DagBag(str(REPOSITORY / "dags"))
     return bag, bag.dags["fish.train_and_deploy"]
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import AirflowSkipException
-from pipeline_steps.done import ReleaseRefusedError, check_release
+from pipeline_steps.results import ReleaseRefusedError, check_release
 
 from include.pipeline import known_good, rollback, scaling
+from include.pipeline.results import GoodRelease
 from include.pipeline.settings import Project
-from tests.dags.finished_tasks import task_instance
+from tests.dags.finished_tasks import StateStore, good_release, names_of, task_instance
 
 REPOSITORY = Path(__file__).parents[2]
 CANDIDATE, OTHER = "the candidate", "another model"
@@ -46,28 +47,39 @@ class Calls(list[Any]):
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     calls = Calls()
-    monkeypatch.setattr("pipeline_steps.done.aws_client", lambda service: service)
-    monkeypatch.setattr("pipeline_steps.done.Done.model", lambda self, project: {"ModelName": CANDIDATE})
-    monkeypatch.setattr("pipeline_steps.conclude.failures", lambda context: {"deploy_endpoint": "Unhealthy"})
+    monkeypatch.setattr("pipeline_steps.results.aws_client", lambda service: service)
     monkeypatch.setattr(
-        rollback, "roll_back", lambda project, before, *_: calls.append(("back", before)) or "Done."
+        "pipeline_steps.results.PipelineResults.model", lambda self, project: {"ModelName": CANDIDATE}
     )
-    monkeypatch.setattr("include.pipeline.registry.decide", calls.note("decide"))
+    monkeypatch.setattr(
+        "pipeline_steps.verify_release.failures", lambda context: {"deploy_endpoint": "Unhealthy"}
+    )
+    monkeypatch.setattr(
+        rollback,
+        "roll_back",
+        lambda project, before, *_: calls.append(("back", before)) or "PipelineResults.",
+    )
+    monkeypatch.setattr("include.pipeline.registry.set_approval", calls.note("decide"))
     monkeypatch.setattr("include.pipeline.registry.packages", lambda *_: [])
     monkeypatch.setattr("include.pipeline.smoke_test.run_smoke_test", lambda *_: None)
-    monkeypatch.setattr(scaling, "read", lambda *_: "as it scales now")
+    monkeypatch.setattr(scaling, "read", lambda *_: None)
     return calls
 
 
 def run_task(monkeypatch: pytest.MonkeyPatch, kind: str, task_id: str, states: dict[str, str]) -> Any:
     """Run the function of a task of ``sample`` in a run with these states."""
-    context = {"ti": task_instance(GREEN, states), "params": {"train_on": "sagemaker"}, "run_id": "run"}
+    context = {
+        "ti": task_instance(GREEN, states),
+        "task_state_store": StateStore(),
+        "params": {"train_on": "sagemaker"},
+        "run_id": "run",
+    }
     # Not in the module run_results: Airflow's plugin manager puts another one in its place once it loads plugins.
     monkeypatch.setattr(
         "airflow.sdk.definitions._internal.contextmanager._get_current_context", lambda: context
     )
     function = dag(kind).get_task(task_id).python_callable
-    monkeypatch.setitem(function.__globals__, "aws_client", lambda service: service)
+    monkeypatch.setitem(names_of(function), "aws_client", lambda service: service)
     return function()
 
 
@@ -75,14 +87,14 @@ def dag(kind: str) -> Any:
     return DagBag(str(REPOSITORY / "dags" / f"{kind}.py")).dags[f"sample.{kind}"]
 
 
-def served(model: str) -> dict[str, Any]:
-    return {"model": model, "endpoint_config": f"configuration of {model}", "function_version": "3"}
+def served(model: str) -> GoodRelease:
+    return good_release(model=model, endpoint_config=f"configuration of {model}", function_version="3")
 
 
 def test_a_run_that_was_cleared_and_failed_before_its_release_takes_nothing_back(
     monkeypatch: pytest.MonkeyPatch, calls: Calls
 ) -> None:
-    with pytest.raises(AirflowSkipException, match="what is live was not changed"):
+    with pytest.raises(AirflowSkipException, match="The live model was not changed"):
         run_task(monkeypatch, "train_and_deploy", "rollback", FAILED_EARLY)
     assert calls == []
 
@@ -90,7 +102,7 @@ def test_a_run_that_was_cleared_and_failed_before_its_release_takes_nothing_back
 def test_a_cleared_rollback_that_failed_before_its_choice_undoes_nothing(
     monkeypatch: pytest.MonkeyPatch, calls: Calls
 ) -> None:
-    with pytest.raises(AirflowSkipException, match="what is live was not changed"):
+    with pytest.raises(AirflowSkipException, match="The live model was not changed"):
         run_task(monkeypatch, "rollback", "undo", {"choose_version": "upstream_failed"})
     assert calls == []
 
@@ -159,7 +171,7 @@ def test_each_step_that_changes_what_serves_checks_that_first(
 ) -> None:
     monkeypatch.setattr(known_good, "read", lambda *_: served(OTHER))
     with pytest.raises(ReleaseRefusedError):
-        dag("train_and_deploy").get_task(task_id)._pre_execute_hook({"ti": task_instance(GREEN)})
+        dag("train_and_deploy").get_task(task_id)._pre_execute_hook({"ti": task_instance(GREEN)})  # noqa: SLF001
 
 
 def test_a_cleared_teardown_that_was_not_confirmed_again_removes_nothing() -> None:
@@ -170,7 +182,7 @@ def test_a_cleared_teardown_that_was_not_confirmed_again_removes_nothing() -> No
         if task.task_id.startswith(("stop_", "terminate_", "delete_", "find_"))
     ]
     for step in steps:
-        hook = step.partial_kwargs["pre_execute"] if step.is_mapped else step._pre_execute_hook
-        with pytest.raises(AirflowSkipException, match="Nothing is touched"):
+        hook = step.partial_kwargs["pre_execute"] if step.is_mapped else step._pre_execute_hook  # noqa: SLF001
+        with pytest.raises(AirflowSkipException, match="Nothing is deleted"):
             hook(context)
     assert len(steps) > 10

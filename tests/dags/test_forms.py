@@ -12,9 +12,10 @@ from airflow.sdk import Param
 from airflow.sdk.exceptions import ParamValidationError
 
 from include.pipeline import run_conf, teardown
+from include.pipeline.results import PlannedResource
 from include.pipeline.settings import Project, SettingsError
 from include.pipeline.teardown import RefusedError
-from tests.dags.finished_tasks import task_instance
+from tests.dags.finished_tasks import names_of, task_instance
 
 REPOSITORY = Path(__file__).parents[2]
 KINDS = ("train_and_deploy", "rollback", "workspace", "teardown")
@@ -117,7 +118,7 @@ def test_a_switch_has_no_asterisk_and_takes_nothing_but_a_boolean(forms: Any, ki
     for value in (None, 0, 1, "true", ""):
         with pytest.raises(ParamValidationError):
             param.resolve(value)
-        with pytest.raises(run_conf.RunConfError, match="not of the type boolean"):
+        with pytest.raises(run_conf.RunConfError, match="does not have the type boolean"):
             run_conf.check({name: value}, {name: param.schema})
 
 
@@ -192,7 +193,7 @@ def confirm_task(monkeypatch: pytest.MonkeyPatch, **params: Any) -> tuple[bool, 
         "params": {**dag.params.dump(), **params},
         "dag_run": SimpleNamespace(run_type="manual"),
     }
-    monkeypatch.setitem(task.python_callable.__globals__, "get_current_context", lambda: context)
+    monkeypatch.setitem(names_of(task.python_callable), "get_current_context", lambda: context)
     return task.python_callable(), ti.pushed.get("verdict", "")
 
 
@@ -204,10 +205,10 @@ def test_ec2_with_several_instances_is_refused_with_the_two_ways_out() -> None:
 def test_what_a_teardown_would_do_is_counted() -> None:
     project = Project(name="birds", description="d")
     rows = [
-        {"what": what, "name": "n", "then": teardown.fate(what, teardown.Options())}
+        PlannedResource(what=what, name="n", then=teardown.planned_action(what, teardown.Options()))
         for what in ("job", "endpoint", "data", "infrastructure")
     ]
-    sentence = "4 resources of birds exist, of which a teardown deletes or stops 2 and keeps 2."
+    sentence = "4 resources of birds exist. A teardown deletes or stops 2 and keeps 2."
     assert teardown.verdict(project, rows, dry_run=True) == f"Dry run, nothing is deleted: {sentence}"
     assert teardown.verdict(project, rows, dry_run=False).endswith("it deletes or stops 2 and keeps 2.")
-    assert teardown.verdict(project, [], dry_run=True) == "Nothing of birds exists."
+    assert teardown.verdict(project, [], dry_run=True) == "birds has no resources."

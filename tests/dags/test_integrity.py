@@ -18,13 +18,15 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.assets import AssetOrTimeSchedule
-from pipeline_steps.done import Done
+from pipeline_steps.results import PipelineResults
 
 from include.pipeline.errors import PermanentError
 from include.pipeline.gate import ALLOWANCES
+from include.pipeline.project_files import read_projects
+from include.pipeline.results import Evaluation
 from include.pipeline.run_conf import RunConfError
-from include.pipeline.settings import Project, read_projects
-from tests.dags.finished_tasks import task_instance
+from include.pipeline.settings import Project
+from tests.dags.finished_tasks import live_release, names_of, task_instance
 
 REPOSITORY = Path(__file__).parents[2]
 HEAVY = ("torch", "torchvision", "sagemaker.core", "sagemaker.train", "onnxruntime", "matplotlib")
@@ -265,7 +267,7 @@ def test_parsing_imports_nothing_heavy_and_reaches_for_no_network() -> None:
 
 def with_projects(folder: Path, monkeypatch: pytest.MonkeyPatch) -> DagBag:
     """The DAGs of the project files in another folder."""
-    monkeypatch.setattr("include.pipeline.settings.read_projects.__defaults__", (folder,))
+    monkeypatch.setattr("include.pipeline.project_files.read_projects.__defaults__", (folder,))
     return DagBag(str(REPOSITORY / "dags"))
 
 
@@ -283,15 +285,7 @@ def test_training_all_layers_needs_no_features(tmp_path: Path, monkeypatch: pyte
 
 # What the tasks before tuning have returned, as far as the requests of tuning and training need it.
 RETURNED = {
-    "preflight": {
-        "bucket": "bucket",
-        "sagemaker_role": "arn:aws:iam::123456789012:role/any",
-        "function_role": "arn:aws:iam::123456789012:role/any",
-        "training_instance_profile": "arn:aws:iam::123456789012:instance-profile/any",
-        "region": "us-east-1",
-        "account": "123456789012",
-        "images": {"tuning": "i:1", "training": "i:1", "processing": "i:1", "inference": "i:2"},
-    },
+    "preflight": {},
     "stage_data": {"uri": "s3://bucket/fish/data/f"},
     "stage_weights": {"uri": "s3://bucket/fish/pretrained/p"},
     "package_code": {"uri": "s3://bucket/fish/code/c/sourcedir.tar.gz"},
@@ -412,7 +406,7 @@ def test_the_first_task_of_each_dag_refuses_a_conf_that_no_param_takes(
     dag = dag_bag.dags[f"sample.{kind}"]
     (first,) = dag.roots
     context = {"dag": dag, "dag_run": SimpleNamespace(conf={"no_such_param": 1}), "params": dag.params}
-    monkeypatch.setitem(first.python_callable.__globals__, "get_current_context", lambda: context)
+    monkeypatch.setitem(names_of(first.python_callable), "get_current_context", lambda: context)
     # No AWS answers here: it is refused before any is asked.
     with pytest.raises(RunConfError, match="'no_such_param' is not a param of this DAG"):
         first.python_callable()
@@ -452,9 +446,9 @@ def test_a_person_is_asked_about_a_new_model_where_that_is_wanted(
     project = Project(name="birds", description="d")
     returned = RETURNED | {"train": {"artifact": "s3://bucket/model.tar.gz"}, "check_for_changes": "i"}
     context: Any = {"ti": task_instance(returned), "params": {"require_approval": wanted}}
-    done = Done(context)
+    done = PipelineResults(context)
     name = done.model(project)["ModelName"] if live == "the same" else live
-    monkeypatch.setattr(Done, "read_live", lambda self, project: live and {"model": name})
+    monkeypatch.setattr(PipelineResults, "live_now", lambda self, project: live and live_release(model=name))
     found = done.reason_not_to_ask(project)
     assert found is None if reason is None else reason in found
 
@@ -484,10 +478,10 @@ def test_a_candidate_that_lacks_classes_passes_the_gate_only_if_a_person_says_so
         "run_id": "run",
         "params": {"require_approval": False, **dict.fromkeys(ALLOWANCES, False), **params},
     }
-    done = Done(context)
+    done = PipelineResults(context)
     sample = next(project for project in read_projects()[0] if project.name == "sample")
     name = done.model(sample)["ModelName"] if live == "the same" else live
-    monkeypatch.setattr(Done, "read_live", lambda self, project: {"model": name})
+    monkeypatch.setattr(PipelineResults, "live_now", lambda self, project: live_release(model=name))
     evaluation = {
         "images": 75,
         "classes": ["rare"],
@@ -496,9 +490,11 @@ def test_a_candidate_that_lacks_classes_passes_the_gate_only_if_a_person_says_so
     }
     judged: list[Any] = []
     shown: list[Any] = []
-    monkeypatch.setattr("pipeline_steps.decide.Done", lambda: done)
-    monkeypatch.setattr("pipeline_steps.decide.aws_client", lambda service: service)
-    monkeypatch.setattr("include.pipeline.gate.read_evaluation", lambda uri, s3: evaluation)
+    monkeypatch.setattr("pipeline_steps.review.PipelineResults", lambda: done)
+    monkeypatch.setattr("pipeline_steps.review.aws_client", lambda service: service)
+    monkeypatch.setattr(
+        "include.pipeline.gate.read_evaluation", lambda uri, s3: Evaluation.model_validate(evaluation)
+    )
     monkeypatch.setattr("include.pipeline.registry.judge", lambda *judgment: judged.append(judgment))
     monkeypatch.setattr(
         "include.pipeline.evaluation_report.update", lambda *where, **verdict: shown.append(verdict)

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from moto import mock_aws
-from pipeline_steps.done import Done
+from pipeline_steps.results import PipelineResults
 
 from include.pipeline import cost, live_version
 from tests.dags.finished_tasks import RUN, task_instance
@@ -73,7 +73,7 @@ def page(s3: Any, name: str) -> str:
 
 def run_post_execute(dag_bag: DagBag, task_id: str, context: Any, result: Any) -> None:
     task = dag_bag.dags["sample.train_and_deploy"].get_task(task_id)
-    task._post_execute_hook({**context, "task": task}, result)
+    task._post_execute_hook({**context, "task": task}, result)  # noqa: SLF001
 
 
 def test_the_evaluation_of_a_job_that_was_done_before_gets_a_page(
@@ -96,9 +96,9 @@ def test_the_report_says_what_is_true_now(
     dag_bag: DagBag, s3: Any, context: Any, pushed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = dag_bag.dags["sample.train_and_deploy"].get_task("report")
-    done = Done({**context, "task": task})
+    done = PipelineResults({**context, "task": task})
     monkeypatch.setattr(done, "pushed", lambda task_id, key: done.context["ti"].xcom_pull(task_id, key))
-    monkeypatch.setattr("pipeline_steps.conclude.Done", lambda: done)
+    monkeypatch.setattr("pipeline_steps.verify_release.PipelineResults", lambda: done)
     monkeypatch.setattr(live_version, "read", lambda *where: samples.live())
     monkeypatch.setattr(cost, "actual", lambda *jobs: samples.billed())
     evaluation = {"images": 4, "candidate": {"accuracy": 0.75}}

@@ -13,7 +13,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from include.pipeline import inventory, teardown
 from include.pipeline.infrastructure import read_infrastructure
-from tests.dags.finished_tasks import task_instance
+from tests.dags.finished_tasks import names_of, task_instance
 from tests.e2e.pipeline import run_dag
 from tests.include.pipeline.standing import Standing
 
@@ -53,7 +53,7 @@ def states(dag_run: Any) -> dict[str, str]:
 
 def names(standing: Standing) -> set[str]:
     bucket = read_infrastructure(standing.client("cloudformation")).bucket
-    return {row["what"] for row in inventory.look(standing.project, standing.client, bucket)}
+    return {row.what for row in inventory.list_resources(standing.project, standing.client, bucket)}
 
 
 def test_it_shows_first_refuses_without_the_name_and_then_leaves_nothing_however_often_it_runs(
@@ -119,11 +119,11 @@ def test_only_a_person_deletes_a_workspace(
         "dag_run": SimpleNamespace(run_type=run_type),
     }
     for task_id in ("delete_workspace", "delete_workspace_config"):
-        before = dag.get_task(task_id)._pre_execute_hook
+        before = dag.get_task(task_id)._pre_execute_hook  # noqa: SLF001
         if goes:
             before(context)
         else:
-            with pytest.raises(AirflowSkipException, match="The workspace stays"):
+            with pytest.raises(AirflowSkipException, match="The workspace and its files are kept"):
                 before(context)
 
 
@@ -132,7 +132,7 @@ def test_a_project_with_a_time_limit_is_looked_at_every_hour(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ttl: str, schedule: str | None
 ) -> None:
     (tmp_path / "fish.yaml").write_text(f"name: fish\ndescription: x\n{ttl}\n")
-    monkeypatch.setattr("include.pipeline.settings.read_projects.__defaults__", (tmp_path,))
+    monkeypatch.setattr("include.pipeline.project_files.read_projects.__defaults__", (tmp_path,))
     dag = DagBag(str(REPOSITORY / "dags" / "teardown.py")).dags["fish.teardown"]
     serialized = DagSerialization.from_dict(DagSerialization.to_dict(dag))
     assert (
@@ -143,7 +143,7 @@ def test_a_project_with_a_time_limit_is_looked_at_every_hour(
 
 @pytest.mark.parametrize(
     ("run_type", "reason"),
-    [("scheduled", "There is no endpoint sample."), ("manual", "Dry run, nothing is deleted")],
+    [("scheduled", "Endpoint sample does not exist."), ("manual", "Dry run, nothing is deleted")],
 )
 def test_the_clock_asks_the_endpoint_where_a_person_is_asked_for_a_name(
     standing: Standing, monkeypatch: pytest.MonkeyPatch, run_type: str, reason: str
@@ -154,7 +154,8 @@ def test_the_clock_asks_the_endpoint_where_a_person_is_asked_for_a_name(
 def test_a_dry_run_says_what_would_be_refused(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
     verdict = verdict_of_confirm(monkeypatch, "manual", releases=1)
     assert (
-        "A teardown would be refused now: 3 runs of sample.train_and_deploy, rollback or workspace" in verdict
+        "A teardown would be rejected now: 3 runs of sample.train_and_deploy, rollback or workspace"
+        in verdict
     )
 
 
@@ -171,6 +172,6 @@ def verdict_of_confirm(monkeypatch: pytest.MonkeyPatch, run_type: str, releases:
         "dag_run": SimpleNamespace(run_type=run_type),
     }
     confirm = dag.get_task("confirm")
-    monkeypatch.setitem(confirm.python_callable.__globals__, "get_current_context", lambda: context)
+    monkeypatch.setitem(names_of(confirm.python_callable), "get_current_context", lambda: context)
     assert confirm.python_callable() is False
     return pushed["verdict"]

@@ -15,32 +15,33 @@ from run_results import RunResults
 from include.pipeline import known_good, live, registry, rollback
 from include.pipeline.cost import CostError
 from include.pipeline.data import staging
-from include.pipeline.data.dataset import DatasetError
-from tests.dags.finished_tasks import task_instance
+from include.pipeline.data.errors import DatasetError
+from include.pipeline.results import (
+    CostEstimate,
+    Evaluation,
+    ReleaseState,
+    SmokeTestRequest,
+    SmokeTestResult,
+    StagedData,
+)
+from tests.dags.finished_tasks import COMPLETE, StateStore, live_release, names_of, task_instance
 
 REPOSITORY = Path(__file__).parents[2]
 MODEL = "sample-model-1"
 FIGURES = {"accuracy": 0.9, "accuracy_interval": [0.8, 0.95], "size_bytes": 1, "milliseconds_p95": 9}
 EVALUATION = {"images": 75, "classes": ["owl"], "candidate": FIGURES, "live": FIGURES}
-ESTIMATE = {
-    "steps": [{"step": "tune", "instance_type": "ml.m5.large", "at_most_usd": 2.0, "last_usd": None}],
-    "at_most_usd": 2.0,
-    "last_usd": None,
-    "monthly": [{"what": "1 x ml.m5.large of the endpoint", "usd": 84.0}],
-    "monthly_usd": 84.0,
-    "unpriced": [],
-    "notes": [],
-}
+ESTIMATE = CostEstimate.model_validate(
+    {
+        "steps": [{"step": "tune", "instance_type": "ml.m5.large", "at_most_usd": 2.0, "last_usd": None}],
+        "at_most_usd": 2.0,
+        "last_usd": None,
+        "monthly": [{"what": "1 x ml.m5.large of the endpoint", "usd": 84.0}],
+        "monthly_usd": 84.0,
+        "thousand_calls_usd": 0.01,
+    }
+)
 RETURNED: dict[str, Any] = {
-    "preflight": {
-        "bucket": "bucket",
-        "sagemaker_role": "arn:aws:iam::123456789012:role/any",
-        "function_role": "arn:aws:iam::123456789012:role/any",
-        "training_instance_profile": "arn:aws:iam::123456789012:instance-profile/any",
-        "region": "us-east-1",
-        "account": "123456789012",
-        "images": {"tuning": "i:1", "training": "i:1", "processing": "i:1", "inference": "i:2"},
-    },
+    "preflight": {},
     "stage_data": {"uri": "s3://bucket/sample/data/f", "fingerprint": "f"},
     "package_code": {"sha256": "c"},
     "read_live": {"serving": {"model": MODEL}, "good": None, "scaling": None},
@@ -80,13 +81,19 @@ class Task:
         self.decided: list[tuple[str, str]] = []
         """The approvals that were set on the model package, each with its reason."""
         caplog.set_level(logging.INFO)
-        patch.setattr("pipeline_steps.done.Done.model", lambda self, project: {"ModelName": MODEL})
-        patch.setattr("pipeline_steps.done.aws_client", lambda service: service)
+        patch.setattr(
+            "pipeline_steps.results.PipelineResults.model", lambda self, project: {"ModelName": MODEL}
+        )
+        patch.setattr("pipeline_steps.results.aws_client", lambda service: service)
         patch.setattr(live, "read_live", lambda *_: None)
-        patch.setattr("include.pipeline.gate.read_evaluation", lambda *_: EVALUATION)
+        patch.setattr(
+            "include.pipeline.gate.read_evaluation", lambda *_: Evaluation.model_validate(EVALUATION)
+        )
         patch.setattr("include.pipeline.evaluation_report.update", lambda *_, **__: None)
         patch.setattr(registry, "judge", lambda *_: None)
-        patch.setattr(registry, "decide", lambda arn, status, why, _: self.decided.append((status, why)))
+        patch.setattr(
+            registry, "set_approval", lambda arn, status, why, _: self.decided.append((status, why))
+        )
 
     def run(self, task_id: str, returned: dict[str, Any] | None = None, **params: Any) -> Any:
         """Run it, and return what its task instance has pushed."""
@@ -96,6 +103,7 @@ class Task:
         self.ti.log_url = "https://airflow.example.com/dags/sample.train_and_deploy/runs/run/tasks/task"
         context = {
             "ti": self.ti,
+            "task_state_store": StateStore(),
             "dag": dag,
             "dag_run": SimpleNamespace(run_id="run", run_type="scheduled", conf={}, start_date=None),
             "params": PARAMS | params,
@@ -105,7 +113,7 @@ class Task:
             "airflow.sdk.definitions._internal.contextmanager._get_current_context", lambda: context
         )
         function = dag.get_task(task_id).python_callable
-        self.patch.setitem(function.__globals__, "aws_client", lambda service: service)
+        self.patch.setitem(names_of(function), "aws_client", lambda service: service)
         return function()
 
     @property
@@ -138,9 +146,9 @@ def test_cost_above_the_limit_of_the_form(task: Task, monkeypatch: pytest.Monkey
 
 
 def test_data(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stage(*_: Any, judged: Any, **__: Any) -> dict[str, Any]:
+    def stage(*_: Any, judged: Any, **__: Any) -> StagedData:
         judged("The data set can be used.")
-        return {"report": None}
+        return StagedData.model_validate(COMPLETE["stage_data"])
 
     monkeypatch.setattr(staging, "stage", stage)
     monkeypatch.setattr("pipeline_steps.prepare.AwsBaseHook", lambda **_: FakeHook())
@@ -149,7 +157,7 @@ def test_data(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_data_that_cant_be_used(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stage(*_: Any, judged: Any, **__: Any) -> dict[str, Any]:
+    def stage(*_: Any, judged: Any, **__: Any) -> StagedData:
         judged("The data set can't be used. Too few.")
         raise DatasetError("Too few.", report=None)
 
@@ -162,7 +170,9 @@ def test_data_that_cant_be_used(task: Task, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_look_for_what_is_unproved(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollback, "take_back_unproved", lambda *_: None)
-    monkeypatch.setattr(known_good, "look", lambda *_: {})
+    monkeypatch.setattr(
+        known_good, "read_state", lambda *_: ReleaseState(serving=None, good=None, scaling=None)
+    )
     task.run("read_live")
     assert task.first_line == "No earlier run has left a release that has not passed its smoke test."
 
@@ -185,8 +195,10 @@ def test_gate(
     task: Task, monkeypatch: pytest.MonkeyPatch, floor: float, serving: str | None, verdict: str
 ) -> None:
     evaluation = EVALUATION if serving else {**EVALUATION, "live": None}
-    monkeypatch.setattr("include.pipeline.gate.read_evaluation", lambda *_: evaluation)
-    monkeypatch.setattr(live, "read_live", lambda *_: serving and {"model": serving})
+    monkeypatch.setattr(
+        "include.pipeline.gate.read_evaluation", lambda *_: Evaluation.model_validate(evaluation)
+    )
+    monkeypatch.setattr(live, "read_live", lambda *_: serving and live_release(model=serving))
     judged = task.run("gate")
     assert task.first_line.startswith(verdict)
     assert judged["is_live"] is (serving is not None)
@@ -194,7 +206,7 @@ def test_gate(
 
 def test_a_gate_that_rejects(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     weak = {**EVALUATION, "candidate": {**FIGURES, "accuracy": 0.5}, "live": None}
-    monkeypatch.setattr("include.pipeline.gate.read_evaluation", lambda *_: weak)
+    monkeypatch.setattr("include.pipeline.gate.read_evaluation", lambda *_: Evaluation.model_validate(weak))
     task.run("gate")
     assert task.first_line.startswith("Rejected. The candidate's accuracy 0.500 is below the floor of 0.800")
 
@@ -203,7 +215,7 @@ def test_the_gate_links_to_the_page_that_it_judges_by(task: Task, monkeypatch: p
     read = RunResults.pushed
     stored = {("evaluate", "evaluation_report"): "the page"}
     monkeypatch.setattr(
-        "pipeline_steps.done.Done.pushed",
+        "pipeline_steps.results.PipelineResults.pushed",
         lambda self, task_id, key: stored.get((task_id, key)) or read(self, task_id, key),
     )
     task.run("gate")
@@ -219,7 +231,7 @@ def test_an_approval(task: Task) -> None:
 def test_a_requested_approval_of_the_live_model_says_why_nobody_was_asked(
     task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "read_live", lambda *_: {"model": MODEL})
+    monkeypatch.setattr(live, "read_live", lambda *_: live_release(model=MODEL))
     assert task.run("record_approval", require_approval=True)
     sentence = "Approval was requested, but nobody was asked. This model is live already."
     assert task.first_line == sentence
@@ -241,19 +253,30 @@ def test_a_rejected_candidate_needs_no_approval(task: Task) -> None:
 
 
 def test_a_smoke_test(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    requests = [{"truth": "owl", "label": label} for label in ("owl", "wren")]
-    found = {"accuracy": 0.5, "milliseconds_p95": 41.6, "requests": requests}
-    monkeypatch.setattr("include.pipeline.smoke_test.run_smoke_test", lambda *_: found)
+    requests = [
+        SmokeTestRequest(truth="owl", label=label, probability=0.9, milliseconds=41.6)
+        for label in ("owl", "wren")
+    ]
+    found = SmokeTestResult(
+        accuracy=0.5, milliseconds_p95=41.6, requests=requests, compared=2, largest_difference=1.19e-07
+    )
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        "include.pipeline.smoke_test.run_smoke_test", lambda *given: asked.append(given[1]) or found
+    )
     gate = {**RETURNED["gate"], "evaluation": {"candidate": FIGURES}}
     task.run("smoke_test", {"gate": gate})
+    assert asked[0].answers == f"{RETURNED['evaluate']['output']}/answers.json"
     assert task.first_line == (
-        f"Passed: {MODEL} is live, and 1 of 2 predictions for test images are correct. 95 % of the calls took at most "
-        "42 ms."
+        f"Passed: {MODEL} is live, and 1 of 2 predictions for test images are correct. Evaluation recorded "
+        "the answers to 2 of them; the probabilities differ by 1.2e-07 at most. 95 % of the calls took at most 42 ms."
     )
 
 
 def test_a_rollback_ends_with_what_is_live_now(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline_steps.conclude.failures", lambda context: {"deploy_endpoint": "Unhealthy"})
+    monkeypatch.setattr(
+        "pipeline_steps.verify_release.failures", lambda context: {"deploy_endpoint": "Unhealthy"}
+    )
     monkeypatch.setattr(known_good, "read", lambda *_: None)
     monkeypatch.setattr(known_good, "scaling", lambda *_: None)
     monkeypatch.setattr(known_good, "superseded", lambda *_: None)

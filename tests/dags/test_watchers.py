@@ -17,7 +17,7 @@ def test_each_has_a_trigger_of_its_own(tmp_path: Path, monkeypatch: pytest.Monke
             f"name: {name}\ndescription: Tells {name} apart.\n"
             "data:\n  source: s3://photos/all/\n  watch_seconds: 60\n"
         )
-    monkeypatch.setattr("include.pipeline.settings.read_projects.__defaults__", (tmp_path,))
+    monkeypatch.setattr("include.pipeline.project_files.read_projects.__defaults__", (tmp_path,))
     dags = DagBag(str(REPOSITORY / "dags")).dags
     triggers = [
         watcher.trigger

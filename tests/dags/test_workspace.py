@@ -10,6 +10,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 
 from include.pipeline import inventory
+from tests.dags.finished_tasks import names_of
 from tests.e2e.pipeline import run_dag
 from tests.include.pipeline.standing import Standing
 
@@ -39,7 +40,7 @@ def test_an_action_is_done_by_its_own_tasks(dag: Any, monkeypatch: pytest.Monkey
     choose = dag.get_task("choose")
     run = SimpleNamespace(conf={"action": action})
     context = {"params": {"action": action}, "ti": SimpleNamespace(), "dag": dag, "dag_run": run}
-    monkeypatch.setitem(choose.python_callable.__globals__, "get_current_context", lambda: context)
+    monkeypatch.setitem(names_of(choose.python_callable), "get_current_context", lambda: context)
     first = dag.get_task(choose.python_callable())
     assert {first.task_id} | first.get_flat_relative_ids(upstream=False) == TASKS[action]
 

@@ -27,14 +27,14 @@ JOBS = (
 
 def describe(stack: Stack) -> str:
     """Return the runs of a stack that are unfinished or failed, the logs of their tasks, and where all logs are."""
-    places = stack.places
+    paths = stack.paths
     try:
         found = _describe_runs(stack.api())
     except Exception as error:  # the failure of the test must stay visible
         log = stack.supervision.program_log("api-server")
         found = [f"The runs are unknown: {error}", f"{log} ends with:", last_lines(log)]
     where = (
-        f"The logs of the components are in {places.logs}, those of tasks in {places.airflow_home / 'logs'}."
+        f"The logs of the components are in {paths.logs}, those of tasks in {paths.airflow_home / 'logs'}."
     )
     return "\n".join([*found, where])
 
@@ -66,7 +66,7 @@ def end_runs(stack: Stack, seconds: float = END_SECONDS) -> None:
     """
     api = stack.api()
     deadline = time.monotonic() + seconds
-    while left := [*_end(api), *stop_jobs(lambda name: client(name, stack.places.aws_url)), *_at_work(stack)]:
+    while left := [*_end(api), *stop_jobs(lambda name: client(name, stack.paths.aws_url)), *_at_work(stack)]:
         if time.monotonic() > deadline:
             raise TimeoutError(f"Still there {seconds:.0f} s after a test failed: {', '.join(left)}.")
         time.sleep(0.5)

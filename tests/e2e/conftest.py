@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import shutil
 import socket
@@ -15,9 +16,9 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from include.laptop import demo
 from include.laptop.airflow_api import AirflowApi, AirflowApiError
 from include.laptop.credentials import VIEWER, passwords
-from include.laptop.demo import watch
 from include.laptop.stack import Stack
 from include.laptop.terminal import make_console
 from include.pipeline import approval
@@ -25,6 +26,8 @@ from tests.e2e.after_failure import describe, end_runs
 from tests.e2e.sample_runs import (
     RELEASE,
     RUN_SECONDS,
+    STACK_PAUSE,
+    WATCH_PAUSE,
     WORKSPACE,
     Approved,
     Client,
@@ -46,8 +49,13 @@ SWITCHES = [
     "--disable-sync",
 ]
 
-# The tests of this stack change no DAG file, so to parse all of them every 10 s would only take their time.
-PARSED_ONCE = {"AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600"}
+PAGE_MILLISECONDS = 180_000
+# The tests change no DAG file, so to parse all of them every 10 s would only take their time. While a run waits, each
+# loop of the scheduler takes some 40 ms of a processor.
+THRIFTY = {
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+}
 # Airflow notices within seconds, not minutes, that a worker or a triggerer is dead, or that a timeout has passed.
 IMPATIENT = {
     "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
@@ -65,6 +73,12 @@ def _free_ports(count: int) -> list[int]:
     for listener in sockets:
         listener.close()
     return ports
+
+
+@pytest.fixture(scope="session")
+def eventually(eventually: Callable[..., Any]) -> Callable[..., Any]:
+    """Look less often than other tests, unless a test says otherwise."""
+    return functools.partial(eventually, pause=STACK_PAUSE)
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +105,7 @@ def client_of() -> Callable[[Stack, str], Any]:
     def client(stack: Stack, service: str) -> Any:
         return boto3.client(
             service,
-            endpoint_url=stack.places.aws_url,
+            endpoint_url=stack.paths.aws_url,
             region_name="us-east-1",
             aws_access_key_id="local",
             aws_secret_access_key="local",
@@ -103,8 +117,8 @@ def client_of() -> Callable[[Stack, str], Any]:
 
 @pytest.fixture(scope="session")
 def whole_stack(running_stack: Callable[..., Any]) -> Iterator[Stack]:
-    """A stack as a user has it, but for how often DAG files are parsed."""
-    with running_stack(extra_environment=PARSED_ONCE) as stack:
+    """A stack as a user has it, but for how often it looks for something to do."""
+    with running_stack(extra_environment=THRIFTY) as stack:
         yield stack
 
 
@@ -112,7 +126,7 @@ def whole_stack(running_stack: Callable[..., Any]) -> Iterator[Stack]:
 def impatient_stack(running_stack: Callable[..., Any]) -> Iterator[Stack]:
     """A stack with the DAGs of tests/e2e/dags, whose processes may be killed."""
     dags_folder = Path(__file__).parent / "dags"
-    with running_stack(dags_folder=dags_folder, extra_environment=IMPATIENT) as stack:
+    with running_stack(dags_folder=dags_folder, extra_environment=THRIFTY | IMPATIENT) as stack:
         yield stack
 
 
@@ -130,30 +144,40 @@ def aws(whole_stack: Stack, client_of: Callable[[Stack, str], Any]) -> Callable[
 @pytest.fixture(scope="session")
 def viewer(airflow: AirflowApi, whole_stack: Stack) -> AirflowApi:
     """Return Airflow's API as the viewer."""
-    return AirflowApi(airflow.url, VIEWER, passwords(whole_stack.places.passwords_file)[VIEWER])
+    return AirflowApi(airflow.url, VIEWER, passwords(whole_stack.paths.passwords_file)[VIEWER])
 
 
 @pytest.fixture(scope="session")
-def approved(airflow: AirflowApi, viewer: AirflowApi, aws: Client, whole_stack: Stack) -> Approved:
+def approved(
+    airflow: AirflowApi,
+    viewer: AirflowApi,
+    aws: Client,
+    whole_stack: Stack,
+    eventually: Callable[..., Any],
+) -> Approved:
     """Run and watch the first release. The viewer tries to approve it, then the administrator approves it."""
     run_id = start(airflow, RELEASE, require_approval=True)
     watched = io.StringIO()
     watcher = threading.Thread(
-        target=watch, args=(whole_stack.api(), RELEASE, run_id, make_console(watched)), daemon=True
+        target=demo.watch,
+        args=(whole_stack.api(), RELEASE, run_id, make_console(watched)),
+        kwargs={"poll_seconds": WATCH_PAUSE},
+        daemon=True,
     )
     watcher.start()
-    path = await_question(airflow, RELEASE, run_id, "approve")
-    question = airflow._ask("GET", path)["body"]
+    path = await_question(airflow, run_id, "approve")
+    eventually(lambda: "approve waits" in watched.getvalue())
+    question = airflow.ask("GET", path)["body"]
     (page,) = links_in(question)
-    evidence = airflow._session.get(page, timeout=60)
+    evidence = airflow.session.get(page, timeout=60)
     shown = show_status(whole_stack)
     chosen = {"chosen_options": [approval.APPROVE], "params_input": {}}
     refusal = ""
     try:
-        viewer._ask("PATCH", path, json=chosen)
+        viewer.ask("PATCH", path, json=chosen)
     except AirflowApiError as error:
         refusal = str(error)
-    airflow._ask("PATCH", path, json=chosen)
+    airflow.ask("PATCH", path, json=chosen)
     state = airflow.wait(RELEASE, run_id, RUN_SECONDS)
     watcher.join(RUN_SECONDS)
     package = airflow.xcom(RELEASE, run_id, "register")["arn"]
@@ -194,22 +218,41 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def signed_in(browser: Any, whole_stack: Stack) -> Callable[[str], Any]:
+    """Sign a user in once, and return what the browser stores then. Airflow's pages take seconds to load."""
+
+    @functools.cache
+    def storage_of(user: str) -> Any:
+        context = browser.new_context(base_url=whole_stack.paths.airflow_url)
+        page = context.new_page()
+        page.set_default_timeout(PAGE_MILLISECONDS)
+        page.goto("/")
+        sign_in(page, user, passwords(whole_stack.paths.passwords_file)[user])
+        page.wait_for_url(f"{whole_stack.paths.airflow_url}/")
+        storage = context.storage_state()
+        context.close()
+        return storage
+
+    return storage_of
+
+
 @pytest.fixture
-def page_of(browser: Any, whole_stack: Stack) -> Iterator[Callable[..., Any]]:
-    """Open a page of a browser in which a user is signed in, or nobody."""
+def page_of(
+    browser: Any, whole_stack: Stack, signed_in: Callable[[str], Any]
+) -> Iterator[Callable[..., Any]]:
+    """Open an empty page of a browser in which a user is signed in, or nobody."""
     opened = []
 
     def open_page(user: str | None = None) -> Any:
         context = browser.new_context(
-            viewport={"width": 1500, "height": 900}, base_url=whole_stack.places.airflow_url
+            viewport={"width": 1500, "height": 900},
+            base_url=whole_stack.paths.airflow_url,
+            storage_state=signed_in(user) if user else None,
         )
         opened.append(context)
         page = context.new_page()
-        page.set_default_timeout(180_000)
-        if user:
-            page.goto("/")
-            sign_in(page, user, passwords(whole_stack.places.passwords_file)[user])
-            page.wait_for_url(f"{whole_stack.places.airflow_url}/")
+        page.set_default_timeout(PAGE_MILLISECONDS)
         return page
 
     yield open_page
@@ -234,7 +277,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and report.when != "teardown":
         item.stash[_FAILED] = True
         for stack in _stacks_of(item):
-            report.sections.append((f"Runs of the stack in {stack.places.state_dir}", describe(stack)))
+            report.sections.append((f"Runs of the stack in {stack.paths.state_dir}", describe(stack)))
     return report
 
 
@@ -248,7 +291,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
             except Exception as error:  # the stack may be down
                 item.warn(
                     pytest.PytestWarning(
-                        f"The runs of the stack in {stack.places.state_dir} were not ended: {error}"
+                        f"The runs of the stack in {stack.paths.state_dir} were not ended: {error}"
                     )
                 )
 

@@ -23,6 +23,7 @@ from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk.execution_time import supervisor
 from pipeline import Pipeline, run_dag
 from release_record import ReleaseRecord, Wanted
+from service_files import parse_once
 from sqlalchemy.orm import configure_mappers
 
 from include.pipeline import approval, inventory, smoke_test
@@ -37,6 +38,7 @@ SERVICES = ("application-autoscaling", "cloudformation", "cloudwatch", "lambda",
 def main(folder: Path, aws_url: str, channel: Connection) -> None:
     # The calls of the tests are not those of Airflow.
     own = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    parse_once()
     pipeline = Pipeline(folder, aws_url, lambda service: boto3.client(service, **own))
     with pipeline.leading_here(), suppress(EOFError):
         api = warm_up(pipeline)
@@ -85,7 +87,9 @@ def run(pipeline: Pipeline, api: InProcessExecutionAPI, wanted: Wanted, sender: 
             sender.send((record.ended, record.jobs, record.missed))
             os.kill(os.getpid(), signal.SIGKILL)
 
-    record = ReleaseRecord(lambda: inventory.look(project, pipeline.client, bucket), wanted.steps, kill)
+    record = ReleaseRecord(
+        lambda: inventory.list_resources(project, pipeline.client, bucket), wanted.steps, kill
+    )
     dag = pipeline.dag("train_and_deploy")
     record.watch(dag)
     run_dag(

@@ -21,12 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import airflow.models.dagrun
-import botocore.loaders
 import pytest
 import yaml
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
-from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
 from airflow.dag_processing import dagbag
 from airflow.dag_processing.dagbag import BundleDagBag, DagBag
 from airflow.models.dagrun import DagRun
@@ -39,7 +35,8 @@ from airflow.utils.state import DagRunState, TaskInstanceState
 from sqlalchemy import select
 
 from include.pipeline.data.drawings import CLASSES, draw_picture
-from include.pipeline.settings import Project, load_project
+from include.pipeline.project_files import load_project
+from include.pipeline.settings import Project
 
 REPOSITORY = Path(__file__).parents[2]
 NAME = "shapes"
@@ -47,8 +44,9 @@ IMAGES_PER_CLASS = {"train": 10, "valid": 4, "test": 6}
 SETTINGS: dict[str, Any] = {
     "name": NAME,
     "description": "Tells drawn shapes apart.",
-    "classifier": {"epochs": 15},
-    "tuning": {"max_jobs": 1, "batch_sizes": [16]},
+    # Smaller images than by default take half of the processor time, in each job and in each request.
+    "classifier": {"epochs": 15, "image_size": 128},
+    "tuning": {"max_jobs": 1, "batch_sizes": [16], "learning_rate": [0.002, 0.004]},
     "training": {"keep_alive_minutes": 60},
     "smoke_test": {"images": 5},
 }
@@ -139,7 +137,7 @@ class Pipeline:
     def leading_here(self) -> Iterator[None]:
         """Let Airflow read only this project, and let its tasks call this local AWS."""
         with tasks_asking(self.aws_url), pytest.MonkeyPatch.context() as patch:
-            patch.setattr("include.pipeline.settings.read_projects.__defaults__", (self.folder,))
+            patch.setattr("include.pipeline.project_files.read_projects.__defaults__", (self.folder,))
             yield
 
     def write(self, **changes: dict[str, Any]) -> None:
@@ -223,6 +221,7 @@ class Pipeline:
 @contextmanager
 def tasks_asking(aws_url: str) -> Iterator[None]:
     """Let the tasks that Airflow runs in this process call this local AWS."""
+    _make_one_execution_api()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
             "IMAGE_CLASSIFIER_TARGET": "local",
@@ -235,8 +234,6 @@ def tasks_asking(aws_url: str) -> Iterator[None]:
             patch.setenv(name, value)
         # Each task creates its own clients, which takes longer than most calls. Equal clients are shared here.
         patch.setattr(AwsGenericHook, "get_client_type", _making_each_client_once())
-        read = functools.cache(botocore.loaders.JSONFileLoader().load_file)
-        patch.setattr(botocore.loaders.JSONFileLoader, "load_file", lambda _, path: read(path))
         yield
 
 
@@ -276,7 +273,7 @@ def run_dag(
         if threading.current_thread() is not threading.main_thread():
             sleep(seconds)
             return
-        # Airflow pauses while a task waits for a person.
+        # Airflow pauses while a task waits for an answer.
         for task_id, choose in (answers or {}).items():
             answer(dag.dag_id, task_id, choose)
         # Airflow and what it runs would wait for a second or more.
@@ -304,6 +301,13 @@ def answer(dag_id: str, task_id: str, choose: Choice) -> None:
                 HITLDetail.responded_at.is_(None),
             )
         ).all()
+        if not waiting:
+            return
+        # Seconds, which every process that collects the tests would take.
+        from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+        from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
+        from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
+
         for question in waiting:
             update_hitl_detail(
                 dag_id=dag_id,
@@ -334,6 +338,14 @@ def xcom(run: Any, task_id: str, key: str = "return_value") -> Any:
     return ti.xcom_pull(task_ids=task_id, key=key)
 
 
+@functools.cache
+def _make_one_execution_api() -> None:
+    # Seconds, which every process that collects the tests would take.
+    from include.laptop.execution_api import keep_newest_version
+
+    keep_newest_version()
+
+
 def _making_each_client_once() -> Callable[..., Any]:
     make, made = AwsGenericHook.get_client_type, {}
 
@@ -342,7 +354,7 @@ def _making_each_client_once() -> Callable[..., Any]:
     ) -> Any:
         if deferrable:  # it belongs to the event loop, which ends with the task
             return make(hook, region_name, config, deferrable)
-        key = hook.client_type, region_name, config, hook._config
+        key = hook.client_type, region_name, config, hook._config  # noqa: SLF001
         if key not in made:
             made[key] = make(hook, region_name, config)
         return made[key]

@@ -125,7 +125,7 @@ class ReleaseRecord:
 
     def watch(self, dag: DAG) -> None:
         """Record the calls of this process and the steps of this DAG from now on."""
-        call = BaseClient._make_api_call
+        call = BaseClient._make_api_call  # noqa: SLF001
 
         def noted(client: BaseClient, operation: str, request: Request) -> Any:
             answer = call(client, operation, request)
@@ -134,7 +134,7 @@ class ReleaseRecord:
                     self._note(operation, request, answer)
             return answer
 
-        BaseClient._make_api_call = noted
+        BaseClient._make_api_call = noted  # noqa: SLF001
         for task in dag.tasks:
             task.pre_execute = self._beginning(task.task_id)
             task.on_success_callback = [*_callbacks(task.on_success_callback), self._end]
@@ -174,7 +174,7 @@ class ReleaseRecord:
         """Compare the resources that the release has created so far with the inventory."""
         if self._steps is not None and self._step not in self._steps:
             return
-        found = [(row["what"], row["name"]) for row in self._look()]
+        found = [(row.what, row.name) for row in self._look()]
         self.missed += [
             f"{self._step}: {what} {name}"
             for what, name in sorted(self._exists)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from include.laptop import status
-from include.laptop.airflow_api import RUN_ENDED, AirflowApi, AirflowApiError, _run
+from include.laptop.airflow_api import AirflowApi, AirflowApiError, run_path
 from include.laptop.stack import Stack
 from include.laptop.terminal import make_console
 from include.pipeline.data.drawings import DrawnMembers
@@ -21,6 +21,11 @@ from include.pipeline.data.drawings import DrawnMembers
 RELEASE, TEARDOWN, WORKSPACE = "sample.train_and_deploy", "sample.teardown", "sample.workspace"
 RUN_SECONDS = 1500
 """The time after which a test gives up waiting for a run."""
+STACK_PAUSE = 1.0
+"""The pause between two looks at a stack."""
+WATCH_PAUSE = 4.0
+"""The pause between two looks at all tasks of a run. Each look takes Airflow's API server a fifth of a second."""
+TASK_ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 Client = Callable[[str], Any]
 
 
@@ -56,7 +61,7 @@ def start(airflow: AirflowApi, dag_id: str, **conf: Any) -> str:
     deadline = time.monotonic() + RUN_SECONDS
     while not airflow.is_parsed(dag_id):
         assert time.monotonic() < deadline, airflow.import_errors()
-        time.sleep(0.5)
+        time.sleep(STACK_PAUSE)
     airflow.unpause(dag_id)
     while True:
         try:
@@ -75,14 +80,26 @@ def links_in(markdown: str) -> list[str]:
     return re.findall(r"\]\((\S+?)\)", markdown)
 
 
-def await_question(airflow: AirflowApi, dag_id: str, run_id: str, task_id: str) -> str:
-    """Wait until a task waits for a person, and return the path of its question."""
+def await_state(
+    airflow: AirflowApi, run_id: str, task_id: str, *wanted: str, pause: float = STACK_PAUSE
+) -> str:
+    """Wait until a task of a release is in one of the states, and return its state.
+
+    To return one task takes Airflow a sixth of the time that all tasks of the run take.
+    """
+    task = f"{run_path(RELEASE, run_id)}/taskInstances/{task_id}"
     deadline = time.monotonic() + RUN_SECONDS
-    while (found := states(airflow, dag_id, run_id))[task_id] not in ("awaiting_input", "deferred"):
-        assert airflow.run_state(dag_id, run_id) not in RUN_ENDED, found
-        assert time.monotonic() < deadline, found
-        time.sleep(0.5)
-    return f"{_run(dag_id, run_id)}/taskInstances/{task_id}/-1/hitlDetails"
+    while (state := airflow.ask("GET", task)["state"]) not in wanted:
+        assert state not in TASK_ENDED, states(airflow, RELEASE, run_id)
+        assert time.monotonic() < deadline, states(airflow, RELEASE, run_id)
+        time.sleep(pause)
+    return str(state)
+
+
+def await_question(airflow: AirflowApi, run_id: str, task_id: str) -> str:
+    """Wait until a task of a release waits for an answer, and return the path of its question."""
+    await_state(airflow, run_id, task_id, "awaiting_input", "deferred")
+    return f"{run_path(RELEASE, run_id)}/taskInstances/{task_id}/-1/hitlDetails"
 
 
 @functools.cache

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,21 +10,23 @@ from typing import Any
 import pytest
 
 from include.laptop.stack import Stack
+from tests.archives import put_archive
 from tests.e2e.after_failure import NOTE, describe, end_runs, stop_jobs
+from tests.environments import WITHOUT_TORCH
 
 FAILING, PAUSED = "training_in_worker", "ec2_in_worker"
-SLEEP = b"import time\ntime.sleep(600)\n"
+SLEEP = "import time\ntime.sleep(600)\n"
 
 
 def test_a_stack_that_is_down_is_described_by_its_logs(tmp_path: Path) -> None:
     stack = Stack(tmp_path, 1, 1)
-    stack.places.make()
+    stack.paths.make()
     stack.supervision.program_log("api-server").write_text("Address already in use\n")
     text = describe(stack)
     assert "can't be reached" in text
     assert "Address already in use" in text
-    assert str(stack.places.logs) in text
-    assert str(stack.places.airflow_home / "logs") in text
+    assert str(stack.paths.logs) in text
+    assert str(stack.paths.airflow_home / "logs") in text
 
 
 def test_jobs_are_stopped_and_instances_terminated(
@@ -44,13 +44,7 @@ def test_jobs_are_stopped_and_instances_terminated(
 
 
 def start_job_that_sleeps(sagemaker: Any, s3: Any) -> None:
-    source = io.BytesIO()
-    with tarfile.open(fileobj=source, mode="w:gz") as archive:
-        member = tarfile.TarInfo("train.py")
-        member.size = len(SLEEP)
-        archive.addfile(member, io.BytesIO(SLEEP))
-    s3.create_bucket(Bucket="sleep")
-    s3.put_object(Bucket="sleep", Key="source.tar.gz", Body=source.getvalue())
+    put_archive(s3, "s3://sleep/source.tar.gz", {"train.py": SLEEP})
     sagemaker.create_training_job(
         TrainingJobName="sleep",
         RoleArn="arn:aws:iam::123456789012:role/any",
@@ -62,6 +56,7 @@ def start_job_that_sleeps(sagemaker: Any, s3: Any) -> None:
             "sagemaker_program": json.dumps("train.py"),
             "sagemaker_submit_directory": json.dumps("s3://sleep/source.tar.gz"),
         },
+        Environment=WITHOUT_TORCH,
     )
 
 
@@ -71,7 +66,7 @@ def test_the_runs_of_a_stack_are_described_and_ended(
 ) -> None:
     airflow = impatient_stack.api()
     eventually(lambda: airflow.is_parsed(FAILING) and airflow.is_parsed(PAUSED))
-    airflow._ask_again("PATCH", f"dags/{PAUSED}", json={"is_paused": True})
+    airflow.ask_again("PATCH", f"dags/{PAUSED}", json={"is_paused": True})
     failed, queued = airflow.trigger(FAILING, {}), airflow.trigger(PAUSED, {})
     assert airflow.wait(FAILING, failed, 600) == "failed"
     text = describe(impatient_stack)

@@ -20,8 +20,8 @@ from include.laptop import last_screen
 from include.laptop.airflow_api import AirflowApi, TaskInstance
 from include.laptop.calls import local_credentials
 from include.laptop.demo import finished, read_project
-from include.laptop.places import REPOSITORY
 from include.laptop.stack import Stack
+from include.laptop.stack_paths import REPOSITORY
 from include.laptop.terminal import make_console
 from tests.e2e.sample_runs import RELEASE, Approved, show_status, star
 
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 def test_a_run_is_watched_line_by_line(airflow: AirflowApi, approved: Approved) -> None:
     lines = [line.partition(" s  ")[2] for line in approved.watched.splitlines()]
     page = airflow.question_page(RELEASE, approved.run_id, TaskInstance("approve", -1, None, 1, None, None))
-    for expected in ("train started", f"approve waits for a person: {page}", "rollback skipped"):
+    for expected in ("train started", f"approve waits for an answer: {page}", "rollback skipped"):
         assert expected in lines
     assert any(line.startswith("report succeeded after ") for line in lines)
 
@@ -56,7 +56,7 @@ def test_status_shows_what_is_live(whole_stack: Stack) -> None:
 @pytest.fixture
 def screen(airflow: AirflowApi, whole_stack: Stack, approved: Approved, live: str) -> last_screen.Finished:
     """Return what the demo shows at the end of the approved run."""
-    return finished(airflow, whole_stack.places, read_project("sample"), approved.run_id)
+    return finished(airflow, whole_stack.paths, read_project("sample"), approved.run_id)
 
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def run_script(script: str, folder: Path, stack: Stack) -> str:
     (folder / ".venv").symlink_to(REPOSITORY / ".venv")
     Image.open(io.BytesIO(base64.b64decode(star()))).convert("RGB").save(folder / "photo.jpg")
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    script = f"{local_credentials(stack.places.aws_url)}\n{script}"
+    script = f"{local_credentials(stack.paths.aws_url)}\n{script}"
     done = subprocess.run(
         ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
     )
@@ -103,7 +103,7 @@ def test_the_calls_that_the_demo_prints_work(
     if "aws " in call.script and not shutil.which("aws"):
         pytest.skip("There is no AWS command line on this machine.")
     answer = predicted(run_script(call.script, tmp_path, whole_stack))
-    assert answer["predictions"][0]["label"] == screen.smoke_test["requests"][0]["label"]
+    assert answer["predictions"][0]["label"] == screen.smoke_test.requests[0].label
     assert answer["model"] == live
 
 
@@ -135,7 +135,9 @@ def normalized(screen: str) -> list[str]:
 def test_the_last_screen_of_the_demo_is_the_one_in_the_readme(screen: last_screen.Finished) -> None:
     printed = io.StringIO()
     last_screen.show(make_console(printed), screen)
-    (documented,) = re.findall(r"^```text\n(Test images through .*?)^```$", README, re.MULTILINE | re.DOTALL)
+    (documented,) = re.findall(
+        r"^```text\n(Predictions of the Lambda function: .*?)^```$", README, re.MULTILINE | re.DOTALL
+    )
     assert normalized(documented) == normalized(printed.getvalue())
 
 
@@ -145,6 +147,6 @@ def test_the_pages_that_the_demo_names_open_for_the_administrator(
     assert [name for name, _ in screen.links] == ["Run in Airflow", "Report", "Evaluation"]
     for name, url in screen.links[1:]:
         assert requests.get(url, timeout=30).status_code in (401, 403), name
-        token = airflow._session.headers["Authorization"]
+        token = airflow.session.headers["Authorization"]
         page = requests.get(url, headers={"Authorization": token}, timeout=30)
         assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8"), name

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from include.laptop.airflow_api import _run
+from include.laptop.airflow_api import run_path
 from include.laptop.stack import Stack
 from tests.e2e.pipeline import draw_images
 
@@ -42,9 +42,12 @@ def test_new_images_start_a_run_that_is_late_and_waits_for_no_person(
 
     soon(lambda: airflow.is_parsed(RELEASE))
     airflow.unpause(RELEASE)
+    # Airflow starts the watcher of an asset when it parses a DAG file after the DAG was unpaused.
+    file = airflow.ask("GET", f"dags/{RELEASE}")["file_token"]
+    airflow.request("PUT", f"parseDagFile/{file}").raise_for_status()
     # What is there when the watcher looks for the first time is not new to it.
-    (asset,) = airflow._ask("GET", "assets", params={"name_pattern": "hasty.data"})["assets"]
-    soon(lambda: airflow._ask("GET", f"assets/{asset['id']}/state-store")["asset_state_store"])
+    (asset,) = airflow.ask("GET", "assets", params={"name_pattern": "hasty.data"})["assets"]
+    soon(lambda: airflow.ask("GET", f"assets/{asset['id']}/state-store")["asset_state_store"])
     s3.upload_file(str(tmp_path / "images.zip"), BUCKET, "images.zip")
     (run,) = soon(lambda: airflow.unfinished_runs(RELEASE))
 
@@ -54,7 +57,7 @@ def test_new_images_start_a_run_that_is_late_and_waits_for_no_person(
     assert run.run_id in message["Message"]
 
     assert airflow.wait(RELEASE, run.run_id, 600, awaits_input=True) == "success"
-    question = airflow._ask("GET", f"{_run(RELEASE, run.run_id)}/taskInstances/approve/-1/hitlDetails")
+    question = airflow.ask("GET", f"{run_path(RELEASE, run.run_id)}/taskInstances/approve/-1/hitlDetails")
     assert (question["chosen_options"], question["responded_by_user"]) == (["Reject"], None)
     states = {task.task_id: task.state for task in airflow.task_instances(RELEASE, run.run_id)}
     assert (states["approve"], states["record_approval"]) == ("success", "success")
@@ -62,5 +65,5 @@ def test_new_images_start_a_run_that_is_late_and_waits_for_no_person(
     (package,) = sagemaker.list_model_packages(ModelPackageGroupName="hasty")["ModelPackageSummaryList"]
     assert package["ModelApprovalStatus"] == "Rejected"
     described = sagemaker.describe_model_package(ModelPackageName=package["ModelPackageArn"])
-    assert "nobody answered" in described["ApprovalDescription"]
+    assert "no answer within" in described["ApprovalDescription"]
     assert not sagemaker.list_endpoints(NameContains="hasty")["Endpoints"]

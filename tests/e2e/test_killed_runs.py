@@ -94,7 +94,7 @@ class Runs:
 
 def exists(shapes: Pipeline) -> set[str]:
     bucket = read_infrastructure(shapes.client("cloudformation")).bucket
-    return {row["what"] for row in inventory.look(shapes.project, shapes.client, bucket)}
+    return {row.what for row in inventory.list_resources(shapes.project, shapes.client, bucket)}
 
 
 @pytest.fixture(scope="module")

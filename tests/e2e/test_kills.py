@@ -10,10 +10,8 @@ adopts when it is executed again, and what it stops.
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import tarfile
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,6 +26,8 @@ import pytest
 
 from include.laptop.airflow_api import AirflowApi, AirflowApiError
 from include.laptop.stack import Stack
+from tests.archives import archive
+from tests.environments import WITHOUT_TORCH
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -97,11 +97,11 @@ class Kills:
 
     def task(self, run: Run) -> dict[str, Any]:
         """Return the task instance of the run."""
-        return self.airflow._ask("GET", self._path(run))
+        return self.airflow.ask("GET", self._path(run))
 
     def fail(self, run: Run) -> None:
         """Mark the run's task failed, as a user does."""
-        self._written(lambda: self.airflow._ask("PATCH", self._path(run), json={"new_state": "failed"}))
+        self._written(lambda: self.airflow.ask("PATCH", self._path(run), json={"new_state": "failed"}))
 
     def wait_until_under_way(self, run: Run) -> None:
         """Wait until the job or the command has started and the task waits for it."""
@@ -167,12 +167,7 @@ class Kills:
 
     def put(self, key: str, path: str, script: str) -> str:
         """Put an archive of one script to S3 and return its address."""
-        body = io.BytesIO()
-        with tarfile.open(fileobj=body, mode="w:gz") as archive:
-            member = tarfile.TarInfo(path)
-            member.size = len(script.encode())
-            archive.addfile(member, io.BytesIO(script.encode()))
-        self.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body.getvalue())
+        self.client("s3").put_object(Bucket=BUCKET, Key=key, Body=archive({path: script}))
         return f"s3://{BUCKET}/{key}"
 
     def _written(self, request: Callable[[], Any]) -> Any:
@@ -209,6 +204,7 @@ class Kills:
                 "sagemaker_program": json.dumps("train.py"),
                 "sagemaker_submit_directory": json.dumps(source),
             },
+            "Environment": WITHOUT_TORCH,
         }
 
     def _ec2_config(self, name: str, wait: str) -> dict[str, Any]:
@@ -281,7 +277,7 @@ def after_killed_workers(kills: Kills) -> dict[str, tuple[Run, str]]:
         kill(kills.stack, [supervisor, task])
     for run in runs.values():
         kills.eventually(lambda run=run: kills.task(run)["try_number"] == 2)
-        kills.eventually(lambda run=run: "waiting" in kills.log(run))
+        kills.eventually(lambda run=run: "already running" in kills.log(run))
     return {kind: (run, kills.end(run)) for kind, run in runs.items()}
 
 
@@ -385,6 +381,18 @@ def test_a_task_that_is_marked_failed_in_the_triggerer_lets_its_instance_go(
     assert kills.task(run)["state"] == "failed"
 
 
+def test_after_its_scheduler_was_killed_a_rescheduled_task_continues(kills: Kills) -> None:
+    gate = kills.folder / "rescheduled"
+    kills.eventually(lambda: kills.airflow.is_parsed("file_in_scheduler"))
+    run_id = kills.airflow.trigger("file_in_scheduler", {"gate": str(gate)})
+    run = Run("file_in_scheduler", run_id, "rescheduled", gate)
+    kills.eventually(lambda: kills.task(run)["state"] == "up_for_reschedule")
+    kill_component(kills.stack, "scheduler")
+    assert kills.end(run) == "success", kills.log(run)
+    assert kills.task(run)["try_number"] == 1
+    assert gate.with_suffix(".begun").read_text() == "begun\n"
+
+
 def test_make_up_ends_the_runs_whose_local_aws_was_killed(
     kills: Kills, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -393,7 +401,7 @@ def test_make_up_ends_the_runs_whose_local_aws_was_killed(
         kills.wait_until_under_way(run)
     kill_component(kills.stack, "local-aws")
     assert kills.stack.up() is False
-    assert "Local AWS ended and was started again" in capsys.readouterr().out
+    assert "Local AWS was restarted" in capsys.readouterr().out
     for run in runs:
         # Not the state of the run: on SQLite, the scheduler may count the tasks that Airflow skips for a run that is
         # marked failed in the same moment, and write that it succeeded.

@@ -15,7 +15,7 @@ import pytest
 import requests
 from PIL import Image
 
-from include.laptop.airflow_api import AirflowApi, _run
+from include.laptop.airflow_api import AirflowApi, run_path
 from include.laptop.credentials import ADMIN, VIEWER, passwords
 from include.laptop.stack import Stack
 from tests.e2e.conftest import sign_in
@@ -32,8 +32,8 @@ def links_of(airflow: AirflowApi, dag_id: str, run_id: str) -> dict[tuple[str, s
     return {
         (task.task_id, name): url
         for task in airflow.task_instances(dag_id, run_id)
-        for name, url in airflow._ask(
-            "GET", f"{_run(dag_id, run_id)}/taskInstances/{quote(task.task_id)}/links"
+        for name, url in airflow.ask(
+            "GET", f"{run_path(dag_id, run_id)}/taskInstances/{quote(task.task_id)}/links"
         )["extra_links"].items()
         if url is not None
     }
@@ -70,7 +70,7 @@ def test_a_task_links_to_pages_at_airflow_alone(
         ("evaluate", "Evaluation report"),
         ("report", "Run report"),
     } <= links.keys()
-    pages = f"{whole_stack.places.airflow_url}/projects/sample/reports/"
+    pages = f"{whole_stack.paths.airflow_url}/projects/sample/reports/"
     assert [url for url in links.values() if not url.startswith(pages)] == []
 
 
@@ -82,7 +82,7 @@ def test_every_link_of_tasks_questions_and_reports_leads_to_a_page(
     whole_stack: Stack,
     user: str,
 ) -> None:
-    airflow_url = whole_stack.places.airflow_url
+    airflow_url = whole_stack.paths.airflow_url
     page = page_of(user)
     waiting, seen = [*links.values(), *links_in(approved.question)], set()
     while waiting:
@@ -131,7 +131,7 @@ def test_a_person_who_is_not_signed_in_sees_the_login_and_then_the_page(
         page.goto(url)
         page.wait_for_selector("input[name=password]")
         assert page.get_by_text("Accuracy").count() == 0
-    sign_in(page, VIEWER, passwords(whole_stack.places.passwords_file)[VIEWER])
+    sign_in(page, VIEWER, passwords(whole_stack.paths.passwords_file)[VIEWER])
     page.wait_for_url(url)
 
 
@@ -142,7 +142,7 @@ def test_a_page_shows_its_own_pictures_and_runs_no_script(
     (bucket,) = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
     folder = "sample/runs/pictured"
     # A picture that exists, on what a browser takes for another host.
-    foreign = f"{whole_stack.places.airflow_url.replace('127.0.0.1', 'localhost')}/static/pin_32.png"
+    foreign = f"{whole_stack.paths.airflow_url.replace('127.0.0.1', 'localhost')}/static/pin_32.png"
     assert requests.get(foreign, timeout=60).headers["Content-Type"] == "image/png"
     hostile = (
         "<!doctype html><title>Pictured</title><script>document.title = 'ran'</script>"

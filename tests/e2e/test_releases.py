@@ -1,8 +1,11 @@
 """Test releases of a small project on local AWS: a good model goes live, a bad one is rolled back, no request fails.
 
-tests/include/local_aws/sagemaker/test_deployments.py proves how an endpoint update fails.
-tests/plugins/amazon_ml/operators/test_sagemaker_endpoint.py proves how the operator reports that. These tests prove
-that the pipeline rolls back, both from a step that fails during the traffic shift and from one that fails after it.
+tests/include/local_aws/sagemaker/test_deployments.py proves how an endpoint update fails: by an alarm, or because the
+model's process dies. tests/plugins/amazon_ml/operators/test_sagemaker_endpoint.py proves how the operator reports that,
+also of a model that does not start. tests/include/pipeline/test_smoke_test.py proves what a smoke test rejects, and
+tests/include/lambda_function/test_handler.py that the function asks again where the endpoint gives no answer. These
+tests prove that the pipeline rolls back, both from a step that fails during the traffic shift and from one that fails
+after it.
 
 The tests can run alone and in any order.
 """
@@ -47,20 +50,23 @@ SHIFT = {
 # The limits for latency are so high that a good model passes on a slow machine.
 ANY_TIME = {"alarms": {"max_latency_ms": 600_000}, "smoke_test": {"images": 5, "max_p95_ms": 600_000}}
 # A malformed request is refused before the fault, as in the sound model.
-BROKEN = """
-import sound
-from sound import *
+BROKEN = b"""
+from . import sound
+from .sound import *
 
 sound_predict = sound._predict
 
 def broken_predict(model, request):
-    answer = sound_predict(model, request)
-    {fault}
-    return answer
+    sound_predict(model, request)
+    raise ValueError("The model is broken.")
 
 sound._predict = broken_predict
 """
-WEAK = {"classifier": {"epochs": 1}, "function": {"provisioned_concurrency": 1}}
+WEAK = {
+    "classifier": {"epochs": 1},
+    "tuning": {"learning_rate": [0.03, 0.04]},
+    "function": {"provisioned_concurrency": 1},
+}
 # Each setting starts a new training. The tests change the artifacts of these trainings.
 WORSE, BROKEN_ONE = {"max_runtime_minutes": 100}, {"max_runtime_minutes": 200}
 # The gate accepts any candidate.
@@ -116,14 +122,9 @@ class Shapes(Pipeline):
         before: dict[str, Hook] | None = None,
         answers: dict[str, Choice] | None = None,
         conf: dict[str, Any] | None = None,
-        *,
-        dies: bool = False,
         **changes: Any,
     ) -> Released:
-        """Run a release while requests are sent.
-
-        :param dies: whether the new model's process dies, with every request that it has, malformed or not.
-        """
+        """Run a release while requests are sent."""
         self.set(**changes)
         bucket = self.client("s3").list_buckets()["Buckets"][0]["Name"]
         with self.asked() as asking, BadCaller(self.client, NAME, bucket) as bad_caller:
@@ -132,7 +133,7 @@ class Shapes(Pipeline):
             after, per_second = asking.next(), asking.per_second
         # However malformed, a request is never answered by an error of the server.
         assert errors(bad_caller.by_function) == {}
-        assert dies or errors(bad_caller.by_endpoint) == {}
+        assert errors(bad_caller.by_endpoint) == {}
         refused = bad_caller.by_function + bad_caller.by_endpoint
         return Released(run, first["model"], asking.answers, after, per_second, refused)
 
@@ -199,20 +200,6 @@ def package_of(shapes: Shapes, run: Any) -> dict[str, Any]:
     return shapes.client("sagemaker").describe_model_package(ModelPackageName=xcom(run, "register")["arn"])
 
 
-def jobs(shapes: Shapes) -> set[str]:
-    """Return the ARNs of all jobs that train, tune or compute features. An evaluation depends on the live model."""
-    sagemaker = shapes.client("sagemaker")
-    features = sagemaker.list_processing_jobs(NameContains="features")["ProcessingJobSummaries"]
-    return {
-        *(job["ProcessingJobArn"] for job in features),
-        *(job["TrainingJobArn"] for job in sagemaker.list_training_jobs()["TrainingJobSummaries"]),
-        *(
-            job["HyperParameterTuningJobArn"]
-            for job in sagemaker.list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"]
-        ),
-    }
-
-
 def change_candidate(shapes: Shapes, change: Change) -> Hook:
     """Return a hook that changes the artifact that the run has trained."""
     return lambda context: shapes.change_artifact(
@@ -225,14 +212,16 @@ def mix_up_classes(files: dict[str, bytes]) -> dict[str, bytes]:
     return files | {"classes.json": json.dumps([*others, first]).encode()}
 
 
-def break_serving(fault: str) -> Change:
-    """Return a change that adds a statement to the handling of each request."""
+def break_serving(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Let each request raise an error.
 
-    def change(files: dict[str, bytes]) -> dict[str, bytes]:
-        sound = files.get("code/sound.py", files["code/inference.py"])
-        return files | {"code/sound.py": sound, "code/inference.py": BROKEN.format(fault=fault).encode()}
-
-    return change
+    This undoes :func:`mix_up_classes`, since the tests change the same artifact one after the other.
+    """
+    package = "code/image_classifier"
+    sound = files.get(f"{package}/sound.py", files[f"{package}/inference.py"])
+    classes = json.dumps(sorted(json.loads(files["classes.json"]))).encode()
+    broken = {f"{package}/sound.py": sound, f"{package}/inference.py": BROKEN}
+    return files | {"classes.json": classes} | broken
 
 
 def errors(answers: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -269,20 +258,6 @@ def test_a_first_model_goes_live_and_provisioned_concurrency_answers(
         lambda: metric(shapes, "AWS/Lambda", "ProvisionedConcurrencyInvocations", FunctionName=NAME) > images
     )
     assert metric(shapes, "AWS/Lambda", "ProvisionedConcurrencySpilloverInvocations", FunctionName=NAME) == 0
-
-
-def test_a_second_release_of_the_live_model_starts_no_job_and_costs_no_request(
-    shapes: Shapes, first: Any
-) -> None:
-    if shapes.serving() != xcom(first, "create_model"):
-        shapes.release(gate=ANY_ACCURACY, **WEAK)
-    before = jobs(shapes)
-    again = shapes.release(gate=ANY_ACCURACY, **WEAK)
-    found = states(again.run)
-    assert str(again.run.state) == "success", found
-    assert (found["deploy_endpoint"], found["deploy_function"], found["smoke_test"]) == ("success",) * 3
-    assert jobs(shapes) == before
-    assert models(again.during) == {again.before}
 
 
 def test_a_better_model_replaces_it_and_costs_no_request(better: Released) -> None:
@@ -324,10 +299,6 @@ def test_a_worse_model_is_rejected_by_the_gate(shapes: Shapes, live: str) -> Non
     assert (package["ModelApprovalStatus"], package["ApprovalDescription"]) == ("Rejected", reason)
 
 
-def import_nothing(files: dict[str, bytes]) -> dict[str, bytes]:
-    return files | {"code/inference.py": b"import nowhere\n"}
-
-
 @pytest.mark.parametrize(
     ("change", "settings", "failing_step", "cause"),
     [
@@ -335,31 +306,16 @@ def import_nothing(files: dict[str, bytes]) -> dict[str, bytes]:
             mix_up_classes,
             {},
             "smoke_test",
-            "accuracy",
+            "The endpoint differs from the evaluated model",
             id="that answers wrongly",
         ),
         pytest.param(
-            break_serving("1 / 0"),
+            break_serving,
             {"endpoint": SHIFT},
             "deploy_endpoint",
             "shapes-release-server-errors",
             id="that raises an alarm in mid-shift",
         ),
-        pytest.param(
-            break_serving("import os; os._exit(1)"),
-            {"endpoint": SHIFT},
-            "deploy_endpoint",
-            "shapes-release-server-errors|health check",
-            id="that crashes",
-        ),
-        pytest.param(
-            break_serving("import time; time.sleep(8)"),
-            {"smoke_test": {"images": 2, "max_p95_ms": 7_000}},
-            "smoke_test",
-            "p95",
-            id="that is slow",
-        ),
-        pytest.param(import_nothing, {}, "deploy_endpoint", "", id="that can't be imported"),
     ],
 )
 def test_a_model_is_taken_back_and_costs_no_request(
@@ -375,7 +331,6 @@ def test_a_model_is_taken_back_and_costs_no_request(
         {"register": change_candidate(shapes, change)},
         training=BROKEN_ONE,
         gate=ANY_ACCURACY,
-        dies="crashes" in request.node.callspec.id,
         **settings,
     )
     print(released.row(request.node.callspec.id))
@@ -495,7 +450,7 @@ def test_the_clock_leaves_an_endpoint_that_is_asked_and_tears_down_one_that_is_n
 
     kept = look(1)
     assert re.fullmatch(
-        r"Endpoint shapes was asked \d+ times in the last 1 h\.", xcom(kept, "confirm", "verdict")
+        r"Endpoint shapes was invoked \d+ times in the last 1 h\.", xcom(kept, "confirm", "verdict")
     )
     assert shapes.ask()["model"] == live
     gone = look(3)

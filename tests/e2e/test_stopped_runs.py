@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from airflow.utils.db import initdb
 
 from include.laptop.infrastructure import deploy
 from include.pipeline import known_good, live, registry, scaling
+from include.pipeline.results import LiveRelease, Scaling
 from tests.e2e.child_runs import ChildRuns
 from tests.e2e.pipeline import NAME, Pipeline, states, xcom
 from tests.e2e.release_record import Wanted
@@ -72,17 +74,17 @@ class Stopped(Pipeline):
         assert (str(run.state), states(run)["check_for_changes"]) == ("success", "skipped"), states(run)
         return run
 
-    def serving(self) -> dict[str, Any] | None:
+    def serving(self) -> LiveRelease | None:
         return live.read_live(self.project, self.client("sagemaker"), self.client("lambda"))
 
-    def good(self) -> dict[str, Any] | None:
+    def good(self) -> LiveRelease | None:
         good = known_good.read(self.project, self.client("sagemaker"), self.client("lambda"))
-        return good and {key: value for key, value in good.items() if key != "since"}
+        return good and LiveRelease(**good.model_dump(exclude={"since"}))
 
-    def scaling(self) -> dict[str, Any] | None:
+    def scaling(self) -> Scaling | None:
         return scaling.read(self.project, self.client("application-autoscaling"))
 
-    def package(self, model: str) -> registry.Package:
+    def package(self, model: str) -> registry.ModelVersion:
         found = registry.find(model, registry.packages(self.project, self.client("sagemaker")))
         assert found
         return found
@@ -134,7 +136,7 @@ def live_model(shapes: Stopped) -> str:
         shapes.release(MODELS[0])
     serving = shapes.serving()
     assert serving
-    return str(serving["model"])
+    return serving.model
 
 
 def stop(shapes: Stopped, children: ChildRuns, kill: tuple[str, str], classifier: dict[str, Any]) -> None:
@@ -162,10 +164,10 @@ def check_good(shapes: Stopped, model: str) -> None:
     """Check that the model serves, is known to be good, and scales."""
     serving, scaling = shapes.serving(), shapes.scaling()
     assert serving
-    assert serving["model"] == model
+    assert serving.model == model
     assert serving == shapes.good()
     assert scaling
-    assert not any(scaling["suspended"].values())
+    assert not any(scaling.suspended.values())
     assert shapes.package(model).is_good
     assert shapes.ask()["model"] == model
 
@@ -184,7 +186,7 @@ def test_the_next_run_removes_a_first_release_that_was_stopped(
     model = shapes.candidate("")
     assert model
     assert shapes.package(model).approval == "PendingManualApproval"
-    assert "no smoke test has proved it" in shapes.reason(model)
+    assert "it has not passed a smoke test" in shapes.reason(model)
 
 
 @pytest.mark.parametrize(("when", "kill"), STOPS)
@@ -207,14 +209,65 @@ def test_the_next_run_puts_right_what_a_stopped_one_has_left(
     if after != candidate and not was_good:
         assert shapes.package(candidate).approval == "PendingManualApproval"
         if when in UNTESTED:
-            assert "no smoke test has proved it. Taken back by http" in shapes.reason(candidate)
+            assert "it has not passed a smoke test. Rolled back by http" in shapes.reason(candidate)
+
+
+def jobs(shapes: Stopped) -> set[str]:
+    """Return the ARNs of all jobs that train, tune or compute features. An evaluation depends on the live model."""
+    sagemaker = shapes.client("sagemaker")
+    kinds = {
+        "ProcessingJob": ("list_processing_jobs", {"NameContains": "features"}),
+        "TrainingJob": ("list_training_jobs", {}),
+        "HyperParameterTuningJob": ("list_hyper_parameter_tuning_jobs", {}),
+    }
+    return {
+        job[f"{kind}Arn"]
+        for kind, (operation, request) in kinds.items()
+        for page in sagemaker.get_paginator(operation).paginate(**request)
+        for job in page[f"{kind}Summaries"]
+    }
+
+
+@dataclass(frozen=True)
+class Again:
+    """A second release of the live model.
+
+    :param before: the model that was live before.
+    :param new_jobs: the jobs that it has started.
+    :param during: the answers to all requests that were sent meanwhile.
+    """
+
+    run: Any
+    before: str
+    new_jobs: set[str]
+    during: list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def green(shapes: Stopped) -> tuple[Any, str]:
+def again(shapes: Stopped) -> Again:
+    """Release the live model again."""
+    serving = shapes.serving()
+    if not serving or shapes.made[serving.model] != MODELS[0]:
+        shapes.release(MODELS[0])
+    before, begun = shapes.ask()["model"], jobs(shapes)
+    with shapes.asked() as asking:
+        asking.next(1)
+        run = shapes.release(MODELS[0])
+        asking.next()
+    return Again(run, before, jobs(shapes) - begun, asking.answers)
+
+
+@pytest.fixture(scope="module")
+def green(again: Again) -> tuple[Any, str]:
     """Return a run that has succeeded, and its model."""
-    run = shapes.release(MODELS[0])
-    return run, xcom(run, "create_model")
+    return again.run, xcom(again.run, "create_model")
+
+
+def test_a_second_release_of_the_live_model_starts_no_job_and_costs_no_request(again: Again) -> None:
+    found = states(again.run)
+    assert (found["deploy_endpoint"], found["deploy_function"], found["smoke_test"]) == ("success",) * 3
+    assert again.new_jobs == set()
+    assert {answer.get("model") for answer in again.during} == {again.before}
 
 
 @pytest.fixture(scope="module")

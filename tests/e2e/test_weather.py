@@ -99,7 +99,7 @@ def test_a_release_and_a_teardown_cope_with_all_weather(server: LocalAws, shapes
     assert happened["throttling"] > after_release["throttling"]
 
     client = in_good_weather(server)
-    left = {row["what"] for row in inventory.look(shapes.project, client, None)}
+    left = {row.what for row in inventory.list_resources(shapes.project, client, None)}
     assert left <= {"job", "logs"}  # the record of a job stays, and the index may list it a while
     instances = inventory.instances(shapes.project, client("ec2")).values()
     assert set(instances) == {"terminated"}

@@ -1,4 +1,4 @@
-"""The plugin: quick to load, and its links are registered and resolved as Airflow does it."""
+"""The plugin is fast to load, and Airflow registers and resolves its links."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ LINKS = {
 }
 
 
-def test_airflow_finds_the_plugin_and_nothing_else_in_the_folder() -> None:
-    plugins, errors = plugins_manager._get_plugins()
+def test_airflow_finds_only_the_plugin_in_the_folder() -> None:
+    plugins, errors = plugins_manager._get_plugins()  # noqa: SLF001
     assert not errors
     ours = {plugin.name: plugin for plugin in plugins if "amazon_ml" in str(plugin.source)}
     assert list(ours) == ["amazon_ml"]
     assert {type(link).__name__ for link in ours["amazon_ml"].operator_extra_links} == LINKS
 
 
-def test_it_adds_little_to_airflows_start() -> None:
+def test_plugin_is_fast_to_load() -> None:
     code = (
         "import airflow.plugins_manager, airflow.providers.common.compat.sdk, sys; before = set(sys.modules); "
         "import amazon_ml_plugin; print(*(set(sys.modules) - before)); "
@@ -54,10 +54,10 @@ def test_it_adds_little_to_airflows_start() -> None:
     assert len(added) < 40
 
 
-def test_an_operators_links_survive_serialization_as_links_that_the_api_server_can_read(
+def test_links_of_an_operator_survive_serialization(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Scheduler and DAG processor switch links off, for all of their process.
+    # The scheduler and the DAG processor disable links in their processes.
     monkeypatch.setattr(DagSerialization, "_load_operator_extra_links", True)
     with DAG("linked", schedule=None) as dag:
         SageMakerResumableTrainingOperator(task_id="train", config={})
@@ -67,8 +67,8 @@ def test_an_operators_links_survive_serialization_as_links_that_the_api_server_c
     assert all(isinstance(link, XComOperatorLink) for link in links.values())
 
 
-def test_every_link_has_a_name_and_a_key_of_its_own() -> None:
-    plugins, _ = plugins_manager._get_plugins()
+def test_every_link_has_a_unique_name_and_key() -> None:
+    plugins, _ = plugins_manager._get_plugins()  # noqa: SLF001
     links = next(plugin for plugin in plugins if plugin.name == "amazon_ml").operator_extra_links
     assert all(isinstance(link, BaseAwsLink) for link in links)
     assert len({link.key for link in links}) == len({link.name for link in links}) == len(links)

@@ -1,4 +1,4 @@
-"""The plugin: found by Airflow, and quick to load in components that serve no page."""
+"""Airflow finds the plugin, and it is fast to load in components that serve no pages."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from airflow import plugins_manager
 REPOSITORY = Path(__file__).parents[2]
 
 
-def test_airflow_finds_its_pages_and_links() -> None:
-    plugins, errors = plugins_manager._get_plugins()
+def test_airflow_finds_the_pages_and_links() -> None:
+    plugins, errors = plugins_manager._get_plugins()  # noqa: SLF001
     assert not errors
     (ours,) = [plugin for plugin in plugins if "project_pages" in str(plugin.source)]
     assert [app["url_prefix"] for app in ours.fastapi_apps] == ["/projects"]
@@ -26,7 +26,7 @@ def test_airflow_finds_its_pages_and_links() -> None:
     }
 
 
-def test_loading_it_imports_no_web_framework_and_no_aws_client() -> None:
+def test_plugin_imports_no_web_framework_and_no_aws_client() -> None:
     code = (
         "import sys, project_pages_plugin; "
         "assert not {'fastapi', 'starlette', 'boto3'} & set(sys.modules), sys.modules"

@@ -1,4 +1,4 @@
-"""A task's verdict is logged at once, and kept."""
+"""The verdict of a task is logged immediately and stored."""
 
 from __future__ import annotations
 
@@ -24,26 +24,30 @@ def context(caplog: pytest.LogCaptureFixture) -> Any:
     return {"ti": task_instance({})}
 
 
-def test_it_is_logged_before_its_details_and_kept(context: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_verdict_is_logged_before_its_details_and_stored(
+    context: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     record(context, "100% of it is good.", "One detail.", "Another one.")
     assert caplog.messages == ["100% of it is good.", "One detail.", "Another one."]
     assert context["ti"].pushed == {"verdict": "100% of it is good."}
 
 
-def test_it_is_not_printed(context: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verdict_is_not_printed(context: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Airflow shows what a task prints after what the task logs, in a group that is collapsed."""
     record(context, "It is good.")
     assert capsys.readouterr().out == ""
 
 
-def test_a_skipped_task_says_why_in_its_own_line(context: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_skipped_task_logs_the_reason_in_a_separate_line(
+    context: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(AirflowSkipException, match="Nothing to do"):
         skip(context, "Nothing to do.")
     assert caplog.messages == ["Nothing to do."]
     assert context["ti"].pushed == {"verdict": "Nothing to do."}
 
 
-def test_nothing_that_a_task_runs_prints() -> None:
+def test_code_of_tasks_does_not_print() -> None:
     printing = {
         path.relative_to(REPOSITORY).as_posix()
         for folder in ("dags", "plugins", "include/pipeline")

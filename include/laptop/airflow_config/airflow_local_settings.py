@@ -1,10 +1,11 @@
-"""Imported by each of Airflow's components when it starts: what every DAG file here needs, and what is slow to import.
+"""Import slow modules that every DAG file needs; each component of Airflow imports this file when it starts.
 
-Tasks are forked from the scheduler and DAG files are parsed in forks of the DAG processor, so none of them has to
-import it again. What is edited while the stack runs must not be among it.
+Tasks are forked from the scheduler, and DAG files are parsed in forks of the DAG processor, so none of them has to
+import these modules again. Do not import modules here that are edited while the stack is running.
 """
 
 import statistics  # noqa: F401
+import sys
 
 import airflow.providers.amazon.aws.hooks.base_aws
 import airflow.providers.amazon.aws.hooks.ec2
@@ -27,4 +28,9 @@ import PIL.ImageFilter
 import PIL.ImageOps  # noqa: F401
 import yaml  # noqa: F401
 
-__all__: list[str] = []  # nothing here is a setting
+if {"api-server", "triggerer"} & set(sys.argv):
+    from include.laptop.execution_api import keep_newest_version
+
+    keep_newest_version()
+
+__all__: list[str] = []  # this file has no settings

@@ -89,11 +89,15 @@ class Aliases:
             raise AwsError(
                 "InvalidParameterValueException", "Invalid alias configuration for Provisioned Concurrency"
             )
-        change_alias(found, version, members.get("Description"), weights)
-        described = _described(found)  # without the weights that Lambda gives it by itself
+
+        def change() -> Members:
+            change_alias(found, version, members.get("Description"), weights)
+            return _described(found)  # without the weights that Lambda gives it by itself
+
         if moves:
-            self._fleet.move(target)
-        elif weights is not None:
+            return self._fleet.move(target, change)
+        described = change()
+        if weights is not None:
             self._fleet.settle(target)
         return described
 

@@ -6,7 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from include.local_aws.awslambda.execution_environment import ExecutionEnvironment
 from include.local_aws.awslambda.moto_aliases import set_weights
@@ -31,6 +32,8 @@ _MOVE_AWS_SECONDS = 120.0
 """How long an alias with provisioned concurrency takes at least to move: in AWS 2 to 8 minutes."""
 
 _log = logging.getLogger(__name__)
+
+_Changed = TypeVar("_Changed")
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ class Fleet:
     def provision(self, target: Target, count: int) -> ProvisionedConcurrency:
         """Have ``count`` environments kept ready for a target; they start in the background.
 
+        :return: what was requested, of which nothing is ready yet: AWS's answer does not wait either
         :raises AwsError: InvalidParameterValueException when a laptop has no room for so many
         """
         with self._lock:
@@ -127,7 +131,7 @@ class Fleet:
                     "taken.",
                 )
             self._provisioned[target] = item = ProvisionedConcurrency(count, self._function(target))
-            return item
+            return replace(item)
 
     def is_provisioned(self, target: Target) -> bool:
         """Whether a target has provisioned concurrency."""
@@ -138,16 +142,22 @@ class Fleet:
         item = self._provisioned[target]
         return item.broken is not None and item.broken != item.serving
 
-    def move(self, target: Target) -> None:
-        """Provision the version that an alias points to now; meanwhile its calls go to the one that it has left."""
+    def move(self, target: Target, change: Callable[[], _Changed]) -> _Changed:
+        """Provision the version that an alias points to next; meanwhile its calls go to the one that it leaves.
+
+        :param change: has the alias point there. No check of what is provisioned sees it before it has its weights.
+        :return: what change returns
+        """
         with self._lock:
             item = self._provisioned[target]
+            changed = change()
             item.broken = None
             if item.serving is None or item.serving == self._function(target):
                 self._settle(target, item)
-                return
+                return changed
             item.moved_at = self._clock() + self._config.lasts(_MOVE_AWS_SECONDS)
             set_weights(target.region, target.name, target.qualifier, {item.serving.version: 1.0})
+            return changed
 
     def settle(self, target: Target) -> None:
         """Provision the version that an alias points to now, to which its calls go already."""
@@ -183,7 +193,7 @@ class Fleet:
         """What each version and alias of a function was given."""
         with self._lock:
             return {
-                target.qualifier: item
+                target.qualifier: replace(item)
                 for target, item in self._provisioned.items()
                 if (target.region, target.name) == (region, name)
             }

@@ -1,25 +1,18 @@
-"""The reach into moto's functions: reads them, and has moto create, update and publish them as AWS does."""
+"""Reads the functions that moto keeps."""
 
-import copy
-import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from moto.awslambda.exceptions import UnknownFunctionException
-from moto.awslambda.models import LambdaFunction, LambdaStorage, lambda_backends
+from moto.awslambda.models import LambdaFunction, lambda_backends
 
 from include.local_aws.config import ACCOUNT_ID
 from include.local_aws.errors import AwsError
-
-_configuration_by_moto = LambdaFunction.get_configuration
-_update_code_by_moto = LambdaFunction.update_function_code
-_update_configuration_by_moto = LambdaFunction.update_configuration
-_put_by_moto = LambdaStorage.put_function
+from include.local_aws.moto_patches import functions
 
 
 @dataclass(frozen=True)
 class Function:
-    """One version of a function; two are equal where an execution environment of one can serve the other."""
+    """A version of a function. Two are equal if an execution environment of one can run the other."""
 
     region: str
     name: str
@@ -34,15 +27,14 @@ class Function:
 
 
 def function_arn(region: str, name: str, qualifier: str | None = None) -> str:
-    """The ARN of a function, or of its version or alias."""
+    """Return the ARN of a function, or of its version or alias."""
     arn = f"arn:aws:lambda:{region}:{ACCOUNT_ID}:function:{name}"
     return f"{arn}:{qualifier}" if qualifier else arn
 
 
 def check_exists(region: str, name: str, qualifier: str | None = None) -> LambdaFunction:
-    """See that there is a function, or the version that a number, an alias or ``$LATEST`` stands for.
+    """Return a function of moto, or the version that a number, an alias or ``$LATEST`` stands for.
 
-    :return: it, as moto has it
     :raises AwsError: ResourceNotFoundException
     """
     try:
@@ -53,9 +45,9 @@ def check_exists(region: str, name: str, qualifier: str | None = None) -> Lambda
 
 
 def find_function(region: str, name: str, qualifier: str | None = None) -> Function:
-    """The version of a function that a number, an alias or ``$LATEST`` (as does None) stands for.
+    """Return the version of a function that a number, an alias or ``$LATEST`` stands for; None is ``$LATEST``.
 
-    :raises AwsError: ResourceNotFoundException; InvalidRuntimeException for what is no zip of Python code
+    :raises AwsError: ResourceNotFoundException; InvalidRuntimeException if it is not a zip file with a Python runtime
     """
     found = check_exists(region, name, qualifier)
     if found.package_type != "Zip" or not str(found.run_time).startswith("python"):
@@ -79,12 +71,12 @@ def find_function(region: str, name: str, qualifier: str | None = None) -> Funct
 
 
 def reserved_concurrency(region: str, name: str) -> int | None:
-    """How many calls of a function may run at once; None where nothing is reserved."""
+    """Return the reserved concurrency of a function, or None."""
     return reservations(region).get(name)
 
 
 def reservations(region: str) -> dict[str, int]:
-    """Return what is reserved for each function that has reserved concurrency."""
+    """Return the reserved concurrency of each function that has one."""
     functions = lambda_backends[ACCOUNT_ID][region]._lambdas._functions
     latest = {name: found["latest"] for name, found in list(functions.items()) if found["latest"]}
     return {
@@ -95,7 +87,7 @@ def reservations(region: str) -> dict[str, int]:
 
 
 def code_usage(region: str) -> tuple[int, int]:
-    """Return how many functions a region has, and how many bytes of code, with those of all versions."""
+    """Return the number of functions of a region, and the bytes of code of all their versions."""
     functions = list(lambda_backends[ACCOUNT_ID][region]._lambdas._functions.values())
     code = sum(int(each.code_size) for found in functions for each in (found["latest"], *found["versions"]))
     return len(functions), code
@@ -109,103 +101,17 @@ def code_sha256(region: str, name: str) -> str:
     return str(check_exists(region, name).code_sha_256)
 
 
-def keep_updates_in_progress(seconds: float) -> None:
-    """Have creation, and an update of code or configuration, take a while: moto's are done at once."""
-
-    def put_function(storage: LambdaStorage, function: LambdaFunction) -> None:
-        _put_by_moto(storage, function)
-        function.__dict__["pending_until"] = time.monotonic() + seconds
-
-    def update_code(function: LambdaFunction, updated_spec: dict[str, Any]) -> dict[str, Any]:
-        if not updated_spec.get("DryRun"):
-            _begin_update(function, seconds)
-        return _update_code_by_moto(function, updated_spec)
-
-    def update_configuration(function: LambdaFunction, config_updates: dict[str, Any]) -> dict[str, Any]:
-        _begin_update(function, seconds)
-        return _update_configuration_by_moto(function, config_updates)
-
-    LambdaStorage.put_function = put_function  # type: ignore[method-assign, assignment]
-    LambdaFunction.update_function_code = update_code  # type: ignore[method-assign, assignment]
-    LambdaFunction.update_configuration = update_configuration  # type: ignore[method-assign, assignment]
-    LambdaFunction.get_configuration = _configuration  # type: ignore[method-assign, assignment]
-
-
 def is_being_updated(region: str, name: str) -> bool:
-    """Whether an update of a function is in progress; not of one that does not exist."""
+    """Return whether a function exists and is being updated."""
     try:
-        return _is_being_updated(lambda_backends[ACCOUNT_ID][region].get_function(name))
+        return functions.is_being_updated(lambda_backends[ACCOUNT_ID][region].get_function(name))
     except UnknownFunctionException:
         return False
 
 
 def is_pending(region: str, name: str) -> bool:
-    """Whether a function is still being created; not of one that does not exist."""
+    """Return whether a function exists and is being created."""
     try:
-        return _is_pending(lambda_backends[ACCOUNT_ID][region].get_function(name))
+        return functions.is_pending(lambda_backends[ACCOUNT_ID][region].get_function(name))
     except UnknownFunctionException:
         return False
-
-
-def _begin_update(function: LambdaFunction, seconds: float) -> None:
-    function.__dict__["updating_until"] = time.monotonic() + seconds
-
-
-def _is_being_updated(function: LambdaFunction) -> bool:
-    # A published version is a copy that never changes.
-    is_latest = str(function.version) == "$LATEST"
-    return is_latest and time.monotonic() < function.__dict__.get("updating_until", 0.0)
-
-
-def _is_pending(function: LambdaFunction) -> bool:
-    is_latest = str(function.version) == "$LATEST"
-    return is_latest and time.monotonic() < function.__dict__.get("pending_until", 0.0)
-
-
-def _configuration(function: LambdaFunction, on_create: bool = False) -> dict[str, Any]:
-    configuration = _configuration_by_moto(function, on_create)
-    if _is_pending(function):
-        configuration.pop("LastUpdateStatus", None)
-        return configuration | {
-            "State": "Pending",
-            "StateReason": "The function is being created.",
-            "StateReasonCode": "Creating",
-        }
-    if "LastUpdateStatus" in configuration and _is_being_updated(function):
-        configuration |= {
-            "LastUpdateStatus": "InProgress",
-            "LastUpdateStatusReason": "The function is being updated.",
-            "LastUpdateStatusReasonCode": "Creating",
-        }
-    return configuration
-
-
-def publish_versions_as_aws_does() -> None:
-    """Replace moto's publishing of versions, which errs in two ways.
-
-    It publishes again what has not changed since the first version, and counts the versions that exist, so
-    that a number is given twice once a version was deleted. AWS does neither.
-    """
-    LambdaStorage.publish_version = _publish_version  # type: ignore[method-assign, assignment]
-
-
-def _publish_version(storage: LambdaStorage, name_or_arn: str, description: str = "") -> LambdaFunction:
-    latest = storage.get_function_by_name_or_arn_forbid_qualifier(name_or_arn)
-    published = storage._functions[latest.function_name]["versions"]
-    if published and _content(published[-1]) == _content(latest):
-        return published[-1]
-    numbers = storage.__dict__.setdefault("last_published_numbers", {})
-    numbers[latest.function_name] = numbers.get(latest.function_name, 0) + 1
-    version = copy.copy(latest)
-    version.set_version(numbers[latest.function_name])
-    if description:
-        version.description = description
-    published.append(version)
-    storage._arns[version.function_arn] = version
-    return version
-
-
-def _content(function: LambdaFunction) -> dict[str, Any]:
-    """What makes a version differ from another: code and configuration, not how or when it was published."""
-    beside = {"Description", "FunctionArn", "LastModified", "LastUpdateStatus", "State", "Version"}
-    return {key: value for key, value in _configuration_by_moto(function).items() if key not in beside}

@@ -1,4 +1,4 @@
-"""Answers what moto's Lambda can't, and refuses what AWS refuses; the rest stays moto's."""
+"""Lambda's operations: the table of what answers or checks each; moto answers the rest."""
 
 import base64
 import json
@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from werkzeug.wrappers import Request, Response
@@ -18,29 +19,57 @@ from include.local_aws.awslambda.concurrency import Concurrency
 from include.local_aws.awslambda.execution_environment import MAX_PAYLOAD_BYTES, Outcome
 from include.local_aws.awslambda.fleet import Fleet, ProvisionedConcurrency, Target
 from include.local_aws.awslambda.function_metrics import FunctionMetrics
-from include.local_aws.awslambda.function_urls import FunctionUrls
+from include.local_aws.awslambda.function_urls import FunctionUrl, FunctionUrls
 from include.local_aws.awslambda.moto_aliases import draw_qualifier, find_alias
 from include.local_aws.awslambda.moto_functions import (
     check_exists,
     find_function,
     function_arn,
-    keep_updates_in_progress,
-    publish_versions_as_aws_does,
 )
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
+from include.local_aws.operations import Members, members_of, path_operation, path_response
 from include.local_aws.processes import ChildProcesses
+from include.local_aws.regions import region_of
 
-Handler = Callable[..., Response | None]
-
-_CREATE = re.compile(r"/2015-03-31/functions/?")
-_SETTINGS = re.compile(r"/2016-08-19/account-settings/?")
-_TAGS = re.compile(r"/2017-03-31/tags/(.+)")
+_DATED_PATHS = re.compile(r"/\d{4}-\d\d-\d\d/")
 _FUNCTION = re.compile(r"(?:(?:arn:[\w-]+:lambda:[\w-]+:)?\d{12}:function:)?([\w-]+)(?::(\$LATEST|[\w-]+))?")
-_REGION = re.compile(r"Credential=[^/]+/\d+/([\w-]+)/")
 _LOG_TAIL_BYTES = 4096
+_NOT_PUBLISHED = "The function resource provided must be an alias or a published version."
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request for an operation, with the members in its path."""
+
+    request: Request
+    region: str
+    path: dict[str, str]
+
+    @property
+    def function(self) -> tuple[str, str]:
+        """The region and the name of the function."""
+        return self.region, self._named[1]
+
+    @property
+    def qualifier(self) -> str | None:
+        """The version or alias, which may be part of the function's name or ARN."""
+        return self._named[2] or self.request.args.get("Qualifier")
+
+    @property
+    def members(self) -> Members:
+        """The members in the body."""
+        return members_of(self.request)
+
+    @property
+    def _named(self) -> re.Match[str]:
+        function = self.path["FunctionName"]
+        named = _FUNCTION.fullmatch(function)
+        if named is None:
+            raise AwsError("ValidationException", f"{function!r} is not the name or ARN of a function.")
+        return named
 
 
 class LambdaService:
@@ -48,136 +77,106 @@ class LambdaService:
 
     def __init__(self, config: Config, children: ChildProcesses) -> None:
         self._config = config
-        publish_versions_as_aws_does()
-        keep_updates_in_progress(config.function_update_seconds)
         self._fleet = Fleet(config, children)
         self._metrics = FunctionMetrics(config)
         self._urls = FunctionUrls()
-
-        self._aliases = Aliases(self._fleet)
+        self._aliases = aliases = Aliases(self._fleet)
         self._concurrency = Concurrency(config, self._fleet)
-        functions = r"/2015-03-31/functions"
-        # By path, of which the first group names the function; what a handler answers None to is moto's.
-        self._routes: list[tuple[re.Pattern[str], Handler]] = [
-            (re.compile(rf"{functions}/([^/]+)/invocations/?"), self._invoke),
-            (re.compile(rf"{functions}/([^/]+)/aliases/?"), self._answer_aliases),
-            (re.compile(rf"{functions}/([^/]+)/aliases/([^/]+)"), self._answer_alias),
-            (re.compile(rf"{functions}/([^/]+)/policy/?"), self._answer_policy),
-            (re.compile(rf"{functions}/([^/]+)/policy/([^/]+)"), self._remove_permission),
-            (re.compile(rf"{functions}/([^/]+)/(code|configuration|versions)/?"), self._check_update),
-            (re.compile(rf"{functions}/([^/]+)/?"), self._check_deletion),
-            (re.compile(r"/2017-10-31/functions/([^/]+)/concurrency/?"), self._check_reservation),
-            (
-                re.compile(r"/2019-09-30/functions/([^/]+)/provisioned-concurrency/?"),
-                self._provisioned_concurrency,
+        # A handler that returns None leaves the request to moto.
+        self.operations: dict[str, Callable[[Call], Members | Response | None]] = {
+            "AddPermission": lambda call: policies.check_new_statement(
+                *call.function, call.qualifier, call.members
             ),
-            (re.compile(r"/2021-10-31/functions/([^/]+)/url/?"), self._function_url),
-            (re.compile(r"/2021-10-31/functions/([^/]+)/urls/?"), self._list_urls),
-        ]
+            "CreateAlias": lambda call: aliases.create(*call.function, call.members),
+            "CreateFunction": lambda call: refusals.check_creation(
+                call.members, len(call.request.get_data())
+            ),
+            "CreateFunctionUrlConfig": self._create_url,
+            "DeleteAlias": self._delete_alias,
+            "DeleteFunction": self._delete_function,
+            "DeleteFunctionUrlConfig": self._delete_url,
+            "DeleteProvisionedConcurrencyConfig": self._delete_provisioned,
+            "GetAccountSettings": lambda call: self._concurrency.settings(call.region),
+            "GetAlias": lambda call: aliases.get(*call.function, call.path["Name"]),
+            "GetFunctionUrlConfig": lambda call: self._url(call).described(config.url),
+            "GetPolicy": lambda call: policies.get(*call.function, call.qualifier),
+            "GetProvisionedConcurrencyConfig": self._get_provisioned,
+            "Invoke": self._invoke,
+            "ListAliases": lambda call: aliases.list(
+                *call.function, call.request.args.get("FunctionVersion")
+            ),
+            "ListFunctionUrlConfigs": self._list_urls,
+            "ListProvisionedConcurrencyConfigs": self._list_provisioned,
+            "ListVersionsByFunction": self._check_exists,
+            "PublishVersion": self._check_publication,
+            "PutFunctionConcurrency": self._check_reservation,
+            "PutProvisionedConcurrencyConfig": self._put_provisioned,
+            "RemovePermission": self._remove_permission,
+            "TagResource": lambda call: refusals.check_taggable(call.path["Resource"]),
+            "UpdateAlias": lambda call: aliases.update(*call.function, call.path["Name"], call.members),
+            "UpdateFunctionCode": self._check_code,
+            "UpdateFunctionConfiguration": self._check_configuration,
+            "UpdateFunctionUrlConfig": self._update_url,
+        }
 
     def respond(self, request: Request) -> Response | None:
-        """Answer what is not moto's; guard versions that aliases use and functions that are being updated.
+        """Answer a request for one of the operations or to a function URL.
 
-        :raises AwsError: as AWS would
+        :raises AwsError: as AWS answers
         """
-        path = request.path
-        if path.startswith(function_urls.PATH):
+        if request.path.startswith(function_urls.PATH):
             return self._answer_url(request)
-        if _SETTINGS.fullmatch(path):
-            return _json(self._concurrency.settings(self._region(request)))
-        if request.method == "POST" and _CREATE.fullmatch(path):
-            body = request.get_data()
-            refusals.check_creation(_members(request), len(body))
+        if not _DATED_PATHS.match(request.path):
             return None
-        if request.method == "POST" and (match := _TAGS.fullmatch(path)):
-            refusals.check_taggable(match[1])
+        name, path = path_operation("lambda", request)
+        if name not in self.operations:
             return None
-        for pattern, handler in self._routes:
-            if match := pattern.fullmatch(path):
-                return handler(request, *self._target(request, match[1]), *match.groups()[1:])
-        return None
-
-    def _answer_aliases(self, request: Request, region: str, name: str, _: str | None) -> Response | None:
-        if request.method == "POST":
-            return _json(self._aliases.create(region, name, _members(request)), 201)
-        return _json(self._aliases.list(region, name, request.args.get("FunctionVersion")))
-
-    def _answer_alias(self, request: Request, region: str, name: str, _: str | None, alias: str) -> Response:
-        if request.method == "PUT":
-            return _json(self._aliases.update(region, name, alias, _members(request)))
-        if request.method == "DELETE":
-            self._urls.forget(region, name, alias)
-            self._aliases.delete(region, name, alias)
-            return Response(status=204)
-        return _json(self._aliases.get(region, name, alias))
-
-    def _answer_policy(
-        self, request: Request, region: str, name: str, qualifier: str | None
-    ) -> Response | None:
-        if request.method == "GET":
-            return _json(policies.get(region, name, qualifier))
-        policies.check_new_statement(region, name, qualifier, _members(request))
-        return None
-
-    def _remove_permission(
-        self, request: Request, region: str, name: str, qualifier: str | None, statement_id: str
-    ) -> Response:
-        policies.remove(region, name, qualifier, statement_id)
-        return Response(status=204)
-
-    def _check_update(
-        self, request: Request, region: str, name: str, qualifier: str | None, what: str
-    ) -> Response | None:
-        if request.method == "GET":
-            if what == "versions":
-                check_exists(region, name)
-            return None
-        members = _members(request)
-        refusals.check_update(region, name, members)
-        if what == "code":
-            refusals.check_package(members)
-        if what == "configuration":
-            refusals.check_configuration(members)
-        if what == "versions":
-            refusals.check_code(region, name, members.get("CodeSha256"))
-        return None
-
-    def _check_deletion(self, request: Request, region: str, name: str, version: str | None) -> None:
-        if request.method == "DELETE":
-            refusals.check_deletion(region, name, version)
-            self._fleet.forget(region, name, version)
-            if version is None:
-                self._urls.forget(region, name)
-
-    def _check_reservation(self, request: Request, region: str, name: str, qualifier: str | None) -> None:
-        if request.method == "PUT":
-            refusals.check_unqualified(qualifier)
-            check_exists(region, name, "$LATEST")
-            count = int(_members(request).get("ReservedConcurrentExecutions", 0))
-            self._concurrency.check_reservation(region, name, count)
-
-    def _list_urls(self, request: Request, region: str, name: str, _: str | None) -> Response:
-        check_exists(region, name)
-        found = [url.described(self._config.url) for url in self._urls.of_function(region, name)]
-        return _json({"FunctionUrlConfigs": found})
+        answer = self.operations[name](Call(request, region_of(request, self._config.region), path))
+        return path_response("lambda", name, answer) if isinstance(answer, dict) else answer
 
     def close(self) -> None:
-        """End every execution environment, and stop counting."""
+        """End all execution environments, and stop sending metrics."""
         self._fleet.close()
         self._metrics.close()
 
-    def _target(self, request: Request, function: str) -> tuple[str, str, str | None]:
-        """Region, name and qualifier, of which name and qualifier may come as one or in an ARN."""
-        named = _FUNCTION.fullmatch(function)
-        if named is None:
-            raise AwsError("ValidationException", f"{function!r} is not the name or ARN of a function.")
-        return self._region(request), named[1], named[2] or request.args.get("Qualifier")
+    def _check_exists(self, call: Call) -> None:
+        check_exists(*call.function)
 
-    def _region(self, request: Request) -> str:
-        region = _REGION.search(request.headers.get("Authorization", ""))
-        return region[1] if region else self._config.region
+    def _check_code(self, call: Call) -> None:
+        refusals.check_update(*call.function, call.members)
+        refusals.check_package(call.members)
 
-    def _invoke(self, request: Request, region: str, name: str, qualifier: str | None) -> Response:
+    def _check_configuration(self, call: Call) -> None:
+        refusals.check_update(*call.function, call.members)
+        refusals.check_configuration(call.members)
+
+    def _check_publication(self, call: Call) -> None:
+        refusals.check_update(*call.function, call.members)
+        refusals.check_code(*call.function, call.members.get("CodeSha256"))
+
+    def _check_reservation(self, call: Call) -> None:
+        refusals.check_unqualified(call.qualifier)
+        check_exists(*call.function, "$LATEST")
+        count = int(call.members.get("ReservedConcurrentExecutions", 0))
+        self._concurrency.check_reservation(*call.function, count)
+
+    def _delete_function(self, call: Call) -> None:
+        refusals.check_deletion(*call.function, call.qualifier)
+        self._fleet.forget(*call.function, call.qualifier)
+        if call.qualifier is None:
+            self._urls.forget(*call.function)
+
+    def _delete_alias(self, call: Call) -> Members:
+        self._urls.forget(*call.function, call.path["Name"])
+        self._aliases.delete(*call.function, call.path["Name"])
+        return {}
+
+    def _remove_permission(self, call: Call) -> Members:
+        policies.remove(*call.function, call.qualifier, call.path["StatementId"])
+        return {}
+
+    def _invoke(self, call: Call) -> Response:
+        request, (region, name), qualifier = call.request, call.function, call.qualifier
         find_function(region, name, qualifier)
         refusals.check_not_pending(region, name)
         event = request.get_data() or b"{}"
@@ -188,8 +187,8 @@ class LambdaService:
         if kind == "DryRun":
             return Response(status=204)
         if kind == "Event":
-            call = (region, name, qualifier, event, request_id)
-            threading.Thread(target=self._run_unattended, args=call, daemon=True).start()
+            event_call = (region, name, qualifier, event, request_id)
+            threading.Thread(target=self._run_unattended, args=event_call, daemon=True).start()
             return Response(status=202, headers={"x-amzn-RequestId": request_id})
         outcome, version = self._run(region, name, qualifier, event, request_id)
         response = Response(outcome.payload, 200, content_type="application/json")
@@ -205,7 +204,7 @@ class LambdaService:
     def _run(
         self, region: str, name: str, qualifier: str | None, event: bytes, request_id: str
     ) -> tuple[Outcome, str]:
-        """The outcome, and the version that ran."""
+        """Return the outcome, and the version that ran."""
         function = find_function(region, name, draw_qualifier(region, name, qualifier))
         arn = function_arn(region, name, qualifier)
         try:
@@ -230,22 +229,34 @@ class LambdaService:
         )
         return outcome, function.version
 
-    def _function_url(self, request: Request, region: str, name: str, qualifier: str | None) -> Response:
-        members = _members(request)
-        if request.method == "POST":
-            try:
-                check_exists(region, name, qualifier)
-            except AwsError:
-                raise AwsError("ResourceNotFoundException", "Function does not exist", 404) from None
-            url = self._urls.create(region, name, qualifier, members)
-            return _json(url.described(self._config.url), 201)
-        url = self._urls.get(region, name, qualifier)
-        if request.method == "DELETE":
-            self._urls.delete(url)
-            return Response(status=204)
-        if request.method == "PUT":
-            url = self._urls.update(url, members)
-        return _json(url.described(self._config.url))
+    def _run_unattended(self, *call: Any) -> None:
+        try:
+            self._run(*call)
+        except AwsError as error:
+            _log.warning("The event for the function %s was lost: %s", call[1], error.message)
+
+    def _create_url(self, call: Call) -> Members:
+        try:
+            check_exists(*call.function, call.qualifier)
+        except AwsError:
+            raise AwsError("ResourceNotFoundException", "Function does not exist", 404) from None
+        url = self._urls.create(*call.function, call.qualifier, call.members)
+        return url.described(self._config.url)
+
+    def _update_url(self, call: Call) -> Members:
+        return self._urls.update(self._url(call), call.members).described(self._config.url)
+
+    def _delete_url(self, call: Call) -> Members:
+        self._urls.delete(self._url(call))
+        return {}
+
+    def _list_urls(self, call: Call) -> Members:
+        check_exists(*call.function)
+        found = [url.described(self._config.url) for url in self._urls.of_function(*call.function)]
+        return {"FunctionUrlConfigs": found}
+
+    def _url(self, call: Call) -> FunctionUrl:
+        return self._urls.get(*call.function, call.qualifier)
 
     def _answer_url(self, request: Request) -> Response:
         url = self._urls.by_path(request.path)
@@ -255,60 +266,54 @@ class LambdaService:
         outcome, _ = self._run(url.region, url.name, url.qualifier, event, str(uuid.uuid4()))
         return url_requests.response(outcome.payload, failed=outcome.failed)
 
-    def _run_unattended(self, *call: Any) -> None:
-        try:
-            self._run(*call)
-        except AwsError as error:
-            _log.warning("The event for function %s was lost: %s", call[1], error.message)
-
-    def _provisioned_concurrency(
-        self, request: Request, region: str, name: str, qualifier: str | None
-    ) -> Response:
-        if request.method == "GET" and request.args.get("List") == "ALL":
-            check_exists(region, name)
-            configs = self._fleet.provisioned(region, name)
-            items = [
-                {"FunctionArn": function_arn(region, name, each), **_described(item)}
-                for each, item in sorted(configs.items())
+    def _list_provisioned(self, call: Call) -> Members:
+        check_exists(*call.function)
+        configs = self._fleet.provisioned(*call.function)
+        return {
+            "ProvisionedConcurrencyConfigs": [
+                {"FunctionArn": function_arn(*call.function, qualifier), **_described(item)}
+                for qualifier, item in sorted(configs.items())
             ]
-            return _json({"ProvisionedConcurrencyConfigs": items})
-        if qualifier is None:
-            raise AwsError("ValidationException", "Qualifier must name a version or an alias.")
-        target = Target(region, name, qualifier)
-        if not qualifier.isdecimal() and qualifier != "$LATEST":
-            find_alias(region, name, qualifier)
-        function = find_function(region, name, qualifier)
-        if request.method == "PUT":
-            if function.version == "$LATEST":
-                raise AwsError(
-                    "InvalidParameterValueException",
-                    "Provisioned Concurrency Configs cannot be applied to unpublished function versions.",
-                )
-            count = _requested(request)
-            self._concurrency.check_provisioning(target, count)
-            item = self._fleet.provision(target, count)
-            return _json(_described(item), 202)
-        if function.version == "$LATEST":
-            raise AwsError(
-                "InvalidParameterValueException",
-                "The function resource provided must be an alias or a published version.",
-            )
-        if request.method == "DELETE":
-            self._fleet.forget(region, name, qualifier)
-            return Response(status=204)
-        found = self._fleet.provisioned(region, name).get(qualifier)
+        }
+
+    def _put_provisioned(self, call: Call) -> Members:
+        target = _provisioned_target(
+            call, "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
+        )
+        count = _requested(call.members)
+        self._concurrency.check_provisioning(target, count)
+        return _described(self._fleet.provision(target, count))
+
+    def _get_provisioned(self, call: Call) -> Members:
+        target = _provisioned_target(call, _NOT_PUBLISHED)
+        found = self._fleet.provisioned(*call.function).get(target.qualifier)
         if found is None:
             raise AwsError(
                 "ProvisionedConcurrencyConfigNotFoundException",
                 "No Provisioned Concurrency Config found for this function",
                 404,
             )
-        return _json(_described(found))
+        return _described(found)
+
+    def _delete_provisioned(self, call: Call) -> Members:
+        target = _provisioned_target(call, _NOT_PUBLISHED)
+        self._fleet.forget(*call.function, target.qualifier)
+        return {}
 
 
-def _members(request: Request) -> dict[str, Any]:
-    members: dict[str, Any] = json.loads(request.get_data() or b"{}")
-    return members
+def _provisioned_target(call: Call, not_published: str) -> Target:
+    """Return the version or alias of a request about provisioned concurrency.
+
+    :raises AwsError: if it does not exist, or is ``$LATEST``
+    """
+    qualifier = call.qualifier
+    if qualifier is None:
+        raise AwsError("ValidationException", "Qualifier must name a version or an alias.")
+    if not qualifier.isdecimal() and qualifier != "$LATEST":
+        find_alias(*call.function, qualifier)
+    if find_function(*call.function, qualifier).version == "$LATEST":
+        raise AwsError("InvalidParameterValueException", not_published)
+    return Target(*call.function, qualifier)
 
 
 def _check_event(event: bytes) -> None:
@@ -330,8 +335,8 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _requested(request: Request) -> int:
-    requested = _members(request).get("ProvisionedConcurrentExecutions")
+def _requested(members: Members) -> int:
+    requested = members.get("ProvisionedConcurrentExecutions")
     if not isinstance(requested, int) or requested < 1:
         raise AwsError(
             "ValidationException",
@@ -341,7 +346,7 @@ def _requested(request: Request) -> int:
     return requested
 
 
-def _described(item: ProvisionedConcurrency) -> dict[str, Any]:
+def _described(item: ProvisionedConcurrency) -> Members:
     described = {
         "RequestedProvisionedConcurrentExecutions": item.requested,
         "AvailableProvisionedConcurrentExecutions": item.ready,
@@ -354,5 +359,5 @@ def _described(item: ProvisionedConcurrency) -> dict[str, Any]:
     return described
 
 
-def _json(body: dict[str, Any], status: int = 200) -> Response:
+def _json(body: Members, status: int) -> Response:
     return Response(json.dumps(body), status, content_type="application/json")

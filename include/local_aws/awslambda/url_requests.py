@@ -1,6 +1,6 @@
 """What a request to a function URL and its answer are to the function.
 
-Of AWS_IAM only the presence of a signature is checked: local AWS emulates behaviour, not permissions.
+Of AWS_IAM only the presence of a signature is checked: local AWS emulates behavior, not permissions.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""The only reach into moto's CloudWatch: reads its alarms and metrics, and sets the alarms' states."""
+"""The alarms and metrics that moto keeps: read them, put metrics, and set the states of alarms."""
 
 import datetime
 import json
@@ -8,31 +8,23 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moto.cloudwatch.exceptions import InvalidParameterCombination, InvalidParameterValue
 from moto.cloudwatch.models import (
     Alarm,
     CloudWatchBackend,
     MetricAggregatedDatum,
     MetricDatum,
     MetricDatumBase,
-    Statistics,
     cloudwatch_backends,
 )
 
 from include.local_aws.cloudwatch.alarm_states import ALARM, COMPARISONS, INSUFFICIENT_DATA, OK, Rule
-from include.local_aws.cloudwatch.statistics import Sample, statistic
+from include.local_aws.cloudwatch.statistics import Sample
 from include.local_aws.config import ACCOUNT_ID
-
-_put_by_moto = CloudWatchBackend.put_metric_alarm
-_get_statistics_by_moto = CloudWatchBackend.get_metric_statistics
-_statistic_by_moto = Statistics.get_statistics_for_type
-
-MAX_DATAPOINTS = 1440
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric, which its dimensions belong to."""
+    """A metric with its dimensions."""
 
     namespace: str
     name: str
@@ -60,11 +52,11 @@ class WatchedAlarm:
     queries: tuple[Query, ...]
     compared: str
     actions: Mapping[str, Sequence[str]]
-    """By state, the ARNs of what is told when the alarm comes to it; nothing where actions are disabled."""
+    """The ARNs to notify, by the new state. Empty if actions are disabled."""
 
 
 def alarms(region: str) -> list[WatchedAlarm]:
-    """Return the alarms whose threshold is a number; those that learn it have none."""
+    """Return the alarms whose threshold is a number, without those that detect anomalies."""
     return [
         _watched(alarm)
         for alarm in list(_backend(region).alarms.values())
@@ -73,16 +65,21 @@ def alarms(region: str) -> list[WatchedAlarm]:
 
 
 def set_state(region: str, alarm: str, state: str, reason: str, data: dict[str, Any]) -> None:
-    """Give an alarm a state, with its reason; one that was deleted meanwhile is left."""
+    """Set the state of an alarm, with its reason, unless it has been deleted."""
     if alarm in _backend(region).alarms:
         _backend(region).set_alarm_state(alarm, reason, json.dumps(data), state)
 
 
-class RecentSamples:
-    """What was put lately for the metrics of one region.
+def put(region: str, namespace: str, data: list[dict[str, Any]]) -> None:
+    """Put metrics as PutMetricData does, without a request to this server."""
+    _backend(region).put_metric_data(namespace, data)
 
-    Alarms look several times a second, and moto keeps all that was ever put: each datum is read once, and let go
-    of when no alarm looks back so far any more.
+
+class RecentSamples:
+    """The recent data of the metrics of one region.
+
+    Alarms are evaluated several times a second, and moto keeps all data. So each datum is read once, and forgotten
+    when no alarm needs it any more.
     """
 
     def __init__(self, region: str) -> None:
@@ -92,7 +89,7 @@ class RecentSamples:
         self._known: list[tuple[Metric, Sample]] = []
 
     def of(self, metrics: Collection[Metric], since: float) -> dict[Metric, list[Sample]]:
-        """Return what was put for metrics since a moment (epoch seconds)."""
+        """Return the data of metrics since a time (epoch seconds)."""
         data = _backend(self._region).metric_data
         if since < self._since or len(data) < self._read:  # an alarm looks further back, or moto was reset
             self._read, self._known = 0, []
@@ -101,7 +98,7 @@ class RecentSamples:
         known = [
             *self._known,
             *(
-                (Metric(d.namespace, d.name, _pairs(d.dimensions)), _sample(d, _epoch(d.timestamp)))
+                (Metric(d.namespace, d.name, _pairs(d.dimensions)), sample_of(d, _epoch(d.timestamp)))
                 for d in new
             ),
         ]
@@ -111,67 +108,6 @@ class RecentSamples:
             if metric in metrics:
                 found[metric].append(sample)
         return found
-
-
-def begin_alarms_without_data() -> None:
-    """Have new alarms begin in INSUFFICIENT_DATA and changed ones keep their state: moto makes both OK."""
-    CloudWatchBackend.put_metric_alarm = _put_metric_alarm  # type: ignore[method-assign, assignment]
-
-
-def answer_percentiles() -> None:
-    """Have GetMetricData answer percentiles, for which moto has no value."""
-    Statistics.get_statistics_for_type = _statistic  # type: ignore[method-assign, assignment]
-
-
-def limit_datapoints() -> None:
-    """Have GetMetricStatistics refuse more than AWS's 1,440 points in one answer."""
-    CloudWatchBackend.get_metric_statistics = _get_statistics  # type: ignore[method-assign, assignment]
-
-
-def _get_statistics(
-    backend: CloudWatchBackend,
-    namespace: str,
-    metric_name: str,
-    start_time: datetime.datetime,
-    end_time: datetime.datetime,
-    period: int,
-    *arguments: Any,
-    **members: Any,
-) -> list[Statistics]:
-    if start_time >= end_time:
-        raise InvalidParameterValue("The parameter StartTime must be less than the parameter EndTime.")
-    points = math.ceil((end_time - start_time).total_seconds() / period)
-    if points > MAX_DATAPOINTS:
-        raise InvalidParameterCombination(
-            f"You have requested up to {points:,} datapoints, which exceeds the limit of {MAX_DATAPOINTS:,}. You may "
-            "reduce the datapoints requested by increasing Period, or decreasing the time range."
-        )
-    return _get_statistics_by_moto(
-        backend, namespace, metric_name, start_time, end_time, period, *arguments, **members
-    )
-
-
-def _put_metric_alarm(backend: CloudWatchBackend, name: str, **members: Any) -> Alarm:
-    before = backend.alarms.get(name)
-    alarm = _put_by_moto(backend, name=name, **members)
-    if before is None:
-        alarm.state_value = INSUFFICIENT_DATA
-    else:
-        for member in (
-            "state_value",
-            "state_reason",
-            "state_reason_data",
-            "state_updated_timestamp",
-            "history",
-        ):
-            setattr(alarm, member, getattr(before, member))
-    return alarm
-
-
-def _statistic(statistics: Statistics, stat: str) -> Any:
-    if stat.startswith("p"):
-        return statistic(stat, [_sample(datum, 0.0) for datum in statistics.metric_data])
-    return _statistic_by_moto(statistics, stat)
 
 
 def _backend(region: str) -> CloudWatchBackend:
@@ -203,7 +139,7 @@ def _watched(alarm: Alarm) -> WatchedAlarm:
 
 
 def _queries(alarm: Alarm) -> tuple[tuple[Query, ...], str]:
-    """The queries, and the name of the one that is compared."""
+    """Return the queries, and the name of the one that is compared."""
     if not alarm.metric_data_queries:
         metric = Metric(alarm.namespace, alarm.metric_name, _pairs(alarm.dimensions))
         named = alarm.statistic or alarm.extended_statistic or ""
@@ -217,7 +153,7 @@ def _queries(alarm: Alarm) -> tuple[tuple[Query, ...], str]:
             metric = Metric(stat.metric.namespace, stat.metric.metric_name, _pairs(stat.metric.dimensions))
             queries.append(Query(item.id, float(stat.period), metric, stat.stat))
     returned = [item.id for item in alarm.metric_data_queries if item.return_data not in (False, "false")]
-    # Without ReturnData being set, all are returned, and the expression is what an alarm is about.
+    # Without ReturnData, all are returned, and the alarm is about the last one, the expression.
     return tuple(queries), (returned or [queries[0].name])[-1]
 
 
@@ -225,7 +161,8 @@ def _pairs(dimensions: list[Any]) -> frozenset[tuple[str, str]]:
     return frozenset((dimension.name, dimension.value) for dimension in dimensions)
 
 
-def _sample(datum: MetricDatumBase, time: float) -> Sample:
+def sample_of(datum: MetricDatumBase, time: float) -> Sample:
+    """Return a datum of moto as a sample at a time (epoch seconds)."""
     if isinstance(datum, MetricAggregatedDatum):
         return Sample(time, datum.sample_count, datum.sum, datum.min, datum.max)
     assert isinstance(datum, MetricDatum)

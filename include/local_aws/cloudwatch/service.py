@@ -1,4 +1,4 @@
-"""The loop that computes the alarms that moto keeps, and changes their states."""
+"""Evaluates the alarms that moto keeps, and changes their states."""
 
 import json
 import logging
@@ -24,17 +24,14 @@ _log = logging.getLogger(__name__)
 class CloudWatch:
     """Alarms of one region.
 
-    An alarm's periods end at the moment of the check and shrink by the server's time scale: with a scale of
-    60, a period of 60 seconds is the last second. Metrics keep the real times of what they measured.
+    The periods of an alarm end when it is checked, and are divided by the time scale of the server: with a scale of
+    60, a period of 60 seconds is the last second. Metrics keep their real times.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._samples = moto_metrics.RecentSamples(config.region)
         self._closing = threading.Event()
-        moto_metrics.begin_alarms_without_data()
-        moto_metrics.answer_percentiles()
-        moto_metrics.limit_datapoints()
         threading.Thread(target=self._watch, daemon=True).start()
 
     def respond(self, request: Request) -> Response | None:
@@ -51,7 +48,7 @@ class CloudWatch:
             try:
                 self._check_all()
             except Exception:
-                _log.exception("Alarms wait for the next check")
+                _log.exception("The alarms could not be checked; the next check tries again")
 
     def _check_all(self) -> None:
         alarms = moto_metrics.alarms(self._config.region)
@@ -95,12 +92,12 @@ class CloudWatch:
                     TopicArn=action, Subject=subject[:_SUBJECT_CHARACTERS], Message=json.dumps(change)
                 )
             except (BotoCoreError, ClientError) as error:
-                _log.warning("%s was not told of alarm %s: %s", action, alarm.name, error)
+                _log.warning("%s was not notified of the alarm %s: %s", action, alarm.name, error)
 
     def _values(
         self, alarm: WatchedAlarm, samples: Mapping[Metric, Sequence[Sample]], now: float
     ) -> list[float | None]:
-        """The value of each period of the evaluation range, the oldest first."""
+        """Return the value of each period of the evaluation range, the oldest first."""
         seconds = self._seconds(alarm)
         values = []
         for periods_ago in reversed(range(alarm.rule.evaluation_range)):
@@ -120,5 +117,5 @@ class CloudWatch:
         return values
 
     def _seconds(self, alarm: WatchedAlarm) -> float:
-        """The length of an alarm's period on this server: that of the metrics it reads."""
+        """Return the length of an alarm's period on this server."""
         return self._config.lasts(max(query.period_seconds for query in alarm.queries))

@@ -24,8 +24,8 @@ class Image:
     @property
     def parameter(self) -> str:
         """The public parameter that names it."""
-        flavour = f"oss-nvidia-driver-gpu-pytorch-{self.pytorch}-{self.system}"
-        return f"/aws/service/deeplearning/ami/x86_64/{flavour}/latest/ami-id"
+        flavor = f"oss-nvidia-driver-gpu-pytorch-{self.pytorch}-{self.system}"
+        return f"/aws/service/deeplearning/ami/x86_64/{flavor}/latest/ami-id"
 
     @property
     def image_id(self) -> str:
@@ -47,12 +47,12 @@ _AMAZON = ("amazon-linux-2023", "Amazon Linux 2023", "/dev/xvda")
 IMAGES = (
     Image("2.7", *_UBUNTU_22, "2026-09-02"),
     Image("2.7", *_AMAZON, "2026-09-02"),
-    Image("2.10", *_UBUNTU_22, "2026-08-19"),
-    Image("2.10", *_UBUNTU_24, "2026-08-19"),
-    Image("2.10", *_AMAZON, "2026-08-19"),
-    Image("2.9", *_UBUNTU_22, "2026-09-10"),
-    Image("2.9", *_UBUNTU_24, "2026-09-10"),
-    Image("2.9", *_AMAZON, "2026-09-10"),
+    Image("2.13", *_UBUNTU_22, "2026-08-19"),
+    Image("2.13", *_UBUNTU_24, "2026-08-19"),
+    Image("2.13", *_AMAZON, "2026-08-19"),
+    Image("2.12", *_UBUNTU_22, "2026-09-10"),
+    Image("2.12", *_UBUNTU_24, "2026-09-10"),
+    Image("2.12", *_AMAZON, "2026-09-10"),
 )
 
 

@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable
 
 from include.local_aws.config import Config
-from include.local_aws.ec2 import moto_instances
 from include.local_aws.ec2.machine import Machine
+from include.local_aws.moto_patches import instances
 from include.local_aws.processes import ChildProcesses
 
 _BOOT_AWS_SECONDS = 10.0
@@ -88,7 +88,7 @@ class Machines:
             self.cancel(instance_id)
 
     def _shut_down(self, instance_id: str) -> None:
-        moto_instances.shut_down(self._config.region, instance_id)
+        instances.shut_down(self._config.region, instance_id)
 
     def _boot(self, machine: Machine, user_data: bytes) -> None:
         if self._closed.wait(self._config.lasts(_BOOT_AWS_SECONDS)):
@@ -96,9 +96,9 @@ class Machines:
         region, instance_id = self._config.region, machine.instance_id
         if not machine.boot():
             return
-        moto_instances.show_running(region, instance_id)
+        instances.show_running(region, instance_id)
         _log.info("Instance %s is running", instance_id)
-        role = moto_instances.role(region, instance_id)
+        role = instances.role(region, instance_id)
         machine.run_user_data(user_data, credentials=role is not None)
 
     def _power_off(self, machine: Machine, ended: Callable[[], None], *, remove: bool) -> None:

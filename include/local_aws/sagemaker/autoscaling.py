@@ -1,4 +1,4 @@
-"""Makes target tracking policies change the number of an endpoint's instances."""
+"""Changes the number of an endpoint's instances by target tracking policies."""
 
 import logging
 import math
@@ -19,7 +19,7 @@ _CHECKS_PER_WINDOW = 12
 _MINUTE_SECONDS = 60.0
 _DEFAULT_COOLDOWN_SECONDS = 300.0
 _SCALE_IN_BELOW = 0.9
-"""AWS's own alarm for scaling in lies at 90 % of the target, so that it does not flutter."""
+"""The alarm of AWS for scaling in is at 90 % of the target, so that the number does not oscillate."""
 _METRIC = "SageMakerVariantInvocationsPerInstance"
 _log = logging.getLogger(__name__)
 
@@ -32,14 +32,14 @@ class _History:
     scaled_out: float = -math.inf
     scaled_in: float = -math.inf
     pending: tuple[Document, int] | None = None
-    """The activity that the endpoint has not fulfilled yet, and the number of instances it is about."""
+    """The activity that is not complete yet, and its number of instances."""
 
 
 class Autoscaling:
     """A loop over the scalable targets; a target's value is invocations per instance per minute.
 
-    The rate is that of the last window (``scaling_window_seconds``, a minute in AWS). Cooldowns shrink with
-    the window, so that with a window of 6 seconds 300 seconds last 30.
+    The rate is that of the last window (``scaling_window_seconds``, a minute in AWS). Cooldowns are shortened like
+    the window: with a window of 6 seconds, a cooldown of 300 seconds takes 30.
     """
 
     def __init__(
@@ -48,10 +48,12 @@ class Autoscaling:
         endpoints: Endpoints,
         invocations: Invocations,
         targets: Callable[[], list[ScalableTarget]],
+        activities: ScalingActivities,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """:param targets: returns the scalable targets
-        :param clock: says how late it is, in seconds, to tell how long a change is ago
+        :param activities: records what is scaled
+        :param clock: returns seconds, from any beginning
         """
         self._targets = targets
         self._clock = clock
@@ -59,7 +61,7 @@ class Autoscaling:
         self._endpoints = endpoints
         self._invocations = invocations
         self._histories: dict[str, _History] = {}
-        self.activities = ScalingActivities()
+        self.activities = activities
         self._closing = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -75,7 +77,7 @@ class Autoscaling:
                 _log.warning("Scaling waits for the next check: %s", error)
 
     def check(self) -> None:
-        """Change the instances of each target whose policies want another number of them now."""
+        """Change the number of instances of each target whose policies require it."""
         targets = self._targets()
         known = {target.resource_id for target in targets}
         self._histories = {name: past for name, past in self._histories.items() if name in known}
@@ -83,7 +85,7 @@ class Autoscaling:
             self._scale(target, [policy for policy in target.policies if _counts_invocations(policy)])
 
     def _scale(self, target: ScalableTarget, policies: list[Document]) -> None:
-        """Apply the policies to a target; as in AWS the one that wants most instances wins."""
+        """Apply the policies to a target; as in AWS, the largest number of instances is used."""
         _, endpoint, _, name = target.resource_id.split("/")
         history = self._histories.setdefault(target.resource_id, _History(self._clock()))
         for variant in self._endpoints.variants(endpoint):
@@ -126,12 +128,12 @@ class Autoscaling:
             history.pending = self.activities.begin(target.resource_id, wanted, cause), wanted
 
     def _end_activity(self, history: _History, variant: Document) -> None:
-        """Record how the last change ended, now that the endpoint is no longer being changed."""
+        """Record the result of the last change after it has completed."""
         if history.pending is None:
             return
         (activity, wanted), history.pending = history.pending, None
         count, now = variant["CurrentInstanceCount"], self._clock()
-        # A cooldown begins when the change is complete, not when it is asked for.
+        # A cooldown begins when the change is complete, not when it is requested.
         if history.scaled_out > history.scaled_in:
             history.scaled_out = now
         else:
@@ -156,12 +158,12 @@ def wanted_instances(
     since_out: float,
     since_in: float,
 ) -> int:
-    """Return how many instances a target tracking policy wants, leaving the target's limits aside.
+    """Return the number of instances by a target tracking policy, without the limits of the target.
 
     :param policy: its ``TargetTrackingScalingPolicyConfiguration``
-    :param count: the instances there are
-    :param per_minute: the invocations of all of them, a minute
-    :param window: the seconds over which they were counted; cooldowns shrink with it
+    :param count: the current number of instances
+    :param per_minute: the invocations of all instances per minute
+    :param window: the seconds in which they were counted; cooldowns are shortened like it
     :param since_known: seconds since the target was first seen
     :param since_out: seconds since it was last scaled out
     :param since_in: seconds since it was last scaled in
@@ -177,7 +179,7 @@ def wanted_instances(
     may_scale_in = (
         per_minute < _SCALE_IN_BELOW * policy["TargetValue"] * count
         and not policy.get("DisableScaleIn", False)
-        # The rate is known only after a whole window, so a new target must not scale in before.
+        # The rate is known only after a whole window, so a new target does not scale in before.
         and min(since_known, since_out) >= window
         and cooled("ScaleInCooldown", min(since_out, since_in))
     )

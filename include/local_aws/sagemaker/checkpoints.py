@@ -1,10 +1,13 @@
 """Keeps the checkpoint folders of a training job in step with S3."""
 
 import logging
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,6 +21,8 @@ from include.local_aws.sagemaker.training_instance import checkpoint_folder
 
 _State = tuple[Path, int, int]
 """A file, its time of change in nanoseconds, and its size in bytes."""
+
+_IN_MEMORY_BYTES = 8 * 2**20
 
 _FAILURES = (Boto3Error, BotoCoreError, ClientError, OSError, ValueError)
 _log = logging.getLogger(__name__)
@@ -76,7 +81,8 @@ class _Copies:
             if self._sent.get(name) == state:
                 continue
             try:
-                self._config.client("s3", Principal.JOB).upload_file(str(state[0]), bucket, start + name)
+                with _snapshot(state[0]) as content:
+                    self._config.client("s3", Principal.JOB).upload_fileobj(content, bucket, start + name)
             except FileNotFoundError:
                 continue  # the job has renamed or removed it meanwhile
             # As it was before it was sent: what changed meanwhile is sent again.
@@ -101,3 +107,17 @@ class _Copies:
                     name = path.relative_to(folder).as_posix()
                     found[name] = (path, status.st_mtime_ns, status.st_size)
         return found
+
+
+@contextmanager
+def _snapshot(path: Path) -> Iterator[BinaryIO]:
+    """Give a file's content as it is now, read from its beginning.
+
+    The job may write to the file meanwhile. A request whose body has become shorter than its length never ends.
+
+    :raises FileNotFoundError: when there is no such file anymore
+    """
+    with path.open("rb") as file, tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as content:
+        shutil.copyfileobj(file, content)
+        content.seek(0)
+        yield cast("BinaryIO", content)

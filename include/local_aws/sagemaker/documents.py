@@ -1,19 +1,21 @@
-"""The store of what SageMaker's operations made: a describe document for each resource, with its tags."""
+"""The store of SageMaker's resources: a document for each resource, with its tags."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from moto.core.resource_tagging import TaggedResource
 
 from include.local_aws.config import ACCOUNT_ID, Config
 from include.local_aws.errors import AwsError
 
 Document = dict[str, Any]
-"""A resource as Describe answers it (wire names, times in epoch seconds), with its ``Tags``."""
+"""A resource as Describe returns it (times in epoch seconds), with its ``Tags``."""
 
-Operation = Callable[[Document], Document]
-"""What answers a request: from the request's members to the answer's."""
+ACTIVE = ("InProgress", "Stopping")
+"""The states of a job that has not ended."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Kind:
     phrase: str
     is_job: bool = False
     newest_first: bool = False
+    sorted_by: str = "CreationTime"
     missing: str = 'Could not find {phrase} "{arn}".'
     missing_code: str = "ValidationException"
     taken: str = 'Cannot create already existing {phrase} "{arn}".'
@@ -64,6 +67,7 @@ TUNING_JOB = Kind(
     "hyper-parameter-tuning-job",
     "hyperparameter tuning job",
     is_job=True,
+    sorted_by="Name",
     missing="Amazon SageMaker can't find a tuning job called {name}. Type another name.",
     missing_code="ResourceNotFound",
     taken="A hyperparameter tuning job with the name, {name}, already exists. Choose a different name.",
@@ -75,6 +79,7 @@ NOTEBOOK_INSTANCE = Kind(
     "NotebookInstance",
     "notebook-instance",
     "notebook instance",
+    sorted_by="Name",
     missing="RecordNotFound",
     taken="Cannot create a duplicate Notebook Instance ({arn})",
 )
@@ -110,7 +115,7 @@ class Documents:
     def create(self, kind: Kind, request: Document, **live: Any) -> Document:
         """Store a resource: the caller's request and the live fields.
 
-        :raises AwsError: when the name is taken
+        :raises AwsError: if the name exists already
         """
         name = request[kind.name_member]
         arn = self._arn(kind, name)
@@ -132,8 +137,8 @@ class Documents:
     def get(self, kind: Kind, name: str, missing: str | None = None) -> Document:
         """Return a resource.
 
-        :param missing: the message where there is none, if it is not the kind's
-        :raises AwsError: when there is none of that name
+        :param missing: the message if it does not exist, instead of that of the kind
+        :raises AwsError: if it does not exist
         """
         with self._lock:
             document = self._documents[kind].get(name)
@@ -145,9 +150,9 @@ class Documents:
         return document
 
     def delete(self, kind: Kind, name: str) -> None:
-        """Forget a resource and its tags.
+        """Delete a resource and its tags.
 
-        :raises AwsError: when there is none of that name
+        :raises AwsError: if it does not exist
         """
         with self._lock:
             self.get(kind, name)
@@ -159,24 +164,38 @@ class Documents:
             return list(self._documents[kind].values())
 
     def update(self, document: Document, **live: Any) -> None:
-        """Change live fields and the time of the last change."""
+        """Change fields and the time of the last change."""
         with self._lock:
             document.update(live, LastModifiedTime=time.time())
 
-    def tagged(self) -> Iterator[tuple[Kind, str, dict[str, str]]]:
-        """Give kind, ARN and tags of every resource."""
+    def mark_stopping(self, kind: Kind, name: str, missing: str | None = None) -> Document:
+        """Set the status of a job to Stopping, and return the job.
+
+        :param missing: as of :meth:`get`
+        :raises AwsError: if it does not exist, or has ended
+        """
+        with self._lock:
+            job = self.get(kind, name, missing)
+            status = job[kind.status_member]
+            if status not in ACTIVE:
+                raise AwsError(
+                    "ValidationException",
+                    f"The request was rejected because the {kind.phrase} is in status {status}.",
+                )
+            self.update(job, **{kind.status_member: "Stopping"})
+        return job
+
+    def tagged(self) -> Iterator[TaggedResource]:
+        """Return the ARN, tags and type of each resource."""
         for kind in KINDS:
             for document in self.all(kind):
-                yield (
-                    kind,
-                    document[kind.arn_member],
-                    {tag["Key"]: tag["Value"] for tag in document.get("Tags", [])},
-                )
+                tags = {tag["Key"]: tag["Value"] for tag in document.get("Tags", [])}
+                yield TaggedResource(document[kind.arn_member], tags, f"sagemaker:{kind.arn_type}")
 
     def check_arn(self, arn: str) -> None:
-        """Check that an ARN, if it is of one of these kinds, is that of a resource that exists.
+        """Check that the resource of an ARN exists, if it is of one of these kinds.
 
-        :raises AwsError: when it does not exist
+        :raises AwsError: if it does not exist
         """
         arn_type, _, name = arn.rpartition(":")[2].partition("/")
         for kind in KINDS:
@@ -184,7 +203,7 @@ class Documents:
                 self.get(kind, f"{name} ({arn})" if self._arn(kind, name) != arn else name)
 
     def tags(self, arn: str) -> list[Document] | None:
-        """Return the tags of a resource, or None when it is not one of these."""
+        """Return the tags of a resource, or None if it is not here."""
         document = self._by_arn(arn)
         return None if document is None else document.get("Tags", [])
 

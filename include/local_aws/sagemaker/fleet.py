@@ -17,13 +17,13 @@ from pathlib import Path
 import urllib3
 from botocore.exceptions import ClientError
 
-from include.local_aws import object_store
+from include.local_aws import object_store, serving_images
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.log_streams import LogStream
 from include.local_aws.principals import Principal
 from include.local_aws.processes import ChildProcesses
-from include.local_aws.sagemaker import private_folder, serving
+from include.local_aws.sagemaker import network_isolation, private_folder, ray_serving, serving
 from include.local_aws.sagemaker.documents import Document
 from include.local_aws.sagemaker.job_run import in_folder
 
@@ -64,6 +64,9 @@ class Variant:
     container: Document
     base: Path
     weight: float
+    is_isolated: bool = False
+    image: str | None = None
+    """The URI of an image that local AWS has built, with its digest."""
     instances: list[Instance] = field(default_factory=list)
     turn: int = 0
 
@@ -94,22 +97,29 @@ class Fleet:
         self._pool = urllib3.PoolManager(maxsize=_LISTENERS_AT_ONCE, num_pools=_LISTENERS_AT_ONCE)
         self.variants: dict[str, Variant] = {}
 
-    def add(self, name: str, container: Document, weight: float, count: int) -> None:
+    def add(
+        self, name: str, container: Document, weight: float, count: int, *, is_isolated: bool = False
+    ) -> None:
         """Unpack a variant's model and start its processes; :meth:`check` waits for them.
 
+        :param is_isolated: whether they have no network and no credentials
         :raises Unhealthy: when the model's archive cannot be read
         """
         folder = self._config.state_dir / "endpoints"
         folder.mkdir(exist_ok=True)
         base = Path(tempfile.mkdtemp(prefix=f"{self._endpoint}-{name}-", dir=folder))
-        variant = self.variants[name] = Variant(name, container, base, weight)
+        variant = self.variants[name] = Variant(name, container, base, weight, is_isolated)
         try:
             object_store.extract_archive(self._config, container["ModelDataUrl"], variant.model_dir)
         except (ClientError, OSError, ValueError) as error:
             raise Unhealthy(
                 f"Failed to download model data for container from {container['ModelDataUrl']}: {error}"
             ) from error
-        variant.instances = [self._start(variant) for _ in range(count)]
+        try:
+            variant.image = serving_images.resolve(self._config, container.get("Image", ""))
+            variant.instances = [self._start(variant) for _ in range(count)]
+        except serving_images.ImageMissing as error:
+            raise Unhealthy(str(error)) from error
 
     def check(self) -> None:
         """Wait until every process answers /ping.
@@ -213,33 +223,60 @@ class Fleet:
         self._pool.clear()
 
     def _start(self, variant: Variant) -> Instance:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
         log = LogStream(
             self._config,
             f"/aws/sagemaker/Endpoints/{self._endpoint}",
             f"{variant.name}/i-{uuid.uuid4().hex[:17]}",
         )
-        environment = self._config.child_environment(Principal.JOB, SAGEMAKER_BASE_DIR=str(variant.base)) | {
+        environment = self._config.child_environment(Principal.JOB, SAGEMAKER_BASE_DIR=str(variant.base))
+        if variant.is_isolated:
+            environment = network_isolation.without_credentials(environment)
+        environment |= {
             name: in_folder(value, variant.base)
             for name, value in variant.container.get("Environment", {}).items()
         }
-        process = self._children.start(
+        # A socket belongs to the network namespace in which it was made: by this one, requests reach an isolated
+        # process. It does not listen yet, so that requests are refused until the model is loaded.
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
             # -P: the script's folder is not for the model's code to import from.
-            private_folder.private(
-                self._config,
-                [
-                    *(self._config.python, "-P", serving.__file__),
-                    *(str(port), str(variant.model_dir)),
-                    *(str(self._config.endpoint_workers), str(self._config.endpoint_queue)),
-                ],
-                variant.base,
-            ),
-            env=environment,
-            cwd=variant.model_dir,
-            on_line=log.write,
-        )
-        return Instance(process, port)
+            command = [self._config.python, "-P", *self._server(variant, listener.fileno())]
+            command = private_folder.private(self._config, command, variant.base)
+            if variant.is_isolated:
+                command = network_isolation.isolated(self._config, command)
+            process = self._children.start(
+                command,
+                env=environment | self._of_built_image(variant, listener.fileno()),
+                cwd=variant.model_dir,
+                on_line=log.write,
+                pass_fds=(listener.fileno(),),
+            )
+            return Instance(process, listener.getsockname()[1])
+
+    def _server(self, variant: Variant, listener: int) -> list[str]:
+        """Return the script that stands for the container's server, and its arguments.
+
+        :raises ImageMissing: when local AWS has not built the image
+        """
+        if variant.image:
+            return [str(serving_images.script(self._config, variant.image))]
+        is_ray = ray_serving.APP_VARIABLE in variant.container.get("Environment", {})
+        return [
+            str((ray_serving if is_ray else serving).__file__),
+            *(f"fd:{listener}", str(variant.model_dir)),
+            *(str(self._config.endpoint_workers), str(self._config.endpoint_queue)),
+        ]
+
+    def _of_built_image(self, variant: Variant, listener: int) -> dict[str, str]:
+        """Return what an image that local AWS has built is started with: the socket on which it listens."""
+        if not variant.image:
+            return {}
+        workers = self._config.endpoint_workers
+        return {
+            "SERVING_HOST": f"fd://{listener}",
+            "SERVING_QUEUE": str(self._config.endpoint_queue),
+            **({"SERVING_PROCESSES": "1", "SERVING_CORES": str(workers)} if workers else {}),
+        }
 
     def _check(self, variant: Variant, instances: list[Instance]) -> None:
         deadline = time.monotonic() + self._config.ping_timeout_seconds

@@ -1,14 +1,16 @@
 """Models and endpoint configurations: the operations, and the container that a model is served from."""
 
+from include.local_aws import object_store
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
+from include.local_aws.operations import Handler
+from include.local_aws.sagemaker import network_isolation
 from include.local_aws.sagemaker.documents import (
     ENDPOINT_CONFIG,
     MODEL,
     Document,
     Documents,
     Kind,
-    Operation,
 )
 
 
@@ -21,7 +23,7 @@ class HostedModels:
     def __init__(self, config: Config, documents: Documents) -> None:
         self._config = config
         self._documents = documents
-        self.operations: dict[str, Operation] = {
+        self.operations: dict[str, Handler] = {
             "CreateModel": self._create_model,
             "CreateEndpointConfig": self._create_config,
             "DeleteModel": lambda request: self._forget(MODEL, request),
@@ -44,7 +46,12 @@ class HostedModels:
         environment = packaged.get("Environment", {}) | container.get("Environment", {})
         return {**packaged, "Environment": environment}
 
+    def is_isolated(self, model: str) -> bool:
+        """Return whether a model is to be cut off from the network."""
+        return bool(self._documents.get(MODEL, model).get("EnableNetworkIsolation"))
+
     def _create_model(self, request: Document) -> Document:
+        network_isolation.check_possible(request)
         containers = (
             [request["PrimaryContainer"]] if "PrimaryContainer" in request else request.get("Containers", [])
         )
@@ -57,7 +64,19 @@ class HostedModels:
             raise AwsError(
                 "ValidationException", "The container has no Image and no ModelPackageName. Give one."
             )
+        self._check_data(containers[0])
         return {"ModelArn": self._documents.create(MODEL, request)["ModelArn"]}
+
+    def _check_data(self, container: Document) -> None:
+        if "ModelDataUrl" not in container:
+            return
+        url = container["ModelDataUrl"]
+        try:
+            found = object_store.exists(self._config, url)
+        except ValueError as error:
+            raise AwsError("ValidationException", str(error)) from error
+        if not found:
+            raise AwsError("ValidationException", f"Could not find model data at {url}.")
 
     def _create_config(self, request: Document) -> Document:
         names = [variant["VariantName"] for variant in request["ProductionVariants"]]

@@ -1,4 +1,4 @@
-"""Endpoints: the operations, and what each endpoint serves from."""
+"""Endpoints: the operations, and the fleets that serve them."""
 
 import logging
 import threading
@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
+from include.local_aws.operations import Handler
 from include.local_aws.processes import ChildProcesses
 from include.local_aws.sagemaker import data_capture
 from include.local_aws.sagemaker.deployment import AlarmsRaised, Deployment, check_alarms_exist
@@ -17,14 +18,12 @@ from include.local_aws.sagemaker.documents import (
     ENDPOINT_CONFIG,
     Document,
     Documents,
-    Operation,
 )
 from include.local_aws.sagemaker.fleet import Fleet, Unhealthy
 from include.local_aws.sagemaker.hosted_models import HostedModels
 from include.local_aws.sagemaker.scalable_targets import ScalableTargets
 from include.local_aws.sagemaker.traffic import Traffic
 from include.local_aws.sagemaker.traffic_shifting import Plan, plan
-from include.local_aws.sagemaker.update_faults import Fault, UpdateFaults
 
 _IN_PROGRESS = ("Creating", "Updating", "RollingBack", "Deleting")
 _FAILURES = (Unhealthy, AlarmsRaised, AwsError, BotoCoreError, ClientError, OSError)
@@ -32,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Endpoints:
-    """All endpoints of this server and what they serve from."""
+    """All endpoints of this server, and their fleets."""
 
     def __init__(
         self,
@@ -49,8 +48,7 @@ class Endpoints:
         self._documents = documents
         self._lock = threading.RLock()
         self._traffic: dict[str, Traffic] = {}
-        self.faults = UpdateFaults()
-        self.operations: dict[str, Operation] = {
+        self.operations: dict[str, Handler] = {
             "CreateEndpoint": self._create,
             "UpdateEndpoint": self._update,
             "UpdateEndpointWeightsAndCapacities": self._update_weights_and_capacities,
@@ -58,7 +56,7 @@ class Endpoints:
         }
 
     def fleet(self, name: str, variant: str | None) -> Fleet | None:
-        """Return the fleet for a request to an endpoint, which may name a variant; None if there is none."""
+        """Return the fleet for a request, which may name a variant; None if the endpoint has none."""
         traffic = self._traffic.get(name)
         return None if traffic is None else traffic.choose(variant)
 
@@ -73,7 +71,7 @@ class Endpoints:
     def set_capacity(self, name: str, variant: str, count: int) -> None:
         """Change the number of a variant's instances, as Application Auto Scaling does.
 
-        :raises AwsError: when the endpoint is gone or being changed
+        :raises AwsError: if the endpoint does not exist or is being changed
         """
         change = {"VariantName": variant, "DesiredInstanceCount": count}
         self._update_weights_and_capacities({"EndpointName": name, "DesiredWeightsAndCapacities": [change]})
@@ -92,8 +90,10 @@ class Endpoints:
     def _update(self, request: Document) -> Document:
         name = request["EndpointName"]
         with self._lock:
-            endpoint = self._changeable(name, "InService", "UpdateRollbackFailed")
+            endpoint = self._changeable(name)
             config = self._documents.get(ENDPOINT_CONFIG, request["EndpointConfigName"])
+            # AWS also requires the current configuration.
+            self._documents.get(ENDPOINT_CONFIG, endpoint["EndpointConfigName"])
             self._targets.check_update(endpoint, config)
             variants = [_as_configured(variant) for variant in config["ProductionVariants"]]
             if request.get("RetainAllVariantProperties"):
@@ -110,11 +110,11 @@ class Endpoints:
             self._documents.update(
                 endpoint, EndpointStatus="Updating", FailureReason=None, LastDeploymentConfig=deployment
             )
-        self._in_background(self._deploy, endpoint, config, variants, planned, self.faults.take(name))
+        self._in_background(self._deploy, endpoint, config, variants, planned)
         return {"EndpointArn": endpoint["EndpointArn"]}
 
     def _deploy_first(self, endpoint: Document, config: Document, variants: list[Document]) -> None:
-        """Start the fleet of a new endpoint; one that does not come up fails the endpoint."""
+        """Start the fleet of a new endpoint; if it does not become healthy, the endpoint fails."""
         fleet = self._new_fleet(endpoint, config)
         try:
             self._start(fleet, config, variants)
@@ -137,9 +137,8 @@ class Endpoints:
         config: Document,
         variants: list[Document],
         planned: Plan,
-        fault: Fault | None,
     ) -> None:
-        """Start a new fleet and shift the traffic to it; what goes wrong leaves all to the old one."""
+        """Start a new fleet and shift the traffic to it; after an error, the old fleet serves everything."""
         traffic = self._traffic[endpoint["EndpointName"]]
         fleet = self._new_fleet(endpoint, config)
         new = {
@@ -150,13 +149,9 @@ class Endpoints:
         deployment = Deployment(self._config, self._documents, endpoint, new, planned)
         try:
             self._start(fleet, config, variants)
-            if fault is None:
-                deployment.shift(traffic, fleet)
+            deployment.shift(traffic, fleet)
         except _FAILURES as error:
             self._roll_back(endpoint, traffic, fleet, str(error))
-            return
-        if fault is not None:
-            self._fail(endpoint, traffic, fleet, fault)
             return
         with self._lock:
             old = traffic.settle(fleet)
@@ -167,26 +162,13 @@ class Endpoints:
             each.end()
 
     def _roll_back(self, endpoint: Document, traffic: Traffic, fleet: Fleet, reason: str) -> None:
-        """Give all traffic back to the fleets from before, end the new one, and say why."""
+        """Return all traffic to the old fleet, end the new one, and record the reason."""
         traffic.withdraw(fleet)
         self._documents.update(
             endpoint, EndpointStatus="RollingBack", PendingDeploymentSummary=None, FailureReason=reason
         )
         fleet.end()
-        # Two fleets are what a rollback that failed has left; it takes an update that succeeds to change that.
-        status = "InService" if len(traffic.fleets) == 1 else "UpdateRollbackFailed"
-        self._documents.update(endpoint, EndpointStatus=status)
-
-    def _fail(self, endpoint: Document, traffic: Traffic, fleet: Fleet, fault: Fault) -> None:
-        """Leave an endpoint as a failure that was asked for leaves it."""
-        if fault.mixes_fleets:
-            traffic.shift(fleet, 0.5)
-            self._documents.update(endpoint, EndpointStatus="RollingBack")
-        else:
-            fleet.end()
-        self._documents.update(
-            endpoint, EndpointStatus=fault.status, PendingDeploymentSummary=None, FailureReason=fault.reason
-        )
+        self._documents.update(endpoint, EndpointStatus="InService")
 
     def _new_fleet(self, endpoint: Document, config: Document) -> Fleet:
         return Fleet(
@@ -200,21 +182,27 @@ class Endpoints:
     def _start(self, fleet: Fleet, config: Document, variants: list[Document]) -> None:
         """Start a fleet's processes and wait until all of them are healthy.
 
-        :raises Unhealthy: when one is not
+        :raises Unhealthy: if one is not
         """
         models = {variant["VariantName"]: variant["ModelName"] for variant in config["ProductionVariants"]}
         for variant in variants:
+            container = self._models.container(models[variant["VariantName"]])
             fleet.add(
                 variant["VariantName"],
-                self._models.container(models[variant["VariantName"]]),
+                container,
                 variant["DesiredWeight"],
                 variant["DesiredInstanceCount"],
+                is_isolated=self._models.is_isolated(models[variant["VariantName"]]),
             )
+            if resolved := fleet.variants[variant["VariantName"]].image:
+                variant["DeployedImages"] = [
+                    {"SpecifiedImage": container["Image"], "ResolvedImage": resolved}
+                ]
         fleet.check()
 
     def _update_weights_and_capacities(self, request: Document) -> Document:
         with self._lock:
-            endpoint = self._changeable(request["EndpointName"], "InService")
+            endpoint = self._changeable(request["EndpointName"])
             [fleet] = self._traffic[request["EndpointName"]].fleets
             variants = {v["VariantName"]: dict(v) for v in endpoint["ProductionVariants"]}
             sizes = {}
@@ -243,7 +231,7 @@ class Endpoints:
         return {"EndpointArn": endpoint["EndpointArn"]}
 
     def _adjust(self, endpoint: Document, fleet: Fleet, sizes: dict[str, int]) -> None:
-        """Give a fleet the weights and sizes that its endpoint's document wants."""
+        """Give a fleet the weights and sizes of the endpoint's document."""
         failure = None
         for name, count in sizes.items():
             try:
@@ -266,7 +254,6 @@ class Endpoints:
             endpoint = self._idle(request["EndpointName"])
             self._documents.update(endpoint, EndpointStatus="Deleting")
             traffic = self._traffic.pop(request["EndpointName"], None)
-            self.faults.forget(request["EndpointName"])
             self._targets.forget(request["EndpointName"])
         self._in_background(self._end, endpoint, traffic)
         return {}
@@ -284,9 +271,9 @@ class Endpoints:
             )
         return endpoint
 
-    def _changeable(self, name: str, *statuses: str) -> Document:
+    def _changeable(self, name: str) -> Document:
         endpoint = self._idle(name)
-        if endpoint["EndpointStatus"] not in statuses:
+        if endpoint["EndpointStatus"] != "InService":
             raise AwsError(
                 "ValidationException",
                 f'Cannot update endpoint "{endpoint["EndpointArn"]}" in status {endpoint["EndpointStatus"]}; '
@@ -322,7 +309,7 @@ def _as_configured(variant: Document) -> Document:
 
 
 def _retain(variants: list[Document], current: list[Document], excluded: set[str]) -> None:
-    """Give variants the weights and instance counts that those of the same name have now."""
+    """Give variants the current weights and instance counts of the variants with the same names."""
     now = {variant["VariantName"]: variant for variant in current}
     for variant in variants:
         for what in {"Weight", "InstanceCount"}:

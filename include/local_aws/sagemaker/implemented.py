@@ -1,29 +1,13 @@
-"""What local AWS implements of SageMaker's requests: the rest is refused, never accepted and ignored.
+"""The members of SageMaker's requests that local AWS implements. Others are refused, never accepted and ignored.
 
-Members that only SageMaker's own machines could heed, such as keys, networks and volumes, are kept and shown: no
-result depends on them. Every other member that is not listed here is refused, also one that a later botocore adds.
+Members that only have an effect on AWS's machines, such as keys, networks and volumes, are stored and described: no
+result depends on them. Members that are not listed here are refused, also those that a later botocore adds.
 """
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from typing import Any
 
 from include.local_aws.errors import AwsError
-
-OPERATIONS_OF_MOTO = frozenset(
-    {
-        "AddTags",
-        "CreateModelPackage",
-        "CreateModelPackageGroup",
-        "DeleteTags",
-        "DescribeModelPackage",
-        "DescribeModelPackageGroup",
-        "ListModelPackageGroups",
-        "ListModelPackages",
-        "ListTags",
-        "UpdateModelPackage",
-    }
-)
-"""The operations that are left to moto."""
 
 Members = dict[str, Any]
 """By name: None allows a member with all that is in it, a tuple only these values, a dictionary only these members."""
@@ -61,7 +45,7 @@ _TRAINING: Members = {
     "EnableManagedSpotTraining": None,
     "CheckpointConfig": None,
     "Environment": None,
-    # Repeats what failed by a fault of SageMaker's own, which does not happen here.
+    # Repeats a job after an internal error of SageMaker, which does not happen here.
     "RetryStrategy": None,
 }
 _CONTAINER: Members = {
@@ -214,19 +198,10 @@ _NOT_IMPLEMENTED: dict[str, frozenset[str]] = {
 }
 
 
-def check_operation(name: str, operations: Set[str]) -> None:
-    """Check that one of these operations, or moto, does an operation's work.
-
-    :raises AwsError: when nothing does
-    """
-    if name not in operations | OPERATIONS_OF_MOTO:
-        raise AwsError("ValidationException", f"Local AWS does not implement SageMaker's {name}.")
-
-
 def check_members(operation: str, request: dict[str, Any]) -> None:
-    """Check that local AWS does what each member of a request asks for.
+    """Check that local AWS implements each member of a request.
 
-    :raises AwsError: naming every member for which it does nothing
+    :raises AwsError: naming the members that it does not implement
     """
     unknown = [name for name in request if name in _NOT_IMPLEMENTED.get(operation, ())]
     if operation in _MEMBERS:
@@ -257,7 +232,7 @@ def _unknown(value: Any, known: Any, where: str) -> Iterator[str]:
 
 
 def _asks_for_nothing(value: Any) -> bool:
-    """Whether a member is empty or switches something off, such as ``{"EnableRemoteDebug": false}``."""
+    """Return whether a member is empty or disables something, such as ``{"EnableRemoteDebug": false}``."""
     if isinstance(value, dict):
         return all(_asks_for_nothing(member) for member in value.values())
     return value is None or value is False or value == []

@@ -4,12 +4,12 @@ import base64
 import binascii
 
 from include.local_aws.errors import AwsError
+from include.local_aws.operations import Handler
 from include.local_aws.sagemaker.documents import (
     LIFECYCLE_CONFIG,
     NOTEBOOK_INSTANCE,
     Document,
     Documents,
-    Operation,
 )
 
 HOOKS = ("OnCreate", "OnStart")
@@ -20,7 +20,7 @@ class LifecycleConfigs:
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
-        self.operations: dict[str, Operation] = {
+        self.operations: dict[str, Handler] = {
             "CreateNotebookInstanceLifecycleConfig": self._create,
             "UpdateNotebookInstanceLifecycleConfig": self._update,
             "DeleteNotebookInstanceLifecycleConfig": self._delete,

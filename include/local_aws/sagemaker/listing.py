@@ -1,11 +1,12 @@
 """The List operations: filters, order and pages."""
 
-from include.local_aws.errors import AwsError
+from include.local_aws.operations import page
 from include.local_aws.sagemaker import validation
 from include.local_aws.sagemaker.documents import Document, Documents, Kind
 from include.local_aws.service_models import shown
 
-_DEFAULT_PAGE = 100
+PAGE = 10
+"""The default that AWS documents for endpoints, tuning jobs and their training jobs, and shows for training jobs."""
 
 
 def list_documents(documents: Documents, kind: Kind, request: Document) -> Document:
@@ -16,27 +17,14 @@ def list_documents(documents: Documents, kind: Kind, request: Document) -> Docum
     later = {"StatusEquals"} & request.keys() if kind.is_job and "MaxResults" in request else set()
     first = {member: value for member, value in request.items() if member not in later}
     found = [document for document in documents.all(kind) if _matches(document, kind, first)]
-    order = {"Name": kind.name_member, "Status": kind.status_member}.get(
-        request.get("SortBy", ""), "CreationTime"
-    )
+    sort_by: str = request.get("SortBy", kind.sorted_by)
+    order = {"Name": kind.name_member, "Status": kind.status_member}.get(sort_by, sort_by)
     default = "Descending" if kind.newest_first else "Ascending"
     found.sort(
         key=lambda document: document[order], reverse=request.get("SortOrder", default) == "Descending"
     )
-    answer = page(member, found, request)
+    answer = page(member, found, request, PAGE)
     answer[member] = [shown(each, shape) for each in answer[member] if _matches(each, kind, request)]
-    return answer
-
-
-def page(member: str, items: list[Document], request: Document) -> Document:
-    """Return the page of items that a request asks for; the token of the next is its position."""
-    token = request.get("NextToken", "0")
-    if not token.isdecimal():
-        raise AwsError("ValidationException", f"The token {token!r} is none of this list's.")
-    start, size = int(token), request.get("MaxResults", _DEFAULT_PAGE)
-    answer: Document = {member: items[start : start + size]}
-    if start + size < len(items):
-        answer["NextToken"] = str(start + size)
     return answer
 
 

@@ -1,32 +1,45 @@
-"""What moto's model registry lacks: deletions, and refusals of what is missing or taken."""
+"""What moto's model registry lacks: deletions, and errors for what does not exist or exists already."""
 
-from collections.abc import Callable
-
-from moto.sagemaker.models import ModelPackage, SageMakerModelBackend, sagemaker_backends
+from moto.core.exceptions import ServiceException
+from moto.sagemaker.models import SageMakerModelBackend, sagemaker_backends
 
 from include.local_aws.config import ACCOUNT_ID, Config
 from include.local_aws.errors import AwsError
-from include.local_aws.sagemaker.documents import Document, Operation
-
-_initialise_by_moto = ModelPackage.__init__
+from include.local_aws.moto_patches.sagemaker import last_versions
+from include.local_aws.operations import Handler, leave_to_moto
+from include.local_aws.sagemaker.documents import Document
 
 
 class ModelPackages:
-    """The operations that delete; a version's number is not given again, as moto would do."""
+    """The operations on model packages and their groups; what only checks a request leaves it to moto."""
 
     def __init__(self, config: Config) -> None:
         self._region = config.region
-        number_versions_as_aws_does()
-        self.operations: dict[str, Operation] = {
+        self.operations: dict[str, Handler] = {
+            "CreateModelPackage": self._check_group_exists,
+            "CreateModelPackageGroup": self._check_group_is_new,
             "DeleteModelPackage": self._delete,
             "DeleteModelPackageGroup": self._delete_group,
-        }
-        self.checks: dict[str, Callable[[Document], None]] = {
-            "CreateModelPackageGroup": self._check_group_is_new,
-            "CreateModelPackage": self._check_group_exists,
             "DescribeModelPackage": lambda request: self._check_exists(request["ModelPackageName"]),
+            "DescribeModelPackageGroup": leave_to_moto,
+            "ListModelPackageGroups": leave_to_moto,
+            "ListModelPackages": leave_to_moto,
             "UpdateModelPackage": lambda request: self._check_exists(request["ModelPackageArn"]),
         }
+
+    def check_arn(self, arn: str) -> None:
+        """Check that moto has the resource of an ARN; moto fails if it is asked for the tags of another one.
+
+        :raises AwsError: if it does not exist
+        """
+        try:
+            known = self._backend()._get_resource_from_arn(arn) is not None
+        except (AttributeError, ValueError, ServiceException):
+            known = False
+        if not known:
+            raise AwsError(
+                "ValidationException", f"Could not find the resource {arn}, or it has no tags of its own."
+            )
 
     def _check_group_is_new(self, request: Document) -> None:
         group = self._backend().model_package_groups.get(request["ModelPackageGroupName"])
@@ -34,6 +47,8 @@ class ModelPackages:
             raise AwsError("ValidationException", f"Model Package Group already exists : {group.arn}")
 
     def _check_group_exists(self, request: Document) -> None:
+        if "ModelPackageName" in request:  # moto refuses both together
+            return
         name = request.get("ModelPackageGroupName", "").rpartition("/")[2]
         if name and name not in self._backend().model_package_groups:
             raise AwsError(
@@ -76,28 +91,9 @@ class ModelPackages:
                 f"Model package group {group.arn} still has {held} model packages; delete them first.",
             )
         del backend.model_package_groups[name]
-        _last_versions(backend).pop(name, None)
+        last_versions(backend).pop(name, None)
         return {}
 
     def _backend(self) -> SageMakerModelBackend:
         backend: SageMakerModelBackend = sagemaker_backends[ACCOUNT_ID][self._region]
         return backend
-
-
-def number_versions_as_aws_does() -> None:
-    """Have moto count on from the highest version of a group: it counts those that exist."""
-    ModelPackage.__init__ = _initialise  # type: ignore[method-assign, assignment]
-
-
-def _initialise(package: ModelPackage, **members: object) -> None:
-    group = members["model_package_group_name"]
-    if group is not None:
-        backend = sagemaker_backends[str(members["account_id"])][str(members["region_name"])]
-        versions = _last_versions(backend)
-        members["model_package_version"] = versions[str(group)] = versions.get(str(group), 0) + 1
-    _initialise_by_moto(package, **members)  # type: ignore[arg-type]
-
-
-def _last_versions(backend: SageMakerModelBackend) -> dict[str, int]:
-    last: dict[str, int] = backend.__dict__.setdefault("last_model_package_versions", {})
-    return last

@@ -8,13 +8,9 @@ import time
 from collections.abc import Mapping, Sequence
 
 from include.local_aws.config import Config
+from include.local_aws.errors import AwsError
 from include.local_aws.sagemaker import loopback
 from include.local_aws.sagemaker.documents import Document
-
-NOT_POSSIBLE = (
-    "Local AWS cannot isolate this job from the network: the machine lets it make no network namespace (unshare "
-    "of util-linux, on Linux). The job runs without AWS credentials, but with the network."
-)
 
 _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _UNSHARE_SECONDS = 10.0
@@ -23,9 +19,22 @@ _POLL_SECONDS = 0.02
 _WAYS = (("--net",), ("--net", "--user", "--map-root-user"))
 
 
-def applies(job: Document) -> bool:
-    """Whether a job, or a processing job's ``NetworkConfig``, asks for isolation, and this machine allows it."""
-    return bool(job.get("EnableNetworkIsolation")) and _way() is not None
+def is_possible() -> bool:
+    """Return whether this machine allows it."""
+    return _way() is not None
+
+
+def check_possible(request: Document) -> None:
+    """Check that this machine allows what a job, a model or a processing job's ``NetworkConfig`` asks for.
+
+    :raises AwsError: when isolation is asked for and not possible
+    """
+    if request.get("EnableNetworkIsolation") and not is_possible():
+        raise AwsError(
+            "ValidationException",
+            "Local AWS cannot do EnableNetworkIsolation on this machine, which allows no network namespace (unshare of "
+            "util-linux, on Linux). Leave it out.",
+        )
 
 
 def without_credentials(environment: Mapping[str, str]) -> dict[str, str]:
@@ -36,7 +45,7 @@ def without_credentials(environment: Mapping[str, str]) -> dict[str, str]:
 def isolated(config: Config, command: Sequence[str], peer: int | None = None) -> list[str]:
     """Return what runs a command in a network namespace with nothing in it but the loopback interface.
 
-    To be called only where isolation :func:`applies`.
+    To be called only where it :func:`is_possible`.
 
     :param peer: the id of a process that was started so, to run in its namespace; else a new one is made
     :raises OSError: when the peer has ended

@@ -17,6 +17,7 @@ import urllib3
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.log_streams import LogStream
+from include.local_aws.operations import Handler
 from include.local_aws.principals import Principal
 from include.local_aws.processes import ChildProcesses
 from include.local_aws.sagemaker import lifecycle_configs, notebook_boot
@@ -25,7 +26,6 @@ from include.local_aws.sagemaker.documents import (
     NOTEBOOK_INSTANCE,
     Document,
     Documents,
-    Operation,
 )
 from include.local_aws.sagemaker.job_run import in_folder, message
 
@@ -73,7 +73,7 @@ class NotebookInstances:
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._tokens: dict[str, str] = {}
         self._pool = urllib3.PoolManager()
-        self.operations: dict[str, Operation] = {
+        self.operations: dict[str, Handler] = {
             "CreateNotebookInstance": self._create,
             "StartNotebookInstance": self._start,
             "StopNotebookInstance": self._stop,

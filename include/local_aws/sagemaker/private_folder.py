@@ -23,7 +23,7 @@ _WAYS = (("--mount",), ("--mount", "--user", "--map-root-user"))
 
 def is_possible() -> bool:
     """Return whether this machine allows it."""
-    return _way() is not None
+    return unshare_options() is not None
 
 
 def private(config: Config, command: Sequence[str], folder: Path) -> list[str]:
@@ -31,14 +31,14 @@ def private(config: Config, command: Sequence[str], folder: Path) -> list[str]:
 
     The process keeps the id that it is started with.
     """
-    way = _way()
+    way = unshare_options()
     if way is None:
         return list(command)
     return ["unshare", *way, config.python, "-IS", bind_opt_ml.__file__, str(folder), *command]
 
 
 @functools.cache
-def _way() -> tuple[str, ...] | None:
+def unshare_options() -> tuple[str, ...] | None:
     if shutil.which("unshare") is None:
         return None
     for options in _WAYS:

@@ -9,10 +9,11 @@ from pathlib import Path
 from include.local_aws import object_store
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
+from include.local_aws.operations import Handler
 from include.local_aws.principals import Principal
 from include.local_aws.processes import ChildProcesses
 from include.local_aws.sagemaker import network_isolation, private_folder
-from include.local_aws.sagemaker.documents import PROCESSING_JOB, Document, Documents, Operation
+from include.local_aws.sagemaker.documents import PROCESSING_JOB, Document, Documents
 from include.local_aws.sagemaker.job_run import (
     JobFailed,
     JobRun,
@@ -26,7 +27,6 @@ from include.local_aws.sagemaker.job_run import (
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 
-_ACTIVE = ("InProgress", "Stopping")
 _DEFAULT_MAX_RUNTIME_SECONDS = 86_400
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class ProcessingJobs:
         self._documents = documents
         self._lock = threading.Lock()
         self._runs: dict[str, JobRun] = {}
-        self.operations: dict[str, Operation] = {
+        self.operations: dict[str, Handler] = {
             "CreateProcessingJob": self._create,
             "StopProcessingJob": self._stop,
         }
@@ -58,14 +58,7 @@ class ProcessingJobs:
     def _stop(self, request: Document) -> Document:
         with self._lock:
             missing = "Could not find job to update with name {name}"
-            job = self._documents.get(PROCESSING_JOB, request["ProcessingJobName"], missing)
-            if job["ProcessingJobStatus"] not in _ACTIVE:
-                raise AwsError(
-                    "ValidationException",
-                    "The request was rejected because the processing job is in status "
-                    f"{job['ProcessingJobStatus']}.",
-                )
-            self._documents.update(job, ProcessingJobStatus="Stopping")
+            job = self._documents.mark_stopping(PROCESSING_JOB, request["ProcessingJobName"], missing)
             self._runs[job["ProcessingJobName"]].stop()
         return {}
 
@@ -130,7 +123,8 @@ class ProcessingJobs:
         variables = {name: in_folder(value, folder) for name, value in job.get("Environment", {}).items()}
         words = [in_folder(word, folder) for word in command]
         network = job.get("NetworkConfig", {})
-        if network.get("EnableNetworkIsolation"):
+        is_isolated = bool(network.get("EnableNetworkIsolation"))
+        if is_isolated:
             environment = network_isolation.without_credentials(environment)
         environment |= variables
         # Found out here: with an /opt/ml of its own, another program is started first.
@@ -138,34 +132,37 @@ class ProcessingJobs:
             raise JobFailed(f"AlgorithmError: {command[0]} cannot be started: No such file or directory.")
         try:
             words = private_folder.private(self._config, words, folder)
-            if network_isolation.applies(network):
+            if is_isolated:
                 words = network_isolation.isolated(self._config, words)
             run.start(
                 words,
                 env=environment,
                 cwd=folder,
                 log_stream=f"{job['ProcessingJobName']}/algo-1-{int(time.time())}",
-                notes=_notes(network),
+                notes=[] if private_folder.is_possible() else [private_folder.NOT_POSSIBLE],
             )
         except OSError as error:
             raise JobFailed(f"AlgorithmError: {command[0]} cannot be started: {error.strerror}.") from error
 
 
-def _notes(network: Document) -> list[str]:
-    """Return what the log says of what was asked for and cannot be done here."""
-    notes = [] if private_folder.is_possible() else [private_folder.NOT_POSSIBLE]
-    if network.get("EnableNetworkIsolation") and not network_isolation.applies(network):
-        notes.append(network_isolation.NOT_POSSIBLE)
-    return notes
-
-
 def _check_supported(request: Document) -> None:
+    network_isolation.check_possible(request.get("NetworkConfig", {}))
     if not request["AppSpecification"].get("ContainerEntrypoint"):
         raise AwsError(
             "ValidationException",
             "Local AWS runs no image: give the command in AppSpecification.ContainerEntrypoint.",
         )
-    if request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] != 1:
+    cluster = request["ProcessingResources"].get("ClusterConfig", {})
+    if (
+        not {"InstanceType", "InstanceCount"} <= cluster.keys()
+        or "ImageUri" not in request["AppSpecification"]
+    ):
+        raise AwsError(
+            "ValidationException",
+            "A processing job needs an AppSpecification with an ImageUri, and a ClusterConfig with an InstanceType and "
+            "an InstanceCount.",
+        )
+    if cluster["InstanceCount"] != 1:
         raise AwsError("ValidationException", "Local AWS runs a processing job on one instance only.")
     for source in request.get("ProcessingInputs", []):
         if source.get("S3Input", {}).get("S3DataType") != "S3Prefix" or "LocalPath" not in source["S3Input"]:

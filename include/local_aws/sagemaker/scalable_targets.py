@@ -7,14 +7,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from werkzeug.wrappers import Request, Response
+
 from include.local_aws import service_models
 from include.local_aws.config import ACCOUNT_ID, Config
 from include.local_aws.errors import AwsError
-from include.local_aws.sagemaker import listing
-from include.local_aws.sagemaker.documents import ENDPOINT, ENDPOINT_CONFIG, Document, Documents, Operation
-from include.local_aws.sagemaker.scaling_activities import DIMENSION, NAMESPACE
+from include.local_aws.operations import JsonOperations, members_of, page
+from include.local_aws.sagemaker.documents import ENDPOINT, ENDPOINT_CONFIG, Document, Documents
+from include.local_aws.sagemaker.scaling_activities import (
+    DIMENSION,
+    NAMESPACE,
+    PAGE,
+    PAGE_ERROR,
+    ScalingActivities,
+)
 
 SERVICE = "application-autoscaling"
+TARGET = "AnyScaleFrontendService."
 BURSTABLE = ("ml.t2.", "ml.t3.", "ml.t4g.")
 _SUSPENSIONS = ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended")
 _CONFIGURATIONS = {
@@ -41,7 +50,7 @@ class ScalableTarget:
 
 @dataclass
 class _Target:
-    """A scalable target as Describe shows it, with what goes when it is deregistered."""
+    """A scalable target as Describe shows it, with the policies and actions that are deleted with it."""
 
     shown: Document
     policies: dict[str, Document] = field(default_factory=dict)
@@ -49,38 +58,39 @@ class _Target:
 
 
 class ScalableTargets:
-    """All scalable targets of this server that are variants of endpoints, by resource id."""
+    """All scalable targets that are variants of endpoints, by resource ID."""
 
-    def __init__(self, config: Config, documents: Documents) -> None:
+    def __init__(self, config: Config, documents: Documents, activities: ScalingActivities) -> None:
         self._region = config.region
         self._documents = documents
         self._lock = threading.RLock()
         self._targets: dict[str, _Target] = {}
-        self.operations: dict[str, Operation] = {
-            "RegisterScalableTarget": self._register,
-            "DeregisterScalableTarget": self._deregister,
-            "DescribeScalableTargets": self._describe,
-            "PutScalingPolicy": self._put_policy,
-            "DeleteScalingPolicy": self._delete_policy,
-            "DescribeScalingPolicies": self._describe_policies,
-            "PutScheduledAction": self._put_action,
-            "DeleteScheduledAction": self._delete_action,
-            "DescribeScheduledActions": self._describe_actions,
-        }
+        self.operations = JsonOperations(
+            TARGET,
+            {
+                "RegisterScalableTarget": self._register,
+                "DeregisterScalableTarget": self._deregister,
+                "DescribeScalableTargets": self._describe,
+                "PutScalingPolicy": self._put_policy,
+                "DeleteScalingPolicy": self._delete_policy,
+                "DescribeScalingPolicies": self._describe_policies,
+                "PutScheduledAction": self._put_action,
+                "DeleteScheduledAction": self._delete_action,
+                "DescribeScheduledActions": self._describe_actions,
+                "DescribeScalingActivities": activities.describe,
+            },
+            _check,
+        )
 
-    def answer(self, operation: str, request: Document) -> Document | None:
-        """Answer an operation on endpoints; None for other services' and for operations that are not these.
+    def respond(self, request: Request) -> Response | None:
+        """Answer an operation on endpoints; moto answers those on other services.
 
         :raises AwsError: as AWS answers
         """
-        if operation not in self.operations or request.get("ServiceNamespace") != NAMESPACE:
+        if members_of(request).get("ServiceNamespace") != NAMESPACE:
             return None
-        service_models.check_request(SERVICE, operation, request)
-        dimension = request.get("ScalableDimension", DIMENSION)
-        if dimension != DIMENSION:
-            raise _refused("Unsupported service namespace, resource type or scalable dimension")
         with self._lock:
-            return self.operations[operation](request)
+            return self.operations.respond(request)
 
     def all(self) -> list[ScalableTarget]:
         """Return all targets as scaling sees them."""
@@ -102,7 +112,7 @@ class ScalableTargets:
     def check_update(self, endpoint: Document, config: Document) -> None:
         """Check that an update keeps the instance types of all variants that are scalable targets.
 
-        :raises AwsError: when it does not
+        :raises AwsError: if it does not
         """
         now = self._instance_types(endpoint["EndpointConfigName"])
         then = _types(config)
@@ -117,7 +127,7 @@ class ScalableTargets:
                 )
 
     def forget(self, endpoint: str) -> None:
-        """Deregister the variants of an endpoint that is deleted."""
+        """Deregister the variants of a deleted endpoint."""
         with self._lock:
             for name in [name for name in self._targets if name.split("/")[1] == endpoint]:
                 del self._targets[name]
@@ -159,7 +169,7 @@ class ScalableTargets:
         return {"ScalableTargetARN": found.shown["ScalableTargetARN"]}
 
     def _check_resource(self, name: str) -> None:
-        """Check that a resource id names a variant that can scale."""
+        """Check that a resource ID names a variant that can scale."""
         match name.split("/"):
             case ["endpoint", endpoint, "variant", variant]:
                 pass
@@ -182,7 +192,7 @@ class ScalableTargets:
     def _describe(self, request: Document) -> Document:
         wanted = request.get("ResourceIds", [])
         shown = [target.shown for name, target in self._targets.items() if not wanted or name in wanted]
-        return _page("ScalableTargets", shown, request)
+        return page("ScalableTargets", shown, request, PAGE, PAGE_ERROR)
 
     def _put_policy(self, request: Document) -> Document:
         target = self._find(request, "registered")
@@ -218,9 +228,8 @@ class ScalableTargets:
 
     def _describe_policies(self, request: Document) -> Document:
         wanted = request.get("PolicyNames", [])
-        return _page(
-            "ScalingPolicies", self._of_targets(request, lambda each: each.policies, wanted), request
-        )
+        policies = self._of_targets(request, lambda each: each.policies, wanted)
+        return page("ScalingPolicies", policies, request, PAGE, PAGE_ERROR)
 
     def _put_action(self, request: Document) -> Document:
         target = self._find(request, "registered")
@@ -253,9 +262,8 @@ class ScalableTargets:
 
     def _describe_actions(self, request: Document) -> Document:
         wanted = request.get("ScheduledActionNames", [])
-        return _page(
-            "ScheduledActions", self._of_targets(request, lambda each: each.actions, wanted), request
-        )
+        actions = self._of_targets(request, lambda each: each.actions, wanted)
+        return page("ScheduledActions", actions, request, PAGE, PAGE_ERROR)
 
     def _of_targets(
         self, request: Document, of: Callable[[_Target], dict[str, Document]], wanted: list[str]
@@ -275,7 +283,7 @@ class ScalableTargets:
         return target
 
     def _instance_types(self, config: str) -> dict[str, Any]:
-        """Return the instance types of an endpoint configuration's variants; none if it was deleted."""
+        """Return the instance types of an endpoint configuration's variants; empty if it was deleted."""
         return next(
             (
                 _types(document)
@@ -287,8 +295,14 @@ class ScalableTargets:
 
 
 def resource_id(endpoint: str, variant: str) -> str:
-    """Return how Application Auto Scaling names a variant."""
+    """Return the resource ID of a variant in Application Auto Scaling."""
     return f"endpoint/{endpoint}/variant/{variant}"
+
+
+def _check(operation: str, request: Document) -> None:
+    service_models.check_request(SERVICE, operation, request)
+    if request.get("ScalableDimension", DIMENSION) != DIMENSION:
+        raise _refused("Unsupported service namespace, resource type or scalable dimension")
 
 
 def _types(config: Document) -> dict[str, Any]:
@@ -301,10 +315,6 @@ def _named(request: Document) -> Document:
         "ResourceId": request["ResourceId"],
         "ScalableDimension": DIMENSION,
     }
-
-
-def _page(member: str, items: list[Document], request: Document) -> Document:
-    return listing.page(member, items, {"MaxResults": 50, **request})
 
 
 def _refused(sentence: str) -> AwsError:

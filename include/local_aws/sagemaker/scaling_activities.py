@@ -1,27 +1,29 @@
-"""What Application Auto Scaling did to endpoints, as DescribeScalingActivities tells it."""
+"""The activities of Application Auto Scaling on endpoints, which DescribeScalingActivities returns."""
 
 import threading
 import time
 import uuid
 from collections import deque
 
+from include.local_aws.operations import page
 from include.local_aws.sagemaker.documents import Document
 
 NAMESPACE = "sagemaker"
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 _REMEMBERED = 1_000
-_PAGE = 50
+PAGE = 50
+PAGE_ERROR = "InvalidNextTokenException"
 
 
 class ScalingActivities:
-    """The activities of all scalable targets, the newest first; the oldest are forgotten."""
+    """The activities of all scalable targets, the newest first; the oldest are dropped."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._activities: deque[Document] = deque(maxlen=_REMEMBERED)
 
     def begin(self, resource: str, count: int, cause: str) -> Document:
-        """Record that a number of instances was asked for, and return the activity."""
+        """Record that a number of instances was requested, and return the activity."""
         activity = {
             "ActivityId": str(uuid.uuid4()),
             "ServiceNamespace": NAMESPACE,
@@ -56,7 +58,4 @@ class ScalingActivities:
                     for member in ("ServiceNamespace", "ResourceId", "ScalableDimension")
                 )
             ]
-        start = int(request.get("NextToken") or 0)
-        end = start + (request.get("MaxResults") or _PAGE)
-        answer: Document = {"ScalingActivities": found[start:end]}
-        return answer | {"NextToken": str(end)} if end < len(found) else answer
+        return page("ScalingActivities", found, request, PAGE, PAGE_ERROR)

@@ -1,13 +1,16 @@
-"""One serving process: AWS's PyTorch handler for a model's folder, behind /ping and /invocations.
+"""One serving process of AWS's PyTorch 2.6 image, for models that were registered for it.
+
+Models for AWS's Ray Serve image are served by :mod:`include.local_aws.sagemaker.ray_serving`.
 
 ``python serving.py PORT MODEL_DIR WORKERS QUEUE`` loads ``MODEL_DIR/code/inference.py`` and the model first, then
-listens; it ends with an error when the model cannot be loaded. At most WORKERS requests are worked on at once and
-QUEUE more wait; further ones are answered 503 at once. WORKERS 0 sets no limit. It imports nothing of this
-repository, so that the model's code cannot either.
+listens, on a port or, with ``fd:NUMBER``, on a socket that it has inherited; it ends with an error when the model
+cannot be loaded. At most WORKERS requests are worked on at once and QUEUE more wait; further ones are answered 503 at
+once. WORKERS 0 sets no limit. It imports nothing of this repository, so that the model's code cannot either.
 """
 
 import contextlib
 import json
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,7 +24,7 @@ from werkzeug.wrappers import Request, Response
 class Context:
     """What a handler is given, as the model server of AWS's container gives it.
 
-    AWS's transformer keeps the context it was initialised with and hands it to every call of a function that
+    AWS's transformer keeps the context it was initialized with and hands it to every call of a function that
     takes one, so there is one for all requests; what belongs to a request is kept for its thread.
     """
 
@@ -104,7 +107,16 @@ class RequestHandler(WSGIRequestHandler):
         """Leave the log to the model's own lines."""
 
 
-def main(port: int, model_dir: Path, workers: Workers) -> None:
+def listening(where: str) -> socket.socket:
+    """Return a socket that listens on a port of this machine, or the inherited one that ``fd:NUMBER`` names."""
+    if not where.startswith("fd:"):
+        return socket.create_server(("127.0.0.1", int(where)), backlog=128)
+    inherited = socket.socket(fileno=int(where.removeprefix("fd:")))
+    inherited.listen(128)
+    return inherited
+
+
+def main(where: str, model_dir: Path, workers: Workers) -> None:
     """Load the model and serve it until the process is ended."""
     sys.path.insert(0, str(model_dir / "code"))
     from sagemaker_pytorch_serving_container.handler_service import HandlerService  # imports torch
@@ -129,7 +141,10 @@ def main(port: int, model_dir: Path, workers: Workers) -> None:
         response = Response(answer, status=context.status, content_type=context.content_type)
         return response(environ, start_response)
 
-    server = make_server("127.0.0.1", port, application, threaded=True, request_handler=RequestHandler)
+    listener = listening(where)
+    server = make_server(
+        "127.0.0.1", 0, application, threaded=True, request_handler=RequestHandler, fd=listener.fileno()
+    )
     print(f"model loaded from {model_dir}", flush=True)
     server.serve_forever()
 
@@ -141,4 +156,4 @@ def _busy() -> Response:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), Workers(int(sys.argv[3]), int(sys.argv[4])))
+    main(sys.argv[1], Path(sys.argv[2]), Workers(int(sys.argv[3]), int(sys.argv[4])))

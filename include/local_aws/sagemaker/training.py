@@ -17,6 +17,7 @@ from include.local_aws import object_store
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
 from include.local_aws.machine_lock import MachineLock
+from include.local_aws.operations import Handler
 from include.local_aws.processes import ChildProcesses
 from include.local_aws.sagemaker import (
     checkpoints,
@@ -26,13 +27,12 @@ from include.local_aws.sagemaker import (
     training_requests,
     warm_pool,
 )
-from include.local_aws.sagemaker.documents import TRAINING_JOB, Document, Documents, Operation
+from include.local_aws.sagemaker.documents import TRAINING_JOB, Document, Documents
 from include.local_aws.sagemaker.job_run import JobFailed, JobRun, Outcome, ShutDown, download_input, message
 from include.local_aws.sagemaker.metrics import MetricReader
 from include.local_aws.sagemaker.warm_pool import WarmPool, WarmPools
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
-ACTIVE = ("InProgress", "Stopping")
 
 SPOT_PRICE_SHARE = 0.3
 """What a second on a spot instance is billed for, in seconds on demand.
@@ -55,15 +55,22 @@ class TrainingJobs:
         self._runs: dict[str, JobRun] = {}
         self._metrics: dict[str, MetricReader] = {}
         self._pools = WarmPools(config, children, documents)
-        self.operations: dict[str, Operation] = {
-            "CreateTrainingJob": self.create,
+        self.operations: dict[str, Handler] = {
+            "CreateTrainingJob": self._create,
             "StopTrainingJob": self.stop,
             "UpdateTrainingJob": self._update,
         }
 
-    def create(self, request: Document, **live: Any) -> Document:
-        """Start a job; live fields (of a tuning job's child) are shown with it."""
+    def _create(self, request: Document) -> Document:
         training_requests.check_supported(request)
+        training_requests.check_input(self._config, request)
+        return self.create(request)
+
+    def create(self, request: Document, **live: Any) -> Document:
+        """Start a job of a checked request; live fields (of a tuning job's child) are shown with it.
+
+        :raises AwsError: when the name is taken
+        """
         metrics = MetricReader(request["AlgorithmSpecification"].get("MetricDefinitions", []))
         with self._lock:
             job = self._documents.create(
@@ -85,14 +92,7 @@ class TrainingJobs:
     def stop(self, request: Document) -> Document:
         """Ask a job to end; what it has written is still uploaded."""
         with self._lock:
-            job = self._documents.get(TRAINING_JOB, request["TrainingJobName"])
-            if job["TrainingJobStatus"] not in ACTIVE:
-                raise AwsError(
-                    "ValidationException",
-                    "The request was rejected because the training job is in status "
-                    f"{job['TrainingJobStatus']}.",
-                )
-            self._documents.update(job, TrainingJobStatus="Stopping")
+            job = self._documents.mark_stopping(TRAINING_JOB, request["TrainingJobName"])
             self._runs[job["TrainingJobName"]].stop()
         return {}
 
@@ -247,7 +247,7 @@ class TrainingJobs:
             if pool is None:
                 command = training_requests.entrypoint(job) or command
                 command = private_folder.private(self._config, command, instance)
-            if pool is None and network_isolation.applies(job):
+            if pool is None and job.get("EnableNetworkIsolation"):
                 command = network_isolation.isolated(self._config, command, first)
             process = run.start(
                 command,
@@ -294,8 +294,6 @@ def _notes(job: Document, pool: WarmPool | None) -> list[str]:
     notes = []
     if pool is not None or not private_folder.is_possible():
         notes.append(private_folder.NOT_POSSIBLE)
-    if job.get("EnableNetworkIsolation") and not network_isolation.applies(job):
-        notes.append(network_isolation.NOT_POSSIBLE)
     if job["ResourceConfig"].get("KeepAlivePeriodInSeconds") and not warm_pool.can_be_kept(job):
         notes.append(warm_pool.NOT_KEPT)
     return notes

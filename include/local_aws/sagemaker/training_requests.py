@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from include.local_aws import object_store
+from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
-from include.local_aws.sagemaker import private_folder
+from include.local_aws.sagemaker import network_isolation, private_folder
 from include.local_aws.sagemaker.documents import Document
 from include.local_aws.sagemaker.training_instance import checkpoint_folder
 
@@ -21,6 +23,7 @@ def check_supported(request: Document) -> None:
     for member in ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition"):
         if member not in request:
             raise AwsError("ValidationException", f"Local AWS cannot train without {member}; give it.")
+    network_isolation.check_possible(request)
     _check_program(request)
     for channel in request.get("InputDataConfig", []):
         source = channel["DataSource"].get("S3DataSource", {})
@@ -37,6 +40,27 @@ def check_supported(request: Document) -> None:
         checkpoint_folder(request, Path())
     _check_resources(request)
     _check_spot(request)
+
+
+def check_input(config: Config, request: Document) -> None:
+    """Check that each channel of a checked request has objects, as SageMaker does at the call.
+
+    :raises AwsError: naming the first that has none
+    """
+    for channel in request.get("InputDataConfig", []):
+        uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
+        try:
+            found = object_store.exists(config, uri, is_prefix=True)
+        except ValueError as error:
+            raise AwsError("ValidationException", str(error)) from error
+        if not found:
+            bucket, _ = object_store.split_uri(uri)
+            raise AwsError(
+                "ValidationException",
+                f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket '
+                f"exists in the selected region ({config.region}), that objects exist under that S3 prefix, and that "
+                f'the role "{request["RoleArn"]}" has "s3:ListBucket" permissions on bucket "{bucket}".',
+            )
 
 
 def entrypoint(request: Document) -> list[str]:

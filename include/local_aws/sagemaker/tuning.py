@@ -1,4 +1,4 @@
-"""Hyperparameter tuning jobs: training jobs started with chosen hyperparameters, and the best of them."""
+"""Hyperparameter tuning jobs: start training jobs with chosen hyperparameters, and find the best one."""
 
 import threading
 import time
@@ -7,17 +7,18 @@ from typing import Any
 
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
+from include.local_aws.operations import Handler, page
 from include.local_aws.processes import ChildProcesses
 from include.local_aws.sagemaker import listing, training_requests, tuning_strategies, validation
 from include.local_aws.sagemaker.documents import (
+    ACTIVE,
     TRAINING_JOB,
     TUNING_JOB,
     Document,
     Documents,
-    Operation,
 )
 from include.local_aws.sagemaker.early_stopping import falls_behind
-from include.local_aws.sagemaker.training import ACTIVE, TrainingJobs
+from include.local_aws.sagemaker.training import TrainingJobs
 
 _POLL_SECONDS = 0.2
 
@@ -33,7 +34,7 @@ class TuningJobs:
         self._documents = documents
         self._training = training
         self._lock = threading.Lock()
-        self.operations: dict[str, Operation] = {
+        self.operations: dict[str, Handler] = {
             "CreateHyperParameterTuningJob": self._create,
             "DescribeHyperParameterTuningJob": self._describe,
             "StopHyperParameterTuningJob": self._stop,
@@ -42,6 +43,7 @@ class TuningJobs:
 
     def _create(self, request: Document) -> Document:
         _check_supported(request)
+        training_requests.check_input(self._config, request["TrainingJobDefinition"])
         search = tuning_strategies.Search(request["HyperParameterTuningJobConfig"])
         job = self._documents.create(
             TUNING_JOB,
@@ -62,14 +64,7 @@ class TuningJobs:
 
     def _stop(self, request: Document) -> Document:
         with self._lock:
-            job = self._documents.get(TUNING_JOB, request["HyperParameterTuningJobName"])
-            if job["HyperParameterTuningJobStatus"] not in ACTIVE:
-                raise AwsError(
-                    "ValidationException",
-                    "The request was rejected because the hyperparameter tuning job is in status "
-                    f"{job['HyperParameterTuningJobStatus']}.",
-                )
-            self._documents.update(job, HyperParameterTuningJobStatus="Stopping")
+            self._documents.mark_stopping(TUNING_JOB, request["HyperParameterTuningJobName"])
         return {}
 
     def _list_training_jobs(self, request: Document) -> Document:
@@ -79,20 +74,19 @@ class TuningJobs:
             for summary in self._summaries(job)
             if request.get("StatusEquals") in (None, summary["TrainingJobStatus"])
         ]
-        sort_by = request.get("SortBy", "Name")
+        sort_by: str = request.get("SortBy", "Name")
         if sort_by == "FinalObjectiveMetricValue":
             # Jobs without a value are listed only by the other orders, as in SageMaker.
             summaries = sorted((s for s in summaries if _OBJECTIVE in s), key=_value)
-        elif sort_by == "Status":
-            summaries.sort(key=lambda summary: summary["TrainingJobStatus"])
-        elif sort_by == "CreationTime":
-            summaries.sort(key=lambda summary: summary["CreationTime"])
+        else:
+            member = {"Name": "TrainingJobName", "Status": "TrainingJobStatus"}.get(sort_by, sort_by)
+            summaries.sort(key=lambda summary: summary[member])
         if request.get("SortOrder") == "Descending":
             summaries.reverse()
-        return listing.page("TrainingJobSummaries", summaries, request)
+        return page("TrainingJobSummaries", summaries, request, listing.PAGE)
 
     def _live(self, job: Document, search: tuning_strategies.Search) -> None:
-        """Start training jobs until there were enough or a stop was asked, and wait for the last."""
+        """Start training jobs until there are enough or a stop is requested, and wait for the last one."""
         config = job["HyperParameterTuningJobConfig"]
         parallel = config["ResourceLimits"]["MaxParallelTrainingJobs"]
         running: dict[str, int] = {}
@@ -119,7 +113,7 @@ class TuningJobs:
             time.sleep(_POLL_SECONDS)
 
     def _tell_ended(self, job: Document, search: tuning_strategies.Search, running: dict[str, int]) -> None:
-        """Tell the search what came of the training jobs that have ended, and take them out of those running."""
+        """Report the results of ended training jobs to the search, and remove them from those running."""
         objectives = {
             summary["TrainingJobName"]: summary.get(_OBJECTIVE, {}).get("Value")
             for summary in self._summaries(job)
@@ -132,7 +126,7 @@ class TuningJobs:
         return [child for child in self._children_of(job) if child["TrainingJobStatus"] in ACTIVE]
 
     def _falling_behind(self, job: Document) -> list[Document]:
-        """Return the training jobs that are not worth going on with."""
+        """Return the training jobs that early stopping would stop."""
         objective = job["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
 
         def values(child: Document) -> list[float]:
@@ -146,7 +140,7 @@ class TuningJobs:
         ]
 
     def _start_child(self, job: Document, number: int, tuned: dict[str, str]) -> str:
-        """Start a training job; returns its name."""
+        """Start a training job, and return its name."""
         definition = job["TrainingJobDefinition"]
         members = validation.operation_model("CreateTrainingJob").input_shape.members
         request = {name: value for name, value in definition.items() if name in members}
@@ -169,7 +163,7 @@ class TuningJobs:
                 try:
                     self._training.stop({"TrainingJobName": child["TrainingJobName"]})
                 except AwsError:
-                    continue  # it ended on its own meanwhile
+                    continue  # it has ended by itself
 
     def _end(self, job: Document, failure: str | None = None) -> None:
         self._refresh(job)
@@ -265,7 +259,7 @@ def _summary(child: Document, objective: Document) -> Document:
 
 
 def _with_objective(request: Document) -> Document:
-    """Return the request with the hyperparameter that SageMaker adds: the name of the objective."""
+    """Return the request with the hyperparameter that SageMaker adds, the name of the objective."""
     definition = request["TrainingJobDefinition"]
     objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
     static = {**definition.get("StaticHyperParameters", {}), "_tuning_objective_metric": objective}
@@ -280,4 +274,12 @@ def _check_supported(request: Document) -> None:
             "Local AWS tunes one TrainingJobDefinition towards one HyperParameterTuningJobObjective.",
         )
     tuning_strategies.check_supported(config)
-    training_requests.check_supported(request["TrainingJobDefinition"])
+    definition = request["TrainingJobDefinition"]
+    training_requests.check_supported(definition)
+    metrics = definition["AlgorithmSpecification"].get("MetricDefinitions", [])
+    if config["HyperParameterTuningJobObjective"]["MetricName"] not in [each["Name"] for each in metrics]:
+        raise AwsError(
+            "ValidationException",
+            "A metric is required for this hyperparameter tuning job objective. Provide a metric in the metric "
+            "definitions.",
+        )

@@ -129,7 +129,7 @@ class WarmPools:
             descriptor = listener.fileno()
             # -P: the program's folder is not for a job's code to import from.
             command = [self._config.python, "-P", warm_process.__file__, str(descriptor)]
-            if network_isolation.applies(job):
+            if job.get("EnableNetworkIsolation"):
                 command = network_isolation.isolated(self._config, command)
             process = self._children.start(
                 command,

@@ -83,7 +83,7 @@ def _keep(connection: socket.socket, program: int) -> None:
     """
     ended = os.pidfd_open(program)
     watched: list[Any] = [connection, ended]
-    signalled = False
+    signaled = False
     while ended not in (ready := select.select(watched, [], [])[0]) or connection in ready:
         if connection not in ready:
             continue
@@ -91,10 +91,10 @@ def _keep(connection: socket.socket, program: int) -> None:
         if not number:
             _kill_children()
             return
-        signalled = True
+        signaled = True
         _signal(program, number[0])
     code = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
-    while signalled and _children():
+    while signaled and _children():
         if select.select([connection], [], [], _POLL_SECONDS)[0] and not connection.recv(1):
             break
     _kill_children()

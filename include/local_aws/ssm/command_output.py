@@ -5,7 +5,7 @@ import threading
 from include.local_aws.config import Config
 from include.local_aws.log_streams import LogStream
 
-_UPLOAD_SECONDS = 0.5
+UPLOAD_SECONDS = 0.5
 _EVENT_CHARACTERS = 50_000
 
 
@@ -46,7 +46,7 @@ class CommandOutput:
         if is_full:
             self.flush()
         elif first:
-            timer = threading.Timer(_UPLOAD_SECONDS, self.flush)
+            timer = threading.Timer(UPLOAD_SECONDS, self.flush)
             timer.daemon = True
             timer.start()
 

@@ -1,4 +1,4 @@
-"""Run Command: sends scripts to instances, lists, shows and cancels them."""
+"""Run Command: sends scripts to instances, and lists, describes and cancels them."""
 
 import threading
 import time
@@ -10,11 +10,12 @@ from typing import Any
 
 from include.local_aws.config import ACCOUNT_ID, Config
 from include.local_aws.errors import AwsError
+from include.local_aws.operations import page
 from include.local_aws.ssm.invocation import PLUGIN, Invocation, Script
-from include.local_aws.ssm.managed_nodes import ManagedNodes
-from include.local_aws.ssm.pages import page
+from include.local_aws.ssm.managed_nodes import PAGE_ERROR, ManagedNodes
 
 DOCUMENT = "AWS-RunShellScript"
+PAGE = 50
 
 _DEFAULT_SECONDS = 3_600
 _LONGEST_SECONDS = 172_800
@@ -35,7 +36,7 @@ Members = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Command:
-    """A command: what was asked, when (epoch seconds), and its invocations."""
+    """A command: its request, its times (epoch seconds), and its invocations."""
 
     request: Members
     requested: float
@@ -98,8 +99,8 @@ class Commands:
     def list_commands(self, request: Members) -> Members:
         """Answer ListCommands, the newest first.
 
-        An instance that is not managed, or not yet, is refused: AWS's model has an error for it, and nobody has told
-        whether AWS answers with it or with an empty list.
+        An instance that is not managed, or not yet, is refused: the model of AWS has an error for it. It is not known
+        whether AWS returns this error or an empty list.
         """
         commands = self._found(request)
         if "InstanceId" in request and not commands and not self._nodes.knows(request["InstanceId"]):
@@ -109,7 +110,7 @@ class Commands:
             for command in commands
             if _matches(described := _described(command), request.get("Filters", []))
         ]
-        return page("Commands", found, request)
+        return page("Commands", found, request, PAGE, PAGE_ERROR)
 
     def list_invocations(self, request: Members) -> Members:
         """Answer ListCommandInvocations, the newest first."""
@@ -131,7 +132,7 @@ class Commands:
                 }
                 if _matches(described, request.get("Filters", [])):
                     found.append(described)
-        return page("CommandInvocations", found, request)
+        return page("CommandInvocations", found, request, PAGE, PAGE_ERROR)
 
     def get_invocation(self, request: Members) -> Members:
         """Answer GetCommandInvocation."""
@@ -192,12 +193,12 @@ def _script(parameters: dict[str, list[str]]) -> Script:
 
 
 def _on(command: _Command, instance_ids: Sequence[str] | None) -> list[Invocation]:
-    """The invocations of a command on some instances, or on all."""
+    """Return the invocations of a command on some instances, or on all."""
     return [each for each in command.invocations if not instance_ids or each.instance_id in instance_ids]
 
 
 def _common(command: _Command) -> Members:
-    """What commands and their invocations have in common."""
+    """Return the members that a command and its invocations have in common."""
     request = command.request
     logs = request.get("CloudWatchOutputConfig", {})
     return {
@@ -235,7 +236,7 @@ def _described(command: _Command) -> Members:
 
 
 def _status(invocations: Iterable[Invocation]) -> tuple[str, str]:
-    """Status and details of a command: of the first that is open, or else of the worst ending."""
+    """Return the status and details of a command: of an invocation that runs, or else of the worst result."""
     found = [(each.status, each.details) for each in invocations]
     for wanted in ("Cancelling", "InProgress", "Pending", *_ENDINGS):
         for status, details in found:

@@ -17,7 +17,7 @@ PLUGIN = "aws:runShellScript"
 _STDOUT_CHARACTERS, _STDERR_CHARACTERS = 24_000, 8_000
 _PLUGIN_OUTPUT_CHARACTERS = 2_500
 _KILLED = 137
-"""The code of a command that was cancelled or timed out: 128 and the number of SIGKILL."""
+"""The code of a command that was canceled or timed out: 128 and the number of SIGKILL."""
 _POLL_SECONDS = 0.1
 _OPEN = ("Pending", "InProgress", "Cancelling")
 
@@ -60,7 +60,7 @@ class Invocation:
         self._code = -1
         self._started: float | None = None
         self._ended: float | None = None
-        self._cancelled = threading.Event()
+        self._canceled = threading.Event()
         self._is_lost = False
         self._lock = threading.Lock()
 
@@ -73,7 +73,7 @@ class Invocation:
         with self._lock:
             if self.status not in _OPEN:
                 return
-            self._cancelled.set()
+            self._canceled.set()
             self._status = self._details = "Cancelled" if self._is_lost else "Cancelling"
 
     @property
@@ -138,7 +138,7 @@ class Invocation:
     def _run(self) -> None:
         up_since = self._machine.up_since
         with self._lock:
-            if self._cancelled.is_set():
+            if self._canceled.is_set():
                 self._status = self._details = "Cancelled"
                 return
             self._status = self._details = "InProgress"
@@ -179,7 +179,7 @@ class Invocation:
         """Wait for the command's end, bring it about if need be, and return status, details and code."""
         deadline = time.monotonic() + self._script.timeout_seconds
         while self._machine.wait(process, _POLL_SECONDS) is None:
-            if self._cancelled.is_set():
+            if self._canceled.is_set():
                 self._machine.kill(process)
                 return "Cancelled", "Cancelled", _KILLED
             if time.monotonic() > deadline:
@@ -193,7 +193,7 @@ class Invocation:
     def _lose(self) -> None:
         with self._lock:
             self._is_lost = True
-            if self._cancelled.is_set():
+            if self._canceled.is_set():
                 self._status = self._details = "Cancelled"
 
     def _end(self, status: str, details: str, code: int) -> None:

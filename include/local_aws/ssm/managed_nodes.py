@@ -1,32 +1,35 @@
-"""The instances that Systems Manager knows: those that have been up for a moment, with a role in their profile."""
+"""Managed nodes: the instances that have been running for a moment, and have a role."""
 
 import time
 from typing import Any
 
 from include.local_aws.config import Config
-from include.local_aws.ec2 import Machines, moto_instances
+from include.local_aws.ec2 import Machines
 from include.local_aws.ec2.machine import Machine
 from include.local_aws.errors import AwsError
-from include.local_aws.ssm.pages import page
+from include.local_aws.moto_patches import instances
+from include.local_aws.operations import page
 
+PAGE_ERROR = "InvalidNextToken"
+PAGE = 10
 _REGISTRATION_AWS_SECONDS = 30.0
 _AGENT_VERSION = "3.3.2746.0"
 
 
 class ManagedNodes:
-    """The managed nodes of one region; a stopped one has lost its connection, a terminated one is forgotten."""
+    """The managed nodes of one region. A stopped one has lost its connection; a terminated one is not listed."""
 
     def __init__(self, config: Config, machines: Machines) -> None:
         self._config = config
         self._machines = machines
 
     def online(self, instance_id: str) -> Machine | None:
-        """Return the machine of an instance that takes commands."""
+        """Return the machine of an instance that accepts commands, or None."""
         machine = self._machines.find(instance_id)
         return machine if machine is not None and self._ping_status(machine) == "Online" else None
 
     def knows(self, instance_id: str) -> bool:
-        """Whether an instance has registered with Systems Manager, and exists."""
+        """Return whether an instance exists and has registered with Systems Manager."""
         machine = self._machines.find(instance_id)
         return machine is not None and self._ping_status(machine) is not None
 
@@ -38,13 +41,13 @@ class ManagedNodes:
         }
         nodes = [node for machine in self._machines.all() if (node := self._described(machine))]
         found = [node for node in nodes if all(_matches(node, *item) for item in filters.items())]
-        return page("InstanceInformationList", found, request, default_size=10)
+        return page("InstanceInformationList", found, request, PAGE, PAGE_ERROR)
 
     def _described(self, machine: Machine) -> dict[str, Any] | None:
         status = self._ping_status(machine)
         if status is None:
             return None
-        address, name = moto_instances.addresses(self._config.region, machine.instance_id)
+        address, name = instances.addresses(self._config.region, machine.instance_id)
         now = time.time()
         return {
             "InstanceId": machine.instance_id,
@@ -64,12 +67,12 @@ class ManagedNodes:
 
     def _ping_status(self, machine: Machine) -> str | None:
         region, instance_id = self._config.region, machine.instance_id
-        if moto_instances.role(region, instance_id) is None:
+        if instances.role(region, instance_id) is None:
             return None
         if machine.up_since is not None:
             registered = machine.up_since + self._config.lasts(_REGISTRATION_AWS_SECONDS)
             return "Online" if time.monotonic() >= registered else None
-        is_stopped = moto_instances.state(region, instance_id) in ("stopping", "stopped")
+        is_stopped = instances.state(region, instance_id) in ("stopping", "stopped")
         return "ConnectionLost" if is_stopped else None
 
 

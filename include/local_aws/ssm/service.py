@@ -1,15 +1,13 @@
-"""The operations of Systems Manager that are about managed nodes; moto answers the others."""
+"""The operations of Systems Manager on managed nodes; moto answers the others."""
 
-import json
-from typing import Any
+from functools import partial
 
 from werkzeug.wrappers import Request, Response
 
 from include.local_aws import service_models
 from include.local_aws.config import Config
 from include.local_aws.ec2 import Machines
-from include.local_aws.errors import AwsError
-from include.local_aws.gateway import json_response
+from include.local_aws.operations import JsonOperations, target_operation
 from include.local_aws.ssm.commands import Commands
 from include.local_aws.ssm.managed_nodes import ManagedNodes
 
@@ -22,32 +20,27 @@ class SSM:
     def __init__(self, config: Config, machines: Machines) -> None:
         nodes = ManagedNodes(config, machines)
         commands = Commands(config, nodes)
-        self._operations = {
-            "DescribeInstanceInformation": nodes.describe,
-            "SendCommand": commands.send,
-            "CancelCommand": commands.cancel,
-            "ListCommands": commands.list_commands,
-            "ListCommandInvocations": commands.list_invocations,
-            "GetCommandInvocation": commands.get_invocation,
-        }
+        self.operations = JsonOperations(
+            _TARGET,
+            {
+                "DescribeInstanceInformation": nodes.describe,
+                "SendCommand": commands.send,
+                "CancelCommand": commands.cancel,
+                "ListCommands": commands.list_commands,
+                "ListCommandInvocations": commands.list_invocations,
+                "GetCommandInvocation": commands.get_invocation,
+            },
+            partial(service_models.check_request, "ssm"),
+        )
+
+    @staticmethod
+    def concerns(request: Request) -> bool:
+        """Return whether a request is for Systems Manager."""
+        return target_operation(request, _TARGET) != ""
 
     def respond(self, request: Request) -> Response | None:
         """Answer the requests about managed nodes and commands."""
-        target = request.headers.get("X-Amz-Target", "")
-        name = target.removeprefix(_TARGET)
-        if not target.startswith(_TARGET) or name not in self._operations:
-            return None
-        members = _members(request)
-        service_models.check_request("ssm", name, members)
-        return json_response(self._operations[name](members))
+        return self.operations.respond(request)
 
     def close(self) -> None:
-        """Do nothing: the processes of commands are the server's to end."""
-
-
-def _members(request: Request) -> dict[str, Any]:
-    try:
-        members: dict[str, Any] = json.loads(request.get_data() or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise AwsError("SerializationException", f"The request's body is not JSON: {error}.") from error
-    return members
+        """Do nothing: the server stops the processes of commands."""

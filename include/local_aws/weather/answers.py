@@ -1,9 +1,7 @@
 """Answers of AWS as the weather changes them: errors in each protocol, and lists without what is too new."""
 
-import uuid
 from collections.abc import Container
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 from moto.core.request import determine_request_protocol
 from moto.core.utils import get_service_model
@@ -12,28 +10,14 @@ from werkzeug.wrappers import Response
 from include.local_aws.errors import AwsError
 from include.local_aws.gateway import error_response
 
-# https://smithy.io/2.0/aws/protocols/aws-ec2-query-protocol.html and its like.
-_XML = {
-    "ec2": "<Response><Errors><Error>{error}</Error></Errors><RequestID>{request}</RequestID></Response>",
-    "query": "<ErrorResponse><Error>{error}</Error><RequestId>{request}</RequestId></ErrorResponse>",
-    "rest-xml": "<Error>{error}<RequestId>{request}</RequestId></Error>",
-}
-
 
 def refusal(service: str, content_type: str, error: AwsError) -> Response:
     """Return an error in the protocol of the request."""
     model = get_service_model(service)
-    template = _XML.get(determine_request_protocol(model, content_type))
-    if template is None:
-        response = error_response(error)
-        if "awsQueryCompatible" in model.metadata:
-            response.headers["x-amzn-query-error"] = f"{error.code};Sender"
-        return response
-    named = f"<Code>{error.code}</Code><Message>{escape(error.message)}</Message>"
-    body = template.format(error=named, request=uuid.uuid4())
-    return Response(
-        f'<?xml version="1.0" encoding="UTF-8"?>\n{body}', error.status, content_type="application/xml"
-    )
+    response = error_response(error, determine_request_protocol(model, content_type), service)
+    if "awsQueryCompatible" in model.metadata and response.is_json:
+        response.headers["x-amzn-query-error"] = f"{error.code};Sender"
+    return response
 
 
 def instance_ids(body: bytes) -> list[str]:

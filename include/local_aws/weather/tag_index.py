@@ -1,30 +1,27 @@
-"""The reach into moto's Resource Groups Tagging API: GetResources answers from what there was some seconds ago."""
+"""The lag of the tagging index: GetResources returns what existed some seconds ago."""
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from moto.core.resource_tagging import TaggedResource, make_tag_matcher, match_resource_type
-from moto.resourcegroupstaggingapi.models import (
-    ResourceGroupsTaggingAPIBackend,
-    resourcegroupstaggingapi_backends,
-)
+from moto.resourcegroupstaggingapi.models import resourcegroupstaggingapi_backends
 
 from include.local_aws.config import ACCOUNT_ID
+from include.local_aws.moto_patches import tagging
 
 _SNAPSHOTS = 4
-"""How many are taken while the index lags: what is new is listed up to a quarter later than it could be."""
-_list_by_moto = ResourceGroupsTaggingAPIBackend._get_resources_generator
+"""Snapshots per lag. A new resource is listed up to a quarter of the lag too late."""
 
 Resources = dict[str, TaggedResource]
 
 
 class TagIndex:
-    """The index of one region, which lists what existed, with its tags of then, at least so many seconds ago.
+    """The index of one region: it lists what existed some seconds ago, with the tags of that time.
 
-    :param seen: counts the answers that lacked what is new, as ``tags/new``, or had what is gone, as ``tags/gone``
+    :param seen: counts the answers without a new resource, as ``tags/new``, and with a deleted one, as ``tags/gone``
     """
 
     def __init__(self, region: str, seconds: float, clock: Callable[[], float], seen: "Counter[str]") -> None:
@@ -36,16 +33,8 @@ class TagIndex:
         self._snapshots: deque[tuple[float, Resources]] = deque()
 
     def install(self) -> None:
-        """Let moto's GetResources answer from this index."""
-
-        def listed(
-            backend: ResourceGroupsTaggingAPIBackend, *filters: Any, **named: Any
-        ) -> Iterator[TaggedResource]:
-            if (backend.account_id, backend.region_name) != (ACCOUNT_ID, self._region):
-                return _list_by_moto(backend, *filters, **named)
-            return iter(self.find(*filters, **named))
-
-        ResourceGroupsTaggingAPIBackend._get_resources_generator = listed  # type: ignore[method-assign, assignment]
+        """Make moto's GetResources answer from this index."""
+        tagging.use_index(self._region, self.find)
 
     def look(self) -> None:
         """Take a snapshot of what exists, unless the last one is recent."""
@@ -62,7 +51,7 @@ class TagIndex:
         resource_type_filters: list[str] | None = None,
         resource_arn_list: list[str] | None = None,
     ) -> list[TaggedResource]:
-        """Return what the index lists of these filters."""
+        """Return what the index lists for these filters."""
         has_tags = make_tag_matcher(tag_filters)
 
         def chosen(resources: Resources) -> Resources:
@@ -88,12 +77,14 @@ class TagIndex:
         backend = resourcegroupstaggingapi_backends[ACCOUNT_ID][self._region]
         while True:
             try:
-                # Copies, for moto changes the tags of what it has.
-                return {each.arn: replace(each, tags=dict(each.tags)) for each in _list_by_moto(backend)}
-            except RuntimeError:  # another thread made or deleted something meanwhile
+                # Copies: moto changes the tags in place.
+                return {
+                    each.arn: replace(each, tags=dict(each.tags)) for each in tagging.list_by_moto(backend)
+                }
+            except RuntimeError:  # another thread has created or deleted a resource
                 continue
 
     def _prune(self, now: float) -> None:
-        """Drop what is older than the newest snapshot that is old enough to be listed."""
+        """Drop the snapshots before the newest one that is old enough to be listed."""
         while len(self._snapshots) > 1 and now - self._snapshots[1][0] >= self._seconds:
             self._snapshots.popleft()

@@ -10,15 +10,22 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from include.pipeline.data.dataset import DatasetError, is_ignored
+from include.classifier.image_classifier.image_files import is_litter
+from include.pipeline.data.errors import DatasetError
+from include.pipeline.data.member_names import meant_names, undecoded
 from include.pipeline.data.s3_members import CopySource
 
 ZIP_COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 READ_AHEAD_BYTES = 1 << 20
+UTF_8_FLAG = 0x800
+UNICODE_NAME = 0x7075
+# Who wrote an entry: FAT, HPFS, NTFS, VFAT.
+WINDOWS = {0, 6, 10, 14}
 # What zipfile, tarfile and the decompressors below them raise for content that is cut off or made up.
 DAMAGED = (
     zipfile.BadZipFile,
@@ -46,50 +53,64 @@ class Limits:
     ratio_free_bytes: int = 10_000_000
 
 
-class FolderMembers:
-    """A folder on this machine; see :class:`include.pipeline.data.sources.Members`."""
+class _ListedMembers:
+    """Members that were listed when they were opened, and that S3 can't copy."""
 
-    def __init__(self, root: Path, limits: Limits) -> None:
-        self._root = root
-        self._limits = limits
-        self._folders: list[str] = []
-        self._files: dict[str, int] = {}
-        for folder, folders, files in os.walk(root, onerror=_raise_unreadable):
-            for name in sorted([*folders, *files]):
-                path = Path(folder, name)
-                if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(root.resolve())):
-                    raise DatasetError(
-                        f"{path} is a link that leads elsewhere. Put the images themselves there."
-                    )
-            self._folders += [Path(folder, name).relative_to(root).as_posix() for name in sorted(folders)]
-            for name in sorted(files):
-                path = Path(folder, name)
-                if is_ignored(path.relative_to(root).as_posix()):
-                    continue
-                _check_name(path.relative_to(root).as_posix())
-                if not path.is_file():
-                    raise DatasetError(f"{path} is {kind_of(path)}, which is not read. Remove it.")
-                self._files[path.relative_to(root).as_posix()] = path.stat().st_size
+    _files: Mapping[str, int]
+    _folders: list[str]
 
-    def files(self) -> dict[str, int]:
+    def files(self) -> Mapping[str, int]:
         return self._files
 
     def folders(self) -> list[str]:
         return self._folders
 
+    def copy_source(self, path: str) -> CopySource | None:
+        return None
+
+
+class FolderMembers(_ListedMembers):
+    """A folder on this machine; see :class:`include.pipeline.data.sources.Members`."""
+
+    def __init__(self, root: Path, limits: Limits) -> None:
+        self._root = root
+        self._limits = limits
+        folder_names: list[str] = []
+        names: list[str] = []
+        sizes: list[int] = []
+        for folder, folders, files in os.walk(root, onerror=_raise_unreadable):
+            for name in sorted([*folders, *files]):
+                path = Path(folder, name)
+                if is_litter(path.relative_to(root).as_posix()):
+                    continue
+                if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(root.resolve())):
+                    raise DatasetError(
+                        f"{path} is a link that leads elsewhere. Put the images themselves there."
+                    )
+            folder_names += [Path(folder, name).relative_to(root).as_posix() for name in sorted(folders)]
+            for name in sorted(files):
+                path = Path(folder, name)
+                names.append(path.relative_to(root).as_posix())
+                if is_litter(names[-1]):
+                    sizes.append(0)  # counted, never read
+                    continue
+                if not path.is_file():
+                    raise DatasetError(f"{path} is {kind_of(path)}, which is not read. Remove it.")
+                sizes.append(path.stat().st_size)
+        meant, self._written, self.notes = _read_names([*names, *folder_names], is_archive=False)
+        self._files = dict(zip(meant[: len(names)], sizes, strict=True))
+        self._folders = meant[len(names) :]
+
     def read(self, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
         for path in paths:
             _check_member_size(path, self._files[path], self._limits)
             try:
-                with (self._root / path).open("rb") as file:
+                with (self._root / self._written.get(path, path)).open("rb") as file:
                     content = file.read(self._limits.max_file_bytes + 1)
             except OSError as error:
                 raise unreadable(self._root / path, error) from error
             _check_member_size(path, len(content), self._limits)  # it may have grown since
             yield path, content
-
-    def copy_source(self, path: str) -> CopySource | None:
-        return None
 
 
 class ReadAhead(io.RawIOBase):
@@ -132,14 +153,23 @@ class ReadAhead(io.RawIOBase):
         super().close()
 
 
-class ZipMembers:
+class ZipMembers(_ListedMembers):
     """A zip archive: nothing is unpacked to disk."""
 
     def __init__(self, archive: zipfile.ZipFile, limits: Limits) -> None:
         self._archive = archive
         self._limits = limits
         entries = archive.infolist()
-        check_paths(entry.filename for entry in entries)
+        names = [entry.filename for entry in entries]
+        raw = {}
+        for position, entry in enumerate(entries):
+            if not entry.flag_bits & UTF_8_FLAG and not entry.filename.isascii():
+                raw[position] = entry.filename.encode("cp437")
+                if named := _unicode_name(entry.extra, raw[position]):
+                    names[position] = named
+                    del raw[position]
+        from_windows = any(entry.create_system in WINDOWS for entry in entries)
+        meant, _, self.notes = _read_names(names, raw, from_windows)
         _check_amount(len(entries), sum(entry.file_size for entry in entries), limits)
         end = 0
         for entry in sorted(entries, key=lambda entry: entry.header_offset):
@@ -160,62 +190,89 @@ class ZipMembers:
                 )
             end = entry.header_offset + entry.compress_size
             _check_ratio(entry.file_size, entry.compress_size, limits)
-        self._entries = {entry.filename: entry for entry in entries}
+        # Of each entry only what it takes to read it: a ZipInfo has 700 bytes.
+        self._sizes = array("Q", (entry.file_size for entry in entries))
+        self._offsets = array("Q", (entry.header_offset for entry in entries))
+        self._packed_sizes = array("Q", (entry.compress_size for entry in entries))
+        self._checksums = array("L", (entry.CRC for entry in entries))
+        self._methods = array("H", (entry.compress_type for entry in entries))
+        self._flags = array("H", (entry.flag_bits for entry in entries))
+        self._written = {
+            position: entry.filename
+            for position, (entry, path) in enumerate(zip(entries, meant, strict=True))
+            if entry.filename != path
+        }
+        self._folders = [path.rstrip("/") for path in meant if path.endswith("/")]
+        self._positions = {path: position for position, path in enumerate(meant) if not path.endswith("/")}
+        self._files = _Sizes(self._positions, self._sizes)
+        archive.filelist.clear()
+        archive.NameToInfo.clear()
 
-    def files(self) -> dict[str, int]:
-        return {name: entry.file_size for name, entry in self._entries.items() if not entry.is_dir()}
-
-    def folders(self) -> list[str]:
-        return [name.rstrip("/") for name, entry in self._entries.items() if entry.is_dir()]
+    def _entry(self, path: str) -> zipfile.ZipInfo:
+        position = self._positions[path]
+        entry = zipfile.ZipInfo(self._written.get(position, path))
+        entry.header_offset, entry.file_size = self._offsets[position], self._sizes[position]
+        entry.compress_size, entry.CRC = self._packed_sizes[position], self._checksums[position]
+        entry.compress_type, entry.flag_bits = self._methods[position], self._flags[position]
+        return entry
 
     def read(self, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        wanted = [self._entries[path] for path in paths]
-        for entry in sorted(wanted, key=lambda entry: entry.header_offset):
-            _check_member_size(entry.filename, entry.file_size, self._limits)
+        for path in sorted(paths, key=lambda path: self._offsets[self._positions[path]]):
+            entry = self._entry(path)
+            _check_member_size(path, entry.file_size, self._limits)
             try:
                 content = self._archive.read(entry)
             except DAMAGED as error:
-                raise DatasetError(f"{entry.filename} in the archive is damaged: {error}") from error
-            yield entry.filename, content
-
-    def copy_source(self, path: str) -> CopySource | None:
-        return None
+                raise DatasetError(f"{path} in the archive is damaged: {error}") from error
+            yield path, content
 
 
-class TarMembers:
+class _Sizes(Mapping[str, int]):
+    """Sizes by path, of which nothing is copied."""
+
+    def __init__(self, positions: dict[str, int], sizes: array[int]) -> None:
+        self._positions, self._sizes = positions, sizes
+
+    def __getitem__(self, path: str) -> int:
+        return self._sizes[self._positions[path]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._positions)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+
+class TarMembers(_ListedMembers):
     """A tar archive, compressed or not, read from its beginning to its end each time."""
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path = path
         self._limits = limits
-        self._files: dict[str, int] = {}
-        self._folders: list[str] = []
+        names: dict[str, int] = {}
+        folders: list[str] = []
         total, archive_bytes = 0, path.stat().st_size
         for member in self._pass_through():
             if member.issparse() or not (member.isfile() or member.isdir()):
                 raise _not_a_file(member.name)
             total += member.size
-            _check_amount(len(self._files), total, limits)
+            _check_amount(len(names), total, limits)
             _check_ratio(
                 total, archive_bytes, limits
             )  # before the next header, so before all of it is inflated
             name = member.name.removeprefix("./")
             if member.isdir():
-                self._folders.append(name)
-            elif name in self._files:
+                folders.append(name)
+            elif name in names:
                 raise _twice(name)
             else:
-                self._files[name] = member.size
-        check_paths([*self._files, *self._folders])
-
-    def files(self) -> dict[str, int]:
-        return self._files
-
-    def folders(self) -> list[str]:
-        return self._folders
+                names[name] = member.size
+        meant, self._written, self.notes = _read_names([*names, *folders])
+        self._files = dict(zip(meant[: len(names)], names.values(), strict=True))
+        self._folders = meant[len(names) :]
 
     def read(self, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        wanted = set(paths)
+        wanted = {self._written.get(path, path): path for path in paths}
         with tarfile.open(self._path, "r|*") as archive:
             for member in archive:
                 name = member.name.removeprefix("./")
@@ -224,10 +281,7 @@ class TarMembers:
                     _check_member_size(name, member.size, self._limits)
                     file = archive.extractfile(member)
                     assert file is not None  # it is a regular file
-                    yield name, file.read()
-
-    def copy_source(self, path: str) -> CopySource | None:
-        return None
+                    yield wanted[name], file.read()
 
     def _pass_through(self) -> Iterator[tarfile.TarInfo]:
         try:
@@ -236,7 +290,35 @@ class TarMembers:
                     archive.members = []  # type: ignore[attr-defined]
                     yield member
         except DAMAGED as error:
-            raise DatasetError(f"The archive is damaged: {error}. Make it anew.") from error
+            raise DatasetError(f"The archive is damaged: {error}. Create it again.") from error
+
+
+def _read_names(
+    names: list[str],
+    raw: Mapping[int, bytes] | None = None,
+    from_windows: bool = False,
+    is_archive: bool = True,
+) -> tuple[list[str], dict[str, str], list[str]]:
+    """Return the names as they were meant, what is written in place of those that differ, and what to say of it.
+
+    :raises DatasetError: if a path leads outside, is there twice, or can be read in two ways.
+    """
+    meant, notes = meant_names(names, raw or undecoded(names), from_windows)
+    check_paths(meant, is_archive)
+    written = {path: name for path, name in zip(meant, names, strict=True) if path != name}
+    return meant, written, notes
+
+
+def _unicode_name(extra: bytes, raw: bytes) -> str | None:
+    """Return the name in Info-ZIP's extra field of an entry, if it is of the same name."""
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        field, extra = extra[4 : 4 + size], extra[4 + size :]
+        if kind == UNICODE_NAME and len(field) > 5 and field[0] == 1:
+            (checksum,) = struct.unpack_from("<I", field, 1)
+            if checksum == zlib.crc32(raw):
+                return field[5:].decode("utf-8", "replace")
+    return None
 
 
 def kind_of(path: Path) -> str:
@@ -258,8 +340,10 @@ def _raise_unreadable(error: OSError) -> None:
     raise unreadable(error.filename, error) from error
 
 
-def check_paths(paths: Iterable[str]) -> None:
+def check_paths(paths: Iterable[str], is_archive: bool = True) -> None:
     """See that each path is a name, none leads outside and none is there twice.
+
+    :param is_archive: whether a path could be one that leads outside: those of a folder can't.
 
     :raises DatasetError: naming the first that does.
     """
@@ -267,7 +351,7 @@ def check_paths(paths: Iterable[str]) -> None:
     for path in paths:
         _check_name(path)
         outside = path.startswith(("/", "\\")) or ":" in path[:3] or "\0" in path
-        if outside or ".." in PurePosixPath(path.replace("\\", "/")).parts:
+        if is_archive and (outside or ".." in PurePosixPath(path.replace("\\", "/")).parts):
             raise DatasetError(
                 f"The archive holds {path!r}, a path that leads outside of it; nothing was read from it."
             )
@@ -283,7 +367,9 @@ def _check_name(path: str) -> None:
 
 
 def _twice(path: str) -> DatasetError:
-    return DatasetError(f"The archive holds {path} twice; which one is meant can't be told.")
+    return DatasetError(
+        f"The archive holds {path} twice, or in two spellings of its letters; which one is meant can't be told."
+    )
 
 
 def _not_a_file(path: str) -> DatasetError:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from PIL import Image
 
 from include.pipeline.data import dataset
-from include.pipeline.data.dataset import SPLITS, Assembled
-from include.pipeline.data.image_check import LOOK_SIDE, CheckedImage
+from include.pipeline.data.dataset import Assembled
+from include.pipeline.data.image_check import CheckedImage, SetAside
+from include.pipeline.data.looks import LOOK_SIDE
+from include.pipeline.data.splits import SPLITS
 from include.pipeline.pages import page
 from include.pipeline.pages.documents import Document, Run
 from include.pipeline.pages.pictures import data_uri
@@ -59,6 +61,14 @@ class Excluded(Document):
     reason: str
 
 
+class Ignored(Document):
+    """Files that were passed over for one reason: how many, and the first of them."""
+
+    reason: str
+    count: int
+    first: str
+
+
 class DataReport(Document):
     """What the page shows.
 
@@ -69,6 +79,11 @@ class DataReport(Document):
     :param samples: pictures by class.
     :param excluded: the first of ``excluded_count`` files.
     :param gray: whether some of the pictures are gray.
+    :param reading: how the folders were read, and ``tree`` the same in a few lines.
+    :param pattern: the value of ``data.layout`` that reads them like this.
+    :param unused: the numbers of excluded and of ignored files by class; those of no class under ''.
+    :param accounted: what became of all files, in one sentence.
+    :param changes: what differs from the version before.
     """
 
     project: str
@@ -84,6 +99,13 @@ class DataReport(Document):
     excluded: list[Excluded]
     excluded_count: int
     gray: bool
+    reading: str
+    tree: list[str]
+    pattern: str
+    ignored: list[Ignored]
+    unused: dict[str, tuple[int, int]]
+    accounted: str
+    changes: list[str]
 
     @property
     def errors(self) -> int:
@@ -96,38 +118,55 @@ class DataReport(Document):
         return {split: sum(counts[split] for counts in self.counts.values()) for split in SPLITS}
 
     @property
+    def ignored_count(self) -> int:
+        """The number of files that were passed over."""
+        return sum(ignored for _, ignored in self.unused.values())
+
+    @property
     def largest(self) -> int:
         """The number of images of the largest class."""
         return max((sum(counts.values()) for counts in self.counts.values()), default=0) or 1
 
 
-def choose_thumbnails(paths: Iterable[str]) -> set[str]:
+def choose_thumbnails(paths: Iterable[str], has_splits: bool = True) -> set[str]:
     """Which images to show: the same number of each class, at most about 300, and always the same ones.
 
     :param paths: ``[<split>/]<class>/<file>``.
     """
     by_class: defaultdict[str, list[str]] = defaultdict(list)
     for path in paths:
-        by_class[path.split("/")[-2]].append(path)
+        by_class[path.split("/")[has_splits]].append(path)
     each = max(FEWEST_PER_CLASS, min(MOST_PER_CLASS, MAX_PICTURES // max(len(by_class), 1)))
     return {path for group in by_class.values() for path in sorted(group, key=_shuffled)[:each]}
 
 
 def publish(
-    project: Project, source: str, uri: str, data_set: Assembled, s3: Any, run: Run | None = None
+    project: Project,
+    source: str,
+    uri: str,
+    data_set: Assembled,
+    s3: Any,
+    run: Run | None = None,
+    changes: Sequence[str] = (),
 ) -> str:
     """Put the page beside the images, and return its S3 URI."""
     target = f"{uri}/{PAGE}"
-    return page.put(render(report(project, source, uri, data_set, run), target), target, s3)
+    return page.put(render(report(project, source, uri, data_set, run, changes), target), target, s3)
 
 
 def report(
-    project: Project, source: str, uri: str, data_set: Assembled, run: Run | None = None
+    project: Project,
+    source: str,
+    uri: str,
+    data_set: Assembled,
+    run: Run | None = None,
+    changes: Sequence[str] = (),
 ) -> DataReport:
     """Put together what the page shows.
 
     :param source: where the images came from, without secrets.
     :param uri: the S3 prefix where they are put.
+    :param changes: sentences on what differs from the version before.
     """
     findings = [_finding(finding, data_set) for finding in data_set.findings]
     return DataReport(
@@ -151,6 +190,13 @@ def report(
             for group in finding.groups
             for picture in group
         ),
+        reading=data_set.reading,
+        tree=data_set.tree,
+        pattern=data_set.pattern,
+        ignored=by_reason(data_set.ignored),
+        unused=unused(data_set),
+        accounted=data_set.accounted,
+        changes=list(changes),
     )
 
 
@@ -160,6 +206,27 @@ def render(made: DataReport, uri: str) -> str:
     :param uri: where the page is put.
     """
     return page.render("data.html", report=made, links=page.navigation(uri, made.run))
+
+
+def by_reason(files: Sequence[SetAside]) -> list[Ignored]:
+    """Return the reasons for which files are not used, the most frequent ones first."""
+    first: dict[str, str] = {}
+    for one in files:
+        first.setdefault(one.reason, one.path)
+    counts = Counter(one.reason for one in files)
+    return [
+        Ignored(reason=reason, count=count, first=first[reason])
+        for reason, count in counts.most_common(MAX_GROUPS)
+    ]
+
+
+def unused(data_set: Assembled) -> dict[str, tuple[int, int]]:
+    """Return the numbers of excluded and of ignored files by class, where there are any; without a class under ''."""
+    found: dict[str, tuple[int, int]] = {}
+    for row in data_set.account:
+        excluded, ignored = found.get(row.label, (0, 0))
+        found[row.label] = (excluded + row.excluded, ignored + row.ignored)
+    return {label: counts for label, counts in found.items() if any(counts)}
 
 
 def _figures(images: list[CheckedImage]) -> dict[str, str]:
@@ -206,7 +273,9 @@ def _group(paths: list[str], data_set: Assembled) -> list[Picture]:
     if all(thumbnails):
         images = [data_uri(thumbnail) for thumbnail in thumbnails if thumbnail]
     else:
-        images = [data_uri(_gray(data_set.images[same[0]].look), "png") for same in by_content.values()]
+        images = [
+            data_uri(_gray(bytes(data_set.images[same[0]].look)), "png") for same in by_content.values()
+        ]
     return [Picture(image=image, paths=same) for image, same in zip(images, by_content.values(), strict=True)]
 
 

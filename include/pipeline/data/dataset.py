@@ -1,67 +1,34 @@
-"""What a data set must look like, what is wrong with one, and the fingerprint that names it."""
+"""What is wrong with a data set as a whole, and the fingerprint that names it."""
 
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import Field
+
+from include.pipeline.data.accounting import Row, account
 from include.pipeline.data.duplicates import equal_groups, near_pairs
 from include.pipeline.data.image_check import CheckedImage, SetAside
-from include.pipeline.data.sharing import share_out
-from include.pipeline.errors import PermanentError
+from include.pipeline.data.layout import LITTER, Layout, may_hold_images
+from include.pipeline.data.sharing import carve
+from include.pipeline.data.splits import SPLITS
+from include.pipeline.pages.documents import Document
 from include.pipeline.settings import Data
 
-SPLITS = ("train", "valid", "test")
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "valid": "valid",
-    "val": "valid",
-    "validation": "valid",
-    "test": "test",
-    "testing": "test",
-}
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
-IGNORED_FOLDERS = {"__MACOSX"}
 
-
-class DatasetError(PermanentError):
-    """A data set that can't be used; the message says which file or folder is wrong, and how.
-
-    :param report: the address of the data report, where there is one.
-    """
-
-    def __init__(self, message: str, report: str | None = None) -> None:
-        super().__init__(message)
-        self.report = report
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the images of a source lie."""
-
-    places: dict[str, str]
-    """The member's path of each ``<split>/<class>/<file>``; without splits of each ``<class>/<file>``."""
-    class_folders: set[tuple[str, str]]
-    """Every (split, class) that has a folder, with images or without; the split is empty where there are none."""
-    has_splits: bool
-    misplaced: list[SetAside] = field(default_factory=list)
-    """Images that lie below a class's folder, but not in it."""
-
-
-@dataclass(frozen=True)
-class Finding:
+class Finding(Document):
     """Something that is wrong with a data set."""
 
     level: Literal["error", "warning"]
     check: str
     """The key below ``data.checks`` that decides the level, or what was counted."""
     message: str
-    groups: list[list[str]] = field(default_factory=list)
+    groups: list[list[str]] = Field([], exclude=True)
     """The images concerned, as in :attr:`Assembled.images`: those of a group are equal or look the same."""
 
 
@@ -78,45 +45,30 @@ class Assembled:
     findings: list[Finding]
     """Errors first."""
     set_aside: list[SetAside]
+    """Excluded images."""
+    ignored: list[SetAside]
+    """Files that are not meant as images of this data set."""
+    reading: str
+    """How the folders were read, in one sentence."""
+    tree: list[str]
+    pattern: str
+    """The value of ``data.layout`` that reads them like this; empty where there is none."""
+    account: list[Row]
+    """What became of each file of the source, by split and class."""
 
+    @property
+    def totals(self) -> dict[str, int]:
+        """The number of images by split."""
+        return {split: sum(per_class.values()) for split, per_class in self.counts.items()}
 
-def is_ignored(path: str) -> bool:
-    """Whether a member is what operating systems leave behind, such as .DS_Store."""
-    parts = PurePosixPath(path).parts
-    return any(part.startswith(".") or part in IGNORED_FOLDERS for part in parts)
-
-
-def find_layout(files: Mapping[str, int], folders: Iterable[str]) -> Layout:
-    """Find train, valid and test, or else the folders of the classes, wherever they lie in a source.
-
-    :raises DatasetError: if a split is missing or there twice, or there are no classes.
-    """
-    images = [
-        path
-        for path in files
-        if not is_ignored(path) and PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
-    ]
-    directories = [folder.rstrip("/") for folder in folders if not is_ignored(folder)]
-    found = _find_splits(images)
-    root, splits = found if found else (_find_classes(images), {"": ""})
-    places: dict[str, str] = {}
-    class_folders: set[tuple[str, str]] = set()
-    misplaced = []
-    for folder, split in splits.items():
-        below = f"{root}{folder}/" if folder else root
-        inside = f"{split}/" if split else ""
-        for path in images:
-            if path.startswith(below):
-                label, *rest = path.removeprefix(below).split("/")
-                if len(rest) == 1:
-                    places[f"{inside}{label}/{rest[0]}"] = path
-                    class_folders.add((split, label))
-                elif rest:
-                    misplaced.append(SetAside(path, "it does not lie directly in the folder of a class"))
-        for directory in directories:
-            if found and directory.startswith(below) and "/" not in directory.removeprefix(below):
-                class_folders.add((split, directory.removeprefix(below)))
-    return Layout(places, class_folders, found is not None, misplaced)
+    @property
+    def accounted(self) -> str:
+        """What became of the files, in one sentence."""
+        found = sum(row.found for row in self.account)
+        return (
+            f"Files found: {found:,}, of which {len(self.images):,} are used, {len(self.set_aside):,} excluded and "
+            f"{len(self.ignored):,} ignored."
+        )
 
 
 def assemble(layout: Layout, images: list[CheckedImage], set_aside: list[SetAside], data: Data) -> Assembled:
@@ -125,72 +77,44 @@ def assemble(layout: Layout, images: list[CheckedImage], set_aside: list[SetAsid
     :param images: those that can be used, and ``set_aside`` those that can't.
     """
     images = sorted(images, key=lambda image: image.path)
-    pairs = near_pairs(images)
-    if layout.has_splits:
-        placed = {image.path: image for image in images}
-    else:
-        placed = {f"{split}/{image.path}": image for image, split in share_out(images, pairs, data.split)}
-    final = {image.path: path for path, image in placed.items()}
-    counts = _count(placed, layout)
     left_out = sorted([*layout.misplaced, *set_aside], key=lambda one: one.path)
+    rows = account(layout, images, left_out)
+    pairs = near_pairs(images, lambda image: layout.class_of(image.path)[0])
+    placed = dict(carve(images, pairs, data.split, layout.splits))
+    equal = equal_groups(images)
+    concerned = {image.path for group in (*equal, *pairs) for image in group}
+    final = {image.path: path for path, image in placed.items() if image.path in concerned}
+    counts = _count(placed, layout)
     findings = [
         *_judge_counts(counts, data),
+        *_judge_names(counts),
         *_judge_set_aside(left_out, len(images), data),
-        *_judge_equal(equal_groups(images), final, data),
+        *_judge_ignored(layout.ignored, data),
+        *_judge_equal(equal, final, data),
         *_judge_near(pairs, final, data),
     ]
     findings.sort(key=lambda finding: finding.level != "error")
-    return Assembled(fingerprint(placed), sorted(counts["train"]), counts, placed, findings, left_out)
+    return Assembled(
+        fingerprint(placed),
+        sorted(counts["train"]),
+        counts,
+        placed,
+        findings,
+        left_out,
+        layout.ignored,
+        " ".join(filter(None, [_reading(layout, data), _converted(images)])),
+        layout.tree,
+        layout.pattern,
+        rows,
+    )
 
 
 def fingerprint(images: Mapping[str, CheckedImage]) -> str:
     """Sixteen hexadecimal digits that name this content: paths and bytes, whatever order or archive they came in."""
     whole = hashlib.sha256()
-    for path, image in sorted(images.items()):
-        whole.update(f"{image.sha256}  {path}\n".encode())
+    for path in sorted(images):
+        whole.update(f"{images[path].sha256}  {path}\n".encode())
     return whole.hexdigest()[:16]
-
-
-def _find_splits(images: list[str]) -> tuple[str, dict[str, str]] | None:
-    """The folder that holds the splits, and what each of its folders means."""
-    candidates: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for path in images:
-        parts = path.split("/")
-        for depth, part in enumerate(parts[:-2]):  # below a split: a class, and in it an image
-            if part.lower() in SPLIT_NAMES:
-                root = "".join(f"{parent}/" for parent in parts[:depth])
-                candidates[root][part] = SPLIT_NAMES[part.lower()]
-                break
-    if not candidates:
-        return None
-    root, splits = min(
-        candidates.items(), key=lambda item: (-len(set(item[1].values())), len(item[0]), item[0])
-    )
-    missing = [split for split in SPLITS if split not in splits.values()]
-    if missing:
-        raise DatasetError(
-            f"The data set has no {' and no '.join(missing)} split. Expected folders {', '.join(SPLITS)}, each "
-            "with one folder of images per class; or none of the three, and one folder of images per class."
-        )
-    if len(splits) > len(SPLITS):
-        raise DatasetError(f"The data set has a split twice: its folders are {', '.join(sorted(splits))}.")
-    return root, splits
-
-
-def _find_classes(images: list[str]) -> str:
-    """The folder that holds one folder of images per class."""
-    roots: defaultdict[str, set[str]] = defaultdict(set)
-    for path in images:
-        folder, _, _ = path.rpartition("/")
-        root, slash, label = folder.rpartition("/")
-        if label:
-            roots[root + slash].add(label)
-    if not roots:
-        raise DatasetError(
-            f"The data set has none of the folders {', '.join(SPLITS)}, and no folders with images either. "
-            "Sort the images into one folder per class."
-        )
-    return min(roots, key=lambda root: (-len(roots[root]), len(root), root))
 
 
 def _count(placed: Mapping[str, CheckedImage], layout: Layout) -> dict[str, dict[str, int]]:
@@ -204,12 +128,10 @@ def _judge_counts(counts: dict[str, dict[str, int]], data: Data) -> list[Finding
     findings = []
     if len(labels) < 2:
         found = f"{len(labels)} class" if len(labels) == 1 else "no class"
-        findings.append(
-            Finding("error", "classes", f"The data set has {found}; a classifier needs at least 2.")
-        )
+        findings += _finding("error", "classes", f"The data set has {found}; a classifier needs at least 2.")
     if data.classes is not None and len(labels) != data.classes:
         message = f"The data set has {len(labels)} classes; the project's data.classes says {data.classes}."
-        findings.append(Finding("error", "classes", message))
+        findings += _finding("error", "classes", message)
     for split in SPLITS:
         empty = [label for label in labels if not counts[split][label]]
         if empty:
@@ -233,6 +155,73 @@ def _judge_counts(counts: dict[str, dict[str, int]], data: Data) -> list[Finding
     return findings
 
 
+def _reading(layout: Layout, data: Data) -> str:
+    """How names and folders were read, and by which rule images get the splits that the source lacks."""
+    return " ".join([_splits_read(layout, data), *layout.notes])
+
+
+def _converted(images: list[CheckedImage]) -> str:
+    kinds = Counter(image.format.split()[0] for image in images if image.converted)
+    listed = " and ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    return (
+        f"Images of formats that not all of AWS's container images decode were converted to PNG: {listed}."
+        if kinds
+        else ""
+    )
+
+
+def _splits_read(layout: Layout, data: Data) -> str:
+    missing = [split for split in SPLITS if split not in layout.splits]
+    if not missing:
+        return f"{layout.sentence}."
+    if not layout.splits:
+        ratios = ", ".join(f"{getattr(data.split, split):.0%} {split}" for split in SPLITS)
+        return f"{layout.sentence}. Each image's SHA-256 assigns it to a split: {ratios}."
+    whole = data.split.train + sum(getattr(data.split, split) for split in missing)
+    ratios = " and ".join(
+        f"{split} gets {getattr(data.split, split) / whole:.1%} of train" for split in missing
+    )
+    absent = " and ".join(missing).capitalize()
+    return f"{layout.sentence}. {absent} can't be found, so {ratios}, by each image's SHA-256."
+
+
+def _judge_names(counts: dict[str, dict[str, int]]) -> list[Finding]:
+    """Find classes whose names a person can't tell apart."""
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for label in counts["train"]:
+        words = unicodedata.normalize("NFKC", label).casefold().replace("_", " ").split()
+        alike[" ".join(words)].append(label)
+    return [
+        Finding(
+            level="error",
+            check="class_names",
+            message=f"The classes {' and '.join(repr(label) for label in labels)} differ only in capitals, blanks, "
+            "underscores or the form of their letters. Rename one, or move its images into the other folder.",
+        )
+        for labels in alike.values()
+        if len(labels) > 1
+    ]
+
+
+def _judge_ignored(ignored: list[SetAside], data: Data) -> list[Finding]:
+    """Count files in folders of classes, images and archives that were passed over, with the most frequent reason."""
+    passed = [one for one in ignored if one.reason != LITTER and (one.label or may_hold_images(one.path))]
+    if not passed:
+        return []
+    reason, count = Counter(one.reason for one in passed).most_common(1)[0]
+    first = next(one for one in passed if one.reason == reason)
+    inside = sum(bool(one.label) for one in passed)
+    message = (
+        f"{_files(len(passed))} ignored, {inside:,} of them in folders of classes. The most frequent reason, of "
+        f"{count:,}: {reason}. The first is {first.path}."
+    )
+    return _finding(data.checks.ignored_files, "ignored_files", message)
+
+
+def _files(count: int) -> str:
+    return f"{count:,} files are" if count != 1 else "1 file is"
+
+
 def _judge_set_aside(set_aside: list[SetAside], usable: int, data: Data) -> list[Finding]:
     if not set_aside:
         return []
@@ -240,9 +229,9 @@ def _judge_set_aside(set_aside: list[SetAside], usable: int, data: Data) -> list
     first = f"{len(set_aside):,} of {len(set_aside) + usable:,} images can't be used. The first is "
     message = f"{first}{set_aside[0].path}: {set_aside[0].reason}."
     if share > data.max_set_aside:
-        return [
-            Finding("error", "set_aside", f"{message} data.max_set_aside allows {data.max_set_aside:.0%}.")
-        ]
+        return _finding(
+            "error", "set_aside", f"{message} data.max_set_aside allows {data.max_set_aside:.0%}."
+        )
     return _finding(data.checks.set_aside, "set_aside", message)
 
 
@@ -300,7 +289,8 @@ def _groups_finding(
 def _finding(level: str, check: str, message: str, groups: list[list[str]] | None = None) -> list[Finding]:
     if level == "ignore":
         return []
-    return [Finding("error" if level == "error" else "warning", check, message, groups or [])]
+    kind: Literal["error", "warning"] = "error" if level == "error" else "warning"
+    return [Finding(level=kind, check=check, message=message, groups=groups or [])]
 
 
 def _by_split(path: str) -> tuple[int, str]:

@@ -18,7 +18,7 @@ import requests
 from requests.exceptions import InvalidSchema, InvalidURL
 
 from include.pipeline.addresses import check_address
-from include.pipeline.data.dataset import DatasetError
+from include.pipeline.data.errors import DatasetError
 from include.pipeline.data.progress import Progress
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60

@@ -1,11 +1,12 @@
-"""A small data set of pictures of five kinds, drawn by code: always the same, and not told apart by colour."""
+"""A small data set of pictures of five kinds, drawn by code: always the same, and not told apart by color."""
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import random
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -13,15 +14,17 @@ IMAGES_PER_CLASS = {"train": 60, "valid": 15, "test": 15}
 SIDE = 128
 
 Point = tuple[float, float]
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 class DrawnMembers:
     """The pictures as files ``<split>/<class>/<number>.png``; see :class:`include.pipeline.data.sources.Members`."""
 
+    notes: Sequence[str] = ()
+
     def __init__(self) -> None:
         self._pictures = {
-            path: _encoded(path)
+            path: encoded(path)
             for split, count in IMAGES_PER_CLASS.items()
             for label in CLASSES
             for path in [f"{split}/{label}/{label[4:]}_{number:03d}.png" for number in range(count)]
@@ -41,20 +44,21 @@ class DrawnMembers:
         return None
 
 
-def _encoded(path: str) -> bytes:
+@functools.cache  # all of them take seconds, and 10 MB
+def encoded(path: str) -> bytes:
     file = io.BytesIO()
     draw_picture(path.split("/")[1], random.Random(path)).save(file, "PNG")  # noqa: S311 - to be repeatable, not secret
     return file.getvalue()
 
 
 def draw_picture(label: str, chance: random.Random) -> Image.Image:
-    """One picture of 128 x 128 pixels: a filled shape on a speckled ground, both of any colour.
+    """One picture of 128 x 128 pixels: a filled shape on a speckled ground, both of any color.
 
-    Background, colour, size, place and angle are drawn from the same distributions for every kind, so that the
-    mean colour says nothing about the class.
+    Background, color, size, place and angle are drawn from the same distributions for every kind, so that the
+    mean color says nothing about the class.
     """
     ground = Image.frombytes("L", (SIDE, SIDE), chance.randbytes(SIDE * SIDE))
-    dark, light = sorted((_colour(chance), _colour(chance)), key=sum)
+    dark, light = sorted((_color(chance), _color(chance)), key=sum)
     picture = Image.merge(
         "RGB",
         [
@@ -63,46 +67,46 @@ def draw_picture(label: str, chance: random.Random) -> Image.Image:
         ],
     ).filter(ImageFilter.GaussianBlur(1.5))
     radius = chance.uniform(0.22, 0.36) * SIDE
-    centre = (chance.uniform(radius, SIDE - radius), chance.uniform(radius, SIDE - radius))
-    outline = CLASSES[label](centre, radius, chance.uniform(0, 2 * math.pi))
-    ImageDraw.Draw(picture).polygon(outline, fill=_colour(chance), outline=_colour(chance), width=3)
+    center = (chance.uniform(radius, SIDE - radius), chance.uniform(radius, SIDE - radius))
+    outline = CLASSES[label](center, radius, chance.uniform(0, 2 * math.pi))
+    ImageDraw.Draw(picture).polygon(outline, fill=_color(chance), outline=_color(chance), width=3)
     return picture
 
 
-def _colour(chance: random.Random) -> Colour:
+def _color(chance: random.Random) -> Color:
     return chance.randrange(256), chance.randrange(256), chance.randrange(256)
 
 
-def _around(centre: Point, radii: list[float], angle: float) -> list[Point]:
+def _around(center: Point, radii: list[float], angle: float) -> list[Point]:
     """The corners of a closed outline: one at each radius, at equal angles."""
     step = 2 * math.pi / len(radii)
     return [
-        (centre[0] + radius * math.cos(angle + i * step), centre[1] + radius * math.sin(angle + i * step))
+        (center[0] + radius * math.cos(angle + i * step), center[1] + radius * math.sin(angle + i * step))
         for i, radius in enumerate(radii)
     ]
 
 
-def _circle(centre: Point, radius: float, angle: float) -> list[Point]:
-    return _around(centre, [radius] * 40, angle)
+def _circle(center: Point, radius: float, angle: float) -> list[Point]:
+    return _around(center, [radius] * 40, angle)
 
 
-def _triangle(centre: Point, radius: float, angle: float) -> list[Point]:
-    return _around(centre, [radius] * 3, angle)
+def _triangle(center: Point, radius: float, angle: float) -> list[Point]:
+    return _around(center, [radius] * 3, angle)
 
 
-def _square(centre: Point, radius: float, angle: float) -> list[Point]:
-    return _around(centre, [radius] * 4, angle)
+def _square(center: Point, radius: float, angle: float) -> list[Point]:
+    return _around(center, [radius] * 4, angle)
 
 
-def _star(centre: Point, radius: float, angle: float) -> list[Point]:
-    return _around(centre, [radius, radius * 0.4] * 5, angle)
+def _star(center: Point, radius: float, angle: float) -> list[Point]:
+    return _around(center, [radius, radius * 0.4] * 5, angle)
 
 
-def _crescent(centre: Point, radius: float, angle: float) -> list[Point]:
+def _crescent(center: Point, radius: float, angle: float) -> list[Point]:
     outer = [(radius, turn) for turn in _turns(-2.2, 2.2)]
     inner = [(radius * (0.1 + 0.9 * (abs(turn) / 2.2) ** 2), turn) for turn in _turns(2.2, -2.2)]
     return [
-        (centre[0] + r * math.cos(angle + turn), centre[1] + r * math.sin(angle + turn))
+        (center[0] + r * math.cos(angle + turn), center[1] + r * math.sin(angle + turn))
         for r, turn in outer + inner
     ]
 

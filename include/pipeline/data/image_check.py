@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
-from include.classifier import image_decoding
+from include.classifier.image_classifier import image_decoding
+from include.pipeline.data import conversion
+from include.pipeline.data.looks import LOOK_SIDE, Looks, StoredLook
 from include.pipeline.settings import Data
 
-LOOK_SIDE = 32
 THUMBNAIL_SIDE = 96
 
 
@@ -21,10 +22,15 @@ class ImageRefused(Exception):
 
 @dataclass(frozen=True)
 class SetAside:
-    """A file that is left out: where it lies in the source, and why."""
+    """A file that is left out: where it lies in the source, and why.
+
+    :param split: the split that its path names, and ``label`` the class; empty where it names none.
+    """
 
     path: str
     reason: str
+    split: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +45,23 @@ class CheckedImage:
     format: str
     width: int
     height: int
-    look: bytes = field(default=b"", repr=False)
+    look: bytes | StoredLook = field(default=b"", repr=False)
     """Its luminance, upright, on a grid of 32 x 32 pixels: what :mod:`include.pipeline.data.duplicates` compares."""
     thumbnail: bytes | None = field(default=None, repr=False)
     """A small JPEG for the data report."""
+    converted: bool = False
+    """Whether it is staged as a PNG, whose size and SHA-256 these then are."""
 
 
-def check_image(path: str, content: bytes, data: Data, thumbnail: bool = False) -> CheckedImage:
+def check_image(
+    path: str, content: bytes, data: Data, thumbnail: bool = False, looks: Looks | None = None
+) -> CheckedImage:
     """Decode one image as training and serving do. The header is judged first, so that no bomb is decoded.
 
+    What not every container image can decode is converted: the pixels are the same.
+
     :param thumbnail: whether to make a small picture of it.
+    :param looks: where to keep what it looks like; in memory unless given.
     :raises ImageRefused: it is empty, no image, damaged, cut off, or beyond a limit.
     """
     if not content:
@@ -56,20 +69,29 @@ def check_image(path: str, content: bytes, data: Data, thumbnail: bool = False) 
     if len(content) > data.max_image_bytes:
         raise ImageRefused(f"it has {len(content):,} bytes, more than {data.max_image_bytes:,}")
     try:
-        picture, header = image_decoding.decode(content, data.max_pixels)
+        picture, header = conversion.decode(content, data.max_pixels)
     except image_decoding.ImageRefused as error:
         raise ImageRefused(f"it {error}") from error
+    is_converted = header.format in image_decoding.CONVERTED
+    if is_converted:
+        content = conversion.encode(picture)
     gray = picture.convert("L").resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX, reducing_gap=2.0)
     return CheckedImage(
         path,
         len(content),
         hashlib.sha256(content).hexdigest(),
-        header.format,
+        f"{header.format} (as PNG)" if is_converted else header.format,
         header.width,
         header.height,
-        gray.tobytes(),
+        looks.add(gray.tobytes()) if looks else gray.tobytes(),
         _thumbnail(picture) if thumbnail else None,
+        is_converted,
     )
+
+
+def staged_content(content: bytes, image: CheckedImage) -> bytes:
+    """Return what is put to S3 of an image: its own bytes, or the PNG that it is converted to."""
+    return conversion.to_png(content) if image.converted else content
 
 
 def _thumbnail(picture: Image.Image) -> bytes:

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from include.pipeline.data.dataset import DatasetError
+from include.pipeline.data.errors import DatasetError
+from include.pipeline.data.member_names import meant_names
 
 THREADS = 16
 WAITING_BYTES = 64 << 20
@@ -26,7 +27,15 @@ class S3Members:
 
     def __init__(self, s3: Any, bucket: str, prefix: str) -> None:
         self._s3, self._bucket, self._prefix = s3, bucket, prefix
-        self._objects = list_objects(s3, bucket, prefix)
+        listed = list_objects(s3, bucket, prefix)
+        meant, self.notes = meant_names(list(listed))
+        self._objects = dict(zip(meant, listed.values(), strict=True))
+        if len(self._objects) < len(listed):
+            raise DatasetError(
+                f"Below s3://{bucket}/{prefix} there are keys that differ only in the spelling of their letters "
+                "(NFC and NFD). Delete one of each."
+            )
+        self._written = {path: key for path, key in zip(meant, listed, strict=True) if path != key}
 
     def files(self) -> dict[str, int]:
         return {path: size for path, (size, _) in self._objects.items()}
@@ -50,10 +59,10 @@ class S3Members:
                 yield done, content.result()
 
     def copy_source(self, path: str) -> CopySource | None:
-        return CopySource(self._bucket, self._prefix + path, self._objects[path][1])
+        return CopySource(self._bucket, self._prefix + self._written.get(path, path), self._objects[path][1])
 
     def _read(self, path: str) -> bytes:
-        key = self._prefix + path
+        key = self._prefix + self._written.get(path, path)
         try:
             answer = self._s3.get_object(Bucket=self._bucket, Key=key, IfMatch=self._objects[path][1])
         except self._s3.exceptions.ClientError as error:

@@ -9,7 +9,7 @@ import stat
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,7 +30,6 @@ from include.pipeline.data.archives import (
     kind_of,
     unreadable,
 )
-from include.pipeline.data.dataset import DatasetError
 from include.pipeline.data.download import (
     CutError,
     answer_of,
@@ -39,6 +38,7 @@ from include.pipeline.data.download import (
     public_address,
     writing,
 )
+from include.pipeline.data.errors import DatasetError
 from include.pipeline.data.progress import Progress
 from include.pipeline.data.s3_members import CopySource, S3Members, list_objects
 from include.pipeline.names import split_s3_uri
@@ -64,7 +64,11 @@ __all__ = ["CopySource", "Limits", "Members", "identify", "open_source", "public
 class Members(Protocol):
     """The files and folders of a source, by their relative path with forward slashes."""
 
-    def files(self) -> dict[str, int]:
+    @property
+    def notes(self) -> Sequence[str]:
+        """Sentences on names that were read otherwise than they are written."""
+
+    def files(self) -> Mapping[str, int]:
         """Each file's size in bytes."""
 
     def folders(self) -> list[str]:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,24 +12,37 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from include.pipeline.data import data_report, dataset, duplicates, image_check, uploads
-from include.pipeline.data.dataset import Assembled, DatasetError, Layout, assemble, find_layout
-from include.pipeline.data.image_check import CheckedImage, ImageRefused, SetAside, check_image
-from include.pipeline.data.progress import Progress
-from include.pipeline.data.sources import Members, identify, open_source, public_address
+from include.classifier.image_classifier import image_decoding, image_files
+from include.pipeline.data import (
+    conversion,
+    data_report,
+    dataset,
+    duplicates,
+    folders,
+    image_check,
+    member_names,
+    sharing,
+    splits,
+    uploads,
+    versions,
+)
+from include.pipeline.data import layout as layouts
+from include.pipeline.data.dataset import Assembled
+from include.pipeline.data.errors import DatasetError
+from include.pipeline.data.examination import examine
+from include.pipeline.data.manifest import NAME, Manifest
+from include.pipeline.data.sources import identify, open_source, public_address
 from include.pipeline.data.transfer import send_images
+from include.pipeline.data.versions import Version
 from include.pipeline.names import digest, project_uri, split_s3_uri
 from include.pipeline.pages.documents import Run
+from include.pipeline.results import StagedData
 from include.pipeline.settings import Data, Project
 
 log = logging.getLogger(__name__)
 
 CLIENT_CONFIG = Config(max_pool_connections=uploads.THREADS, retries={"mode": "standard", "max_attempts": 5})
 """For the S3 client that is passed in, so that each thread has a connection."""
-CHECK_THREADS = min(
-    8, os.cpu_count() or 1
-)  # decoding keeps a core busy; Pillow lets go of the interpreter meanwhile
-WAITING_BYTES = 64 << 20
 
 
 def stage(
@@ -44,7 +54,7 @@ def stage(
     credentials: Any = None,
     judged: Callable[[str], None] = log.info,
     run: Run | None = None,
-) -> dict[str, Any]:
+) -> StagedData:
     """Check a data set and put it to ``s3://<bucket>/<project>/data/<fingerprint>/``.
 
     Nothing is sent before all of it was judged. A source that has not changed since it was staged is not read.
@@ -54,96 +64,66 @@ def stage(
     :param credentials: botocore credentials for obstore; without them boto3 sends.
     :param judged: is called with the result of the check in one sentence, as soon as it is known.
     :param run: the DAG run that the data report links back to.
-    :return: ``uri``, ``fingerprint``, ``classes``, ``counts`` (images per split), ``warnings`` (sentences),
-        ``set_aside`` (images), ``report`` (address of the page), ``sent`` and ``copied`` (objects).
     :raises DatasetError: if the source can't be read or the data set can't be used; its ``report`` is the address
         of the page that shows why, where the images could be judged.
     """
     home = f"{project_uri(bucket, project)}/data"
     identity = identify(source, s3)
     receipt = f"{home}/sources/{digest([identity, _rules(project.data)])}.json" if identity else None
-    if receipt and (known := _read_json(s3, receipt)) and _exists(s3, f"{known['uri']}/manifest.json"):
+    if receipt and (known := _read_receipt(s3, receipt)) and _exists(s3, f"{known.uri}/{NAME}"):
         judged(f"{_accepted(known)} The source has not changed since it was staged: nothing is read or sent.")
-        return {**known, "sent": 0, "copied": 0}
+        return known.model_copy(update={"sent": 0, "copied": 0})
     with open_source(source, s3, progress) as members:
-        layout = find_layout(members.files(), members.folders())
-        data_set = assemble(layout, *_check_images(members, layout, project.data, progress), project.data)
+        layout, data_set = examine(members, project.data, progress)
         uri = f"{home}/{data_set.fingerprint}"
-        report = data_report.publish(project, public_address(source), uri, data_set, s3, run)
-        staged = {
-            "uri": uri,
-            "fingerprint": data_set.fingerprint,
-            "classes": data_set.classes,
-            "counts": _totals(data_set),
-            "warnings": [finding.message for finding in data_set.findings],
-            "set_aside": len(data_set.set_aside),
-            "report": report,
-        }
+        previous = versions.read_previous(s3, home, data_set.fingerprint)
+        changed = _changes(previous, data_set)
+        report = data_report.publish(project, public_address(source), uri, data_set, s3, run, changed)
+        staged = StagedData(
+            uri=uri,
+            fingerprint=data_set.fingerprint,
+            classes=data_set.classes,
+            counts=data_set.totals,
+            warnings=[finding.message for finding in data_set.findings],
+            set_aside=len(data_set.set_aside),
+            ignored=len(data_set.ignored),
+            reading=data_set.reading,
+            changes=changed,
+            report=report,
+        )
         _judge(data_set, staged, progress, judged)
         sent = copied = 0
-        if not _exists(s3, f"{uri}/manifest.json"):
-            sent, copied = send_images(members, layout, data_set, home, s3, credentials, progress)
-            _write_json(s3, f"{uri}/manifest.json", _manifest(data_set, public_address(source)))
+        if not _exists(s3, f"{uri}/{NAME}"):
+            sent, copied = send_images(members, layout, data_set, home, s3, credentials, progress, previous)
+            _write(s3, f"{uri}/{NAME}", _manifest(data_set, public_address(source), changed))
     if receipt:
-        _write_json(s3, receipt, staged)
-    return {**staged, "sent": sent, "copied": copied}
-
-
-def read_manifest(uri: str, s3: Any) -> dict[str, Any]:
-    """The manifest of a staged data set."""
-    bucket, key = split_s3_uri(f"{uri}/manifest.json")
-    manifest: dict[str, Any] = json.load(s3.get_object(Bucket=bucket, Key=key)["Body"])
-    return manifest
+        _write(s3, receipt, json.dumps(staged.model_dump(exclude_unset=True)).encode())
+    return staged.model_copy(update={"sent": sent, "copied": copied})
 
 
 def _rules(data: Data) -> list[Any]:
     """What decides, besides the source, which images are staged: the settings and the code of the checks."""
-    modules = [dataset, duplicates, image_check]
+    modules = [
+        conversion,
+        dataset,
+        duplicates,
+        folders,
+        image_check,
+        image_files,
+        layouts,
+        member_names,
+        sharing,
+        splits,
+    ]
+    files = [Path(str(module.__file__)) for module in modules]
+    files += sorted(Path(str(image_decoding.__file__)).parent.glob("*.py"))
     settings = data.model_dump(mode="json", exclude={"watch_seconds"})
-    return [settings, [Path(str(module.__file__)).read_text() for module in modules]]
-
-
-def _check_images(
-    members: Members, layout: Layout, data: Data, progress: Callable[[str], None]
-) -> tuple[list[CheckedImage], list[SetAside]]:
-    sizes = members.files()
-    paths = {place: path for path, place in layout.places.items()}
-    pictured = data_report.choose_thumbnails(layout.places)
-    images: list[CheckedImage] = []
-    set_aside: list[SetAside] = []
-    told = Progress("Checked", len(paths), sum(sizes[place] for place in paths), progress)
-
-    def check(place: str, content: bytes) -> None:
-        path = paths[place]
-        try:
-            images.append(check_image(path, content, data, thumbnail=path in pictured))
-        except ImageRefused as error:
-            set_aside.append(SetAside(place, str(error)))
-        told.advance(1, len(content))
-
-    _in_threads(check, members.read(paths))
-    return images, sorted(set_aside, key=lambda one: one.path)
-
-
-def _in_threads(work: Callable[[str, bytes], None], contents: Iterator[tuple[str, bytes]]) -> None:
-    """Work on contents as they come, with few of them in memory at once."""
-    with ThreadPoolExecutor(CHECK_THREADS) as pool:
-        waiting: deque[tuple[int, Future[None]]] = deque()
-        waiting_bytes = 0
-        for place, content in contents:
-            waiting.append((len(content), pool.submit(work, place, content)))
-            waiting_bytes += len(content)
-            while waiting_bytes > WAITING_BYTES or len(waiting) > 16 * CHECK_THREADS:
-                size, future = waiting.popleft()
-                future.result()
-                waiting_bytes -= size
-        for _, future in waiting:
-            future.result()
+    return [settings, [file.read_text() for file in files]]
 
 
 def _judge(
     data_set: Assembled,
-    staged: dict[str, Any],
+    staged: StagedData,
     progress: Callable[[str], None],
     judged: Callable[[str], None],
 ) -> None:
@@ -153,56 +133,69 @@ def _judge(
     """
     errors = [finding.message for finding in data_set.findings if finding.level == "error"]
     judged(f"The data set can't be used. {errors[0]}" if errors else _accepted(staged))
+    for line in (data_set.accounted, *staged.changes):
+        progress(line)
+    progress(data_set.reading)
     for finding in data_set.findings:
         progress(f"{finding.level.capitalize()}: {finding.message}")
-    progress(f"Data report: {staged['report']}")
+    progress(f"Data report: {staged.report}")
     if errors:
         others = f" The data report lists {len(errors) - 1} more." if len(errors) > 1 else ""
-        raise DatasetError(errors[0] + others, report=staged["report"])
+        raise DatasetError(errors[0] + others, report=staged.report)
 
 
-def _accepted(staged: dict[str, Any]) -> str:
-    counts, excluded, warnings = staged["counts"], staged["set_aside"], len(staged["warnings"])
-    splits = ", ".join(f"{count:,} {split}" for split, count in counts.items())
+def _changes(previous: Version | None, data_set: Assembled) -> list[str]:
+    """Say what differs from the version before; nothing for the first one."""
+    if not previous:
+        return []
+    changed = versions.changes(
+        ((file["path"], file["sha256"]) for file in previous.manifest.files),
+        ((path, image.sha256) for path, image in data_set.images.items()),
+    )
+    first = f"Compared with the version before, {previous.named}:"
+    return [first, *(changed or ["Files have other names; no image, class or split differs."])]
+
+
+def _accepted(staged: StagedData) -> str:
+    splits = ", ".join(f"{count:,} {split}" for split, count in staged.counts.items())
     return (
-        f"The data set can be used: {sum(counts.values()):,} images of {len(staged['classes'])} classes ({splits}). "
-        f"Excluded images: {excluded:,}. Warnings: {warnings}."
+        f"The data set can be used: {sum(staged.counts.values()):,} images of {len(staged.classes)} classes "
+        f"({splits}). Excluded images: {staged.set_aside:,}. Ignored files: {staged.ignored:,}. "
+        f"Warnings: {len(staged.warnings)}."
     )
 
 
-def _manifest(data_set: Assembled, source: str) -> dict[str, Any]:
-    return {
-        "fingerprint": data_set.fingerprint,
-        "classes": data_set.classes,
-        "counts": _totals(data_set),
-        "source": source,
-        "staged_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "files": [
-            {"path": path, "size": image.size, "sha256": image.sha256}
-            for path, image in sorted(data_set.images.items())
-        ],
-        "set_aside": [vars(one) for one in data_set.set_aside],
-    }
+def _manifest(data_set: Assembled, source: str, changed: list[str]) -> bytes:
+    manifest = Manifest(
+        fingerprint=data_set.fingerprint,
+        classes=data_set.classes,
+        counts=data_set.totals,
+        source=source,
+        staged_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        reading=data_set.reading,
+        changes=changed,
+        set_aside=data_set.set_aside,
+        ignored=data_set.ignored,
+    )
+    return manifest.to_json(
+        {"path": path, "size": data_set.images[path].size, "sha256": data_set.images[path].sha256}
+        for path in sorted(data_set.images)
+    )
 
 
-def _totals(data_set: Assembled) -> dict[str, int]:
-    return {split: sum(per_class.values()) for split, per_class in data_set.counts.items()}
-
-
-def _read_json(s3: Any, uri: str) -> dict[str, Any] | None:
+def _read_receipt(s3: Any, uri: str) -> StagedData | None:
     bucket, key = split_s3_uri(uri)
     try:
-        content: dict[str, Any] = json.load(s3.get_object(Bucket=bucket, Key=key)["Body"])
+        return StagedData.model_validate_json(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
     except ClientError as error:
         if error.response["Error"]["Code"] == "NoSuchKey":
             return None
         raise
-    return content
 
 
-def _write_json(s3: Any, uri: str, content: dict[str, Any]) -> None:
+def _write(s3: Any, uri: str, content: bytes) -> None:
     bucket, key = split_s3_uri(uri)
-    s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(content).encode(), ContentType="application/json")
+    s3.put_object(Bucket=bucket, Key=key, Body=content, ContentType="application/json")
 
 
 def _exists(s3: Any, uri: str) -> bool:

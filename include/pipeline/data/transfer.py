@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from typing import Any
 
-from include.pipeline.data.dataset import Assembled, DatasetError, Layout
-from include.pipeline.data.image_check import CheckedImage
+from include.pipeline.data.dataset import Assembled
+from include.pipeline.data.errors import DatasetError
+from include.pipeline.data.image_check import CheckedImage, staged_content
+from include.pipeline.data.layout import Layout
 from include.pipeline.data.progress import Progress
-from include.pipeline.data.sources import CopySource, Members
+from include.pipeline.data.s3_members import CopySource, list_objects
+from include.pipeline.data.sources import Members
 from include.pipeline.data.uploads import Sender, open_sender
+from include.pipeline.data.versions import Version
 from include.pipeline.names import split_s3_uri
 
 
@@ -23,30 +26,33 @@ def send_images(
     s3: Any,
     credentials: Any,
     progress: Callable[[str], None],
+    previous: Version | None = None,
 ) -> tuple[int, int]:
     """Send what is not at ``<home>/<fingerprint>/`` yet, straight from the source's members.
 
     :param home: the address below which all data sets of the project lie.
+    :param previous: the version whose images S3 can copy.
     :return: how many images were sent, and how many were copied by S3.
     :raises DatasetError: if the source changed since it was checked.
     """
     bucket, prefix = split_s3_uri(f"{home}/{data_set.fingerprint}/")
-    present = _list(s3, bucket, prefix)
+    present = list_objects(s3, bucket, prefix)
     absent = {
         path: image
         for path, image in data_set.images.items()
-        if path not in present or present[path]["Size"] != image.size
+        if path not in present or present[path][0] != image.size
     }
     if len(absent) < len(data_set.images):
         progress(
             f"{len(data_set.images) - len(absent):,} of {len(data_set.images):,} images are in S3 already."
         )
-    earlier = _earlier_objects(s3, home) if absent else {}
+    earlier = _earlier_objects(s3, home, previous) if absent else {}
     copied = {}
     to_send = {}
     for path, image in absent.items():
         place = layout.places[image.path]
-        source = members.copy_source(place) or earlier.get(image.sha256)
+        at_source = None if image.converted else members.copy_source(place)
+        source = at_source or earlier.get(image.sha256)
         if source:
             copied[path] = source
         else:
@@ -80,6 +86,7 @@ def _put(
     told = Progress("Sent", len(images), sum(image.size for _, image in images.values()), progress)
     for place, content in members.read(images):
         path, image = images[place]
+        content = staged_content(content, image)
         if hashlib.sha256(content).hexdigest() != image.sha256:
             raise DatasetError(f"{place} changed while the data set was staged. Start the run again.")
         sender.put(prefix + path, content, image.sha256)
@@ -87,30 +94,14 @@ def _put(
     told.finish()
 
 
-def _earlier_objects(s3: Any, home: str) -> dict[str, CopySource]:
-    """The images of the data set that was staged last, by their SHA-256."""
-    bucket, prefix = split_s3_uri(f"{home}/")
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
-    folders = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
-    manifests = [
-        entry
-        for folder in folders
-        for entry in s3.list_objects_v2(Bucket=bucket, Prefix=f"{folder}manifest.json").get("Contents", [])
-    ]
-    if not manifests:
+def _earlier_objects(s3: Any, home: str, earlier: Version | None) -> dict[str, CopySource]:
+    """The images of the version before, by their SHA-256."""
+    if not earlier:
         return {}
-    newest = max(manifests, key=lambda entry: entry["LastModified"])["Key"]
-    folder = newest.removesuffix("manifest.json")
-    files = json.load(s3.get_object(Bucket=bucket, Key=newest)["Body"])["files"]
-    objects = _list(s3, bucket, folder)  # what a manifest names may have been deleted by hand
+    bucket, _ = split_s3_uri(f"{home}/")
+    objects = list_objects(s3, bucket, earlier.folder)  # what a manifest names may have been deleted by hand
     return {
-        file["sha256"]: CopySource(bucket, folder + file["path"], objects[file["path"]]["ETag"])
-        for file in files
-        if file["path"] in objects and objects[file["path"]]["Size"] == file["size"]
+        file["sha256"]: CopySource(bucket, earlier.folder + file["path"], objects[file["path"]][1])
+        for file in earlier.manifest.files
+        if file["path"] in objects and objects[file["path"]][0] == file["size"]
     }
-
-
-def _list(s3: Any, bucket: str, prefix: str) -> dict[str, dict[str, Any]]:
-    """Every object below a prefix, by the rest of its key."""
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return {item["Key"].removeprefix(prefix): item for page in pages for item in page.get("Contents", [])}

@@ -1,6 +1,6 @@
-"""Draws the charts of the pages with matplotlib: as SVG, once for light pages and once for dark ones.
+"""Draw the charts of the pages with matplotlib, as SVG in a light and a dark version.
 
-matplotlib takes a second to import, so import this module inside tasks only.
+Importing matplotlib takes a second. Import this module inside tasks only.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ PIXELS_PER_INCH = 96
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("solid", "dashed", "dotted", "dashdot")
 NAMED_CLASSES = 20
-"""Up to so many classes, a confusion matrix has names and counts."""
+"""A confusion matrix has names and counts for up to this number of classes."""
 LABEL_LENGTH = 24
 
 
 @dataclass(frozen=True)
 class Theme:
-    """The colors of a drawing, which the page's stylesheet has too; ``series`` are told apart on ``paper``."""
+    """The colors of a chart, as in the stylesheet. The colors in ``series`` are distinguishable on ``paper``."""
 
     ink: str
     faint: str
@@ -65,7 +65,7 @@ class Line:
     """A line of a chart.
 
     :param points: as (x, y), ordered by x.
-    :param shares: the share of the whole that each point stands for, 0 to 1: the larger, the larger its mark.
+    :param shares: the share of the total that each point represents, 0 to 1. It sets the size of the marker.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Point:
-    """A mark of a scatter plot; points of one group look the same."""
+    """A point of a scatter plot; the points of a group have the same marker and color."""
 
     x: float
     y: float
@@ -91,11 +91,11 @@ def line_chart(
     unit_square: bool = False,
     top: float | None = None,
 ) -> Chart:
-    """Draw lines over whole numbers such as epochs, with a mark at each point.
+    """Draw lines over integers such as epochs, with a marker at each point.
 
-    :param alt: what the chart shows, for readers who do not see it.
-    :param unit_square: both axes go from 0 to 1, with the diagonal on which y is x.
-    :param top: the end of the y axis; by default a little above the highest point.
+    :param alt: the alternative text of the chart.
+    :param unit_square: whether both axes range from 0 to 1, with a diagonal.
+    :param top: the upper end of the y axis; by default a little above the highest point.
     """
 
     def plot(axes: Axes, theme: Theme) -> None:
@@ -122,7 +122,7 @@ def line_chart(
 def stacked_columns(
     alt: str, parts: Sequence[str], columns: Sequence[Sequence[float]], x_name: str, y_name: str
 ) -> Chart:
-    """Draw a column for each of 1, 2, 3, ..., with a section for each of its parts.
+    """Draw stacked columns at 1, 2, 3, ..., with a section for each part.
 
     :param columns: the size of each part, for each column.
     """
@@ -170,9 +170,9 @@ def scatter_chart(alt: str, points: Sequence[Point], x_name: str, y_name: str, g
 
 
 def confusion_chart(alt: str, matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> Chart:
-    """Draw a confusion matrix: a row for each true class, a column for each answer.
+    """Draw a confusion matrix: one row for each true class, one column for each predicted class.
 
-    The stronger the color, the larger the share of the row. Up to 20 classes come with names and counts.
+    A stronger color means a larger share of the row. With up to 20 classes, it has names and counts.
     """
     counts = np.array(matrix)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -187,7 +187,7 @@ def confusion_chart(alt: str, matrix: Sequence[Sequence[int]], labels: Sequence[
             cells[where, :3] = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
         cells[..., 3] = np.where(counts > 0, 0.15 + 0.85 * shares, 0)
         axes.imshow(cells, interpolation="none")
-        axes.set(xlabel="Answer", ylabel="Truth")
+        axes.set(xlabel="Predicted class", ylabel="True class")
         if not named:
             axes.xaxis.set_major_locator(NullLocator())
             axes.yaxis.set_major_locator(NullLocator())
@@ -209,7 +209,7 @@ def _draw(plot: Callable[[Axes, Theme], None], alt: str, width: int = WIDTH, hei
 
 
 def _svg(plot: Callable[[Axes, Theme], None], theme: Theme, width: int, height: int) -> str:
-    """Draw as a ``data:`` URI; equal input gives equal text."""
+    """Return a chart as a ``data:`` URI. Equal input gives an equal result."""
     settings: Any = {
         "axes.edgecolor": theme.faint,
         "axes.labelcolor": theme.ink,
@@ -219,10 +219,10 @@ def _svg(plot: Callable[[Axes, Theme], None], theme: Theme, width: int, height: 
         "font.size": 9,
         "grid.color": theme.faint,
         "grid.linewidth": 0.6,
-        "svg.fonttype": "none",  # the browser's fonts have more scripts
+        "svg.fonttype": "none",  # the browser's fonts support more scripts
         "svg.hashsalt": "page",
         "text.color": theme.ink,
-        "text.parse_math": False,  # a class may be called $1$
+        "text.parse_math": False,  # a class may be named $1$
         "xtick.color": theme.faint,
         "xtick.labelcolor": theme.ink,
         "ytick.color": theme.faint,
@@ -230,7 +230,7 @@ def _svg(plot: Callable[[Axes, Theme], None], theme: Theme, width: int, height: 
     }
     file = io.StringIO()
     with rc_context(settings), warnings.catch_warnings():
-        # Only the font that measures text lacks the letter.
+        # Only the font for measuring text lacks the glyph. The browser uses its own fonts.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure = Figure((width / PIXELS_PER_INCH, height / PIXELS_PER_INCH), layout="constrained")
         plot(figure.subplots(), theme)
@@ -248,7 +248,7 @@ def _finish(axes: Axes, x_name: str, y_name: str) -> None:
 
 
 def _legend(axes: Axes, entries: int) -> None:
-    """Name what is drawn above the axes, where it covers nothing."""
+    """Place the legend above the axes, where it covers nothing."""
     if entries:
         axes.legend(
             loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(entries, 4), frameon=False, borderaxespad=0.2
@@ -262,7 +262,7 @@ def _whole_numbers(axes: Axes, values: Sequence[float]) -> None:
 
 
 def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
-    """Scale the x axis so that there are ticks at round numbers however close the values are."""
+    """Make the x axis logarithmic, with ticks at round numbers even if the values are close together."""
     low, high = min(values) / 2, max(values) * 2
     decades = math.log10(high / low)
     axes.set_xscale("log")
@@ -273,7 +273,7 @@ def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
 
 
 def _padded(values: Sequence[float]) -> tuple[float, float]:
-    """Return a range around the values that is never empty."""
+    """Return a non-empty range around the values."""
     low, high = min(values), max(values)
     margin = (high - low) / 8 or abs(high) / 10 or 1.0
     return low - margin, high + margin

@@ -1,4 +1,4 @@
-"""The documents that all pages have in common."""
+"""The base of all models of JSON documents, and those that all pages use."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Document(BaseModel):
-    """A document of JSON. Keys that this version does not know are ignored, so that it can read other versions'."""
+    """A JSON document. Unknown keys are ignored, so that documents of other versions can be read."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class Run(Document):
-    """The DAG run that has made a page.
+    """The DAG run that has created a page.
 
-    :param url: of the run in Airflow.
+    :param url: the URL of the run in Airflow.
     """
 
     id: str
@@ -25,9 +25,9 @@ class Run(Document):
 
 
 class Chart(Document):
-    """A drawing for light pages and the same one for dark pages, each as a ``data:`` URI.
+    """A chart in a light and a dark version, each as a ``data:`` URI.
 
-    :param alt: what it shows, for readers who do not see it.
+    :param alt: the alternative text.
     :param width: in CSS pixels; likewise ``height``.
     """
 

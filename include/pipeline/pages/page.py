@@ -1,4 +1,4 @@
-"""Renders the pages: Jinja2 templates with autoescape, one stylesheet, no scripts, one file each."""
+"""Render the pages: Jinja2 templates with autoescape, one stylesheet, no scripts, one file per page."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ MINUTE, HOUR = 60, 3600
 
 
 def render(template: str, **content: Any) -> str:
-    """Render a page, complete in itself.
+    """Return a page as self-contained HTML.
 
-    :param template: its file's name in ``templates``.
+    :param template: the name of a file in ``templates``.
     """
     return _environment().get_template(template).render(**content)
 
 
 def put(text: str, uri: str, s3: Any) -> str:
-    """Put a page to S3 and return its URI."""
+    """Store a page in S3 and return its URI."""
     bucket, key = split_s3_uri(uri)
     s3.put_object(Bucket=bucket, Key=key, Body=text.encode(), ContentType="text/html; charset=utf-8")
     return uri
 
 
 def run_folder(bucket: str, project: Project, run_id: str) -> str:
-    """Return the S3 prefix of the pages of a run. Characters that URLs have to quote are replaced."""
+    """Return the S3 prefix of the pages of a run. Characters that must be quoted in URLs are replaced."""
     return f"{project_uri(bucket, project)}/runs/{re.sub(r'[^A-Za-z0-9_.-]', '-', run_id)}"
 
 
 def navigation(uri: str, run: Run | None, **pages: str | None) -> list[Link]:
     """Return the links to the other pages of a run, and to the run in Airflow.
 
-    :param uri: where the page is put: links are relative to it.
-    :param pages: the S3 URIs of other pages by their titles, with _ for a space; None for one that does not exist.
+    :param uri: the S3 URI of the page, which the links are relative to.
+    :param pages: the S3 URIs of other pages by title, with _ for a space; None for a page that does not exist.
     """
     folder = posixpath.dirname(uri)
     links = [
@@ -84,22 +84,22 @@ def _environment() -> Environment:
 
 
 def figure(value: float | None, digits: int = 3) -> str:
-    """``0.925``, and a dash for what is not known."""
+    """Format a number as ``0.925``, and None as a dash."""
     return NONE if value is None else f"{value:,.{digits}f}"
 
 
 def signed(value: float) -> str:
-    """``+0.012``."""
+    """Format a difference as ``+0.012``."""
     return f"{value:+.3f}"
 
 
 def percent(value: float) -> str:
-    """``93%``."""
+    """Format a share as ``93%``."""
     return f"{value:.0%}"
 
 
 def setting(value: Any) -> str:
-    """A hyperparameter with three digits: ``0.00316`` of ``"0.003162277660168379"``. Other text stays as it is."""
+    """Round a hyperparameter to three digits: ``"0.003162277660168379"`` to ``0.00316``. Other text is unchanged."""
     text = str(value).strip('"')
     try:
         return f"{float(text):.3g}" if not re.fullmatch(r"-?\d+", text) else text
@@ -108,12 +108,12 @@ def setting(value: Any) -> str:
 
 
 def readable(name: str) -> str:
-    """``Learning rate`` of ``learning_rate``."""
+    """Turn ``learning_rate`` into ``Learning rate``."""
     return name.replace("_", " ").strip().capitalize()
 
 
 def duration(seconds: float | None) -> str:
-    """``2 min 13 s``: the two largest units."""
+    """Format a duration in its two largest units, as ``2 min 13 s``."""
     if seconds is None:
         return NONE
     whole = round(seconds)
@@ -125,5 +125,5 @@ def duration(seconds: float | None) -> str:
 
 
 def moment(time: datetime | None) -> str:
-    """``2026-11-28 16:20 UTC``."""
+    """Format a time as ``2026-11-28 16:20 UTC``."""
     return NONE if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

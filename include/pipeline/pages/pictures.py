@@ -1,4 +1,4 @@
-"""Small pictures for pages."""
+"""Thumbnails for pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from include.classifier import image_decoding
+from include.classifier.image_classifier import image_decoding
 from include.pipeline.names import split_s3_uri
 
 SIDE = 160  # pixels
@@ -18,7 +18,7 @@ READERS = 4
 
 
 def read_thumbnails(uris: Iterable[str], s3: Any, max_pixels: int) -> list[str | None]:
-    """Return small pictures of images in S3 as ``data:`` URIs; None for one that is gone or can't be decoded.
+    """Return thumbnails of images in S3 as ``data:`` URIs; None for an image that is missing or can't be decoded.
 
     :param max_pixels: see :attr:`include.pipeline.settings.Data.max_pixels`.
     """
@@ -27,7 +27,7 @@ def read_thumbnails(uris: Iterable[str], s3: Any, max_pixels: int) -> list[str |
 
 
 def data_uri(content: bytes, subtype: str = "jpeg") -> str:
-    """Return a picture as a URI that holds all of it."""
+    """Return an image as a ``data:`` URI."""
     return f"data:image/{subtype};base64,{base64.b64encode(content).decode()}"
 
 

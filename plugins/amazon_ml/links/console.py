@@ -1,4 +1,4 @@
-"""Links to the AWS console, which has pages only for what is on AWS itself."""
+"""Links to the AWS console, stored only if the resource is in AWS."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ if TYPE_CHECKING:
 
 
 def is_aws(endpoint_url: str) -> bool:
-    """Return whether a URL is one of AWS's own."""
+    """Return whether a URL belongs to AWS."""
     return (urlsplit(endpoint_url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
 def persist_console_link(link: type[BaseAwsLink], context: Context, operator: Any, **names: Any) -> None:
-    """Store what a link to the AWS console is made of; nothing where the operator works with another AWS.
+    """
+    Store the fields of a link to the AWS console; store nothing if the operator's endpoint is not in AWS.
 
-    :param operator: an operator with a hook for a boto3 client.
-    :param names: the fields of the link's ``format_str``.
+    :param operator: An operator with a hook for a boto3 client.
+    :param names: The fields of the link's ``format_str``.
     """
     hook = operator.hook
     if is_aws(hook.conn.meta.endpoint_url):

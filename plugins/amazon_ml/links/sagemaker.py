@@ -27,7 +27,7 @@ class SageMakerJobLogsLink(BaseAwsLink):
     )
 
     def format_link(self, **kwargs: str) -> str:
-        """Quote the names twice, with $ for the second %, as this page of the console expects them."""
+        """Quote the names twice, with $ in place of %, as this page of the console expects."""
         for field in ("log_group", "log_stream_prefix"):
             if field not in kwargs:
                 return ""

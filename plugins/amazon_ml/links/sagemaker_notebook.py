@@ -7,9 +7,9 @@ from airflow.providers.amazon.aws.links.base_aws import BASE_AWS_CONSOLE_LINK, B
 
 class SageMakerNotebookLink(BaseAwsLink):
     """
-    The notebook instance in the AWS console, whose "Open JupyterLab" lets in whom IAM allows it.
+    The notebook instance in the AWS console, where "Open JupyterLab" requires IAM permission.
 
-    A presigned URL would let in whoever can read this task's log or XCom, so none is made.
+    A presigned URL would grant access to anyone who can read this task's log or XCom, so none is created.
     """
 
     name = "Amazon SageMaker Notebook Instance"

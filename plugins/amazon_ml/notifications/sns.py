@@ -1,4 +1,4 @@
-"""Tell an SNS topic that is found when there is something to tell: of a failed run, or of anything else."""
+"""Publish notifications to an SNS topic that is looked up when the notification is sent."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from amazon_ml.notifications.failures import failures
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-# With the right to describe its own stack alone, access to any name that is no stack's is denied.
+# If the policy allows describing only its own stack, AWS denies access to any other name, even if no such stack exists.
 MISSING = frozenset({"AccessDenied", "AccessDeniedException", "ValidationError"})
 MAX_SUBJECT = 100
-"""Characters that SNS allows."""
+"""The number of characters that SNS allows."""
 
 
 class StackTopicNotifier(SnsNotifier):
     """
-    Publish a message to an SNS topic, which is named, or is an output of a CloudFormation stack.
+    Publish a message to an SNS topic that is given by its ARN or by an output of a CloudFormation stack.
 
-    The stack is asked when there is something to tell, not when the DAG is read. Where it has no such output, or is
-    not there, nobody is told, and the log says so.
+    The stack is read when the message is sent, not when the DAG is parsed. If the stack or the output does not exist,
+    no message is sent, and a warning is logged.
 
     :param stack_name: The name of the stack (not templated).
     :param output_key: The output that holds the topic's ARN.
-    :param target_arn: The topic's ARN, where the stack shall not be asked (templated).
+    :param target_arn: The topic's ARN; the stack is then not read (templated).
     :param message: The message (templated).
     :param subject: The message's subject (templated).
     """
@@ -46,16 +46,16 @@ class StackTopicNotifier(SnsNotifier):
         """Publish the message."""
         self.target_arn = self.target_arn or self.find_topic()
         if self.target_arn:
-            super().notify(context)
+            super().notify(context)  # type: ignore[no-untyped-call]
 
     async def async_notify(self, context: Context) -> None:
         """Publish the message, from the triggerer."""
         self.target_arn = self.target_arn or await sync_to_async(self.find_topic)()
         if self.target_arn:
-            await super().async_notify(context)
+            await super().async_notify(context)  # type: ignore[no-untyped-call]
 
     def find_topic(self) -> str:
-        """Ask the stack; empty where it names no topic."""
+        """Return the ARN of the topic from the stack; empty if the stack has no such output."""
         hook = AwsBaseHook(
             aws_conn_id=self.aws_conn_id, region_name=self.region_name, client_type="cloudformation"
         )
@@ -64,22 +64,22 @@ class StackTopicNotifier(SnsNotifier):
         except ClientError as error:
             if error.response["Error"]["Code"] not in MISSING:
                 raise
-            self.log.warning(
-                "Nobody is told: there is no stack %s that can be read: %s", self.stack_name, error
-            )
+            self.log.warning("No notification was sent: stack %s can't be read: %s", self.stack_name, error)
             return ""
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
         if self.output_key not in outputs:
-            self.log.warning("Nobody is told: stack %s has no output %s.", self.stack_name, self.output_key)
+            self.log.warning(
+                "No notification was sent: stack %s has no output %s.", self.stack_name, self.output_key
+            )
         return str(outputs.get(self.output_key, ""))
 
 
 class RunFailureNotifier(StackTopicNotifier):
     """
-    Publish why a run failed; for ``on_failure_callback`` of a DAG, whose tasks have ``keep_cause`` for theirs.
+    Publish why a run failed; for ``on_failure_callback`` of a DAG whose tasks use ``keep_cause`` for theirs.
 
-    :param compose: Makes the message, of the run's id and of the failed tasks with their causes. It is called when a
-        run has failed, so it may ask AWS.
+    :param compose: A callable that returns the message, from the run's ID and the failed tasks with their causes. It is
+        called when a run has failed, so it may call AWS.
     """
 
     def __init__(self, *, compose: Callable[[str, dict[str, str]], str], **kwargs: Any) -> None:
@@ -88,7 +88,7 @@ class RunFailureNotifier(StackTopicNotifier):
 
     def notify(self, context: Context) -> None:
         """Publish the message."""
-        # Airflow gives no task instance where the last one's task has been removed from the DAG meanwhile.
+        # Airflow passes no task instance if the task of the last one was removed from the DAG during the run.
         failed = failures(context) if "ti" in context else {}
         self.message = self.compose(str(context["run_id"]), failed)
         self.log.info("%s", self.message)
@@ -97,9 +97,9 @@ class RunFailureNotifier(StackTopicNotifier):
 
 class QuestionNotifier(StackTopicNotifier):
     """
-    Publish the question that a task asks a person, with the text and the options that Airflow's UI shows.
+    Publish the question of a human-in-the-loop task, with the text and the options that the Airflow UI shows.
 
-    For ``notifiers`` of an ``HITLOperator``. A question whose message can't be published is asked all the same.
+    For ``notifiers`` of an ``HITLOperator``. If the message can't be published, the question is still asked.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -108,14 +108,14 @@ class QuestionNotifier(StackTopicNotifier):
     def notify(self, context: Context) -> None:
         """Publish the question, with a link to the page that takes the answer."""
         task: Any = context["task"]
-        # Not generate_link_to_ui, which fails where the API server's address is not configured.
+        # generate_link_to_ui fails if the URL of the API server is not configured.
         page = f"{context['ti'].log_url.partition('?')[0]}/required_actions"
         self.subject = task.subject[:MAX_SUBJECT]
         self.message = f"{task.subject}\n\n{task.body}\n\nAnswer with {' or '.join(task.options)}: {page}"
         try:
             super().notify(context)
         except (ClientError, BotoCoreError) as error:
-            self.log.warning("The question is asked, but nobody is told: %s", error)
+            self.log.warning("The question is open, but no notification was sent: %s", error)
 
 
 class LateRunNotifier(StackTopicNotifier):
@@ -136,7 +136,7 @@ class LateRunNotifier(StackTopicNotifier):
             await super().async_notify(context)
 
     def _has_ended(self, context: Context) -> bool:
-        run: Any = context["dag_run"]  # a dictionary, as Airflow gives it to a deadline's callback
+        run: Any = context["dag_run"]  # Airflow passes a dictionary to a deadline's callback
         if run["state"] not in ("failed", "success"):
             return False
         self.log.info("No alert: the deadline of run %s passed after its end.", run["dag_run_id"])

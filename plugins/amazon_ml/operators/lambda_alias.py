@@ -1,34 +1,53 @@
-"""Move the aliases of Lambda functions, and keep environments of them warm."""
+"""Create and update aliases of Lambda functions, and provision concurrency for them."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
+from amazon_ml.aws_documents import AwsAnswer, AwsRequest, RequestArgument
 from amazon_ml.operators.lambda_function import LambdaBaseOperator, seconds
-from amazon_ml.operators.lost_trigger import LookAgainOperator, deferral_timeout
-from amazon_ml.triggers.lambda_function import LambdaProvisionedConcurrencyTrigger
+from amazon_ml.operators.lost_trigger import RestartOnLostTriggerOperator, deferral_timeout
+from amazon_ml.triggers.lambda_function import LambdaProvisionedConcurrencyTrigger, ProvisioningEvent
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-NO_WEIGHTS: dict[str, Any] = {"AdditionalVersionWeights": {}}
+NO_WEIGHTS: AwsRequest = {"AdditionalVersionWeights": {}}
 
 
-class LambdaBaseProvisioningOperator(LookAgainOperator, LambdaBaseOperator):
+class MovedAlias(TypedDict):
+    """An alias, its version, and the one before; None for a new alias."""
+
+    function: str
+    alias: str
+    version: str
+    previous_version: str | None
+    arn: str
+
+
+class ProvisionedConcurrency(TypedDict):
+    """The number of environments that are provisioned for an alias or version."""
+
+    function: str
+    qualifier: str
+    provisioned_concurrent_executions: int
+
+
+class LambdaBaseProvisioningOperator(RestartOnLostTriggerOperator, LambdaBaseOperator):
     """
-    Wait until an alias has moved and what is provisioned for it is ready.
+    Wait until an alias has been updated and its provisioned concurrency is ready.
 
     :param function_name: The name of the function (templated).
-    :param poll_interval: Seconds between two looks at the state.
-    :param max_wait: How long to wait at most, a timedelta or seconds.
-    :param deferrable: Wait in the triggerer, so that no worker slot is held.
+    :param poll_interval: The number of seconds between two polls.
+    :param max_wait: The maximum time to wait, a timedelta or seconds.
+    :param deferrable: Wait in the triggerer, so that no worker slot is occupied.
     """
 
     def __init__(
@@ -44,11 +63,11 @@ class LambdaBaseProvisioningOperator(LookAgainOperator, LambdaBaseOperator):
         self.max_wait = max_wait
         self.deferrable = deferrable
 
-    def provisioned(self, qualifier: str) -> dict[str, Any] | None:
-        """Describe what is provisioned for an alias or version; None if nothing is."""
+    def provisioned(self, qualifier: str) -> AwsAnswer | None:
+        """Describe the provisioned concurrency of an alias or version; None if there is none."""
         client = self.hook.conn
         try:
-            found: dict[str, Any] = client.get_provisioned_concurrency_config(
+            found: AwsAnswer = client.get_provisioned_concurrency_config(
                 FunctionName=self.function_name, Qualifier=qualifier
             )
         except client.exceptions.ProvisionedConcurrencyConfigNotFoundException:
@@ -56,25 +75,25 @@ class LambdaBaseProvisioningOperator(LookAgainOperator, LambdaBaseOperator):
         return found
 
     def weights(self, qualifier: str) -> dict[str, float]:
-        """Return the further version that an alias sends calls to, and its share; a version has none."""
+        """Return the additional version of an alias with its weight; empty for a version."""
         if qualifier.isdecimal():
             return {}
         return weights_of(self.hook.conn.get_alias(FunctionName=self.function_name, Name=qualifier))
 
     def clear_weights(self, alias: str) -> None:
-        """Send all calls of an alias to its own version."""
+        """Send all invocations of an alias to its main version."""
         self.hook.conn.update_alias(FunctionName=self.function_name, Name=alias, RoutingConfig=NO_WEIGHTS)
 
     def wait(self, context: Context, qualifier: str, then: str, **kwargs: Any) -> Any:
         """
-        Wait in the triggerer, or here in the same way, then continue with the event.
+        Wait in the triggerer or in the worker, then continue with the event.
 
         :param then: The method that continues.
-        :param kwargs: What it takes besides.
+        :param kwargs: The additional arguments of that method.
         """
         limits = [self.max_wait]
         if self.deferrable and self.execution_timeout is not None:
-            # Airflow does not watch it while the task is deferred (apache/airflow#69678).
+            # Airflow does not enforce execution_timeout while a task is deferred (apache/airflow#69678).
             limits.append(self.execution_timeout)
         deadline = time.time() + min(seconds(limit) for limit in limits)
         trigger = LambdaProvisionedConcurrencyTrigger(
@@ -91,11 +110,11 @@ class LambdaBaseProvisioningOperator(LookAgainOperator, LambdaBaseOperator):
             self.defer(trigger=trigger, method_name=then, kwargs=kwargs, timeout=deferral_timeout(deadline))
         return getattr(self, then)(context, asyncio.run(trigger.wait()), **kwargs)
 
-    def check_event(self, event: dict[str, Any], target: str) -> None:
+    def check_event(self, event: ProvisioningEvent, target: str) -> None:
         """
-        Raise if the wait ended early.
+        Raise an exception if the wait ended early.
 
-        :raises AirflowException: if Lambda could not be asked, or the time is over.
+        :raises AirflowException: If Lambda could not be reached, or the wait timed out.
         """
         if event["status"] == "IN_PROGRESS":
             raise AirflowException(
@@ -107,23 +126,23 @@ class LambdaBaseProvisioningOperator(LookAgainOperator, LambdaBaseOperator):
 
 class LambdaAliasOperator(LambdaBaseProvisioningOperator):
     """
-    Create an alias, or move it to a version, or share its calls among two; and wait until it has moved.
+    Create an alias, point it to a version or split its traffic between two, and wait until the update is complete.
 
-    An alias with provisioned concurrency moves slowly: Lambda keeps its calls on the version before until the new one
-    is provisioned, which takes minutes. Where that fails, the version before goes on serving, and the task fails.
+    The update of an alias with provisioned concurrency takes minutes: Lambda routes its traffic to the previous version
+    until the new one is provisioned. If this fails, the previous version stays live, and the task fails.
 
-    The previous version in the result is what the alias pointed to when the task began: after a retry it may be
-    the same as the new one.
+    The previous version in the result is the version of the alias at the start of the task. After a retry it may be
+    the same as the new version.
 
     :param function_name: The name of the function (templated).
     :param alias: The name of the alias (templated).
-    :param function_version: The version it points to (templated).
-    :param routing_config: A further version and its share of the calls, as boto3 takes it:
-        ``{"AdditionalVersionWeights": {"7": 0.1}}``, or a callable that makes it when the task runs, as Airflow
-        renders no keys (templated). Without it, the alias's version gets all calls.
-    :param poll_interval: Seconds between two looks at the state.
-    :param max_wait: How long to wait at most, a timedelta or seconds.
-    :param deferrable: Wait in the triggerer, so that no worker slot is held.
+    :param function_version: The version that the alias points to (templated).
+    :param routing_config: An additional version and its weight, in the format of boto3:
+        ``{"AdditionalVersionWeights": {"7": 0.1}}``, or a callable that returns it when the task runs, since Airflow
+        does not render keys (templated). Without it, all traffic goes to the main version.
+    :param poll_interval: The number of seconds between two polls.
+    :param max_wait: The maximum time to wait, a timedelta or seconds.
+    :param deferrable: Wait in the triggerer, so that no worker slot is occupied.
     :return: ``function``, ``alias``, ``version``, ``previous_version`` (None for a new alias) and ``arn``.
     """
 
@@ -137,16 +156,16 @@ class LambdaAliasOperator(LambdaBaseProvisioningOperator):
         *,
         alias: str,
         function_version: str,
-        routing_config: dict[str, Any] | Callable[..., dict[str, Any]] | None = None,
+        routing_config: RequestArgument | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.alias = alias
         self.function_version = function_version
-        self.routing_config: Any = routing_config  # a request, once it is rendered
+        self.routing_config: Any = routing_config  # a request after rendering
 
-    def begin(self, context: Context) -> dict[str, str | None]:
-        """Create or move the alias, unless it is as asked or moves already."""
+    def begin(self, context: Context) -> MovedAlias:
+        """Create or update the alias, unless it is up to date or its update is in progress."""
         self.persist_link(context)
         weights = (self.routing_config or {}).get("AdditionalVersionWeights", {})
         answer, previous = self._create_or_find(weights)
@@ -154,19 +173,19 @@ class LambdaAliasOperator(LambdaBaseProvisioningOperator):
         is_in_progress = provisioned is not None and provisioned["Status"] == "IN_PROGRESS"
         if previous is not None:
             found = weights_of(answer)
-            # The weights of an alias that moves are Lambda's own: an earlier try has moved it.
+            # An earlier try has updated the alias. Lambda sets these weights until the update is complete.
             moves_there = previous == self.function_version and is_in_progress and not weights
             if (previous, found) != (self.function_version, weights) and not moves_there:
                 self._move(weights, found)
                 provisioned = self.provisioned(self.alias)
         self.log.info(
-            "%s:%s points to version %s; before: %s.",
+            "%s:%s points to version %s; previous version: %s.",
             self.function_name,
             self.alias,
             self.function_version,
             previous,
         )
-        result = {
+        result: MovedAlias = {
             "function": self.function_name,
             "alias": self.alias,
             "version": self.function_version,
@@ -177,11 +196,14 @@ class LambdaAliasOperator(LambdaBaseProvisioningOperator):
             return result
         if provisioned["Status"] != "IN_PROGRESS" and not self.weights(self.alias):
             return result
-        self.log.info("Its calls go to the version before until version %s is warm.", self.function_version)
-        return self.wait(context, self.alias, "execute_complete", result=result)
+        self.log.info(
+            "Traffic goes to the previous version until version %s is provisioned.", self.function_version
+        )
+        moved: MovedAlias = self.wait(context, self.alias, "execute_complete", result=result)
+        return moved
 
-    def _create_or_find(self, weights: dict[str, float]) -> tuple[dict[str, Any], str | None]:
-        """Return Lambda's description of the alias, and its version before; None if it was created."""
+    def _create_or_find(self, weights: dict[str, float]) -> tuple[AwsAnswer, str | None]:
+        """Return the description of the alias and its previous version; None for a new alias."""
         client = self.hook.conn
         name = {"FunctionName": self.function_name, "Name": self.alias}
         try:
@@ -197,7 +219,7 @@ class LambdaAliasOperator(LambdaBaseProvisioningOperator):
         """
         Point the alias to the version.
 
-        :param found: The weights that the alias has. Those that a failed initialization has left must go first.
+        :param found: The current weights of the alias. Weights of a failed initialization must be removed first.
         """
         client = self.hook.conn
         request = {"FunctionName": self.function_name, "Name": self.alias, **self._target(weights)}
@@ -209,40 +231,38 @@ class LambdaAliasOperator(LambdaBaseProvisioningOperator):
             self.clear_weights(self.alias)
             client.update_alias(**request)
 
-    def _target(self, weights: dict[str, float]) -> dict[str, Any]:
-        # The weights are always given: without them, Lambda keeps those of an earlier release.
+    def _target(self, weights: dict[str, float]) -> AwsRequest:
+        # Always pass the weights. Without them, Lambda keeps those of an earlier release.
         return {
             "FunctionVersion": self.function_version,
             "RoutingConfig": {"AdditionalVersionWeights": weights},
         }
 
-    def execute_complete(
-        self, context: Context, event: dict[str, Any], result: dict[str, str | None]
-    ) -> dict[str, str | None]:
-        """Evaluate the last state that was seen."""
+    def execute_complete(self, context: Context, event: ProvisioningEvent, result: MovedAlias) -> MovedAlias:
+        """Evaluate the final state."""
         target = f"{self.function_name}:{self.alias}"
         self.check_event(event, target)
-        # One that failed without weights is not what the alias waits for: it points where it should.
+        # A failure without weights does not affect the alias: it already points to the requested version.
         if event["status"] == "FAILED" and (weights := self.weights(self.alias)):
             raise AirflowException(
                 f"Lambda can't provision concurrency for version {self.function_version} of {target}: "
-                f"{event['reason']}. Calls still go to version {', '.join(weights)}."
+                f"{event['reason']}. Traffic still goes to version {', '.join(weights)}."
             )
         return result
 
 
 class LambdaProvisionedConcurrencyOperator(LambdaBaseProvisioningOperator):
     """
-    Keep execution environments of an alias or version warm, and wait until they are.
+    Provision concurrency for an alias or version, and wait until it is ready.
 
-    A killed task leaves what Lambda provisions: it may be what served before, in another number.
+    A killed task does not change what Lambda provisions, since the environments may belong to the live version.
 
     :param function_name: The name of the function (templated).
     :param qualifier: The alias or version (templated).
-    :param provisioned_concurrent_executions: How many; 0 removes what is there.
-    :param poll_interval: Seconds between two looks at the state.
-    :param max_wait: How long to wait at most, a timedelta or seconds.
-    :param deferrable: Wait in the triggerer, so that no worker slot is held.
+    :param provisioned_concurrent_executions: The number of environments; 0 removes the provisioned concurrency.
+    :param poll_interval: The number of seconds between two polls.
+    :param max_wait: The maximum time to wait, a timedelta or seconds.
+    :param deferrable: Wait in the triggerer, so that no worker slot is occupied.
     :return: ``function``, ``qualifier`` and ``provisioned_concurrent_executions``.
     """
 
@@ -253,8 +273,8 @@ class LambdaProvisionedConcurrencyOperator(LambdaBaseProvisioningOperator):
         self.qualifier = qualifier
         self.provisioned_concurrent_executions = provisioned_concurrent_executions
 
-    def begin(self, context: Context) -> dict[str, Any]:
-        """Remove the provisioned concurrency, or put it once what is there has settled."""
+    def begin(self, context: Context) -> ProvisionedConcurrency:
+        """Remove the provisioned concurrency, or set it once an update in progress has ended."""
         self.persist_link(context)
         if self.provisioned_concurrent_executions == 0:
             self.hook.conn.delete_provisioned_concurrency_config(
@@ -265,16 +285,19 @@ class LambdaProvisionedConcurrencyOperator(LambdaBaseProvisioningOperator):
         if found is None:
             return self._put(context)
         if found["Status"] != "IN_PROGRESS":
-            return self.execute_put(context, {"status": found["Status"]})
-        # Lambda refuses another number while the alias moves.
-        return self.wait(context, self.qualifier, "execute_put")
+            return self.execute_put(
+                context, {"status": found["Status"], "reason": found.get("StatusReason", "")}
+            )
+        # Lambda rejects another number while the alias is being updated.
+        put: ProvisionedConcurrency = self.wait(context, self.qualifier, "execute_put")
+        return put
 
-    def execute_put(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Put the number, unless it is there."""
+    def execute_put(self, context: Context, event: ProvisioningEvent) -> ProvisionedConcurrency:
+        """Set the number, unless it is already set."""
         self.check_event(event, self._target)
         found = self.provisioned(self.qualifier)
         if event["status"] == "FAILED":
-            if self.weights(self.qualifier):  # which a failed initialization has left
+            if self.weights(self.qualifier):  # weights of a failed initialization
                 self.clear_weights(self.qualifier)
         elif found and (
             found["RequestedProvisionedConcurrentExecutions"] == self.provisioned_concurrent_executions
@@ -282,30 +305,32 @@ class LambdaProvisionedConcurrencyOperator(LambdaBaseProvisioningOperator):
             return self.execute_complete(context, event)
         return self._put(context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Evaluate the last state that was seen."""
+    def execute_complete(self, context: Context, event: ProvisioningEvent) -> ProvisionedConcurrency:
+        """Evaluate the final state."""
         self.check_event(event, self._target)
         if event["status"] != "READY":
             raise AirflowException(
                 f"Lambda can't provision concurrency for {self._target}: {event['reason']}"
             )
-        self.log.info("%s environments of %s are warm.", self.provisioned_concurrent_executions, self._target)
+        self.log.info(
+            "%s environments of %s are provisioned.", self.provisioned_concurrent_executions, self._target
+        )
         return self._result()
 
-    def _put(self, context: Context) -> dict[str, Any]:
+    def _put(self, context: Context) -> ProvisionedConcurrency:
         self.hook.conn.put_provisioned_concurrency_config(
             FunctionName=self.function_name,
             Qualifier=self.qualifier,
             ProvisionedConcurrentExecutions=self.provisioned_concurrent_executions,
         )
-        result: dict[str, Any] = self.wait(context, self.qualifier, "execute_complete")
+        result: ProvisionedConcurrency = self.wait(context, self.qualifier, "execute_complete")
         return result
 
     @property
     def _target(self) -> str:
         return f"{self.function_name}:{self.qualifier}"
 
-    def _result(self) -> dict[str, Any]:
+    def _result(self) -> ProvisionedConcurrency:
         return {
             "function": self.function_name,
             "qualifier": self.qualifier,
@@ -313,7 +338,7 @@ class LambdaProvisionedConcurrencyOperator(LambdaBaseProvisioningOperator):
         }
 
 
-def weights_of(alias: dict[str, Any]) -> dict[str, float]:
-    """The further version that an alias sends calls to, and its share, from Lambda's description."""
+def weights_of(alias: AwsAnswer) -> dict[str, float]:
+    """Return the additional version of an alias with its weight, from the description of the alias."""
     weights: dict[str, float] = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
     return weights

@@ -1,4 +1,4 @@
-"""Look again, in the same try, when Airflow has lost the trigger that a task waits for."""
+"""Start over, in the same try, if Airflow loses the trigger of a deferred task."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from airflow.sdk.exceptions import TaskDeferralTimeout
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-# A trigger ends its wait itself. This is the time that a restarted triggerer gets to do so after the deadline.
+# A trigger ends its wait itself. This is the time that a restarted triggerer has for that after the deadline.
 GRACE = timedelta(minutes=10)
-# A wait without a deadline is looked at so often.
+# How often a wait without a deadline is checked.
 LONGEST_DEFERRAL = timedelta(hours=12)
 
 
 def deferral_timeout(deadline: float | None) -> timedelta:
     """
-    Return after what time Airflow ends a deferral whose trigger did not.
+    Return after what time Airflow ends a deferral that the trigger did not end.
 
-    :param deadline: When the trigger gives up, in seconds since the epoch; None for never.
+    :param deadline: When the trigger times out, in seconds since the epoch; None for never.
     """
     if deadline is None:
         return LONGEST_DEFERRAL
     return min(timedelta(seconds=max(0.0, deadline - time.time())) + GRACE, LONGEST_DEFERRAL)
 
 
-class LookAgainOperator(BaseOperator):
+class RestartOnLostTriggerOperator(BaseOperator):
     """
-    Begin again, in the same try, when a deferral times out.
+    Start over, in the same try, when a deferral times out.
 
-    Airflow can lose a trigger and leave its task deferred for ever (apache/airflow#68792). With ``deferral_timeout``
-    it resumes the task instead, and would fail the try.
+    Airflow can lose a trigger and leave its task deferred forever (apache/airflow#68792). With ``deferral_timeout``,
+    Airflow resumes the task instead, which would fail the try without this class.
     """
 
     def execute(self, context: Context) -> Any:
-        """Begin."""
+        """Start or continue the work in AWS."""
         return self.begin(context)
 
     def begin(self, context: Context) -> Any:
-        """Find what an earlier try or attempt has begun in AWS, or begin it, and wait."""
+        """Adopt what an earlier try or attempt has started in AWS, or start it, and wait."""
         # Airflow logs a warning where an operator calls its own ``execute``.
         raise NotImplementedError
 
@@ -51,5 +51,5 @@ class LookAgainOperator(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            self.log.warning("The triggerer did not end this wait in time. Looking at AWS again.")
+            self.log.warning("The triggerer did not end this wait in time. Checking the state in AWS again.")
             return self.begin(context)

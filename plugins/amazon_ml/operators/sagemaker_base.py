@@ -1,61 +1,66 @@
-"""What the SageMaker operators that wait have in common."""
+"""Base classes of the SageMaker operators that wait."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow.providers.amazon.aws.hooks.logs import AwsLogsHook
 from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException, conf
 from botocore.exceptions import ClientError
 
-from amazon_ml.job_logs import JobLogReader
-from amazon_ml.operators.lost_trigger import LookAgainOperator, deferral_timeout
-from amazon_ml.outage import Outage
-from amazon_ml.triggers.sagemaker import SageMakerStatusTrigger, progress
+from amazon_ml.aws_documents import AwsAnswer, AwsRequest, RequestArgument
+from amazon_ml.operators.lost_trigger import RestartOnLostTriggerOperator, deferral_timeout
+from amazon_ml.triggers.sagemaker import SageMakerStatusTrigger, StatusEvent
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-# A request, or what makes it when the task runs: Airflow renders either.
-Config = dict[str, Any] | Callable[..., dict[str, Any]]
-
-
-# How SageMaker says that something does not exist, where its code is only ValidationException: training jobs;
-# processing jobs, models and endpoints; notebook instances; lifecycle configurations.
+# The messages of a ValidationException for a resource that does not exist: training jobs; processing jobs, models and
+# endpoints; notebook instances; lifecycle configurations.
 MISSING = ("Requested resource not found", "Could not find", "RecordNotFound", "Config does not exist")
 
 
 def is_missing(error: ClientError) -> bool:
-    """Return whether the error means that the resource does not exist: SageMaker has no single code for that."""
+    """Return whether the error means that the resource does not exist; SageMaker has no single error code for that."""
     code = error.response["Error"]["Code"]
     return code in ("ResourceNotFound", "ResourceNotFoundException") or (
         code == "ValidationException" and any(sign in str(error) for sign in MISSING)
     )
 
 
-# What AWS says of a role that was made, or given its policies, a moment ago.
-ROLE_SPREADS = ("Could not assume role", "Access denied")
-SPREAD_SECONDS = 120.0
-SPREAD_PAUSE_SECONDS = 5.0
+def describe_if_exists(describe: Callable[..., AwsAnswer], request: AwsRequest) -> AwsAnswer | None:
+    """Return the description of a resource; None if it does not exist."""
+    try:
+        return describe(**request)
+    except ClientError as error:
+        if is_missing(error):
+            return None
+        raise
 
 
-def call_once_known(log: Any, call: Callable[..., Any], request: dict[str, Any], *signs: str) -> Any:
+# The messages for a role that was created, or received its policies, a moment ago.
+ROLE_NOT_PROPAGATED = ("Could not assume role", "Access denied")
+PROPAGATION_SECONDS = 120.0
+PROPAGATION_PAUSE_SECONDS = 5.0
+
+
+def call_until_propagated(log: Any, call: Callable[..., Any], request: AwsRequest, *signs: str) -> Any:
     """
-    Call AWS, again and again for two minutes where it does not know yet what was made a moment ago.
+    Call AWS, and retry for two minutes while a new resource has not propagated yet.
 
-    :param call: the method of a boto3 client.
-    :param request: its parameters.
-    :param signs: what is in the message of such a refusal.
-    :raises ClientError: any other refusal at once, and such a one when it lasts.
+    :param call: The method of a boto3 client.
+    :param request: The parameters of the call.
+    :param signs: Parts of the error messages to retry.
+    :raises ClientError: Any other error immediately, and such an error after two minutes.
     """
-    deadline = time.monotonic() + SPREAD_SECONDS
+    deadline = time.monotonic() + PROPAGATION_SECONDS
     while True:
         try:
             return call(**request)
@@ -65,27 +70,39 @@ def call_once_known(log: Any, call: Callable[..., Any], request: dict[str, Any],
             )
             if not is_early or time.monotonic() >= deadline:
                 raise
-            log.info("Trying again, since what was made a moment ago may not be known everywhere: %s", error)
-        time.sleep(SPREAD_PAUSE_SECONDS)
+            log.info("Retrying, since a new resource may not have propagated yet: %s", error)
+        time.sleep(PROPAGATION_PAUSE_SECONDS)
 
 
-class SageMakerBaseWaitingOperator(LookAgainOperator, AwsBaseOperator[SageMakerHook]):
+class SageMakerBaseRequestOperator(AwsBaseOperator[SageMakerHook]):
     """
-    Wait for something in SageMaker, deferred or not.
+    Send a request to SageMaker.
 
-    The names are the caller's, so that a retry asks SageMaker for the name and finds what the try before it has
-    begun, even if that try's worker was killed: nothing has to be kept in Airflow (as ``ResumableJobMixin`` does).
-
-    :param config: The request, as boto3 takes it (templated).
-    :param poll_interval: Seconds between two looks at the state.
-    :param max_wait: How long to wait at most, a timedelta or seconds; None for no limit of the task's own.
-    :param deferrable: Wait in the triggerer, so that no worker slot is held.
+    :param config: The request, in the format of boto3 (templated).
     """
 
     aws_hook_class = SageMakerHook
     template_fields: Sequence[str] = aws_template_fields("config")
     template_fields_renderers: ClassVar[dict[str, str]] = {"config": "json"}
     ui_color = "#ded7cf"
+
+    def __init__(self, *, config: RequestArgument, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config: Any = config  # a request after rendering
+
+
+class SageMakerBaseWaitingOperator(RestartOnLostTriggerOperator, SageMakerBaseRequestOperator):
+    """
+    Wait for a SageMaker resource, in the triggerer or in the worker.
+
+    The caller chooses the names. A retry describes the resource by its name and finds what the previous try started,
+    even if the worker of that try was killed. Airflow does not have to store anything (as ``ResumableJobMixin`` does).
+
+    :param config: The request, in the format of boto3 (templated).
+    :param poll_interval: The number of seconds between two polls.
+    :param max_wait: The maximum time to wait, a timedelta or seconds; None for no limit.
+    :param deferrable: Wait in the triggerer, so that no worker slot is occupied.
+    """
 
     describe_method: str
     stop_method: str | None = None
@@ -96,27 +113,20 @@ class SageMakerBaseWaitingOperator(LookAgainOperator, AwsBaseOperator[SageMakerH
     def __init__(
         self,
         *,
-        config: Config,
         poll_interval: float = 30,
         max_wait: timedelta | float | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.config: Any = config  # a request, once it is rendered
         self.poll_interval = poll_interval
         self.max_wait = max_wait
         self.deferrable = deferrable
         self.name: str | None = None
 
-    def describe(self, name: str) -> dict[str, Any] | None:
-        """Describe the resource; None if there is none of this name."""
-        try:
-            return getattr(self.hook.conn, self.describe_method)(**{self.name_key: name})
-        except ClientError as error:
-            if is_missing(error):
-                return None
-            raise
+    def describe(self, name: str) -> AwsAnswer | None:
+        """Describe the resource; None if it does not exist."""
+        return describe_if_exists(getattr(self.hook.conn, self.describe_method), {self.name_key: name})
 
     def wait(
         self,
@@ -127,42 +137,38 @@ class SageMakerBaseWaitingOperator(LookAgainOperator, AwsBaseOperator[SageMakerH
         context: Context | None = None,
     ) -> Any:
         """
-        Wait until the state is a final one, then evaluate it.
+        Wait until the state is final, then evaluate it.
 
-        :param since: when ``max_wait`` begins; now, if not given.
-        :param method_name: the method that goes on, with the context and the trigger's event.
-        :param context: the context, if that method needs it.
+        :param since: When ``max_wait`` starts; now by default.
+        :param method_name: The method that continues, with the context and the trigger's event.
+        :param context: The context, if that method needs it.
         """
         self.name = name
         deadline = self.deadline(since)
+        trigger = SageMakerStatusTrigger(
+            describe=self.describe_method,
+            describe_args={self.name_key: name},
+            status_key=self.status_key,
+            pending_states=list(self.pending_states),
+            stop=self.stop_method,
+            poll_interval=self.poll_interval,
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            botocore_config=self.botocore_config,
+            deadline=deadline,
+            **self.log_arguments(name),
+        )
         if self.deferrable:
-            self.defer(
-                trigger=SageMakerStatusTrigger(
-                    describe=self.describe_method,
-                    describe_args={self.name_key: name},
-                    status_key=self.status_key,
-                    pending_states=list(self.pending_states),
-                    stop=self.stop_method,
-                    poll_interval=self.poll_interval,
-                    aws_conn_id=self.aws_conn_id,
-                    region_name=self.region_name,
-                    verify=self.verify,
-                    botocore_config=self.botocore_config,
-                    deadline=deadline,
-                    **self.log_arguments(name),
-                ),
-                method_name=method_name,
-                timeout=deferral_timeout(deadline),
-            )
-        status = self._wait_here(name, deadline)
-        return getattr(self, method_name)(context or {}, {"status": status, "name": name})
+            self.defer(trigger=trigger, method_name=method_name, timeout=deferral_timeout(deadline))
+        return getattr(self, method_name)(context or {}, asyncio.run(trigger.wait()))
 
     def deadline(self, since: datetime | None) -> float | None:
         """
-        Return when to give up, in seconds since the epoch; None for never.
+        Return when to time out, in seconds since the epoch; None for never.
 
-        While a task is deferred, Airflow does not watch its ``execution_timeout`` (apache/airflow#69678, proposed fix
-        apache/airflow#69734). So it counts here.
+        Airflow does not enforce ``execution_timeout`` while a task is deferred (apache/airflow#69678, proposed fix
+        apache/airflow#69734), so it is applied here.
         """
         deadlines = []
         if self.max_wait is not None:
@@ -173,55 +179,19 @@ class SageMakerBaseWaitingOperator(LookAgainOperator, AwsBaseOperator[SageMakerH
         return min(deadlines, default=None)
 
     def log_arguments(self, name: str) -> dict[str, str]:
-        """Say where the resource's log is: ``log_group`` and ``log_stream_prefix``; empty for no log."""
+        """Return the location of the resource's log: ``log_group`` and ``log_stream_prefix``; empty for no log."""
         return {}
 
-    def _wait_here(self, name: str, deadline: float | None) -> str:
-        """Wait in the worker; return the event's status."""
-        outage, last = Outage(self.poll_interval), ""
-        where = self.log_arguments(name)
-        logs = JobLogReader(self.log, **where) if where else None
-        while True:
-            pause = self.poll_interval
-            try:
-                description = self.describe(name)
-                outage.over()
-            except Exception as error:
-                pause = outage.pause(error)
-                self.log.warning("AWS can't be asked for %s now: %s", name, error)
-            else:
-                if description is None:
-                    return "gone"
-                status = description[self.status_key]
-                if (now := progress(description, self.status_key)) != last:
-                    self.log.info("%s: %s", name, now)
-                    last = now
-                if logs:
-                    logs.read(self._logs_client(), rest=status not in self.pending_states)
-                if status not in self.pending_states:
-                    return status
-            if deadline is not None and time.time() >= deadline:
-                return "timeout"
-            time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - time.time())))
-
-    def _logs_client(self) -> Any:
-        return AwsLogsHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        ).conn
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+    def execute_complete(self, context: Context, event: StatusEvent) -> Any:
         """Evaluate the final state when the trigger has fired."""
         self.check_event(event)
         return self.evaluate(event["name"])
 
-    def check_event(self, event: dict[str, Any]) -> None:
+    def check_event(self, event: StatusEvent) -> None:
         """
-        Raise if the wait ended before there was a final state.
+        Raise an exception if the wait ended before the state was final.
 
-        :raises AirflowException: if AWS could not be asked, or the time is over.
+        :raises AirflowException: If AWS could not be reached, or the wait timed out.
         """
         if event["status"] == "error":
             raise AirflowException(event["message"])
@@ -230,75 +200,75 @@ class SageMakerBaseWaitingOperator(LookAgainOperator, AwsBaseOperator[SageMakerH
 
     def give_up(self, name: str) -> None:
         """
-        Fail the task when the time is over.
+        Fail the task after a timeout.
 
-        :raises AirflowException: always.
+        :raises AirflowException: Always.
         """
-        raise AirflowException(f"{name} has no final state yet, and the task's time is over.")
+        raise AirflowException(f"{name} has no final state yet, and the task timed out.")
 
     def evaluate(self, name: str) -> Any:
-        """Return the result of a good end, raise for any other."""
+        """Return the result of a successful end; raise an exception for any other end."""
         raise NotImplementedError
 
     def stop(self, name: str) -> None:
-        """Stop what runs remotely, if that is possible at all."""
+        """Stop the remote job, if it can be stopped."""
         if self.stop_method is None:
             return
         self.log.info("Stopping %s.", name)
         try:
             getattr(self.hook.conn, self.stop_method)(**{self.name_key: name})
         except ClientError as error:
-            # it has ended in the meantime, or is being stopped already
+            # it has ended in the meantime, or is already being stopped
             if error.response["Error"]["Code"] not in ("ValidationException", "ResourceNotFound"):
                 raise
-            self.log.info("%s need not be stopped: %s", name, error)
+            self.log.info("%s does not need to be stopped: %s", name, error)
 
 
-class SageMakerBaseStepwiseOperator(SageMakerBaseWaitingOperator):
+class SageMakerReconcileOperator(SageMakerBaseWaitingOperator):
     """
-    Bring something that lasts, such as an endpoint, where it should be, step by step.
+    Bring a long-lived resource, such as an endpoint, to its desired state, step by step.
 
-    Each step follows from what SageMaker says of it, so it makes no difference whether the step before it was this
-    task's, an earlier try's or somebody else's, nor in which process it was done.
+    Each step depends only on the description that SageMaker returns. It therefore makes no difference whether this
+    task, an earlier try or another user did the previous step, or in which process.
 
-    :param config: The request; the member ``name_key`` names it (templated).
-    :param poll_interval: Seconds between two looks at the state.
-    :param max_wait: How long to wait at most, a timedelta or seconds; None for no limit of the task's own.
-    :param deferrable: Wait in the triggerer, so that no worker slot is held.
+    :param config: The request; the member ``name_key`` names the resource (templated).
+    :param poll_interval: The number of seconds between two polls.
+    :param max_wait: The maximum time to wait, a timedelta or seconds; None for no limit.
+    :param deferrable: Wait in the triggerer, so that no worker slot is occupied.
     """
 
     phrase: str
 
     def begin(self, context: Context) -> Any:
-        """Take the first step."""
-        return self.advance(context)
+        """Do the first step."""
+        return self.reconcile(context)
 
-    def advance(self, context: Context) -> Any:
-        """Look at it, and take the step that follows."""
+    def reconcile(self, context: Context) -> Any:
+        """Describe the resource and do the next step."""
         raise NotImplementedError
 
-    def execute_next(self, context: Context, event: dict[str, Any]) -> Any:
-        """Go on when a change that was under way, whoever asked for it, has come to its end."""
+    def execute_next(self, context: Context, event: StatusEvent) -> Any:
+        """Continue when a change that was in progress has ended."""
         self.check_event(event)
-        return self.advance(context)
+        return self.reconcile(context)
 
     def wait_for_change(self, context: Context, then: str) -> Any:
-        """Wait until nothing changes it any more, and go on with the method of this name."""
+        """Wait until no change is in progress, then continue with the method of this name."""
         return self.wait(
             self.config[self.name_key], since=self._since(context), method_name=then, context=context
         )
 
     def pause(self, context: Context, deadline: float | None) -> None:
-        """Wait a moment: somebody else has begun to change it since it was looked at."""
+        """Wait a moment, since another change has started since the resource was described."""
         if deadline is not None and time.time() >= deadline:
             self.give_up(self.config[self.name_key])
         time.sleep(self.poll_interval)
 
-    def check_event(self, event: dict[str, Any]) -> None:
+    def check_event(self, event: StatusEvent) -> None:
         """
-        Raise if the wait ended early, unless the change has come to its end since; to be gone is an end as well.
+        Raise an exception if the wait ended early, unless the change has ended since or the resource was deleted.
 
-        :raises AirflowException: if AWS could not be asked, or the time is over.
+        :raises AirflowException: If AWS could not be reached, or the wait timed out.
         """
         if event["status"] in ("error", "timeout"):
             description = self.describe(event["name"])
@@ -308,23 +278,23 @@ class SageMakerBaseStepwiseOperator(SageMakerBaseWaitingOperator):
 
     def give_up(self, name: str) -> NoReturn:
         """
-        Fail the task when the time is over; what was begun goes on.
+        Fail the task after a timeout. The change in AWS continues.
 
-        :raises AirflowException: always.
+        :raises AirflowException: Always.
         """
         description = self.describe(name)
-        status = description[self.status_key] if description else "gone"
+        status = description[self.status_key] if description else "not found"
         raise AirflowException(
-            f"{self.phrase.capitalize()} {name} is still {status}, and the task's time is over."
+            f"{self.phrase.capitalize()} {name} is still {status}, and the task timed out."
         )
 
     @staticmethod
     def _since(context: Context) -> datetime | None:
-        """When this try began: Airflow keeps that while the task is deferred, and the operator's own fields not."""
+        """Return when this try started. Airflow keeps this across a deferral, but not the operator's fields."""
         instance = context.get("ti")
         return instance.start_date if instance else None
 
 
-def reason(description: dict[str, Any]) -> str:
-    """Why something has failed, as SageMaker says."""
+def reason(description: AwsAnswer) -> str:
+    """Return the reason for a failure, as SageMaker reports it."""
     return description.get("FailureReason") or "SageMaker gives no reason."

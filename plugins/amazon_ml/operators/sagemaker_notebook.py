@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
-from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
-from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from botocore.exceptions import ClientError
 
+from amazon_ml.aws_documents import AwsAnswer, AwsRequest
 from amazon_ml.differences import NOT_DESCRIBED, differences
 from amazon_ml.links.console import persist_console_link
 from amazon_ml.links.sagemaker_notebook import SageMakerNotebookLink
 from amazon_ml.operators.sagemaker_base import (
-    ROLE_SPREADS,
-    Config,
-    SageMakerBaseStepwiseOperator,
-    call_once_known,
+    ROLE_NOT_PROPAGATED,
+    SageMakerBaseRequestOperator,
+    SageMakerReconcileOperator,
+    call_until_propagated,
     is_missing,
     reason,
 )
+from amazon_ml.triggers.sagemaker import StatusEvent
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -30,79 +28,79 @@ if TYPE_CHECKING:
 
 START_ATTEMPTS = 4
 START_SECONDS = 30.0
-"""How long a start may take to begin before it is repeated; Terraform's provider for AWS does the same."""
+"""How long a start may take to begin before it is repeated. The Terraform provider for AWS does the same."""
 
 
-class SageMakerBaseNotebookOperator(SageMakerBaseStepwiseOperator):
+class SageMakerBaseNotebookOperator(SageMakerReconcileOperator):
     """
-    Bring a notebook instance where it should be, step by step.
+    Bring a notebook instance to its desired state, step by step.
 
     :param config: The request; ``NotebookInstanceName`` names the instance (templated).
-    :param poll_interval: Seconds between two looks at the state.
-    :param max_wait: How long to wait at most, a timedelta or seconds; None for no limit of the task's own.
-    :param deferrable: Wait in the triggerer, so that no worker slot is held.
+    :param poll_interval: The number of seconds between two polls.
+    :param max_wait: The maximum time to wait, a timedelta or seconds; None for no limit.
+    :param deferrable: Wait in the triggerer, so that no worker slot is occupied.
     """
 
     phrase = "notebook instance"
     describe_method = "describe_notebook_instance"
     name_key, status_key = "NotebookInstanceName", "NotebookInstanceStatus"
     pending_states = ("Pending", "Stopping", "Updating", "Deleting", "PendingMaintenance", "InMaintenance")
-    # Killing the task leaves the instance, and what is being done to it, alone; a retry finds it under way.
+    # Killing the task does not affect the instance or a change in progress. A retry waits for that change.
     stop_method = None
 
-    def advance(self, context: Context) -> Any:
-        """Wait for what is under way, then take the step that follows."""
+    def reconcile(self, context: Context) -> Any:
+        """Wait for a change in progress, then do the next step."""
         deadline = self.deadline(self._since(context))
         while True:
             found = self.describe(self.config[self.name_key])
             if found and found[self.status_key] in self.pending_states:
-                self.log.info("%s is %s: waiting.", found[self.name_key], found[self.status_key])
+                self.log.info("%s is %s. Waiting.", found[self.name_key], found[self.status_key])
                 return self.wait_for_change(context, "execute_next")
             try:
                 return self.take_step(context, found)
             except ClientError as error:
                 if not _is_changed_elsewhere(error):
                     raise
-                self.log.info("%s is being changed already: %s", self.config[self.name_key], error)
+                self.log.info("%s is already being changed: %s", self.config[self.name_key], error)
             self.pause(context, deadline)
 
-    def take_step(self, context: Context, found: dict[str, Any] | None) -> Any:
-        """Return the result where it is as it should be, else do what brings it nearer to that and wait."""
+    def take_step(self, context: Context, found: AwsAnswer | None) -> Any:
+        """Return the result if the instance is in the desired state; otherwise, do the next step and wait."""
         raise NotImplementedError
 
     def ask(self, operation: str, **members: Any) -> None:
         """Call an operation on the instance."""
         self.log.info("%s: %s.", self.config[self.name_key], operation.replace("_", " "))
-        call_once_known(
+        call_until_propagated(
             self.log,
             getattr(self.hook.conn, operation),
             {self.name_key: self.config[self.name_key], **members},
-            *ROLE_SPREADS,
+            *ROLE_NOT_PROPAGATED,
         )
 
-    def result(self, found: dict[str, Any] | None) -> dict[str, str | None]:
-        """Name the instance and its status; None for one that is not there."""
+    def result(self, found: AwsAnswer | None) -> dict[str, str | None]:
+        """Return the name of the instance and its status; None if it does not exist."""
         return {"name": self.config[self.name_key], "status": found[self.status_key] if found else None}
 
 
 class SageMakerStartNotebookIfStoppedOperator(SageMakerBaseNotebookOperator):
     """
-    Start a notebook instance, and wait until it is in service; one that is in service already is fine.
+    Start a notebook instance, and wait until it is in service; succeed if it is already in service.
 
-    :param config: The request, as boto3's ``start_notebook_instance`` takes it: ``NotebookInstanceName`` (templated).
-    :param poll_interval: Seconds between two looks at the state.
-    :param max_wait: How long to wait at most, a timedelta or seconds; None for no limit of the task's own.
-    :param deferrable: Wait in the triggerer, so that no worker slot is held.
+    :param config: The parameters of boto3's ``start_notebook_instance``: ``NotebookInstanceName`` (templated).
+    :param poll_interval: The number of seconds between two polls.
+    :param max_wait: The maximum time to wait, a timedelta or seconds; None for no limit.
+    :param deferrable: Wait in the triggerer, so that no worker slot is occupied.
     :return: ``name`` and ``status`` of the instance.
     """
 
     operator_extra_links = (SageMakerNotebookLink(),)
 
-    def take_step(self, context: Context, found: dict[str, Any] | None) -> Any:
-        """Start it, unless it is in service."""
+    def take_step(self, context: Context, found: AwsAnswer | None) -> Any:
+        """Start the instance, unless it is in service."""
         if found is None:
             raise AirflowFailException(
-                f"There is no notebook instance {self.config[self.name_key]} to start; create it first."
+                f"Notebook instance {self.config[self.name_key]} does not exist. Create it first."
             )
         self.persist_link(context)
         if found[self.status_key] == "InService":
@@ -112,9 +110,9 @@ class SageMakerStartNotebookIfStoppedOperator(SageMakerBaseNotebookOperator):
 
     def start(self) -> None:
         """
-        Start it, and see that it begins: SageMaker sometimes accepts a start and leaves the instance stopped.
+        Start the instance, and verify that it is starting: SageMaker sometimes accepts a start without effect.
 
-        :raises AirflowException: if it is still stopped after several starts.
+        :raises AirflowException: If it is still stopped after several starts.
         """
         name = self.config[self.name_key]
         for _ in range(START_ATTEMPTS):
@@ -132,11 +130,11 @@ class SageMakerStartNotebookIfStoppedOperator(SageMakerBaseNotebookOperator):
             "task again later, or start it in the AWS console."
         )
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+    def execute_complete(self, context: Context, event: StatusEvent) -> Any:
         """
-        Verify that it is in service.
+        Verify that the instance is in service.
 
-        :raises AirflowException: with SageMaker's reason, if it is not.
+        :raises AirflowException: With SageMaker's reason, if it is not.
         """
         self.check_event(event)
         name = self.config[self.name_key]
@@ -148,27 +146,27 @@ class SageMakerStartNotebookIfStoppedOperator(SageMakerBaseNotebookOperator):
             return self.wait_for_change(context, "execute_complete")
         if found[self.status_key] != "InService":
             raise AirflowException(
-                f"Notebook instance {name} is {found[self.status_key]} after it was started: {reason(found)}"
+                f"Notebook instance {name} is {found[self.status_key]} after its start: {reason(found)}"
             )
         return self.result(found)
 
     def persist_link(self, context: Context) -> None:
-        """Store where the instance can be opened."""
+        """Store the link to the instance."""
         persist_console_link(SageMakerNotebookLink, context, self, instance_name=self.config[self.name_key])
 
 
 class SageMakerDeployNotebookOperator(SageMakerStartNotebookIfStoppedOperator):
     """
-    Create a notebook instance, or bring the one of that name up to date, and wait until it is in service.
+    Create or update a notebook instance, and wait until it is in service.
 
-    One that is as asked for is started if need be; one that differs is stopped for the update, which keeps its volume.
-    A failed one is started again, after an update if need be. What SageMaker can't change is a failure without a
-    retry. Tags are given only to an instance that is created.
+    An instance that is up to date is started if necessary. An instance that differs from the request is stopped for the
+    update, which keeps its volume. A failed instance is started again, after an update if necessary. If SageMaker can't
+    make a change, the task fails without a retry. Only a new instance receives the tags.
 
-    :param config: The request, as boto3's ``create_notebook_instance`` takes it (templated).
-    :param poll_interval: Seconds between two looks at the state.
-    :param max_wait: How long to wait at most, a timedelta or seconds; None for no limit of the task's own.
-    :param deferrable: Wait in the triggerer, so that no worker slot is held.
+    :param config: The parameters of boto3's ``create_notebook_instance`` (templated).
+    :param poll_interval: The number of seconds between two polls.
+    :param max_wait: The maximum time to wait, a timedelta or seconds; None for no limit.
+    :param deferrable: Wait in the triggerer, so that no worker slot is occupied.
     :return: ``name`` and ``status`` of the instance.
     """
 
@@ -191,8 +189,8 @@ class SageMakerDeployNotebookOperator(SageMakerStartNotebookIfStoppedOperator):
         "SecurityGroupIds": "SecurityGroups",
     }
 
-    def take_step(self, context: Context, found: dict[str, Any] | None) -> Any:
-        """Create it, stop it for an update, update it, or start it, unless it is as asked for."""
+    def take_step(self, context: Context, found: AwsAnswer | None) -> Any:
+        """Create the instance, stop it for an update, update it, or start it, unless it is in the desired state."""
         if found is None:
             self.ask("create_notebook_instance", **self.config)
             return self.wait_for_change(context, "execute_complete")
@@ -205,41 +203,41 @@ class SageMakerDeployNotebookOperator(SageMakerStartNotebookIfStoppedOperator):
         self.ask("update_notebook_instance", **changes)
         return self.wait_for_change(context, "execute_updated")
 
-    def execute_updated(self, context: Context, event: dict[str, Any]) -> Any:
+    def execute_updated(self, context: Context, event: StatusEvent) -> Any:
         """
-        Go on once it was updated.
+        Continue after an update.
 
-        :raises AirflowException: if it still is not as asked for.
+        :raises AirflowException: If the instance still differs from the request.
         """
         self.check_event(event)
         found = self.describe(self.config[self.name_key])
         if found and found[self.status_key] not in self.pending_states and (changes := self.changes(found)):
             raise AirflowException(
-                f"Notebook instance {found[self.name_key]} was updated, and still differs in "
+                f"Notebook instance {found[self.name_key]} was updated, but still differs in "
                 f"{', '.join(sorted(changes))}: {reason(found)}"
             )
-        return self.advance(context)
+        return self.reconcile(context)
 
-    def changes(self, found: dict[str, Any]) -> dict[str, Any]:
+    def changes(self, found: AwsAnswer) -> AwsRequest:
         """
-        Return those members of the request in which the instance differs from it.
+        Return the members of the request in which the instance differs from it.
 
-        :raises AirflowFailException: if SageMaker can't change one of them.
+        :raises AirflowFailException: If SageMaker can't change one of them.
         """
         changes, lines, fixed = {}, [], []
         for member, wanted in self.config.items():
             if member == self.name_key or member in NOT_DESCRIBED:
                 continue
-            there = found.get(self.described_as.get(member, member))
-            if different := differences({member: wanted}, {member: there}, name_key=self.name_key):
+            current = found.get(self.described_as.get(member, member))
+            if different := differences({member: wanted}, {member: current}, name_key=self.name_key):
                 lines += different
                 changes[member] = wanted
-                if member not in self.updatable or (member == "VolumeSizeInGB" and wanted < there):
+                if member not in self.updatable or (member == "VolumeSizeInGB" and wanted < current):
                     fixed += different
         if fixed:
             raise AirflowFailException(
-                f"Notebook instance {found[self.name_key]} can't become what is asked for: {'; '.join(fixed)}. Ask for "
-                "what there is, or delete it, with all files on it, and create it again."
+                f"Notebook instance {found[self.name_key]} can't be changed as requested: {'; '.join(fixed)}. Request "
+                "the existing values, or delete the instance with all its files and create it again."
             )
         if lines:
             self.log.info("%s differs: %s.", found[self.name_key], "; ".join(lines))
@@ -248,17 +246,17 @@ class SageMakerDeployNotebookOperator(SageMakerStartNotebookIfStoppedOperator):
 
 class SageMakerStopNotebookIfRunningOperator(SageMakerBaseNotebookOperator):
     """
-    Stop a notebook instance, and wait until it is stopped; one that is stopped, failed or gone is fine.
+    Stop a notebook instance, and wait until it is stopped; succeed if it is stopped, failed or does not exist.
 
-    :param config: The request, as boto3's ``stop_notebook_instance`` takes it: ``NotebookInstanceName`` (templated).
-    :param poll_interval: Seconds between two looks at the state.
-    :param max_wait: How long to wait at most, a timedelta or seconds; None for no limit of the task's own.
-    :param deferrable: Wait in the triggerer, so that no worker slot is held.
-    :return: ``name`` and ``status`` of the instance; the status is None where there is none.
+    :param config: The parameters of boto3's ``stop_notebook_instance``: ``NotebookInstanceName`` (templated).
+    :param poll_interval: The number of seconds between two polls.
+    :param max_wait: The maximum time to wait, a timedelta or seconds; None for no limit.
+    :param deferrable: Wait in the triggerer, so that no worker slot is occupied.
+    :return: ``name`` and ``status`` of the instance; the status is None if it does not exist.
     """
 
-    def take_step(self, context: Context, found: dict[str, Any] | None) -> Any:
-        """Stop it, if it is in service."""
+    def take_step(self, context: Context, found: AwsAnswer | None) -> Any:
+        """Stop the instance, if it is in service."""
         if found is None or found[self.status_key] != "InService":
             return self.result(found)
         self.ask("stop_notebook_instance")
@@ -267,17 +265,17 @@ class SageMakerStopNotebookIfRunningOperator(SageMakerBaseNotebookOperator):
 
 class SageMakerDeleteNotebookIfExistsOperator(SageMakerBaseNotebookOperator):
     """
-    Delete a notebook instance with its volume, and wait until it is gone; it is stopped first, and gone is fine.
+    Stop and delete a notebook instance with its volume, and wait until it is deleted; succeed if it does not exist.
 
-    :param config: The request, as boto3's ``delete_notebook_instance`` takes it: ``NotebookInstanceName`` (templated).
-    :param poll_interval: Seconds between two looks at the state.
-    :param max_wait: How long to wait at most, a timedelta or seconds; None for no limit of the task's own.
-    :param deferrable: Wait in the triggerer, so that no worker slot is held.
+    :param config: The parameters of boto3's ``delete_notebook_instance``: ``NotebookInstanceName`` (templated).
+    :param poll_interval: The number of seconds between two polls.
+    :param max_wait: The maximum time to wait, a timedelta or seconds; None for no limit.
+    :param deferrable: Wait in the triggerer, so that no worker slot is occupied.
     :return: ``name`` of the instance, and None as its ``status``.
     """
 
-    def take_step(self, context: Context, found: dict[str, Any] | None) -> Any:
-        """Stop it if it is in service, else delete it."""
+    def take_step(self, context: Context, found: AwsAnswer | None) -> Any:
+        """Stop the instance if it is in service; otherwise, delete it."""
         if found is None:
             return self.result(found)
         if found[self.status_key] == "InService":
@@ -286,45 +284,36 @@ class SageMakerDeleteNotebookIfExistsOperator(SageMakerBaseNotebookOperator):
         self.ask("delete_notebook_instance")
         return self.wait_for_change(context, "execute_complete")
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+    def execute_complete(self, context: Context, event: StatusEvent) -> Any:
         """
-        See that it is gone.
+        Verify that the instance no longer exists.
 
-        :raises AirflowException: with SageMaker's reason, if it is not.
+        :raises AirflowException: With SageMaker's reason, if it still exists.
         """
         self.check_event(event)
         if found := self.describe(self.config[self.name_key]):
             raise AirflowException(
-                f"Notebook instance {found[self.name_key]} is {found[self.status_key]} after it was deleted: "
+                f"Notebook instance {found[self.name_key]} is {found[self.status_key]} after its deletion: "
                 f"{reason(found)}"
             )
         return self.result(None)
 
 
-class SageMakerDeployLifecycleConfigOperator(AwsBaseOperator[SageMakerHook]):
+class SageMakerDeployLifecycleConfigOperator(SageMakerBaseRequestOperator):
     """
-    Create a notebook instance's lifecycle configuration, or give the one of that name other scripts.
+    Create a lifecycle configuration of notebook instances, or update its scripts.
 
     Instances that use it run the new scripts at their next start.
 
-    :param config: The request, as boto3's ``create_notebook_instance_lifecycle_config`` takes it (templated).
-    :return: the name.
+    :param config: The parameters of boto3's ``create_notebook_instance_lifecycle_config`` (templated).
+    :return: The name.
     """
-
-    aws_hook_class = SageMakerHook
-    template_fields: Sequence[str] = aws_template_fields("config")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"config": "json"}
-    ui_color = "#ded7cf"
 
     name_key = "NotebookInstanceLifecycleConfigName"
     hooks = ("OnCreate", "OnStart")
 
-    def __init__(self, *, config: Config, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.config: Any = config  # a request, once it is rendered
-
     def execute(self, context: Context) -> str:
-        """Create it, or update it where its scripts are others."""
+        """Create the configuration, or update it if its scripts differ."""
         name: str = self.config[self.name_key]
         conn = self.hook.conn
         try:
@@ -341,46 +330,37 @@ class SageMakerDeployLifecycleConfigOperator(AwsBaseOperator[SageMakerHook]):
                     raise
             found = conn.describe_notebook_instance_lifecycle_config(**{self.name_key: name})
         if all(self.config.get(hook, []) == found.get(hook, []) for hook in self.hooks):
-            self.log.info("The lifecycle configuration %s has these scripts already.", name)
+            self.log.info("Lifecycle configuration %s is up to date.", name)
             return name
         conn.update_notebook_instance_lifecycle_config(
             **{self.name_key: name}, **{hook: self.config.get(hook, []) for hook in self.hooks}
         )
-        self.log.info("Updated lifecycle configuration %s; its scripts run at the next start.", name)
+        self.log.info("Updated lifecycle configuration %s. Its scripts run at the next start.", name)
         return name
 
 
-class SageMakerDeleteLifecycleConfigIfExistsOperator(AwsBaseOperator[SageMakerHook]):
+class SageMakerDeleteLifecycleConfigIfExistsOperator(SageMakerBaseRequestOperator):
     """
-    Delete a notebook instance's lifecycle configuration; one that is gone already is fine.
+    Delete a lifecycle configuration of notebook instances; succeed if it does not exist.
 
-    :param config: The request, as boto3's ``delete_notebook_instance_lifecycle_config`` takes it (templated).
+    :param config: The parameters of boto3's ``delete_notebook_instance_lifecycle_config`` (templated).
     """
-
-    aws_hook_class = SageMakerHook
-    template_fields: Sequence[str] = aws_template_fields("config")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"config": "json"}
-    ui_color = "#ded7cf"
-
-    def __init__(self, *, config: Config, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.config: Any = config  # a request, once it is rendered
 
     def execute(self, context: Context) -> None:
         """Delete it, if it exists."""
         try:
-            # A policy that allows to delete only what has a tag denies to delete what does not exist.
+            # A policy that allows deletion only with a tag denies the deletion of a configuration that does not exist.
             self.hook.conn.describe_notebook_instance_lifecycle_config(**self.config)
             self.hook.conn.delete_notebook_instance_lifecycle_config(**self.config)
             self.log.info("Deleted lifecycle configuration %s.", *self.config.values())
         except ClientError as error:
             if not is_missing(error):
                 raise
-            self.log.info("There is no lifecycle configuration %s.", *self.config.values())
+            self.log.info("Lifecycle configuration %s does not exist.", *self.config.values())
 
 
 def _is_changed_elsewhere(error: ClientError) -> bool:
-    """Whether an instance can't be changed now because it was created, or is being changed, by somebody else."""
+    """Return whether an instance can't be changed now because another user created it or is changing it."""
     return error.response["Error"]["Code"] == "ValidationException" and any(
         sign in str(error) for sign in ("Cannot create a duplicate", "Unable to transition", "RecordNotFound")
     )

@@ -1,11 +1,11 @@
-"""Register models in SageMaker's model registry."""
+"""Register models in the SageMaker Model Registry."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
@@ -14,39 +14,48 @@ from airflow.providers.amazon.aws.utils.sagemaker import ApprovalStatus
 from airflow.providers.common.compat.sdk import AirflowException
 from botocore.exceptions import ClientError
 
+from amazon_ml.aws_documents import AwsAnswer, AwsRequest
 from amazon_ml.operators.sagemaker_base import is_missing
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 KEY_PROPERTY = "registration_key"
-"""The customer metadata property in which a package carries its caller's key."""
+"""The customer metadata property that stores the caller's key."""
+
+
+class RegisteredPackage(TypedDict):
+    """A model package in its group."""
+
+    arn: str
+    version: int
+    approval_status: str
 
 
 class SageMakerRegisterModelPackageOperator(AwsBaseOperator[SageMakerHook]):
     """
-    Register a version of a model, once, in a model package group, which is made if it is not there.
+    Register a version of a model exactly once in a model package group; create the group if it does not exist.
 
-    The group gives a package its version, so a package has no name by which a retry could find it. The caller's key,
-    kept in the package's customer metadata, takes its place: the package that carries it is returned as it is, with
-    the approval that it has by now.
+    The group assigns the version of a package, so a package has no name by which a retry could find it. The caller's
+    key, stored in the package's customer metadata, replaces the name. An existing package with this key is returned
+    unchanged, with its current approval status.
 
     :param package_group_name: The name of the model package group (templated).
-    :param key: What the registration is known by, such as the training job's name; no second package of the group
-        gets the same one (templated).
+    :param key: The identifier of the registration, such as the name of the training job; unique in the group
+        (templated).
     :param image_uri: The container image that serves the model (templated).
-    :param model_url: The S3 address of the model's ``.tar.gz`` (templated).
-    :param content_types: The media types that the model takes (templated).
-    :param response_types: The media types that it answers with (templated).
+    :param model_url: The S3 URI of the model's ``.tar.gz`` (templated).
+    :param content_types: The media types of the model's requests (templated).
+    :param response_types: The media types of the model's responses (templated).
     :param environment: The container's environment variables (templated).
-    :param model_metrics_uri: The S3 address of the model's quality, in JSON (templated).
-    :param customer_metadata: Further properties of the package (templated).
-    :param model_approval: The approval with which the package begins (templated).
-    :param package_group_desc: The description of the group, if it is made (templated).
+    :param model_metrics_uri: The S3 URI of the model quality metrics, in JSON (templated).
+    :param customer_metadata: Additional properties of the package (templated).
+    :param model_approval: The initial approval status of the package (templated).
+    :param package_group_desc: The description of a new group (templated).
     :param package_desc: The description of the package (templated).
-    :param tags: The tags of the group, if it is made; its packages can't have any (templated).
-    :param poll_interval: Seconds between two looks at a package that is not complete yet.
-    :param max_wait: How long to wait for that at most, a timedelta or seconds.
+    :param tags: The tags of a new group; packages can't have tags (templated).
+    :param poll_interval: The number of seconds between two polls of a package that is not complete yet.
+    :param max_wait: The maximum time to wait for the package, a timedelta or seconds.
     :return: ``arn``, ``version`` and ``approval_status`` of the package.
     """
 
@@ -106,18 +115,18 @@ class SageMakerRegisterModelPackageOperator(AwsBaseOperator[SageMakerHook]):
         self.poll_interval = poll_interval
         self.max_wait = max_wait
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> RegisteredPackage:
         """
         Find the package, or register it.
 
-        :raises AirflowException: if SageMaker can't complete the package, or not in time.
+        :raises AirflowException: If SageMaker can't complete the package, or not within ``max_wait``.
         """
         self._create_group_if_absent()
         arn = self._registered()
         if arn:
-            self.log.info("%s has been registered already: %s.", self.key, arn)
+            self.log.info("%s is already registered: %s.", self.key, arn)
         else:
-            # botocore sends a token along, so that its own repetitions don't register twice either
+            # botocore adds a client token, so that its own retries don't register twice either
             arn = self.hook.conn.create_model_package(**self._request())["ModelPackageArn"]
             self.log.info("Registered %s: %s.", self.key, arn)
         package = self._completed(arn)
@@ -148,20 +157,20 @@ class SageMakerRegisterModelPackageOperator(AwsBaseOperator[SageMakerHook]):
             self.log.info("%s was created in the meantime.", self.package_group_name)
 
     def _registered(self) -> str | None:
-        """Return the ARN of the package that carries the key, the latest first; a retry's is the first."""
+        """Return the ARN of the package with the key, starting with the latest package."""
         pages = self.hook.conn.get_paginator("list_model_packages").paginate(
             ModelPackageGroupName=self.package_group_name, SortBy="CreationTime", SortOrder="Descending"
         )
         for summary in (summary for page in pages for summary in page["ModelPackageSummaryList"]):
             if summary["ModelPackageStatus"] in ("Failed", "Deleting"):
                 continue
-            # the list does not show customer metadata
+            # the list does not include customer metadata
             package = self._describe(summary["ModelPackageArn"])
             if package.get("CustomerMetadataProperties", {}).get(KEY_PROPERTY) == self.key:
-                return summary["ModelPackageArn"]
+                return str(summary["ModelPackageArn"])
         return None
 
-    def _completed(self, arn: str) -> dict[str, Any]:
+    def _completed(self, arn: str) -> AwsAnswer:
         limit = self.max_wait.total_seconds() if isinstance(self.max_wait, timedelta) else self.max_wait
         deadline = time.monotonic() + limit
         while (package := self._describe(arn))["ModelPackageStatus"] in ("Pending", "InProgress"):
@@ -181,14 +190,15 @@ class SageMakerRegisterModelPackageOperator(AwsBaseOperator[SageMakerHook]):
             )
         return package
 
-    def _describe(self, arn: str) -> dict[str, Any]:
-        return self.hook.conn.describe_model_package(ModelPackageName=arn)
+    def _describe(self, arn: str) -> AwsAnswer:
+        found: AwsAnswer = self.hook.conn.describe_model_package(ModelPackageName=arn)
+        return found
 
-    def _request(self) -> dict[str, Any]:
-        container: dict[str, Any] = {"Image": self.image_uri, "ModelDataUrl": self.model_url}
+    def _request(self) -> AwsRequest:
+        container: AwsRequest = {"Image": self.image_uri, "ModelDataUrl": self.model_url}
         if self.environment:
             container["Environment"] = self.environment
-        request: dict[str, Any] = {
+        request: AwsRequest = {
             "ModelPackageGroupName": self.package_group_name,
             "InferenceSpecification": {
                 "Containers": [container],

@@ -1,38 +1,49 @@
-"""Wait for EC2 instances, and for the commands on them."""
+"""Wait for EC2 instances and for the commands that run on them."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypedDict
 
 from airflow.providers.amazon.aws.hooks.ec2 import EC2Hook
 from airflow.providers.amazon.aws.hooks.logs import AwsLogsHook
 from airflow.providers.amazon.aws.hooks.ssm import SsmHook
 from botocore.exceptions import ClientError
 
-from amazon_ml.instance_look import Look, look
+from amazon_ml.instance_status import InstanceStatus, check_instance
 from amazon_ml.job_logs import JobLogReader
-from amazon_ml.outage import Outage
+from amazon_ml.transient_errors import TransientBackoff
 from amazon_ml.triggers.base import KILL_SECONDS, AwsWaitTrigger
 
 NEW_INSTANCE_SECONDS = KILL_SECONDS - 10
 
 
+class CommandEvent(TypedDict):
+    """The event of an EC2CommandTrigger."""
+
+    instance_id: str
+    command_id: str | None
+    """None if the trigger has waited until the instance accepts commands."""
+    status: str
+    """``ready``, ``ended``, ``lost`` (the instance no longer exists), ``timeout`` or ``error``."""
+    message: str
+
+
 class EC2CommandTrigger(AwsWaitTrigger):
     """
-    Fire when a command on an instance has ended or, without a command, when the instance takes commands.
+    Fire when a command on an instance has ended or, without a command, when the instance accepts commands.
 
-    The event has ``instance_id``, ``command_id`` and ``status``: ``ready``, ``ended``, ``lost`` if the instance is no
-    longer there, ``timeout`` if the deadline is over, or ``error``; and a ``message``. A triggerer that takes the
-    trigger over reads the log from its beginning. When a user kills the task, the instance is terminated. Further
-    arguments are those of AwsPollingTrigger.
+    A triggerer that takes over the trigger reads the log from the beginning. When a user kills the task, the instance
+    is terminated. The other arguments are those of AwsPollingTrigger.
 
-    :param instance_id: the instance.
-    :param command_id: the command; None to wait until the instance takes commands.
-    :param deadline: when to give up, in seconds since the epoch.
-    :param log_group: the CloudWatch log group that gets the command's output, which is passed on; None for none.
+    :param instance_id: The ID of the instance.
+    :param command_id: The ID of the command; None to wait until the instance accepts commands.
+    :param deadline: When to time out, in seconds since the epoch.
+    :param log_group: The CloudWatch log group with the command's output, which is copied to the task's log; None to
+        copy no log.
     """
 
     def __init__(
@@ -59,18 +70,18 @@ class EC2CommandTrigger(AwsWaitTrigger):
         self.log_group = log_group
 
     def hook(self) -> EC2Hook:
-        """Build the hook that instances are terminated with."""
+        """Return the hook that terminates instances."""
         return EC2Hook(api_type="client_type", **self.hook_parameters)
 
-    async def wait(self) -> dict[str, Any]:
-        """Look until there is an end."""
+    async def wait(self) -> CommandEvent:
+        """Poll until the instance or the command has a final status, or the deadline has passed."""
         logs = None
         if self.log_group and self.command_id:
             prefix = f"{self.command_id}/{self.instance_id}/aws-runShellScript/"
             logs = JobLogReader(self.log, log_group=self.log_group, log_stream_prefix=prefix)
         try:
-            seen = await self.ask_patiently(self.instance_id, lambda outage: self._watch(outage, logs))
-            status, message = seen or ("timeout", "AWS did not answer")
+            seen = await self.retry_transient(self.instance_id, lambda backoff: self._watch(backoff, logs))
+            status, message = seen or ("timeout", "AWS did not respond")
         except Exception as lasting:
             status, message = "error", str(lasting)
         return {
@@ -80,7 +91,7 @@ class EC2CommandTrigger(AwsWaitTrigger):
             "message": message,
         }
 
-    async def _watch(self, outage: Outage, logs: JobLogReader | None) -> tuple[str, str]:
+    async def _watch(self, backoff: TransientBackoff, logs: JobLogReader | None) -> tuple[str, str]:
         last = ""
         async with AsyncExitStack() as stack:
             hooks = {"ec2": self.hook(), "ssm": SsmHook(**self.hook_parameters)}
@@ -91,28 +102,28 @@ class EC2CommandTrigger(AwsWaitTrigger):
                 for service, hook in hooks.items()
             }
             while True:
-                seen = await self._look(clients)
-                outage.over()
+                seen = await self._check(clients)
+                backoff.reset()
                 if seen.message != last:
                     self.log.info("%s: %s", self.instance_id, seen.message)
                     last = seen.message
                 if logs:
-                    await logs.read_async(clients["logs"], rest=seen.status != "waiting")
+                    await logs.read(clients["logs"], rest=seen.status != "waiting")
                 if seen.status != "waiting":
                     return seen.status, seen.message
-                if self.time_is_over():
+                if self.deadline_has_passed():
                     return "timeout", seen.message
                 await asyncio.sleep(self.until_deadline(self.poll_interval))
 
-    async def _look(self, clients: dict[str, Any]) -> Look:
-        calls = look(self.instance_id, self.command_id)
+    async def _check(self, clients: Mapping[str, Any]) -> InstanceStatus:
+        calls = check_instance(self.instance_id, self.command_id)
         try:
             service, operation, arguments = next(calls)
             while True:
                 answer = await getattr(clients[service], operation)(**arguments)
                 service, operation, arguments = calls.send(answer)
         except StopIteration as end:
-            seen: Look = end.value
+            seen: InstanceStatus = end.value
             return seen
 
     async def kill(self) -> None:
@@ -130,5 +141,5 @@ class EC2CommandTrigger(AwsWaitTrigger):
                     is_unknown = error.response["Error"]["Code"] == "InvalidInstanceID.NotFound"
                     if not is_unknown or time.monotonic() > deadline:
                         raise
-                # One that was launched a moment ago may be unknown for seconds.
+                # A new instance may not be visible for a few seconds.
                 await asyncio.sleep(min(self.poll_interval, 2))

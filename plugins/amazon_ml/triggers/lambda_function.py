@@ -1,27 +1,36 @@
-"""Wait until an alias has moved and its provisioned concurrency is ready."""
+"""Wait until an alias points to its version and its provisioned concurrency is ready."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, TypedDict
 
 from airflow.providers.amazon.aws.hooks.lambda_function import LambdaHook
 
-from amazon_ml.outage import Outage
+from amazon_ml.transient_errors import TransientBackoff
 from amazon_ml.triggers.base import AwsWaitTrigger
+
+
+class ProvisioningEvent(TypedDict):
+    """The event of a LambdaProvisionedConcurrencyTrigger."""
+
+    status: str
+    """The status of the provisioned concurrency, or ``error``."""
+    reason: str
+    """Of a failure or an error."""
 
 
 class LambdaProvisionedConcurrencyTrigger(AwsWaitTrigger):
     """
-    Fire when provisioned concurrency is ready and its alias has no weights any more, or when it has failed or is gone.
+    Fire when provisioned concurrency is ready and its alias has no weights, or when it has failed or does not exist.
 
-    While an alias with provisioned concurrency moves, Lambda itself gives the version that it leaves a weight of 1,
-    until the new one is provisioned. Throttling, faults of Lambda's own and broken connections are waited out for a
-    while, at most to the deadline. Further arguments are those of AwsPollingTrigger.
+    While an alias with provisioned concurrency is updated, Lambda gives the previous version a weight of 1 until the
+    new version is provisioned. Throttling, internal errors of Lambda and broken connections are retried for a limited
+    time, at most until the deadline. The other arguments are those of AwsPollingTrigger.
 
     :param function_name: The name of the function.
     :param qualifier: The alias or version.
-    :param deadline: When to give up, in seconds since the epoch.
+    :param deadline: When to time out, in seconds since the epoch.
     """
 
     def __init__(self, *, function_name: str, qualifier: str, deadline: float, **kwargs: Any) -> None:
@@ -38,29 +47,29 @@ class LambdaProvisionedConcurrencyTrigger(AwsWaitTrigger):
         self.deadline = deadline
 
     def hook(self) -> LambdaHook:
-        """Build the hook this trigger waits with."""
+        """Return the hook that polls Lambda."""
         return LambdaHook(**self.hook_parameters)
 
-    async def wait(self) -> dict[str, Any]:
-        """Look until the state is a final one, or time is up."""
+    async def wait(self) -> ProvisioningEvent:
+        """Poll until the state is final or the deadline has passed."""
         try:
-            event = await self.ask_patiently(f"{self.function_name}:{self.qualifier}", self._watch)
+            event = await self.retry_transient(f"{self.function_name}:{self.qualifier}", self._watch)
         except Exception as lasting:
-            event = {"status": "error", "reason": str(lasting)}
+            return {"status": "error", "reason": str(lasting)}
         return event or {"status": "IN_PROGRESS", "reason": ""}
 
-    async def _watch(self, outage: Outage) -> dict[str, str]:
-        """Return the event for the final state, or the one at the end of time."""
+    async def _watch(self, backoff: TransientBackoff) -> ProvisioningEvent:
+        """Return the event for the final state, or for the state at the deadline."""
         async with await self.hook().get_async_conn() as client:
             while True:
-                event = await self._look(client)
-                outage.over()
+                event = await self._check(client)
+                backoff.reset()
                 self.log.info("%s:%s: %s", self.function_name, self.qualifier, event["status"])
-                if event["status"] != "IN_PROGRESS" or self.time_is_over():
+                if event["status"] != "IN_PROGRESS" or self.deadline_has_passed():
                     return event
                 await asyncio.sleep(self.until_deadline(self.poll_interval))
 
-    async def _look(self, client: Any) -> dict[str, str]:
+    async def _check(self, client: Any) -> ProvisioningEvent:
         answer = await client.get_provisioned_concurrency_config(
             FunctionName=self.function_name, Qualifier=self.qualifier
         )

@@ -1,4 +1,4 @@
-"""Watch for new objects in S3."""
+"""Watch S3 for changed objects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from botocore.exceptions import ClientError
 
-from amazon_ml.outage import LONGEST_PAUSE_SECONDS, Outage
+from amazon_ml.transient_errors import MAX_DELAY_SECONDS, TransientBackoff
 from amazon_ml.triggers.base import AwsPollingTrigger
 
 STATE_KEY = "amazon_ml.s3_content"
@@ -20,18 +20,18 @@ ABSENT = "absent"
 
 class S3ContentChangedTrigger(AwsPollingTrigger, BaseEventTrigger):
     """
-    Fire whenever an object, or what lies below a prefix, has become another.
+    Fire whenever an object, or the set of objects below a prefix, has changed.
 
-    For the watcher of an asset: it never ends. What was seen last is kept in the asset's state store, so that a change
-    while no triggerer ran is noticed too. What is there when it looks for the first time is no change, and neither is
-    a deletion. An upload that still goes on is waited for: the content must be the same in two looks.
-    Further arguments are those of AwsPollingTrigger.
+    The trigger is for the watcher of an asset and never ends. The last content is stored in the asset's state store,
+    so that a change while no triggerer was running is also noticed. The content at the first poll is not a change, and
+    neither is a deletion. The content must be the same in two polls, so that an upload can finish.
+    The other arguments are those of AwsPollingTrigger.
 
-    :param bucket_name: Name of the bucket.
-    :param key: Key of the object; where there is none of that key, or it ends with a slash, all objects below it.
-    :param asset_name: Name of the asset that is watched. Airflow uses one trigger for all assets whose watchers have
-        equal arguments, and then refuses their state store as ambiguous (apache/airflow#71460).
-    :param poll_interval: seconds between two looks.
+    :param bucket_name: The name of the bucket.
+    :param key: The key of the object. If no object has this key, or the key ends with a slash, all objects below it.
+    :param asset_name: The name of the watched asset. Airflow uses one trigger for all assets whose watchers have
+        equal arguments, and then rejects their state store as ambiguous (apache/airflow#71460).
+    :param poll_interval: The number of seconds between two polls.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class S3ContentChangedTrigger(AwsPollingTrigger, BaseEventTrigger):
         self.key = key
 
     def hook(self) -> S3Hook:
-        """Build the hook this trigger looks with."""
+        """Return the hook that reads S3."""
         return S3Hook(**self.hook_parameters)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look for ever."""
-        address = f"s3://{self.bucket_name}/{self.key}"
-        outage = Outage(self.poll_interval)
+        """Poll forever, and fire at each change."""
+        uri = f"s3://{self.bucket_name}/{self.key}"
+        backoff = TransientBackoff(self.poll_interval)
         recalled = False
         seen: str | None = None
         known: str | None = None
@@ -61,31 +61,31 @@ class S3ContentChangedTrigger(AwsPollingTrigger, BaseEventTrigger):
                     known = noted = await self._recall()
                     recalled = True
                 if known != noted:
-                    # Only now: a triggerer that ends before Airflow has stored the event must notice the change again
-                    # (apache/airflow#71391). A second event is harmless.
+                    # Stored only at the poll after the event: a triggerer that ends before Airflow has stored the event
+                    # must notice the change again (apache/airflow#71391). A second event is harmless.
                     await self._remember(known)
                     noted = known
-                content = await self._look()
-                outage.over()
+                content = await self._fingerprint()
+                backoff.reset()
             except Exception as error:
-                # Whatever it is, someone may mend it, and nobody starts a watcher again.
-                self.log.warning("%s can't be watched now: %s", address, error)
+                # A user may fix any error, and Airflow does not restart a watcher.
+                self.log.warning("%s can't be watched now: %s", uri, error)
                 try:
-                    pause = outage.pause(error)
+                    pause = backoff.next_delay(error)
                 except Exception:
-                    pause = max(self.poll_interval, LONGEST_PAUSE_SECONDS)
+                    pause = max(self.poll_interval, MAX_DELAY_SECONDS)
             else:
                 is_settled, seen = content == seen, content
                 if is_settled and content != known:
-                    is_news = known is not None and content != ABSENT
+                    is_change = known is not None and content != ABSENT
                     known = content
-                    if is_news:
-                        self.log.info("%s has changed.", address)
-                        yield TriggerEvent({"status": "success", "uri": address})
+                    if is_change:
+                        self.log.info("%s has changed.", uri)
+                        yield TriggerEvent({"status": "success", "uri": uri})
             await asyncio.sleep(pause)
 
-    async def _look(self) -> str:
-        """Return what tells the content from any other."""
+    async def _fingerprint(self) -> str:
+        """Return a fingerprint of the content."""
         async with await self.hook().get_async_conn() as client:
             if self.key and not self.key.endswith("/"):
                 try:
@@ -104,7 +104,7 @@ class S3ContentChangedTrigger(AwsPollingTrigger, BaseEventTrigger):
             return digest.hexdigest() if count else ABSENT
 
     async def _recall(self) -> str | None:
-        if self.asset_state_store is None:  # it is an asset's watcher that has one
+        if self.asset_state_store is None:  # only the watcher of an asset has a state store
             return None
         known = await self.asset_state_store.aget(self._state_key)
         return str(known) if known is not None else None
@@ -115,5 +115,5 @@ class S3ContentChangedTrigger(AwsPollingTrigger, BaseEventTrigger):
 
     @property
     def _state_key(self) -> str:
-        # Another address under the same asset is another thing to watch.
+        # The location of an asset may change. Its content is then not comparable.
         return f"{STATE_KEY}:{self.bucket_name}/{self.key}"

@@ -1,23 +1,24 @@
-"""Wait for SageMaker's jobs and endpoints."""
+"""Wait for SageMaker jobs and endpoints."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from airflow.providers.amazon.aws.hooks.logs import AwsLogsHook
 from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
 from botocore.exceptions import ClientError
 
+from amazon_ml.aws_documents import AwsAnswer
 from amazon_ml.job_logs import JobLogReader
-from amazon_ml.outage import Outage
 from amazon_ml.stop_mark import arn_key, marked
+from amazon_ml.transient_errors import TransientBackoff
 from amazon_ml.triggers.base import AwsWaitTrigger
 
 
-def progress(description: dict[str, Any], status_key: str) -> str:
-    """Say in a line how far a resource is: its status, and what SageMaker adds to it."""
+def progress(description: AwsAnswer, status_key: str) -> str:
+    """Return one line with a resource's status and the details that SageMaker reports."""
     parts = [description[status_key]]
     secondary = description.get("SecondaryStatus", "")
     if secondary != parts[0]:
@@ -29,23 +30,33 @@ def progress(description: dict[str, Any], status_key: str) -> str:
     return " - ".join(part for part in parts if part)
 
 
+class StatusEvent(TypedDict):
+    """The event of a SageMakerStatusTrigger."""
+
+    name: str
+    """The name of the resource."""
+    status: str
+    """The status of the resource, ``timeout`` if the deadline has passed, or ``error``."""
+    message: NotRequired[str]
+    """Of an error."""
+
+
 class SageMakerStatusTrigger(AwsWaitTrigger):
     """
     Fire when a SageMaker resource leaves the given states.
 
-    The event has ``name`` and ``status``: the resource's own, ``timeout`` if the deadline is over, or ``error`` with
-    a ``message``. A triggerer that takes the trigger over reads the log from its beginning. Further arguments are
-    those of AwsPollingTrigger.
+    A triggerer that takes over the trigger reads the log from the beginning. The other arguments are those of
+    AwsPollingTrigger.
 
-    :param describe: name of the boto3 method that describes the resource, such as ``describe_training_job``.
-    :param describe_args: its arguments.
-    :param status_key: the key of the status in its answer.
-    :param pending_states: the states in which to go on waiting.
-    :param stop: name of the boto3 method that stops the resource when a user kills the task or the deadline is
-        over; None for none.
-    :param deadline: when to give up, in seconds since the epoch; None for never.
-    :param log_group: the CloudWatch log group whose new lines are passed on; None for none.
-    :param log_stream_prefix: what the names of the log streams to read begin with.
+    :param describe: The name of the boto3 method that describes the resource, such as ``describe_training_job``.
+    :param describe_args: The arguments of that method.
+    :param status_key: The key of the status in its response.
+    :param pending_states: The states in which to continue waiting.
+    :param stop: The name of the boto3 method that stops the resource when a user kills the task or the deadline has
+        passed; None to never stop it.
+    :param deadline: When to time out, in seconds since the epoch; None for never.
+    :param log_group: The CloudWatch log group whose new lines are copied to the task's log; None to copy no log.
+    :param log_stream_prefix: The prefix of the names of the log streams to read.
     """
 
     def __init__(
@@ -85,25 +96,24 @@ class SageMakerStatusTrigger(AwsWaitTrigger):
         self.name = next(iter(describe_args.values()))
 
     def hook(self) -> SageMakerHook:
-        """Build the hook this trigger waits with."""
+        """Return the hook that polls SageMaker."""
         return SageMakerHook(**self.hook_parameters)
 
-    async def wait(self) -> dict[str, Any]:
-        """Look until the state is a final one."""
+    async def wait(self) -> StatusEvent:
+        """Poll until the state is final or the deadline has passed."""
         logs = (
             JobLogReader(self.log, log_group=self.log_group, log_stream_prefix=self.log_stream_prefix)
             if self.log_group
             else None
         )
         try:
-            status = await self.ask_patiently(self.name, lambda outage: self._watch(outage, logs))
-            event = {"status": status or "timeout"}
+            status = await self.retry_transient(self.name, lambda backoff: self._watch(backoff, logs))
+            return {"name": self.name, "status": status or "timeout"}
         except Exception as lasting:
-            event = {"status": "error", "message": str(lasting)}
-        return {"name": self.name, **event}
+            return {"name": self.name, "status": "error", "message": str(lasting)}
 
-    async def _watch(self, outage: Outage, logs: JobLogReader | None) -> str:
-        """Return the final status, or ``timeout``; then the job is being stopped."""
+    async def _watch(self, backoff: TransientBackoff, logs: JobLogReader | None) -> str:
+        """Return the final status, or ``timeout``, after which the job is being stopped."""
         last = ""
         async with AsyncExitStack() as clients:
             client = await clients.enter_async_context(await self.hook().get_async_conn())
@@ -112,22 +122,22 @@ class SageMakerStatusTrigger(AwsWaitTrigger):
                 logs_client = await clients.enter_async_context(await logs_hook.get_async_conn())
             while True:
                 description = await getattr(client, self.describe)(**self.describe_args)
-                outage.over()
+                backoff.reset()
                 status = description[self.status_key]
                 if (now := progress(description, self.status_key)) != last:
                     self.log.info("%s: %s", self.name, now)
                     last = now
                 if logs:
-                    await logs.read_async(logs_client, rest=status not in self.pending_states)
+                    await logs.read(logs_client, rest=status not in self.pending_states)
                 if status not in self.pending_states:
-                    return status
-                if self.time_is_over():
+                    return str(status)
+                if self.deadline_has_passed():
                     await self._stop(client)
                     return "timeout"
                 await asyncio.sleep(self.until_deadline(self.poll_interval))
 
     async def _stop(self, client: Any) -> None:
-        """Stop the resource, if that is possible at all and it has not ended in the meantime."""
+        """Stop the resource, if it can be stopped and has not ended."""
         if self.stop is None:
             return
         self.log.info("Stopping %s.", self.name)
@@ -136,7 +146,7 @@ class SageMakerStatusTrigger(AwsWaitTrigger):
         except ClientError as error:
             if error.response["Error"]["Code"] not in ("ValidationException", "ResourceNotFound"):
                 raise
-            self.log.info("%s need not be stopped: %s", self.name, error)
+            self.log.info("%s does not need to be stopped: %s", self.name, error)
 
     async def kill(self) -> None:
         """Stop the job when a user marks the task failed or clears it."""
@@ -146,12 +156,12 @@ class SageMakerStatusTrigger(AwsWaitTrigger):
             try:
                 description = await getattr(client, self.describe)(**self.describe_args)
                 if description[self.status_key] not in self.pending_states:
-                    self.log.info("%s need not be stopped: it has ended.", self.name)
+                    self.log.info("%s does not need to be stopped: it has ended.", self.name)
                     return
-                # Before the stop: the next try may have adopted the job already.
+                # Tag the job before stopping it, since the next try may have adopted it already.
                 arn = description[arn_key(next(iter(self.describe_args)))]
                 tags = (await client.list_tags(ResourceArn=arn))["Tags"]
                 await client.add_tags(ResourceArn=arn, Tags=marked(tags))
             except ClientError as error:
-                self.log.warning("%s can't be marked as stopped by Airflow: %s", self.name, error)
+                self.log.warning("%s can't be tagged as stopped by Airflow: %s", self.name, error)
             await self._stop(client)

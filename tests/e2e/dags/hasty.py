@@ -7,7 +7,7 @@ from pathlib import Path
 
 from airflow.sdk import DAG
 
-from include.pipeline.settings import load_project
+from include.pipeline.project_files import load_project
 
 FOLDER = Path(__file__).parent
 sys.path.append(str(FOLDER.parents[2] / "dags"))

@@ -1,14 +1,19 @@
-"""DAGs whose only task waits for SageMaker or EC2, in the worker or in the triggerer."""
+"""DAGs whose only task waits for SageMaker or EC2, in the worker or in the triggerer, or for a file, rescheduled."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG
+import waiting_tasks
+from airflow.sdk import DAG, get_current_context, task
 from amazon_ml.operators.ec2_training import EC2TrainingOperator
 from amazon_ml.operators.sagemaker_jobs import SageMakerResumableTrainingOperator
 
+from include.pipeline.waiting import StepState
+
+waiting_tasks.IN_WORKER_SECONDS = 0
 OPERATORS: dict[str, Any] = {
     "training": SageMakerResumableTrainingOperator,
     "ec2": EC2TrainingOperator,
@@ -31,3 +36,17 @@ for kind, operator in OPERATORS.items():
                 retry_delay=timedelta(seconds=5),
             )
         globals()[dag.dag_id] = dag
+
+
+with DAG("file_in_scheduler", schedule=None, is_paused_upon_creation=False, params={"gate": ""}):
+
+    @task(retries=2, retry_delay=timedelta(seconds=5))
+    @waiting_tasks.frees_its_slot(poll_seconds=1)
+    def wait(state: StepState) -> None:
+        """Note in a file next to the gate that the work has begun, and wait until the gate exists."""
+        gate = Path(get_current_context()["params"]["gate"])
+        state.once("begin", lambda: gate.with_suffix(".begun").open("a").write("begun\n"))
+        if not gate.exists():
+            state.wait("the gate", RuntimeError("It stays closed."))
+
+    wait()

@@ -2,18 +2,24 @@
 
 import argparse
 import os
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.environments import PATIENCE
+from tests.include.classifier.adapter import ray_serving
 from tests.include.classifier.drawing import CLASSES, IMAGE_SIZE, draw, encode, write_images
 from tests.include.classifier.training import RunTraining, Trained
 
 CLASSIFIER = Path(__file__).parents[3] / "include" / "classifier"
-# As SageMaker does with the code it is given: its modules import each other by their bare names.
+# As SageMaker does with the code that it is given: the scripts import the package beside them.
 sys.path.insert(0, str(CLASSIFIER))
 
 
@@ -53,7 +59,7 @@ def lite0_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def features(tmp_path_factory: pytest.TempPathFactory, dataset: Path, lite0_weights: Path) -> Path:
     """The feature set of the data set under EfficientNet-Lite0."""
-    from features import write_features
+    from image_classifier.features import write_features
 
     folder = tmp_path_factory.mktemp("features")
     write_features(dataset, lite0_weights, folder, "efficientnet_lite0", IMAGE_SIZE)
@@ -63,7 +69,7 @@ def features(tmp_path_factory: pytest.TempPathFactory, dataset: Path, lite0_weig
 @pytest.fixture(scope="session")
 def hyperparameters() -> Callable[..., argparse.Namespace]:
     """Hyperparameters as on the command line; small ones unless given."""
-    from train import parse_hyperparameters
+    from image_classifier.train import parse_hyperparameters
 
     def parse(**given: object) -> argparse.Namespace:
         values = {"image_size": IMAGE_SIZE, "batch_size": 8, "epochs": 4, **given}
@@ -78,8 +84,8 @@ def run_training(
 ) -> RunTraining:
     """Train in this process, on the channels that are given."""
     import torch
-    from distributed import Processes
-    from train import Channels, train
+    from image_classifier.distributed import Processes
+    from image_classifier.train import Channels, train
 
     def run(
         features: Path | None = None,
@@ -103,19 +109,35 @@ def trained(run_training: RunTraining, features: Path, lite0_weights: Path) -> T
 
 @pytest.fixture(scope="session")
 def endpoint(trained: Trained) -> Iterator[str]:
-    """The address of the trained model, served by AWS's inference toolkit in a process of its own."""
+    """The URL of the trained model, served by its own ASGI application behind local AWS's adapter."""
     unset = ("PYTHONPATH", "URL_INPUT", "S3_INPUT_PREFIX")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
+    # The shipped packages, where `make test-images` runs: the trained model has none of them in its folder.
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if Path(path).parent.name == "wheels")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     server = subprocess.Popen(
-        [sys.executable, str(Path(__file__).parent / "endpoint_server.py"), str(trained.model)],
-        env={**environment, "MODEL_VERSION": "7"},
+        [sys.executable, "-P", str(ray_serving.__file__), str(port), str(trained.model), "0", "100"],
+        env={**environment, "MODEL_VERSION": "7", "SM_RAYSERVE_APP": "serve_app:app"},
         cwd=trained.model,
-        stdout=subprocess.PIPE,
-        text=True,
     )
     try:
-        assert server.stdout is not None
-        yield server.stdout.readline().strip()
+        wait_for_ping(server, port)
+        yield f"http://127.0.0.1:{port}/invocations"
     finally:
         server.terminate()
         server.wait()
+
+
+def wait_for_ping(server: "subprocess.Popen[Any]", port: int) -> None:
+    """Wait until a server answers /ping with 200."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        assert server.poll() is None, f"the server ended with status {server.returncode}"
+        assert time.monotonic() < deadline, "the server does not answer"
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-CLASSES: dict[str, Colour] = {"001.Red": (200, 40, 40), "002.Green": (40, 180, 60), "003.Blue": (50, 60, 190)}
+CLASSES: dict[str, Color] = {"001.Red": (200, 40, 40), "002.Green": (40, 180, 60), "003.Blue": (50, 60, 190)}
 IMAGE_SIZE = 64
 
 
-def draw(colour: Colour, seed: int = 0, size: tuple[int, int] = (80, 72)) -> Image.Image:
-    """Draw a noisy image of one colour."""
+def draw(color: Color, seed: int = 0, size: tuple[int, int] = (80, 72)) -> Image.Image:
+    """Draw a noisy image of one color."""
     noise = np.random.default_rng(seed).integers(-40, 40, (size[1], size[0], 3))
-    return Image.fromarray((np.asarray(colour) + noise).clip(0, 255).astype(np.uint8))
+    return Image.fromarray((np.asarray(color) + noise).clip(0, 255).astype(np.uint8))
 
 
 def encode(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
@@ -40,14 +40,14 @@ def png_that_claims(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def write_images(root: Path, counts: dict[str, int], classes: dict[str, Colour] = CLASSES) -> Path:
+def write_images(root: Path, counts: dict[str, int], classes: dict[str, Color] = CLASSES) -> Path:
     """Write a data set with so many images per class in each split."""
     for split, count in counts.items():
-        for label, colour in classes.items():
+        for label, color in classes.items():
             folder = root / split / label
             folder.mkdir(parents=True)
             for number in range(count):
-                (folder / f"{number}.jpg").write_bytes(encode(draw(colour, seed=number + 100 * len(split))))
+                (folder / f"{number}.jpg").write_bytes(encode(draw(color, seed=number + 100 * len(split))))
     return root
 
 

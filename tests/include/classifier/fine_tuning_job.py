@@ -1,11 +1,11 @@
-"""Fine-tunes a tiny network without batch normalisation, alone or under torchrun, as train.py does.
+"""Fine-tunes a tiny network without batch normalization, alone or under torchrun, as train.py does.
 
-Batch normalisation takes its statistics from each process's share of a batch (on a GPU they are synchronised),
+Batch normalization takes its statistics from each process's share of a batch (on a GPU they are synchronized),
 so on CPUs several processes can't give the very result of one with it.
 
-python fine_tuning_job.py <data set> <where to write the metrics> [rank] [step] [signal] [seconds]
-With a rank and a step, the process of this rank sends itself a signal, SIGTERM by default, after so many steps of the
-second epoch. After so many seconds a checkpoint is due. The classifier's folder must be on PYTHONPATH.
+python fine_tuning_job.py <data set> <where to write the metrics> [rank] [epoch] [step] [signal] [seconds]
+With a rank, an epoch and a step, the process of this rank sends itself a signal, SIGTERM by default, after so many
+steps of the epoch. After so many seconds a checkpoint is due. The classifier's folder must be on PYTHONPATH.
 """
 
 import json
@@ -16,17 +16,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import checkpoint
-import distributed
-import layers
 import torch
-import training_data
-from data import EvalTransform, TrainTransform, read_splits
-from model import HALF, Classifier
-from recipe import for_fine_tuning
+from image_classifier import checkpoint, distributed, layers, training_data
+from image_classifier.data import EvalTransform, TrainTransform, read_splits
+from image_classifier.model import HALF, Classifier
+from image_classifier.recipe import for_fine_tuning
+from image_classifier.training_data import Batch
+from image_classifier.training_loop import fit
 from torch import nn
-from training_data import Batch
-from training_loop import fit
 
 BATCH_SIZE, EPOCHS = 4, 3
 
@@ -35,6 +32,7 @@ def main(
     data: Path,
     output: Path,
     rank: int = -1,
+    in_epoch: int = -1,
     step: int = -1,
     ended_by: int = signal.SIGTERM,
     seconds_between: float = checkpoint.SECONDS_BETWEEN,
@@ -46,7 +44,7 @@ def main(
 
         def told_to_end(epoch: int, start: int) -> Iterator[Batch]:
             for number, batch in enumerate(batches.train(epoch, start), start):
-                if (processes.rank, epoch, number) == (rank, 2, step):
+                if (processes.rank, epoch, number) == (rank, in_epoch, step):
                     os.kill(os.getpid(), ended_by)
                 yield batch
 
@@ -85,3 +83,6 @@ def main(
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), Path(sys.argv[2]), *(int(value) for value in sys.argv[3:]))
+    threads = [task.joinpath("comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    # One write, because the other process writes to the same pipe.
+    sys.stdout.write(f"Threads of Gloo: {sum('gloo' in name for name in threads)}\n")

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from tests.include.classifier.drawing import draw, encode
+from tests.include.classifier.heif_files import HEIC
 from tests.include.classifier.hostile_images import exif_bomb, photograph
 
 EXAMPLES = int(os.environ.get("FUZZ_REQUESTS", "2000"))
@@ -95,6 +96,13 @@ SEEDS = [
     encode(_SMALL.convert("P"), "GIF", save_all=True, append_images=[_SMALL.convert("P")], comment=b"x"),
     encode(_SMALL, "BMP"),
     encode(_SMALL.convert("P"), "BMP"),
+    encode(_SMALL, "TIFF"),
+    encode(_SMALL, "TIFF", compression="tiff_lzw"),
+    encode(_SMALL, "TIFF", compression="jpeg"),
+    encode(_SMALL.convert("1"), "TIFF", compression="group4"),
+    HEIC,
+    encode(_SMALL, "AVIF", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0"),
+    encode(_SMALL.convert("RGBA"), "AVIF", save_all=True, append_images=[_SMALL.convert("RGBA")]),
 ]
 
 

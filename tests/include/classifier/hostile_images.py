@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from include.classifier.image_decoding import jpeg
+from include.classifier.image_classifier.image_decoding import jpeg
 
 # Noise on a slope, so that every block of a JPEG differs, as in a photograph.
 _SLOPE = np.linspace(30, 190, 320)[None, :, None] + np.linspace(-20, 20, 240)[:, None, None]
@@ -50,24 +50,24 @@ def with_segments(content: bytes, segments: bytes) -> bytes:
 
 def with_size(content: bytes, width: int, height: int) -> bytes:
     """Return a JPEG whose frame header claims another size."""
-    start = next(start for marker, start, _ in jpeg._segments(content) if marker in jpeg.FRAMES)
+    start = next(start for marker, start, _ in jpeg.segments(content) if marker in jpeg.FRAMES)
     return content[: start + 5] + struct.pack(">HH", height, width) + content[start + 9 :]
 
 
 def with_precision(content: bytes, bits: int) -> bytes:
     """Return a JPEG whose frame header claims another number of bits a channel."""
-    start = next(start for marker, start, _ in jpeg._segments(content) if marker in jpeg.FRAMES)
+    start = next(start for marker, start, _ in jpeg.segments(content) if marker in jpeg.FRAMES)
     return content[: start + 4] + bytes([bits]) + content[start + 5 :]
 
 
 def with_scans(content: bytes, times: int) -> bytes:
     """Return a progressive JPEG whose last scan comes so many times more."""
-    last = jpeg._read_structure(content).scans[-1]
+    last = jpeg.read_structure(content).scans[-1]
     return content[: last.end] + content[last.start : last.end] * times + b"\xff\xd9"
 
 
 def without_scan(content: bytes, number: int) -> bytes:
-    scan = jpeg._read_structure(content).scans[number]
+    scan = jpeg.read_structure(content).scans[number]
     return content[: scan.start] + content[scan.end :]
 
 
@@ -82,7 +82,7 @@ def exif_bomb(entries: int = 2000) -> bytes:
     data = b"II*\0\x08\0\0\0" + struct.pack("<H", entries)
     data += b"".join(struct.pack("<HHII", tag + 1, 7, 30_000, 8) for tag in range(entries))
     content = photograph()
-    [jfif] = [content[start:end] for marker, start, end in jpeg._segments(content) if marker == 0xE0]
+    [jfif] = [content[start:end] for marker, start, end in jpeg.segments(content) if marker == 0xE0]
     # Without JFIF data Pillow looks into the EXIF data for the resolution as soon as it opens the file.
     return with_segments(content.replace(jfif, b""), segment(0xE1, b"Exif\0\0" + data + bytes(30_000)))
 
@@ -126,6 +126,13 @@ def run_length_bmp(side: int) -> bytes:
         + bytes(1024)
         + data
     )
+
+
+def tiff_with_entries(entries: list[tuple[int, int, int, int]], spare: int = 400) -> bytes:
+    """A TIFF of 9 x 9 pixels whose directory has these entries besides: tag, type, number and value."""
+    every = sorted([(256, 4, 1, 9), (257, 4, 1, 9), *entries])
+    directory = struct.pack("<H", len(every)) + b"".join(struct.pack("<HHII", *entry) for entry in every)
+    return b"II*\0\x08\0\0\0" + directory + bytes(4 + spare)
 
 
 REFUSED: dict[str, tuple[bytes, str]] = {
@@ -183,6 +190,28 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         "the checksum of its IDAT chunk is wrong",
     ),
     "half a webp": (photograph("WEBP")[:900], "damaged"),
+    "half a tiff": (photograph("TIFF")[:9000], "truncated"),
+    "tiff of which the directory is cut off": (
+        photograph("TIFF", compression="tiff_lzw")[:-10_000],
+        "cut off|truncat",
+    ),
+    "tiff with values that share their bytes": (
+        tiff_with_entries([(70 + n, 1, 100, 8) for n in range(900)]),
+        "names more bytes than there are",
+    ),
+    "tiff with many strips": (tiff_with_entries([(273, 1, 20_000, 8)], 40_000), "more than 10,000 strips"),
+    "tiff with a huge tile": (
+        tiff_with_entries([(322, 4, 1, 60_000), (323, 4, 1, 60_000)]),
+        "tiles are larger than the image",
+    ),
+    "tiff of a geographic program": (
+        tiff_with_entries([(259, 4, 1, 34887)]),
+        "compression 34887; save it as a PNG",
+    ),
+    "progressive jpeg without its end": (
+        photograph(progressive=True)[:-40],
+        "the end of its image data is missing",
+    ),
 }
 
 ACCEPTED: dict[str, bytes] = {
@@ -202,4 +231,19 @@ ACCEPTED: dict[str, bytes] = {
     "icc profile": photograph(icc_profile=bytes(200_000)),
     "exif bomb": exif_bomb(),
     "png with a long text": png(60, 40, 8, 2, (b"zTXt", b"k\0\0" + zlib.compress(bytes(900_000)))),
+    "png with texts of 3 MB": png(
+        60,
+        40,
+        8,
+        2,
+        *[(b"zTXt", b"k\0\0" + zlib.compress(np.random.default_rng(n).bytes(1_500_000))) for n in (1, 2)],
+    ),
+    "png with a huge profile": png(60, 40, 8, 2, (b"iCCP", b"k\0\0" + zlib.compress(bytes(3_000_000)))),
+    "jpeg without its last two bytes": photograph()[:-2],
+    "progressive jpeg without its last two bytes": photograph(progressive=True)[:-2],
+    "gray progressive jpeg without its last byte": photograph(mode="L", progressive=True)[:-1],
+    "tiff": photograph("TIFF"),
+    "tiff packed by lzw": photograph("TIFF", compression="tiff_lzw"),
+    "tiff with jpeg data": photograph("TIFF", compression="jpeg"),
+    "black and white tiff": photograph("TIFF", "1", compression="group4"),
 }

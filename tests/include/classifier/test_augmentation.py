@@ -3,11 +3,11 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import model
 import numpy as np
 import pytest
-from augmentation import AugmentedImages
-from data import TrainTransform, read_split
+from image_classifier import model
+from image_classifier.augmentation import AugmentedImages
+from image_classifier.data import TrainTransform, read_split
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
-"""A process takes the processors it may use, and shares them with those that serve the same model."""
+"""A process uses the processors it may use."""
 
 import os
-import sys
 from pathlib import Path
-from types import ModuleType
 
-import cpus
 import pytest
+from image_classifier import cpus
 
 
 @pytest.fixture
@@ -55,19 +53,9 @@ def test_a_container_counts_by_its_quota(
         pytest.param({}, 8, id="alone"),
         pytest.param({"OMP_NUM_THREADS": "3"}, 3, id="told"),
         pytest.param({"OMP_NUM_THREADS": "0"}, 8, id="told nothing"),
-        pytest.param({"OMP_NUM_THREADS": "3", "SAGEMAKER_MODEL_SERVER_WORKERS": "8"}, 3, id="told both"),
-        pytest.param({"SAGEMAKER_MODEL_SERVER_WORKERS": "2"}, 4, id="two workers"),
-        pytest.param({"SAGEMAKER_MODEL_SERVER_WORKERS": "16"}, 1, id="more workers than processors"),
-        pytest.param({"SAGEMAKER_TS_BATCH_SIZE": "4"}, 8, id="TorchServe's settings, one worker"),
-        pytest.param({"SAGEMAKER_TS_MIN_WORKERS": "4"}, 2, id="TorchServe's settings, four workers"),
     ],
 )
-def test_workers_share_the_processors(environment: dict[str, str], expected: int, eight: None) -> None:
+def test_a_computation_takes_the_threads_that_it_is_told_or_all(
+    environment: dict[str, str], expected: int, eight: None
+) -> None:
     assert cpus.threads(environment) == expected
-
-
-def test_in_torchserve_there_is_a_worker_per_processor(eight: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ts.model_loader", ModuleType("ts.model_loader"))
-
-    assert cpus.threads({}) == 1
-    assert cpus.threads({"SAGEMAKER_MODEL_SERVER_WORKERS": "2"}) == 4

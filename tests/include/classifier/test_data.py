@@ -1,18 +1,28 @@
 """The transforms are torchvision's, and the data set on disk is checked."""
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data import EvalTransform, ImageDataset, Normalisation, TrainTransform, read_split, read_splits
-from errors import ClassifierError
-from images import open_image
-from PIL import Image
+from image_classifier.data import (
+    EvalTransform,
+    ImageDataset,
+    Normalization,
+    TrainTransform,
+    read_split,
+    read_splits,
+)
+from image_classifier.errors import ClassifierError
+from image_classifier.images import open_image
+from PIL import Image, ImageOps
 
 from tests.include.classifier.drawing import CLASSES, draw, encode, write_images
 
-IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-COLOUR = (90, 120, 200)
+IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+COLOR = (90, 120, 200)
+DOG_PHOTOS = Path(__file__).parents[4] / "shared" / "data" / "dogs.zip"
 
 
 @pytest.mark.parametrize("size", [(80, 72), (301, 200), (57, 333), (64, 64)])
@@ -20,7 +30,7 @@ COLOUR = (90, 120, 200)
 def test_the_deterministic_view_is_that_of_torchvision(size: tuple[int, int], image_size: int) -> None:
     from torchvision import transforms
 
-    image = draw(COLOUR, size=size)
+    image = draw(COLOR, size=size)
     reference = transforms.Compose(
         [
             transforms.Resize(round(image_size * 256 / 224)),
@@ -39,12 +49,26 @@ def test_the_deterministic_view_is_that_of_torchvision(size: tuple[int, int], im
 
 @pytest.mark.parametrize("side", [70, 300, 900])
 def test_an_encoded_image_gives_the_view_of_the_opened_one(side: int) -> None:
-    photo = encode(draw(COLOUR, size=(30, 20)).resize((side * 3 // 2, side)))
+    photo = encode(draw(COLOR, size=(30, 20)).resize((side * 3 // 2, side)))
     transform = EvalTransform(64, IMAGENET)
 
     view, whole = transform.load(photo), transform(open_image(photo))
     assert view.dtype == np.float32
     assert np.abs(view - whole).mean() < 2 / 255 / min(IMAGENET.std)  # two levels of 255
+
+
+@pytest.mark.skipif(not DOG_PHOTOS.exists(), reason=f"the dog photos are not at {DOG_PHOTOS}")
+def test_the_views_of_real_photos_are_those_of_plain_pillow() -> None:
+    transform = EvalTransform(224, IMAGENET)
+    with zipfile.ZipFile(DOG_PHOTOS) as photos:
+        names = [name for name in photos.namelist() if "/test/" in name and name.endswith(".jpg")]
+        assert len(names) == 200
+        for name in names:
+            content = photos.read(name)
+            plain = Image.open(io.BytesIO(content))
+            plain.draft(None, (transform.short_side, transform.short_side))
+            expected = transform(ImageOps.exif_transpose(plain).convert("RGB"))
+            assert np.array_equal(transform.load(content), expected), name
 
 
 def test_a_dataset_gives_the_view_that_is_served(dataset: Path) -> None:
@@ -56,7 +80,7 @@ def test_a_dataset_gives_the_view_that_is_served(dataset: Path) -> None:
 
 
 def test_the_augmented_view_has_the_same_shape_and_scale() -> None:
-    image = draw(COLOUR)
+    image = draw(COLOR)
     augmented = TrainTransform(64, IMAGENET)(image, np.random.default_rng(0))
     plain = EvalTransform(64, IMAGENET)(image)
 
@@ -66,7 +90,7 @@ def test_the_augmented_view_has_the_same_shape_and_scale() -> None:
 
 
 def test_the_augmented_view_is_drawn_from_the_generator_alone() -> None:
-    transform, image = TrainTransform(64, IMAGENET), draw(COLOUR)
+    transform, image = TrainTransform(64, IMAGENET), draw(COLOR)
 
     first, again, other = (transform(image, np.random.default_rng(seed)) for seed in (0, 0, 1))
 
@@ -139,7 +163,7 @@ def test_classes_that_differ_between_splits_are_told(tmp_path: Path) -> None:
     write_images(tmp_path, {"train": 1, "valid": 1})
     extra = tmp_path / "valid" / "004.Extra"
     extra.mkdir()
-    (extra / "0.jpg").write_bytes(encode(draw(COLOUR)))
+    (extra / "0.jpg").write_bytes(encode(draw(COLOR)))
 
     with pytest.raises(ClassifierError, match=r"train and valid have different classes.*004\.Extra"):
         read_splits(tmp_path, ("train", "valid"))

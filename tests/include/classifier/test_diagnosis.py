@@ -2,11 +2,11 @@
 
 import math
 
-import diagnosis
 import pytest
 import torch
-from diagnosis import Diagnosis
-from history import Epoch, Metrics, Seconds
+from image_classifier import diagnosis
+from image_classifier.diagnosis import Diagnosis
+from image_classifier.history import Epoch, Metrics, Seconds
 from torch import nn
 
 
@@ -15,11 +15,11 @@ def epoch(number: int, train: float, validation: float, accuracy: float = 0.8, *
 
 
 def test_a_start_far_worse_than_guessing_is_found() -> None:
-    message = diagnosis.poor_initialisation(2.1 * math.log(10), 10)
+    message = diagnosis.poor_initialization(2.1 * math.log(10), 10)
 
     assert message is not None
     assert "a loss of 4.84, where guessing among 10 classes has 2.30" in message
-    assert diagnosis.poor_initialisation(1.9 * math.log(10), 10) is None
+    assert diagnosis.poor_initialization(1.9 * math.log(10), 10) is None
 
 
 def test_gradients_that_vanish_in_most_layers_are_found() -> None:
@@ -111,10 +111,10 @@ def test_a_network_with_tiny_weights_has_vanishing_gradients() -> None:
     assert lines == [f"warning: {found.findings[0]['message']}"]
 
 
-def test_a_network_with_huge_weights_is_badly_initialised() -> None:
+def test_a_network_with_huge_weights_is_badly_initialized() -> None:
     found = taught(1.0, [])
 
-    assert [finding["check"] for finding in found.findings] == ["poor_initialisation"]
+    assert [finding["check"] for finding in found.findings] == ["poor_initialization"]
 
 
 def test_each_kind_of_finding_is_reported_once() -> None:

@@ -1,7 +1,7 @@
 """Errors that a person can act on end a program with one sentence."""
 
 import pytest
-from errors import ClassifierError, run_program
+from image_classifier.errors import ClassifierError, run_program
 
 
 def fail(error: Exception) -> None:

@@ -7,10 +7,12 @@ import sys
 import tarfile
 from pathlib import Path
 
-import evaluate
 import pytest
-from errors import ClassifierError
+import torch
+from image_classifier import evaluate, tensors
+from image_classifier.errors import ClassifierError
 
+from tests.include.classifier.conftest import CLASSIFIER
 from tests.include.classifier.drawing import CLASSES, pack, write_images
 from tests.include.classifier.training import Trained
 
@@ -74,6 +76,32 @@ def transform_fn(model, body, content_type, accept, context):
     assert not evaluation["identical"]
 
 
+def test_a_model_of_an_earlier_release_is_read_by_its_own_code(
+    candidate: Path, changed: Path, dataset: Path
+) -> None:
+    weights, predictor = changed / "model.safetensors", changed / "code" / "image_classifier" / "predictor.py"
+    torch.save(tensors.read_state(weights), changed / "model.pt")
+    weights.unlink()
+    (changed / "model.onnx").unlink(missing_ok=True)  # where ONNX is installed
+    (changed / "code" / "image_classifier" / "tensors.py").unlink()
+    # As they were before there were safetensors.
+    earlier = predictor.read_text().replace("import model, tensors\n", "import model\n")
+    earlier = earlier.replace(
+        'tensors.read_state(directory / "model.safetensors")',
+        'torch.load(directory / "model.pt", weights_only=True)',
+    )
+    predictor.write_text(earlier)
+    (changed / "code" / "image_classifier" / "model.py").write_text(
+        (changed / "code" / "image_classifier" / "model.py")
+        .read_text()
+        .replace("from . import tensors\n", "")
+    )
+
+    evaluation = evaluate.evaluate(dataset / "test", candidate, pack(changed, changed.parent / "live"))
+
+    assert evaluation["live"]["loss"] == pytest.approx(evaluation["candidate"]["loss"], abs=1e-4)
+
+
 def test_the_same_model_is_evaluated_once(
     candidate: Path, dataset: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,9 +137,9 @@ def test_a_live_model_that_fails_is_incomparable(candidate: Path, changed: Path,
 
 
 def test_a_candidate_of_other_classes_is_refused(candidate: Path, tmp_path: Path) -> None:
-    others = write_images(tmp_path, {"test": 1}, {"001.Red": (200, 40, 40), "005.Grey": (90, 90, 90)})
+    others = write_images(tmp_path, {"test": 1}, {"001.Red": (200, 40, 40), "005.Gray": (90, 90, 90)})
 
-    with pytest.raises(ClassifierError, match=r"candidate model knows 3 classes .* differ in .*005\.Grey"):
+    with pytest.raises(ClassifierError, match=r"candidate model knows 3 classes .* differ in .*005\.Gray"):
         evaluate.evaluate(others / "test", candidate, None)
 
 
@@ -140,8 +168,15 @@ def test_a_missing_model_is_told(dataset: Path, tmp_path: Path) -> None:
 def test_the_job_writes_its_evaluation(candidate: Path, dataset: Path, tmp_path: Path) -> None:
     arguments = ["--data", dataset / "test", "--candidate", candidate, "--output", tmp_path / "output"]
 
-    subprocess.run([sys.executable, evaluate.__file__, *arguments], check=True)
+    subprocess.run([sys.executable, CLASSIFIER / "evaluate.py", *arguments], check=True)
 
-    [written] = (tmp_path / "output").iterdir()
-    assert written.name == "evaluation.json"
-    assert json.loads(written.read_text())["candidate"]["accuracy"] > 0.9
+    written = {path.name: json.loads(path.read_text()) for path in (tmp_path / "output").iterdir()}
+    assert set(written) == {"evaluation.json", "answers.json"}
+    assert written["evaluation.json"]["candidate"]["accuracy"] > 0.9
+    assert "answers" not in written["evaluation.json"]
+    answers = written["answers.json"]
+    assert {path.partition("/")[0] for path in answers} == set(CLASSES)
+    assert len(answers) == 12
+    mean = sum(answer["label"] == path.partition("/")[0] for path, answer in answers.items()) / 12
+    assert mean == written["evaluation.json"]["candidate"]["accuracy"]
+    assert all(1 / 3 < answer["probability"] <= 1 for answer in answers.values())

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import evaluation_metrics
 import numpy as np
 import pytest
-from data import Split
+from image_classifier import evaluation_metrics
+from image_classifier.data import Split
 
 LABELS = ["a", "b", "c"]
 # Of class a 3 of 4 are right, of b 2 of 4, and c is always taken for a.
@@ -99,11 +99,12 @@ def test_ranks_and_times_are_summed_up() -> None:
         answer("b", 0.9, rank=5, milliseconds=104),
     ]
 
-    measured = evaluation_metrics.measure(answers, split)
+    measured = evaluation_metrics.measure(answers, split, size_bytes=7)
 
     assert (measured["accuracy"], measured["top5_accuracy"], measured["loss"]) == (0.5, 0.75, 0.5)
     assert measured["macro_f1"] == pytest.approx((1 / 2 + 2 / 3 + 0) / 3)
     assert measured["milliseconds_per_image"] == 2.5
+    assert measured["size_bytes"] == 7
     assert measured["milliseconds_p95"] == pytest.approx(3 + 0.85 * 101)
     assert measured["confusion"] == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
 

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import model
 import numpy as np
-import onnx_copy
 import pytest
-from data import EvalTransform, ImageDataset, Split, read_split
-from extraction import FeatureExtractor, fastest_runtime
-from images import ImageError
+from image_classifier import model, onnx_copy
+from image_classifier.data import EvalTransform, ImageDataset, Split, read_split
+from image_classifier.extraction import FeatureExtractor, fastest_runtime
+from image_classifier.images import ImageError
 
 from tests.include.classifier.drawing import IMAGE_SIZE
 

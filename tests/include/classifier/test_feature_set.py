@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import feature_set
 import numpy as np
 import pytest
-from errors import ClassifierError
+from image_classifier import feature_set
+from image_classifier.errors import ClassifierError
 
 
 def test_a_split_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import feature_set
 import numpy as np
 import pytest
-from errors import ClassifierError
-from features import write_features
+from image_classifier import feature_set
+from image_classifier.errors import ClassifierError
+from image_classifier.features import write_features
 
+from tests.include.classifier.conftest import CLASSIFIER
 from tests.include.classifier.drawing import CLASSES, IMAGE_SIZE
 
 
@@ -65,12 +66,19 @@ def test_data_without_a_test_split_is_refused(tmp_path: Path, lite0_weights: Pat
         write_features(tmp_path, lite0_weights, tmp_path / "features", "efficientnet_lite0", IMAGE_SIZE)
 
 
-def test_the_job_ends_with_one_sentence(tmp_path: Path, lite0_weights: Path) -> None:
-    script = Path(feature_set.__file__).parent / "features.py"
+def test_the_job_imports_no_torchvision_and_ends_with_one_sentence(
+    tmp_path: Path, lite0_weights: Path
+) -> None:
+    script = CLASSIFIER / "features.py"
     arguments = ["--data", tmp_path, "--pretrained", lite0_weights, "--output", tmp_path / "features"]
 
-    job = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True)
+    job = subprocess.run(
+        [sys.executable, "-X", "importtime", script, *arguments], capture_output=True, text=True
+    )
 
+    *imported, said = job.stderr.splitlines()
     assert job.returncode == 1
-    assert job.stderr.startswith("ValueError: The train split is missing")
+    assert said.startswith("ValueError: The train split is missing")
     assert "Traceback" not in job.stderr
+    assert [line for line in imported if not line.startswith("import time:")] == []
+    assert [line for line in imported if line.endswith(" torchvision")] == []

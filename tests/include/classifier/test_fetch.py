@@ -10,13 +10,13 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import boto3
-import fetch
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from errors import RequestError
+from image_classifier import fetch
+from image_classifier.errors import RequestError
 from moto import mock_aws
 
 
@@ -91,8 +91,8 @@ def port() -> Iterator[int]:
 @pytest.fixture
 def site(port: int, monkeypatch: pytest.MonkeyPatch) -> str:
     """A web site on 127.0.0.1, which for once counts as public; every other address is judged as ever."""
-    judge = fetch._is_public
-    monkeypatch.setattr(fetch, "_is_public", lambda address: address == "127.0.0.1" or judge(address))
+    judge = fetch.is_public
+    monkeypatch.setattr(fetch, "is_public", lambda address: address == "127.0.0.1" or judge(address))
     return f"http://127.0.0.1:{port}"
 
 
@@ -129,7 +129,7 @@ def test_an_answer_that_is_no_image_is_refused(path: str, status: int, message: 
 def trickling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let the slow response of the web site last until the test ends, whatever the time limit."""
     monkeypatch.setattr(Handler, "over", threading.Event())
-    monkeypatch.setattr(fetch, "_resolve", lambda *_: ["127.0.0.1"])
+    monkeypatch.setattr(fetch, "resolve_host", lambda *_: ["127.0.0.1"])
     yield
     Handler.over.set()
 
@@ -202,7 +202,7 @@ def test_the_certificate_must_be_that_of_the_host_in_the_address(
     site: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fetch, "_resolve", lambda *_: ["127.0.0.1"])
+    monkeypatch.setattr(fetch, "resolve_host", lambda *_: ["127.0.0.1"])
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     url = f"https://{host}:{secure_port}/photo.jpg"
@@ -238,7 +238,7 @@ def test_a_name_that_turns_private_between_two_hops_is_refused(
     site: str, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter([["127.0.0.1"], ["10.0.0.1"]])
-    monkeypatch.setattr(fetch, "_resolve", lambda *_: next(answers))
+    monkeypatch.setattr(fetch, "resolve_host", lambda *_: next(answers))
 
     with pytest.raises(RequestError, match="not on the public internet"):
         fetch.from_url(f"http://rebinding.invalid:{port}/hops/1")
@@ -248,7 +248,7 @@ def test_the_connection_goes_to_the_address_that_was_checked(
     site: str, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lookups = []
-    monkeypatch.setattr(fetch, "_resolve", lambda host, *_: lookups.append(host) or ["127.0.0.1"])
+    monkeypatch.setattr(fetch, "resolve_host", lambda host, *_: lookups.append(host) or ["127.0.0.1"])
 
     assert fetch.from_url(f"http://rebinding.invalid:{port}/photo.jpg") == b"photo"
     assert lookups == ["rebinding.invalid"]
@@ -310,7 +310,7 @@ def test_this_machine_is_refused(host: str, port: int) -> None:
     ],
 )
 def test_an_address_that_is_not_public_is_known(address: str) -> None:
-    assert not fetch._is_public(address)
+    assert not fetch.is_public(address)
 
 
 @pytest.mark.parametrize(
@@ -318,11 +318,11 @@ def test_an_address_that_is_not_public_is_known(address: str) -> None:
     ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "192.0.1.1", "2001:4860:4860::8888", "2a00:1450::1"],
 )
 def test_a_public_address_is_known(address: str) -> None:
-    assert fetch._is_public(address)
+    assert fetch.is_public(address)
 
 
 def test_a_name_with_one_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "_resolve", lambda *_: ["8.8.8.8", "10.0.0.1"])
+    monkeypatch.setattr(fetch, "resolve_host", lambda *_: ["8.8.8.8", "10.0.0.1"])
 
     with pytest.raises(RequestError, match="not on the public internet"):
         fetch.from_url("http://two-faced.invalid/")
@@ -378,7 +378,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    fetch._make_s3_client.cache_clear()
+    fetch.make_s3_client.cache_clear()
     with mock_aws():
         s3 = boto3.client("s3", region_name="us-east-1")
         s3.create_bucket(Bucket="pets")

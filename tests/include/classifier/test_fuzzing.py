@@ -3,6 +3,7 @@
 FUZZ_REQUESTS=20000 runs more of them; they are always the same.
 """
 
+import asyncio
 import gc
 import json
 import os
@@ -13,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import fetch
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from image_classifier import fetch
+from image_classifier.endpoint import Endpoint
 from moto import mock_aws
-from sagemaker_pytorch_serving_container.handler_service import HandlerService
+from starlette.applications import Starlette
+from starlette.routing import Route
 
-from tests.include.classifier.endpoint_context import Context
+from tests.include.classifier.adapter import ray_serving
 from tests.include.classifier.fuzzing import ANY_TEXT, CONTENT_TYPES, DOCUMENTS, HEADERS, budget, images
 from tests.include.classifier.training import Trained
 
@@ -31,27 +34,32 @@ MAX_GROWTH_BYTES = 64_000_000
 
 @pytest.fixture(scope="module")
 def ask(trained: Trained) -> Iterator[Ask]:
-    """Send a request through AWS's inference toolkit in this process, with an S3 of its own and no other network."""
-    with pytest.MonkeyPatch.context() as patch, mock_aws():
+    """Send a request to the endpoint in this process, with an S3 of its own and no other network."""
+    with pytest.MonkeyPatch.context() as patch, mock_aws(), asyncio.Runner() as runner:
         patch.setenv("S3_INPUT_PREFIX", "s3://pets/dogs")
         patch.setenv("AWS_ACCESS_KEY_ID", "local")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "local")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setattr(fetch.socket, "getaddrinfo", _resolve_addresses_alone)
-        fetch._make_s3_client.cache_clear()
+        fetch.make_s3_client.cache_clear()
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket="pets")
-        context = Context(str(trained.model))
-        service = HandlerService()
-        service.initialize(context)
+        answer = Endpoint(trained.model, threads=1).answer
+        app = Starlette(routes=[Route("/", answer, methods=["POST"])])
 
         def send(headers: dict[str, str], body: Any) -> tuple[int, Any]:
-            context.start_request(headers)
-            [answer] = service.handle([{"body": body}], context)
-            return context.status, json.loads(answer)
+            # A server takes no other characters.
+            sent = {_latin(name).lower(): _latin(value) for name, value in headers.items()}
+            status, _, content = runner.run(ray_serving.call(app, body, sent))
+            return status, json.loads(content)
 
+        send({}, b"")  # starts the thread that computes
         yield send
-        fetch._make_s3_client.cache_clear()
+        fetch.make_s3_client.cache_clear()
+
+
+def _latin(text: str) -> str:
+    return text.encode("latin-1", errors="replace").decode("latin-1")
 
 
 _getaddrinfo = socket.getaddrinfo

@@ -1,6 +1,6 @@
 """An epoch is written to history.json and read from it."""
 
-from history import Epoch, Metrics, Seconds
+from image_classifier.history import Epoch, Metrics, Seconds
 
 EPOCH = Epoch(3, Metrics(0.5, 0.8), Metrics(0.25, 0.9), 0.01, Seconds(1.0, 2.0, 4.0, 8.0))
 

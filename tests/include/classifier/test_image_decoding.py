@@ -6,24 +6,37 @@ import subprocess
 import sys
 from pathlib import Path
 
-import image_decoding
 import numpy as np
 import pytest
-from image_decoding import Header, ImageRefused, bounds, decode, inspect
+from image_classifier import image_decoding
+from image_classifier.image_decoding import Header, ImageRefused, bounds, decode, heif, inspect
 from PIL import Image, ImageOps
 
 from tests.include.classifier.drawing import png_that_claims
+from tests.include.classifier.heif_files import CORNERS, HEIC, HOSTILE, avif
 from tests.include.classifier.hostile_images import (
     ACCEPTED,
     PHOTOGRAPH,
     REFUSED,
+    damaged,
     exif_bomb,
     photograph,
     png,
     progressive,
     segment,
     with_segments,
+    zeroed,
 )
+
+# Pillow warns of each tag of the bomb, and refuses the others.
+NOT_BY_PILLOW = {
+    "exif bomb",
+    "png with texts of 3 MB",
+    "png with a huge profile",
+    "progressive jpeg without its last two bytes",
+    "gray progressive jpeg without its last byte",
+    "jpeg without its last two bytes",
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -34,12 +47,92 @@ def test_a_hostile_or_damaged_image_is_refused_with_its_reason(name: str) -> Non
         decode(content)
 
 
-@pytest.mark.parametrize("name", sorted(set(ACCEPTED) - {"exif bomb"}))  # Pillow warns of each of its tags
+@pytest.mark.parametrize("name", sorted(set(ACCEPTED) - NOT_BY_PILLOW))
 def test_a_sound_image_is_decoded_as_pillow_does(name: str) -> None:
     with Image.open(io.BytesIO(ACCEPTED[name])) as image:
         expected = image.convert("RGB")
 
     assert np.array_equal(decode(ACCEPTED[name])[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("cut", "whole"),
+    [
+        ("jpeg without its last two bytes", "baseline"),
+        ("progressive jpeg without its last two bytes", "progressive"),
+        ("gray progressive jpeg without its last byte", "gray progressive"),
+    ],
+)
+def test_a_jpeg_without_its_end_marker_has_all_of_its_pixels(cut: str, whole: str) -> None:
+    assert np.array_equal(decode(ACCEPTED[cut])[0], decode(ACCEPTED[whole])[0])
+    assert decode(ACCEPTED[cut], short_side=60)[0].size == decode(ACCEPTED[whole], short_side=60)[0].size
+
+
+@pytest.mark.parametrize("name", ["png with texts of 3 MB", "png with a huge profile"])
+def test_a_png_with_much_besides_its_pixels_is_decoded(name: str) -> None:
+    assert np.array_equal(decode(ACCEPTED[name])[0], decode(png(60, 40, 8, 2))[0])
+
+
+def test_a_heic_is_turned_upright() -> None:
+    image, header = decode(HEIC)
+    assert (image.size, image.mode, header.format) == ((8, 16), "RGB", "HEIC")
+    corners = [image.getpixel(place) for place in ((0, 0), (7, 0), (0, 15), (7, 15))]
+    assert np.abs(np.subtract(corners, CORNERS)).max() < 50
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+def test_an_avif_is_turned_upright_as_a_jpeg_is(value: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    jpeg = with_segments(
+        photograph(quality=100, subsampling=0), segment(0xE1, b"Exif\0\0" + orientation_entry("<", value))
+    )
+    expected = np.asarray(decode(jpeg)[0], np.int16)
+    content = avif(PHOTOGRAPH, quality=100, subsampling="4:4:4", exif=exif)
+    assert np.abs(np.asarray(decode(content)[0], np.int16) - expected).mean() < 2
+
+
+def test_of_an_avif_the_first_picture_is_laid_over_white() -> None:
+    clear = PHOTOGRAPH.convert("RGBA")
+    clear.putalpha(0)
+    content = avif(clear, save_all=True, append_images=[PHOTOGRAPH.convert("RGBA")])
+    assert np.asarray(decode(content)[0]).min() == 255
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_heic_is_refused_before_it_is_decoded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content, reason = HOSTILE[name]
+    monkeypatch.setattr(Image.Image, "load", lambda image: pytest.fail("the image was decoded"))
+    with pytest.raises(ImageRefused, match=reason):
+        decode(content)
+
+
+@pytest.mark.parametrize("content", [HEIC, avif(PHOTOGRAPH, exif=b"Exif\0\0MM\0*" + bytes(99))])
+def test_a_heif_file_keeps_all_but_its_metadata(content: bytes) -> None:
+    kept = heif.read(content, heif.kind_of(content)).content
+    assert len(kept) == len(content)
+    assert b"cdsc" in content
+    assert b"cdsc" not in kept
+
+
+@pytest.mark.parametrize(("kind", "content"), [("HEIC", HEIC), ("AVIF", avif(PHOTOGRAPH))])
+def test_a_format_that_is_not_decoded_is_named(
+    kind: str, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heif, "can_decode", lambda kind: False)
+    with pytest.raises(image_decoding.FormatNotDecoded, match=f"is an? {kind} image.*send it as JPEG"):
+        decode(content)
+
+
+@pytest.mark.parametrize("value", range(1, 9))
+def test_a_tiff_is_turned_upright_once(value: int) -> None:
+    file = io.BytesIO()
+    PHOTOGRAPH.save(file, "TIFF", tiffinfo={0x0112: value})
+    jpeg = with_segments(
+        photograph(quality=100, subsampling=0), segment(0xE1, b"Exif\0\0" + orientation_entry("<", value))
+    )
+    expected = np.asarray(decode(jpeg)[0], np.int16)
+    assert np.abs(np.asarray(decode(file.getvalue())[0], np.int16) - expected).mean() < 2
 
 
 @pytest.mark.parametrize(
@@ -66,6 +159,17 @@ def test_an_image_beyond_a_bound_is_not_decoded(content: bytes, monkeypatch: pyt
 
     with pytest.raises(ImageRefused):
         decode(content)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
+def test_a_damaged_tiff_writes_nothing_to_standard_error(
+    compression: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = photograph("TIFF", compression=compression)
+    for cut in (damaged(content, zeroed), content[:-20]):
+        with pytest.raises(ImageRefused):
+            decode(cut)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_metadata_are_not_given_to_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,6 +222,16 @@ def test_exif_data_that_are_cut_off_are_ignored(size: int) -> None:
     assert decode(content)[0].size in (PHOTOGRAPH.size, PHOTOGRAPH.size[::-1])
 
 
+def test_bytes_after_the_last_pixel_are_damage_where_they_are_many() -> None:
+    """More than 2,048 and more than a sixteenth; 16 of them are the padding that takes the place of the end marker."""
+    scan, end = photograph()[:-2], photograph()[-2:]
+
+    assert len(scan) < 16 * 2048
+    decode(scan + b"U" * 2000 + end)
+    with pytest.raises(ImageRefused, match=r"its last 2,\d\d\d bytes or more belong to no pixel"):
+        decode(scan + b"U" * 2100 + end)
+
+
 @pytest.mark.parametrize("short_side", [None, 200, 60])
 def test_a_sound_jpeg_is_sound_at_any_scale(short_side: int | None) -> None:
     assert decode(photograph(), short_side=short_side)[0].mode == "RGB"
@@ -133,12 +247,15 @@ def test_what_an_image_costs_is_known_before_it_is_decoded() -> None:
     assert inspect(png(1000, 1000, 8, 2)).scanned_pixels == 1_000_000
 
 
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
 LARGEST = {
     "16-bit png with alpha": png(2000, 2000, 16, 6),
     "png with a transparent color": png(2000, 2000, 8, 2, (b"tRNS", bytes(6))),
     "gray png with alpha": png(2000, 2000, 8, 4),
     "16-bit gray png": png(2000, 2000, 16, 0),
     "progressive jpeg": progressive(2000),
+    "turned avif with alpha": avif(Image.new("RGBA", (2000, 2000), (9, 9, 9, 9)), speed=10, exif=TURNED),
 }
 
 
@@ -148,9 +265,9 @@ def test_decoding_takes_no_more_memory_than_it_says(name: str, tmp_path: Path) -
     path.write_bytes(LARGEST[name])
     code = f"""
 import re, sys
-sys.path.insert(0, {str(Path(image_decoding.__file__).parents[1])!r})
+sys.path.insert(0, {str(Path(image_decoding.__file__).parents[2])!r})
 import numpy
-from image_decoding import decode, inspect
+from image_classifier.image_decoding import decode, inspect
 content = open({str(path)!r}, "rb").read()
 peak = lambda: 1024 * int(re.findall(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[0])
 before = peak()
@@ -164,7 +281,7 @@ print(peak() - before, inspect(content).decoded_bytes)
 
 
 def test_a_decoder_that_fails_in_an_unknown_way_refuses_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("image_decoding.decoder._to_rgb", lambda image: 1 / 0)
+    monkeypatch.setattr("image_classifier.image_decoding.decoder.over_white", lambda image: 1 / 0)
 
     with pytest.raises(ImageRefused, match="damaged or truncated"):
         decode(photograph())

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from image_decoding import MAX_PIXELS
-from images import ImageError, open_image
+from image_classifier.image_decoding import MAX_PIXELS
+from image_classifier.images import ImageError, open_image
 from PIL import Image
 
 from tests.include.classifier.drawing import draw, encode, png_that_claims
@@ -38,7 +38,7 @@ def test_transparency_is_laid_over_white() -> None:
     assert open_image(encode(clear, "PNG")).getpixel((5, 5)) == (255, 255, 255)
 
 
-def test_a_transparent_palette_colour_is_laid_over_white() -> None:
+def test_a_transparent_palette_color_is_laid_over_white() -> None:
     image = Image.new("P", (10, 10), 0)
     image.putpalette([0, 0, 0, 255, 0, 0])
 
@@ -46,9 +46,9 @@ def test_a_transparent_palette_colour_is_laid_over_white() -> None:
 
 
 def test_sixteen_bit_grey_is_scaled_to_eight() -> None:
-    grey = Image.fromarray(np.full((10, 10), 128 * 256, np.uint16))
+    gray = Image.fromarray(np.full((10, 10), 128 * 256, np.uint16))
 
-    assert open_image(encode(grey, "PNG")).getpixel((5, 5)) == (128, 128, 128)
+    assert open_image(encode(gray, "PNG")).getpixel((5, 5)) == (128, 128, 128)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_large_jpeg_is_decoded_no_larger_than_needed(short_side: int | None, s
 
 
 def test_an_animation_gives_its_first_frame() -> None:
-    frames = [Image.new("RGB", (10, 10), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (10, 10), color) for color in ("red", "blue")]
 
     image = open_image(encode(frames[0], "GIF", save_all=True, append_images=frames[1:]))
 

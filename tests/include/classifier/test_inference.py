@@ -1,18 +1,23 @@
 """The endpoint answers as documented, tells callers their mistakes, and lives on."""
 
 import base64
+import contextlib
+import http.client
 import json
 import subprocess
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import inference
 import numpy as np
-import payload
 import pytest
+from image_classifier import endpoint as endpoint_module
+from image_classifier import inference, payload
+from image_classifier.images import open_image
 from PIL import Image
 
 from tests.include.classifier.drawing import CLASSES, IMAGE_SIZE, draw, encode, png_that_claims
@@ -47,6 +52,11 @@ def in_json(image: bytes, **more: object) -> dict[str, object]:
         ("PNG", "image/png"),
         ("WEBP", "image/webp"),
         ("JPEG", "application/x-image"),
+        ("GIF", "image/gif"),
+        ("BMP", "application/octet-stream"),
+        ("TIFF", "image/tiff"),
+        ("MPO", "image/jpg"),
+        ("AVIF", "image/avif"),
     ],
 )
 def test_an_image_gets_its_label(kind: str, content_type: str, endpoint: str) -> None:
@@ -72,7 +82,7 @@ def test_top_k_limits_the_predictions(endpoint: str) -> None:
 
 
 def test_a_batch_is_answered_in_its_order(endpoint: str) -> None:
-    images = [encode(draw(colour, seed=9)) for colour in CLASSES.values()]
+    images = [encode(draw(color, seed=9)) for color in CLASSES.values()]
 
     _, answers = post(endpoint, [in_json(image) for image in images])
 
@@ -88,12 +98,12 @@ BAD_REQUESTS = [
     pytest.param({"s3": "s3://a/\ud800"}, "application/json", 400, "surrogate", id="surrogate"),
     pytest.param([{"url": "http://\0/"}] * 2, "application/json", 400, "unknown", id="zero byte in a host"),
     pytest.param(b"x", "text/plain", 415, "text/plain is unknown", id="content type"),
-    pytest.param(b"x", None, 415, "no content type", id="no content type"),
+    pytest.param(b"x", None, 415, "no content type", id="empty content type"),
     pytest.param(
         b"a=1&b=2", "application/x-www-form-urlencoded", 415, "x-www-form-urlencoded is unknown", id="form"
     ),
-    pytest.param(MULTIPART % b"photo", MULTIPART_TYPE, 415, "multipart/form-data", id="multipart"),
-    pytest.param(MULTIPART % b"body", MULTIPART_TYPE, 415, "multipart/form-data", id="multipart body"),
+    pytest.param(MULTIPART % b"photo", MULTIPART_TYPE, 400, "is not a JPEG", id="multipart"),
+    pytest.param(MULTIPART[:-8], MULTIPART_TYPE, 400, "cut off", id="multipart that is cut off"),
     pytest.param(b"", None, 415, "no content type", id="nothing at all"),
     pytest.param(b"", "application/json", 400, "empty", id="empty JSON"),
     pytest.param(b"no image", "image/jpeg", 400, "is not a JPEG", id="no image"),
@@ -116,6 +126,26 @@ BAD_REQUESTS = [
     pytest.param([in_json(PHOTO), in_json(b"x")], "application/json", 400, "Item 2", id="batch with one bad"),
     pytest.param([in_json(PHOTO)] * 17, "application/json", 400, "1 to 16 images", id="batch of 17"),
 ]
+
+
+def test_a_request_without_a_content_type_counts_as_json(endpoint: str) -> None:
+    """As AWS's adapter has it; urllib would send a type of its own."""
+    url = urllib.parse.urlsplit(endpoint)
+    with contextlib.closing(http.client.HTTPConnection(url.netloc)) as connection:
+        connection.request("POST", url.path, PHOTO)
+        photo = connection.getresponse()
+        assert (photo.status, "is not valid JSON" in json.loads(photo.read())["error"]) == (400, True)
+        connection.request("POST", url.path, json.dumps(in_json(PHOTO)))
+        assert connection.getresponse().status == 200
+
+
+def test_the_largest_body_is_read_and_one_byte_more_is_not(endpoint: str) -> None:
+    status, answer = post(endpoint, bytes(payload.MAX_BODY_BYTES), "image/jpeg")
+    assert (status, "is not a JPEG" in answer["error"]) == (400, True), answer
+    status, answer = post(endpoint, bytes(payload.MAX_BODY_BYTES + 1), "image/jpeg")
+    assert (status, "26,214,401 bytes, more than 26,214,400" in answer["error"]) == (413, True), answer
+    status, _ = post(endpoint, bytes(payload.MAX_BODY_BYTES + 1), "text/csv")
+    assert status == 415
 
 
 @pytest.mark.parametrize(("body", "content_type", "status", "message"), BAD_REQUESTS)
@@ -144,9 +174,9 @@ UNUSUAL_IMAGES = [
     pytest.param(encode(Image.fromarray(np.full((80, 80), 40_000, np.uint16)), "PNG"), id="16 bits"),
     pytest.param(encode(GREEN.convert("CMYK")), id="cmyk"),
     pytest.param(encode(GREEN.convert("RGBA"), "PNG"), id="alpha"),
-    pytest.param(encode(GREEN.convert("LA"), "PNG"), id="grey with alpha"),
+    pytest.param(encode(GREEN.convert("LA"), "PNG"), id="gray with alpha"),
     pytest.param(encode(GREEN.convert("P"), "PNG"), id="palette"),
-    pytest.param(encode(GREEN.convert("L")), id="grey"),
+    pytest.param(encode(GREEN.convert("L")), id="gray"),
     pytest.param(encode(GREEN.convert("1"), "PNG"), id="black and white"),
     pytest.param(encode(GREEN, progressive=True), id="progressive"),
     pytest.param(encode(GREEN.resize((2400, 2000))), id="large"),
@@ -166,7 +196,7 @@ def test_an_unusual_image_is_answered(image: bytes, endpoint: str) -> None:
 BAD_IMAGES = [
     pytest.param(b"", "empty", id="nothing"),
     pytest.param("a text, in UTF-8: ü".encode(), "is not a JPEG", id="text"),
-    pytest.param(encode(GREEN, "TIFF"), "is not a JPEG", id="another format"),
+    pytest.param(encode(GREEN, "PPM"), "is not a JPEG", id="another format"),
     pytest.param(PHOTO[:1500], "truncated", id="half a jpeg"),
     pytest.param(encode(GREEN, "PNG")[:9000], "truncated", id="half a png"),
     pytest.param(png_that_claims(30_000, 30_000), "pixels", id="bomb"),
@@ -204,17 +234,6 @@ def test_a_failure_of_the_model_is_a_500_without_its_reason(
     assert "division" not in answer
 
 
-def test_a_failure_of_the_toolkit_is_a_500_without_its_stack_trace(caplog: pytest.LogCaptureFixture) -> None:
-    from sagemaker_inference.transformer import Transformer
-
-    context = Context()
-    [answer] = Transformer.handle_error(context, ValueError("secret"), "Traceback: secret")
-
-    assert context.code == 500
-    assert json.loads(answer) == {"error": inference.FAILURE}
-    assert "Traceback: secret" in caplog.text
-
-
 def test_a_batch_that_takes_too_long_to_decode_is_refused(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,13 +250,13 @@ def test_a_batch_that_takes_too_long_to_decode_is_refused(
 def test_a_batch_of_photographs_is_not_too_large() -> None:
     photos = [payload.Item(with_size(photograph(), 4000, 3000))] * 16
 
-    inference._check_batch(photos)
+    inference.check_batch(photos)
 
 
 def test_a_batch_is_one_forward_pass(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     model = inference.model_fn(str(trained.model))
-    run, shapes = model._run, []
-    monkeypatch.setattr(model, "_run", lambda images: shapes.append(images.shape) or run(images))
+    run, shapes = model.run, []
+    monkeypatch.setattr(model, "run", lambda images: shapes.append(images.shape) or run(images))
 
     answer, _ = inference.transform_fn(
         model, json.dumps([in_json(PHOTO)] * 16), "application/json", "", Context()
@@ -249,7 +268,7 @@ def test_a_batch_is_one_forward_pass(trained: Trained, monkeypatch: pytest.Monke
 
 def test_the_images_of_a_batch_do_not_change_each_other(trained: Trained) -> None:
     model = inference.model_fn(str(trained.model))
-    images = [encode(draw(colour, seed=9)) for colour in CLASSES.values()]
+    images = [encode(draw(color, seed=9)) for color in CLASSES.values()]
 
     def ask(*batch: bytes) -> list[dict[str, float]]:
         body = json.dumps([in_json(image) for image in batch])
@@ -280,3 +299,16 @@ def test_serving_by_onnx_runtime_needs_no_torch(trained: Trained, tmp_path: Path
     )
 
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_a_format_without_a_decoder_is_said_to_be_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("image_classifier.image_decoding.heif.can_decode", lambda kind: False)
+    image = encode(draw(CLASSES["002.Green"], seed=7), "AVIF")
+    model: Any = SimpleNamespace(prepare=open_image)
+    for body, prefix in ((in_json(image), ""), ([in_json(PHOTO), in_json(image)], "Item 2 of the batch: ")):
+        context = endpoint_module.ResponseContext()
+        answer, _ = inference.transform_fn(model, json.dumps(body), "application/json", "", context)
+        assert context.status == 415
+        assert json.loads(answer)["error"].startswith(
+            f"{prefix}The image is an AVIF image, which is not decoded here"
+        )

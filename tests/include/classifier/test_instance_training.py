@@ -26,7 +26,7 @@ import json, os, pathlib, sys
 seen = {name: value for name, value in os.environ.items() if name.startswith("SM_") or name == "GIVEN"}
 pathlib.Path(os.environ["SM_OUTPUT_DATA_DIR"], "seen.json").write_text(json.dumps([seen, sys.argv[1:]]))
 image = pathlib.Path(os.environ["SM_CHANNEL_TRAINING"], "train", "one.jpg").read_text()
-pathlib.Path(os.environ["SM_MODEL_DIR"], "model.pt").write_text(f"learnt {image}")
+pathlib.Path(os.environ["SM_MODEL_DIR"], "model.safetensors").write_text(f"learnt {image}")
 print("best:loss=0.5")
 print("best:loss=nan")
 print("best:loss=0.25 after 3 epochs")
@@ -39,14 +39,14 @@ sys.exit("ValueError: There is no image of 002.Green.")
 CHECKPOINT = """
 import os, pathlib, signal, sys
 folder = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"], "checkpoints")
-before = folder / "checkpoint.pt"
+before = folder / "checkpoint.safetensors"
 if before.exists():
     print(f"goes on from {before.read_text()}")
-    pathlib.Path(os.environ["SM_MODEL_DIR"], "model.pt").write_text("done")
+    pathlib.Path(os.environ["SM_MODEL_DIR"], "model.safetensors").write_text("done")
     sys.exit()
 def save(*_):
     before.write_text("epoch 3")
-    (folder / "checkpoint.pt.partial").write_text("not whole")
+    (folder / "checkpoint.safetensors.partial").write_text("not whole")
     sys.exit(143)
 signal.signal(signal.SIGTERM, save)
 print("ready")
@@ -106,8 +106,9 @@ class Instance:
         shutil.rmtree(self.folder, ignore_errors=True)
         code = self.folder / "code"
         code.mkdir(parents=True)
-        for module in ("instance_training.py", "instance_storage.py"):
-            shutil.copy(CLASSIFIER / module, code)
+        shutil.copy(CLASSIFIER / "instance_training.py", code)
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(CLASSIFIER / "image_classifier", code / "image_classifier", ignore=ignored)
         (code / "train.py").write_text(script)
         return subprocess.Popen(
             [sys.executable, "code/instance_training.py", json.dumps(job or self.job)],
@@ -154,7 +155,7 @@ def test_it_leaves_what_a_training_job_leaves(instance: Instance) -> None:
         "record.json",
     ]
     with instance.archive("model") as model:
-        assert model.extractfile("model.pt").read() == b"learnt one"  # type: ignore[union-attr]
+        assert model.extractfile("model.safetensors").read() == b"learnt one"  # type: ignore[union-attr]
     record = instance.record
     assert {key: record[key] for key in instance.job} == instance.job
     assert record["TrainingJobStatus"] == "Completed"
@@ -207,7 +208,7 @@ def test_an_interrupted_training_leaves_its_checkpoint_and_the_next_one_goes_on_
     printed, _ = process.communicate()
     assert process.returncode == 143, printed
     assert instance.keys(f"training/{instance.name}") == []
-    assert instance.keys("checkpoints") == ["checkpoint.pt"]
+    assert instance.keys("checkpoints") == ["checkpoint.safetensors"]
     status, printed = instance.run(CHECKPOINT)
     assert status == 0
     assert "goes on from epoch 3" in printed

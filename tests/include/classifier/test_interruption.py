@@ -3,7 +3,7 @@
 import os
 import signal
 
-from interruption import watch_for_sigterm
+from image_classifier.interruption import watch_for_sigterm
 
 
 def test_sigterm_is_noticed() -> None:

@@ -1,10 +1,9 @@
 """The last blocks of any backbone can be trained while those before them stay as they are."""
 
-import layers
-import model
 import pytest
 import torch
-from errors import ClassifierError
+from image_classifier import layers, model
+from image_classifier.errors import ClassifierError
 from torch import nn
 
 # One of each family; the others of a family have the same parts.
@@ -30,7 +29,7 @@ ARCHITECTURES = {
 @pytest.mark.parametrize(("architecture", "last"), ARCHITECTURES.items())
 def test_the_last_block_of_every_family_is_found(architecture: str, last: str) -> None:
     with torch.device("meta"):  # without memory for the weights
-        backbone = model._backbone(architecture, 224)
+        backbone = model.backbone_of(architecture, 224)
     # Its last layer, which the classifier's head replaces.
     name = [name for name, layer in backbone.named_modules() if isinstance(layer, nn.Linear)][-1]
     backbone.set_submodule(name, nn.Identity())
@@ -41,7 +40,7 @@ def test_the_last_block_of_every_family_is_found(architecture: str, last: str) -
     assert found[-1][0] == last
 
 
-def test_a_normalisation_goes_with_the_block_before_it() -> None:
+def test_a_normalization_goes_with_the_block_before_it() -> None:
     backbone = model.build("efficientnet_lite0", 3, 64).backbone
 
     found = layers.blocks(backbone)
@@ -70,7 +69,7 @@ def test_frozen_blocks_stay_as_they_are_when_the_rest_is_trained() -> None:
     changed = {
         name for name, value in classifier.state_dict().items() if not torch.equal(value, before[name])
     }
-    assert changed  # the statistics of batch normalisation
+    assert changed  # the statistics of batch normalization
     assert all(name.startswith("backbone.layer4.") for name in changed)
     assert classifier.backbone.conv1.weight.grad is None
 

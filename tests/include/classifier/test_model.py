@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import model
 import pytest
 import torch
-import torchvision
-from errors import ClassifierError
+from image_classifier import model
+from image_classifier.errors import ClassifierError
+from safetensors.torch import save_file
+from torch.torch_version import TorchVersion
 
 from include.pipeline.architectures import ARCHITECTURES
 from tests.include.classifier.drawing import IMAGE_SIZE
@@ -16,6 +17,8 @@ from tests.include.classifier.drawing import IMAGE_SIZE
 
 def save_published(folder: Path, architecture: str, **arguments: object) -> torch.nn.Module:
     """Save weights as torchvision publishes them, with the classifier of 1,000 classes."""
+    import torchvision  # takes seconds, which every process that collects the tests would need
+
     network = torchvision.models.get_model(architecture, weights=None, **arguments)
     torch.save(network.state_dict(), folder / "weights.pth")
     return network.eval()
@@ -46,9 +49,9 @@ def test_the_head_is_two_layers() -> None:
     assert [(layer.in_features, layer.out_features) for layer in (head[0], head[2])] == [(512, 128), (128, 7)]
 
 
-def test_lite0_has_its_own_normalisation() -> None:
-    assert model.normalisation("efficientnet_lite0") == model.HALF
-    assert model.normalisation("resnet18") == model.IMAGENET
+def test_lite0_has_its_own_normalization() -> None:
+    assert model.normalization("efficientnet_lite0") == model.HALF
+    assert model.normalization("resnet18") == model.IMAGENET
 
 
 @pytest.mark.parametrize(
@@ -83,7 +86,7 @@ def test_published_weights_with_auxiliary_classifiers_are_accepted(tmp_path: Pat
 
 
 def test_weights_of_densenet_are_accepted_under_their_published_names(tmp_path: Path) -> None:
-    weights = torchvision.models.densenet121(weights=None).state_dict()
+    weights = model.backbone_of("densenet121", IMAGE_SIZE).state_dict()
     published = {re.sub(r"(denselayer.*)([12])\.", r"\1.\2.", name): value for name, value in weights.items()}
     torch.save(published, tmp_path / "weights.pth")
 
@@ -91,10 +94,43 @@ def test_weights_of_densenet_are_accepted_under_their_published_names(tmp_path: 
 
 
 def test_weights_without_the_classifier_layer_are_accepted(tmp_path: Path) -> None:
-    weights = torchvision.models.resnet18(weights=None).state_dict()
+    weights = model.backbone_of("resnet18", IMAGE_SIZE).state_dict()
     torch.save({k: v for k, v in weights.items() if not k.startswith("fc.")}, tmp_path / "weights.pt")
 
     assert len(model.load_pretrained(model.build("resnet18", 3, IMAGE_SIZE), tmp_path)) == 64
+
+
+def test_weights_may_be_safetensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = model.backbone_of("resnet18", IMAGE_SIZE)
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")  # as other programs write them
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.6.0"))  # where pickles are refused
+    classifier = model.build("resnet18", 3, IMAGE_SIZE)
+
+    assert len(model.load_pretrained(classifier, tmp_path)) == 64
+
+    assert torch.equal(classifier.backbone.conv1.weight, network.conv1.weight)
+
+
+def test_a_pickle_is_not_read_by_a_pytorch_that_one_can_get_around(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_published(tmp_path, "resnet18")
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.9.1+cpu"))
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+
+    with pytest.raises(ClassifierError, match=r"are a pickle, and PyTorch 2.9.1.* Use PyTorch 2.10"):
+        model.load_pretrained(model.build("resnet18", 3, IMAGE_SIZE), tmp_path)
+
+
+def test_weights_that_need_a_version_and_have_none_are_told(tmp_path: Path) -> None:
+    save_file(model.backbone_of("mnasnet0_5", IMAGE_SIZE).state_dict(), tmp_path / "weights.safetensors")
+
+    with pytest.raises(ClassifierError, match=r"of another architecture: .*version"):
+        model.load_pretrained(model.build("mnasnet0_5", 3, 64), tmp_path)
+
+
+def write_damaged_safetensors(folder: Path) -> None:
+    (folder / "weights.safetensors").write_bytes(b"no weights")
 
 
 def write_nothing(folder: Path) -> None:
@@ -119,7 +155,7 @@ def write_another_architecture(folder: Path) -> None:
 
 
 def write_another_size(folder: Path) -> None:
-    weights = torchvision.models.resnet18(weights=None).state_dict()
+    weights = model.backbone_of("resnet18", IMAGE_SIZE).state_dict()
     weights["conv1.weight"] = torch.zeros(64, 1, 7, 7)
     torch.save(weights, folder / "weights.pth")
 
@@ -130,6 +166,7 @@ def write_another_size(folder: Path) -> None:
         (write_nothing, "holds 0 files"),
         (write_two, "holds 2 files"),
         (write_garbage, "cannot be read"),
+        (write_damaged_safetensors, "cannot be read"),
         (write_a_whole_module, "cannot be read"),
         (write_another_architecture, "of another architecture: .* missing .* unknown"),
         (write_another_size, "of another architecture: size mismatch for conv1"),
@@ -143,6 +180,8 @@ def test_unusable_weights_are_told(write: Callable[[Path], None], message: str, 
 
 
 def test_project_files_may_name_each_architecture_that_ends_in_a_linear_layer() -> None:
+    import torchvision
+
     known = {model.LITE0, *torchvision.models.list_models(module=torchvision.models)}
     assert known - set(ARCHITECTURES) == {"squeezenet1_0", "squeezenet1_1"}
     assert set(ARCHITECTURES) <= known

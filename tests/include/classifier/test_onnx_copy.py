@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import model
 import numpy as np
-import onnx_copy
 import pytest
 import torch
+from image_classifier import model, onnx_copy
 
 from tests.include.classifier.drawing import IMAGE_SIZE
 

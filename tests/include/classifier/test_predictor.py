@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data import EvalTransform, ImageDataset, read_split
-from model import HALF
+from image_classifier.data import EvalTransform, ImageDataset, read_split
+from image_classifier.errors import ClassifierError
+from image_classifier.model import HALF
+from image_classifier.predictor import Predictor
 from PIL import Image
-from predictor import Predictor
 
 from tests.include.classifier.drawing import IMAGE_SIZE, draw, encode
 from tests.include.classifier.training import Trained
@@ -25,6 +26,32 @@ def test_onnx_runtime_and_pytorch_agree(trained: Trained, without_onnx: Path, ph
 
     assert (by_onnx.runtime, by_torch.runtime) == ("onnxruntime", "torch")
     np.testing.assert_allclose(by_onnx.probabilities(prepared), by_torch.probabilities(prepared), atol=1e-4)
+
+
+def test_pytorch_computes_where_the_environment_says_so(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODEL_RUNTIME", "torch")
+    assert Predictor(trained.model).runtime == "torch"
+
+
+def test_onnx_runtime_computes_where_the_environment_says_so_also_beside_a_gpu(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("image_classifier.gpu.is_present", lambda: True)
+    monkeypatch.setenv("MODEL_RUNTIME", "onnxruntime")
+    assert Predictor(trained.model).runtime == "onnxruntime"
+
+
+def test_pytorch_does_not_stand_in_for_onnx_runtime(
+    without_onnx: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODEL_RUNTIME", "onnxruntime")
+    with pytest.raises(ClassifierError, match=r"but model\.onnx does not exist.*Train it where they are\."):
+        Predictor(without_onnx)
+    monkeypatch.setattr("image_classifier.onnx_copy.can_run", lambda: False)
+    with pytest.raises(ClassifierError, match=r"MODEL_RUNTIME is onnxruntime, which is not installed"):
+        Predictor(trained.model)
 
 
 def test_serving_sees_what_features_and_evaluation_see(trained: Trained, dataset: Path) -> None:
@@ -58,6 +85,6 @@ def test_probabilities_add_up_to_one(trained: Trained, photo: bytes) -> None:
 def test_pytorch_answers_where_onnx_runtime_is_not_installed(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onnx_copy.can_run", lambda: False)
+    monkeypatch.setattr("image_classifier.onnx_copy.can_run", lambda: False)
 
     assert Predictor(trained.model).runtime == "torch"

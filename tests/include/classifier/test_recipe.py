@@ -1,12 +1,16 @@
 """Learning rate, loss and mixing are as the settings say."""
 
+import copy
 import math
+import sys
+from dataclasses import replace
 
 import pytest
 import torch
-from recipe import Recipe, for_fine_tuning, for_head, warm_up_then_cosine
+from image_classifier.recipe import Recipe, for_fine_tuning, for_head, warm_up_then_cosine
 from torch import nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
 
 CPU = torch.device("cpu")
 IMAGES, LABELS = torch.rand(6, 3, 8, 8), torch.arange(6) % 3
@@ -49,6 +53,32 @@ def test_the_learning_rate_of_a_head_falls_from_the_first_step_on(network: nn.Mo
     assert rates == pytest.approx([0.01 * (1 + math.cos(math.pi * step / 4)) / 2 for step in range(4)])
 
 
+@pytest.mark.parametrize("kind", ["head", "fine-tuning"])
+def test_optimizers_compute_the_same_without_the_compiler(
+    kind: str, network: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = copy.deepcopy(network)
+    if kind == "head":
+        recipe = for_head(network, 0.01, 10)
+        optimizer: torch.optim.Optimizer = torch.optim.AdamW(same.parameters(), lr=0.01, weight_decay=1.0)
+    else:
+        recipe = fine_tuning(network, warmup_steps=0)
+        optimizer = torch.optim.SGD(same.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    reference = replace(
+        recipe, optimizer=optimizer, scheduler=LambdaLR(optimizer, recipe.scheduler.lr_lambdas)
+    )
+    for _ in range(3):
+        reference.backward(reference.forward(same, IMAGES, LABELS)[0])
+
+    monkeypatch.setitem(sys.modules, "torch._dynamo", None)  # an ImportError
+    for _ in range(3):
+        recipe.backward(recipe.forward(network, IMAGES, LABELS)[0])
+        recipe.optimizer.load_state_dict(recipe.optimizer.state_dict())
+
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, same.state_dict()[name])
+
+
 def test_labels_are_smoothed(network: nn.Module) -> None:
     loss, logits, _ = fine_tuning(network, label_smoothing=0.3).forward(network, IMAGES, LABELS)
 
@@ -62,7 +92,7 @@ def test_images_are_mixed_with_their_labels(kind: str, network: nn.Module) -> No
     mix = fine_tuning(network, **{kind: 1.0}).mix
     assert mix is not None
 
-    # Each image has the one colour of its label, so that the shares can be read off the pixels.
+    # Each image has the one color of its label, so that the shares can be read off the pixels.
     images, shares = mix(functional.one_hot(LABELS, 3)[:, :, None, None].float().expand(6, 3, 8, 8), LABELS)
 
     torch.testing.assert_close(images.mean((2, 3)), shares)

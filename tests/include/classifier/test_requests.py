@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from image_classifier.train import parse_hyperparameters
 from sagemaker_training import mapping
-from train import parse_hyperparameters
 
 from include.pipeline import job_requests
 from include.pipeline.images import Images
@@ -33,7 +33,7 @@ def test_the_hyperparameters_arrive_as_the_project_file_has_them(classifier: Cla
     best = {"learning_rate": "0.012", "batch_size": "64"}  # bare, as SageMaker gives what it has tuned
 
     request = job_requests.training_job(
-        project, environment, {}, "s3://b/c/sourcedir.tar.gz", best, instance_count=1, salt=""
+        project, environment, {}, "s3://b/c/sourcedir.tar.gz", best, instance_count=1, rerun_token=""
     )
     # As SageMaker's toolkit does it, which keeps those of its own to itself.
     sent = {name: json.loads(value) for name, value in request["HyperParameters"].items()}

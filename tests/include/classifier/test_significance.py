@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import significance
+from image_classifier import significance
 
 
 def outcomes(right: int, images: int) -> np.ndarray:

@@ -4,8 +4,8 @@ import time
 
 import pytest
 import torch
-from history import Seconds
-from timing import StepClock
+from image_classifier.history import Seconds
+from image_classifier.timing import StepClock
 
 CPU = torch.device("cpu")
 

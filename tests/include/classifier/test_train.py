@@ -10,14 +10,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import feature_set
 import numpy as np
 import pytest
 import torch
-import train
-from errors import ClassifierError
-from train import Channels, parse_hyperparameters
+from image_classifier import feature_set, tensors
+from image_classifier.errors import ClassifierError
+from image_classifier.train import Channels, parse_hyperparameters
 
+from tests.include.classifier.conftest import CLASSIFIER
 from tests.include.classifier.training import RunTraining, Trained
 
 
@@ -81,7 +81,7 @@ def test_all_layers_are_trained_from_pretrained_weights(
     job = run_training(training=dataset, pretrained=lite0_weights, train_layers="all", epochs=1)
 
     before = torch.load(lite0_weights / "efficientnet_lite0.pth", weights_only=True)["_conv_stem.weight"]
-    after = torch.load(job.model / "model.pt", weights_only=True)["backbone._conv_stem.weight"]
+    after = tensors.read_state(job.model / "model.safetensors")["backbone._conv_stem.weight"]
     assert 0 < (after - before).abs().max() < 0.1  # trained, and not from scratch
 
 
@@ -92,7 +92,7 @@ def test_the_last_block_is_trained_and_those_before_it_are_kept(
     job = run_training(training=dataset, pretrained=lite0_weights, **settings)
 
     before = torch.load(lite0_weights / "efficientnet_lite0.pth", weights_only=True)
-    after = torch.load(job.model / "model.pt", weights_only=True)
+    after = tensors.read_state(job.model / "model.safetensors")
     changed = {
         name for name, value in before.items() if not torch.equal(value, after.get(f"backbone.{name}", value))
     }
@@ -119,19 +119,31 @@ def test_all_findings_of_the_diagnosis_are_written(trained: Trained) -> None:
     assert json.loads((trained.output_data / "diagnosis.json").read_text()) == []
 
 
-@pytest.mark.parametrize(
-    ("number", "status"),
-    [
-        pytest.param(signal.SIGTERM, 143, id="told, as on EC2"),
-        pytest.param(signal.SIGKILL, -9, id="killed, as in SageMaker"),
-    ],
-)
+INTERRUPTED: dict[str, object] = {
+    "architecture": "shufflenet_v2_x0_5",
+    "train_layers": "all",
+    "mixup": 0.2,
+    "image_size": 32,
+    "batch_size": 13,
+    "epochs": 8,
+    "patience": 8,
+    "checkpoint_minutes": 0.0001,  # so that one is due after each step
+}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(run_training: RunTraining, dataset: Path) -> Trained:
+    """What the job comes to that others interrupt."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the job has: sums in other parts differ in their last bits
+    trained = run_training(training=dataset, **INTERRUPTED)
+    torch.set_num_threads(threads)
+    return trained
+
+
 def test_a_job_that_is_ended_and_started_again_ends_with_the_same_metrics(
-    run_training: RunTraining, dataset: Path, tmp_path: Path, number: int, status: int
+    uninterrupted: Trained, dataset: Path, tmp_path: Path
 ) -> None:
-    settings = {"architecture": "shufflenet_v2_x0_5", "train_layers": "all", "mixup": 0.2}
-    settings |= {"image_size": 32, "batch_size": 13, "epochs": 8, "patience": 8}
-    settings |= {"checkpoint_minutes": 0.0001}  # so that one is due after each step
     folders = {
         "SM_CHANNEL_TRAINING": dataset,
         "SM_MODEL_DIR": tmp_path,
@@ -139,27 +151,29 @@ def test_a_job_that_is_ended_and_started_again_ends_with_the_same_metrics(
     }
     environment = {name: str(path) for name, path in {**folders, "SAGEMAKER_BASE_DIR": tmp_path}.items()}
     environment = {**os.environ, **environment, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, train.__file__, *(f"--{name}={value}" for name, value in settings.items())]
+    hyperparameters = [f"--{name}={value}" for name, value in INTERRUPTED.items()]
+    command = [sys.executable, str(CLASSIFIER / "train.py"), *hyperparameters]
     (tmp_path / "checkpoints").mkdir()
 
-    job = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-    assert job.stdout is not None
-    while "epoch=1 validation:loss" not in job.stdout.readline():
-        assert job.poll() is None
-    while "Saved the state in epoch" not in (line := job.stdout.readline()):
-        assert line, "it has ended"
-    job.send_signal(number)
-    said, _ = job.communicate()
-    assert (job.returncode, "Told to end by SIGTERM" in said) == (status, number == signal.SIGTERM)
-    assert not (tmp_path / "model.json").exists()
+    # Killed as in SageMaker, then told as on EC2.
+    for number, status, begins in (
+        (signal.SIGKILL, -9, "epoch=1 validation:loss"),
+        (signal.SIGTERM, 143, "Going on in epoch"),
+    ):
+        job = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        assert job.stdout is not None
+        while begins not in job.stdout.readline():
+            assert job.poll() is None
+        while "Saved the state in epoch" not in (line := job.stdout.readline()):
+            assert line, "it has ended"
+        job.send_signal(number)
+        said, _ = job.communicate()
+        assert (job.returncode, "Told to end by SIGTERM" in said) == (status, number == signal.SIGTERM)
+        assert not (tmp_path / "model.json").exists()
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
 
     assert "Going on in epoch" in again.stdout
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the job has: sums in other parts differ in their last bits
-    best = run_training(training=dataset, **settings).best
-    torch.set_num_threads(threads)
-    assert json.loads((tmp_path / "model.json").read_text())["metrics"] == best.metrics
+    assert json.loads((tmp_path / "model.json").read_text())["metrics"] == uninterrupted.best.metrics
 
 
 def test_the_test_split_is_not_touched(run_training: RunTraining, dataset: Path, tmp_path: Path) -> None:
@@ -212,7 +226,9 @@ def test_features_of_other_weights_are_told(
     [
         (["--learning_rate", "high"], "invalid float value"),
         (["--learning_rate", "nan"], "learning_rate is nan"),
+        (["--learning_rate", "inf"], "learning_rate is inf but must be a finite number"),
         (["--batch_size", "0"], "batch_size is 0"),
+        (["--epochs", "1001"], "epochs is 1001 but must be 1000 or less"),
         (["--train_layers", "some"], "none of head, all and last_<n>"),
         (["--train_layers", "last_0"], "none of head, all and last_<n>"),
         (["--warmup_epochs", "-1"], "warmup_epochs is -1.0"),

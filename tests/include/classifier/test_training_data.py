@@ -3,17 +3,16 @@
 from itertools import chain
 from pathlib import Path
 
-import feature_set
 import numpy as np
 import pytest
 import torch
-import training_data
-from data import EvalTransform, Normalisation, TrainTransform, read_splits
-from distributed import Processes
-from errors import ClassifierError
+from image_classifier import feature_set, training_data
+from image_classifier.data import EvalTransform, Normalization, TrainTransform, read_splits
+from image_classifier.distributed import Processes
+from image_classifier.errors import ClassifierError
 
 CPU = torch.device("cpu")
-HALF = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+HALF = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 @pytest.fixture
@@ -118,7 +117,7 @@ def test_two_processes_augment_as_one_does(dataset: Path) -> None:
         torch.testing.assert_close(one.sum((1, 2, 3)).sort()[0], two.sum((1, 2, 3)).sort()[0], rtol=0, atol=0)
 
 
-def test_batches_too_small_for_batch_normalisation_are_told(dataset: Path) -> None:
+def test_batches_too_small_for_batch_normalization_are_told(dataset: Path) -> None:
     with pytest.raises(ClassifierError, match=r"batch size of 3 .* too few for 2 process"):
         images(dataset, 3, Processes(0, 2, CPU))
 

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpoint import SECONDS_BETWEEN, Checkpoints
-from diagnosis import Diagnosis
-from distributed import Processes
-from errors import ClassifierError
-from progress import Progress
-from recipe import for_fine_tuning, for_head
+from image_classifier.checkpoint import SECONDS_BETWEEN, Checkpoints
+from image_classifier.diagnosis import Diagnosis
+from image_classifier.distributed import Processes
+from image_classifier.errors import ClassifierError
+from image_classifier.progress import Progress
+from image_classifier.recipe import for_fine_tuning, for_head
+from image_classifier.training_data import TrainingData
+from image_classifier.training_loop import fit
 from torch import Tensor, nn
 from torch.nn import functional
-from training_data import TrainingData
-from training_loop import fit
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 
@@ -205,7 +205,7 @@ def four_images_a_step(ending: Ending | None) -> TrainingData:
 def train_with_chance(
     folder: Path | None, ending: Ending | None = None, seconds_between: float = SECONDS_BETWEEN
 ) -> tuple[nn.Module, Progress]:
-    """Train with dropout, mixed images and batch normalisation, which all keep a state of their own."""
+    """Train with dropout, mixed images and batch normalization, which all keep a state of their own."""
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Dropout(0.5), nn.Linear(128, 3)

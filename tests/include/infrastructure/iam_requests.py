@@ -411,6 +411,17 @@ def sns(arns: Arns, call: Call, account: Account) -> Asked:
     yield f"sns:{call['operation']}", parameters.get("TopicArn") or parameters["TargetArn"], {}
 
 
+def ecr(arns: Arns, call: Call, account: Account) -> Asked:
+    yield f"ecr:{call['operation']}", arns("ecr", f"repository/{call['parameters']['repositoryName']}"), {}
+
+
+def codebuild(arns: Arns, call: Call, account: Account) -> Asked:
+    parameters = call["parameters"]
+    projects = [parameters["projectName"]] if "projectName" in parameters else parameters["ids"]
+    for project in projects:  # an ID of a build begins with the name of its project
+        yield f"codebuild:{call['operation']}", arns("codebuild", f"project/{project.partition(':')[0]}"), {}
+
+
 def tagging(arns: Arns, call: Call, account: Account) -> Asked:
     yield f"tag:{call['operation']}", "*", {}
 
@@ -419,7 +430,9 @@ SERVICES: dict[str, Callable[[Arns, Call, Account], Asked]] = {
     "application-autoscaling": scaling,
     "cloudformation": cloudformation,
     "cloudwatch": cloudwatch,
+    "codebuild": codebuild,
     "ec2": ec2,
+    "ecr": ecr,
     "lambda": awslambda,
     "logs": logs,
     "resourcegroupstaggingapi": tagging,

@@ -52,6 +52,11 @@ CALLED: dict[str, tuple[str, ...]] = {
         "AirflowEc2Policy Logs logs:DeleteRetentionPolicy",
         "AirflowEc2Policy Logs logs:PutRetentionPolicy",
     ),
+    "the serving image": (
+        "include/pipeline/serving_image.py",
+        "AirflowServingPolicy BuildServingImage codebuild:BatchGetBuilds",
+        "AirflowServingPolicy BuildServingImage codebuild:StartBuild",
+    ),
     "old versions": (
         "include/pipeline/registry.py",
         "AirflowPolicy Change sagemaker:DeleteModelPackage",
@@ -84,7 +89,7 @@ CALLED: dict[str, tuple[str, ...]] = {
         "AirflowEc2Policy List ssm:ListCommands",
     ),
     "an instance that trains, looked at": (
-        "plugins/amazon_ml/instance_look.py",
+        "plugins/amazon_ml/instance_status.py",
         "AirflowEc2Policy List ssm:DescribeInstanceInformation",
         "AirflowEc2Policy List ssm:ListCommandInvocations",
     ),
@@ -121,7 +126,7 @@ CALLED: dict[str, tuple[str, ...]] = {
         "WorkspaceRole Use sagemaker:StopNotebookInstance",
     ),
     "objects of an instance that trains": (
-        "include/classifier/instance_storage.py",
+        "include/classifier/image_classifier/instance_storage.py",
         "TrainingInstanceRole Objects s3:PutObject",
     ),
 }

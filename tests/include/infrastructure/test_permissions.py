@@ -132,6 +132,22 @@ def test_registering_a_model_package_reads_the_image_that_it_names(
     assert not allowed(stack, group, register("somebody-elses"))
 
 
+@pytest.mark.parametrize(("name", "may"), [("image-classifier-serving", True), ("somebody-elses", False)])
+def test_airflow_builds_the_serving_image_alone(
+    stack: dict[str, dict[str, Any]], name: str, may: bool
+) -> None:
+    for calling in (
+        call(policies.AIRFLOW, "codebuild", "StartBuild", projectName=name),
+        call(policies.AIRFLOW, "codebuild", "BatchGetBuilds", ids=[f"{name}:0123"]),
+        call(policies.AIRFLOW, "ecr", "DescribeImages", repositoryName=name),
+    ):
+        assert allowed(stack, calling) is may
+    assert not allowed(stack, call(policies.AIRFLOW, "ecr", "PutImage", repositoryName=name))
+    for principal in (Principal.JOB, Principal.FUNCTION, Principal.WORKSPACE):
+        assert not allowed(stack, call(principal.value, "codebuild", "StartBuild", projectName=name))
+    assert allowed(stack, call(Principal.JOB.value, "ecr", "BatchGetImage", repositoryName=name)) is may
+
+
 @pytest.mark.parametrize(
     ("tokens", "encrypted", "may"),
     [("required", True, True), ("optional", True, False), ("required", False, False)],

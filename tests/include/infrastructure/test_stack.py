@@ -10,6 +10,7 @@ import boto3
 import cfnlint
 import cfnlint.decode
 import pytest
+import yaml
 from moto import mock_aws
 
 from include.pipeline.page_urls import content_type
@@ -402,3 +403,57 @@ def test_a_service_assumes_a_role_for_this_account_alone(
     [statement] = template()["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": f"{service}.amazonaws.com"}
     assert statement.get("Condition") == condition
+
+
+class TestServingImage:
+    """The part of the stack that builds the serving image, which is left out by default."""
+
+    def resources(self) -> dict[str, Any]:
+        found = template()["Resources"].items()
+        return {name: each for name, each in found if each.get("Condition") == "ServingImageIsWanted"}
+
+    def test_it_is_left_out_by_default(self) -> None:
+        document = template()
+        assert document["Parameters"]["ServingImage"]["Default"] == "false"
+        assert {name for name, each in document["Outputs"].items() if "Condition" in each} == {
+            "ServingRepositoryUri",
+            "ServingBuild",
+        }
+        assert len(self.resources()) == 6
+
+    def test_images_are_scanned_and_those_that_models_may_name_are_kept(self) -> None:
+        repository = self.resources()["ServingRepository"]["Properties"]
+        assert repository["ImageScanningConfiguration"] == {"ScanOnPush": True}
+        untagged, tagged = json.loads(repository["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
+        assert untagged["selection"]["tagStatus"] == "untagged"
+        assert (tagged["selection"]["countType"], tagged["selection"]["countNumber"]) == (
+            "imageCountMoreThan",
+            500,
+        )
+
+    def test_each_build_gives_a_tag_of_its_own_before_that_of_its_content(self) -> None:
+        build = self.resources()["ServingBuild"]["Properties"]["Source"]["BuildSpec"]
+        commands = yaml.safe_load(build)["phases"]["build"]["commands"]
+        assert re.search(
+            r'for tag in "build-.*CODEBUILD_BUILD_NUMBER" "content-\$\(cat content\)"', commands[-1]
+        )
+
+    def test_the_build_is_repeated_every_week(self) -> None:
+        rule = self.resources()["ServingRebuild"]["Properties"]
+        assert rule["ScheduleExpression"] == "cron(0 3 ? * SUN *)"
+        assert rule["Targets"][0]["Arn"] == {"Fn::GetAtt": ["ServingBuild", "Arn"]}
+
+    def test_its_roles_may_do_their_work_alone(self) -> None:
+        granted = {
+            name: {
+                action
+                for policy in self.resources()[name]["Properties"]["Policies"]
+                for statement in policy["PolicyDocument"]["Statement"]
+                for action in actions(statement)
+            }
+            for name in ("ServingBuildRole", "ServingRebuildRole")
+        }
+        assert granted["ServingRebuildRole"] == {"codebuild:StartBuild"}
+        assert {action.partition(":")[0] for action in granted["ServingBuildRole"]} == {"ecr", "logs", "s3"}
+        assert not {action for action in granted["ServingBuildRole"] if "Delete" in action or "*" in action}
+        assert "s3:PutObject" not in granted["ServingBuildRole"]

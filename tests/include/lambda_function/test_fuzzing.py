@@ -1,11 +1,9 @@
 """No event makes the function fail; see tests/include/classifier/test_fuzzing.py."""
 
 import base64
-import importlib.util
 import io
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -14,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.include.classifier.fuzzing import ANY_JSON, ANY_TEXT, DOCUMENTS, HEADERS, budget
-
-HANDLER = Path(__file__).parents[3] / "include" / "lambda_function" / "handler.py"
+from tests.include.lambda_function.handler_module import import_handler
 
 BODIES = DOCUMENTS.map(json.dumps)
 HTTP_EVENTS = st.fixed_dictionaries(
@@ -32,15 +29,11 @@ HTTP_EVENTS = st.fixed_dictionaries(
 
 @pytest.fixture(scope="module")
 def function() -> Iterator[ModuleType]:
-    """The handler's module as Lambda imports it, in front of an endpoint that answers everything."""
+    """The handler module as Lambda imports it, in front of an endpoint that accepts every request."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ENDPOINT_NAME", "dog-breeds")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        spec = importlib.util.spec_from_file_location("fuzzed_handler", HANDLER)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = import_handler()
         module.runtime = SimpleNamespace(
             invoke_endpoint=lambda **_: {"Body": io.BytesIO(b'{"predictions": []}')}
         )
@@ -49,7 +42,7 @@ def function() -> Iterator[ModuleType]:
 
 @budget(0.25)
 @given(event=DOCUMENTS | HTTP_EVENTS)
-def test_events_are_answered_or_refused(function: ModuleType, event: Any) -> None:
+def test_events_are_classified_or_rejected(function: ModuleType, event: Any) -> None:
     answer = function.handler(json.loads(json.dumps(event)), SimpleNamespace(aws_request_id="1"))
 
     json.dumps(answer, ensure_ascii=False).encode()  # as Lambda sends it

@@ -1,4 +1,4 @@
-"""How the client waits for the end of a run, with answers of Airflow's REST API that the test prepares."""
+"""How the client waits for the end of a run, with prepared responses of Airflow's REST API."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Look = tuple[str, dict[str, str | None]]
 
 
 class PreparedAirflow(AirflowApi):
-    """Answers about runs of one DAG: each run has a list of states, of which the last one lasts."""
+    """Responses about runs of one DAG: each run has a list of states, of which the last one is final."""
 
     def __init__(self, **runs: list[Look]) -> None:
         super().__init__("http://127.0.0.1:1", "admin", "password")
         self.looks = runs
         self.seconds = itertools.count()
 
-    def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+    def ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         run_id, _, what = path.removeprefix(f"dags/{DAG}/dagRuns").removeprefix("/").partition("/")
         if not run_id:
             runs = [self._run(run_id) for run_id in self.looks]
@@ -60,57 +60,57 @@ ASKS: Look = ("running", {"ask_for_version": "awaiting_input", "deploy": None})
 QUEUED: Look = ("queued", {"ask_for_version": None, "deploy": None})
 
 
-def test_the_state_in_which_a_run_ends_is_returned() -> None:
+def test_final_state_of_a_run_is_returned() -> None:
     airflow = PreparedAirflow(mine=[QUEUED, ("running", {"ask_for_version": "running"}), ("success", {})])
     assert airflow.wait(DAG, "mine", 60) == "success"
 
 
-def test_a_run_that_waits_for_a_person_is_an_error() -> None:
-    with pytest.raises(RunBlockedError, match=r"mine of .* ask_for_version waits for a person"):
+def test_run_that_waits_for_an_answer_is_an_error() -> None:
+    with pytest.raises(RunBlockedError, match=r"mine of .* ask_for_version waits for an answer"):
         PreparedAirflow(mine=[ASKS]).wait(DAG, "mine", 60)
 
 
-def test_a_run_that_is_queued_behind_one_that_waits_for_a_person_is_an_error() -> None:
+def test_run_queued_behind_one_that_waits_for_an_answer_is_an_error() -> None:
     with pytest.raises(RunBlockedError, match=r"mine of .* is queued behind other, where ask_for_version"):
         PreparedAirflow(mine=[QUEUED], other=[ASKS]).wait(DAG, "mine", 60)
 
 
-def test_a_person_may_be_waited_for() -> None:
+def test_waiting_for_an_answer_may_be_allowed() -> None:
     airflow = PreparedAirflow(mine=[*[ASKS] * 50, ("success", {})])
     assert airflow.wait(DAG, "mine", 60, awaits_input=True) == "success"
 
 
-def test_a_run_that_takes_too_long_is_an_error_with_the_states_of_its_tasks() -> None:
+def test_timeout_is_an_error_with_the_states_of_the_tasks() -> None:
     with pytest.raises(TimeoutError, match=r"still running after 0 s\. Its tasks: deferred: train\."):
         PreparedAirflow(mine=[("running", {"train": "deferred"})]).wait(DAG, "mine", 0)
 
 
 class BusyAirflow(AirflowApi):
-    """Answers that the database is busy so many times, and then that all is well."""
+    """Responds a number of times that the database is busy, and then successfully."""
 
     def __init__(self, times: int) -> None:
         super().__init__("http://127.0.0.1:1", "admin", "password")
         self.left = times
 
-    def _answer(self, method: str, path: str, **options: Any) -> requests.Response:
+    def request(self, method: str, path: str, **options: Any) -> requests.Response:
         answer = requests.Response()
         answer.request = requests.Request(method, f"{self.url}/{path}").prepare()
         answer.status_code = 500 if self.left else 200
-        answer._content = b'{"detail": {"reason": "Database error"}}' if self.left else b"{}"
+        answer._content = b'{"detail": {"reason": "Database error"}}' if self.left else b"{}"  # noqa: SLF001
         self.left -= 1
         return answer
 
 
-def test_a_busy_database_is_asked_again() -> None:
+def test_busy_database_is_retried() -> None:
     BusyAirflow(times=3).unpause(DAG)
 
 
-def test_a_database_that_stays_busy_is_an_error() -> None:
-    with pytest.raises(AirflowApiError, match=r"refused PATCH .* with 500: .*Database error"):
+def test_database_that_stays_busy_is_an_error() -> None:
+    with pytest.raises(AirflowApiError, match=r"rejected PATCH .* with 500: .*Database error"):
         BusyAirflow(times=100).unpause(DAG)
 
 
-def test_any_other_refusal_is_told_at_once() -> None:
+def test_other_errors_are_raised_immediately() -> None:
     airflow = BusyAirflow(times=100)
     with pytest.raises(AirflowApiError, match="Database error"):
         airflow.answer(DAG, "run", "approve", "Approve")

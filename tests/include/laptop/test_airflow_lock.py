@@ -1,4 +1,4 @@
-"""requirements/airflow.lock: what an Airflow of the user's own installs."""
+"""requirements/airflow.lock: the packages for an Airflow of the user."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from include.laptop.airflow_lock import LOCK, resolve, write
-from include.laptop.lock import PYTHONS, ROOT
+from include.laptop.airflow_lock import LOCK, REQUIREMENTS, write
+from include.laptop.lock import PYTHONS, ROOT, compile_requirements
 
 UNREACHABLE = ("Failed to fetch", "error sending request", "Connection", "timed out", "dns error")
 
@@ -34,20 +34,20 @@ def online(act: Callable[..., Any], *arguments: Any) -> None:
         raise AssertionError(error.stderr) from error
 
 
-def test_the_lock_holds_versions_of_the_constraints_with_hashes() -> None:
+def test_lock_contains_versions_of_the_constraints_with_hashes() -> None:
     assert pins(LOCK) <= pins(ROOT / "constraints.txt")
     entries = re.split(r"\n(?=\w)", LOCK.read_text(encoding="utf-8").partition("\na")[2])
     assert len(entries) > 100
     assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
 
 
-def test_the_lock_is_that_of_the_requirements(tmp_path: Path) -> None:
+def test_lock_is_up_to_date(tmp_path: Path) -> None:
     online(write, tmp_path / "airflow.lock")
     assert pins(tmp_path / "airflow.lock") == pins(LOCK)
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_requirements_resolve(tmp_path: Path, python: str) -> None:
+def test_requirements_can_be_resolved(tmp_path: Path, python: str) -> None:
     found = tmp_path / "found.txt"
-    online(resolve, "--python-version", python, "--output-file", str(found))
+    online(compile_requirements, REQUIREMENTS, "--python-version", python, "--output-file", str(found))
     assert "apache-airflow==" in found.read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ PHOTO = bytes(range(256)) * 20
 
 
 class Recorder(BaseHTTPRequestHandler):
-    """Keeps what it is sent, and answers a prediction."""
+    """Stores the received request, and returns a prediction."""
 
     received: ClassVar[list[tuple[str, dict[str, str], bytes]]] = []
 
@@ -86,7 +86,7 @@ def signature(url: str, headers: dict[str, str], body: bytes, credentials: Crede
     return signer.signature(text, request)
 
 
-def test_a_path_with_a_blank_and_a_quote_stays_one_word(tmp_path: Path) -> None:
+def test_path_with_a_space_and_a_quote_is_quoted(tmp_path: Path) -> None:
     for each in calls("sample", "live", "my dog's photo.png"):
         checked = subprocess.run(["bash", "-n"], input=each.script, capture_output=True, text=True)
         assert (checked.returncode, checked.stderr) == (0, "")
@@ -96,11 +96,11 @@ def test_a_path_with_a_blank_and_a_quote_stays_one_word(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("photo", "content_type"), [("a.png", "image/png"), ("a.JPEG", "image/jpeg"), ("a", "image/jpeg")]
 )
-def test_curl_names_the_kind_of_image(photo: str, content_type: str) -> None:
+def test_curl_sends_the_content_type_of_the_image(photo: str, content_type: str) -> None:
     assert f"Content-Type: {content_type}" in call("curl", photo=photo).script
 
 
-def test_the_credentials_lead_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_bypass_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.setenv("http_proxy", "http://proxy:3128")

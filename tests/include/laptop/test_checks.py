@@ -1,4 +1,4 @@
-"""What is in the way of a stack is told in one sentence, at once; so is what was mended."""
+"""Problems that prevent the start of a stack, and repairs, are reported immediately and in one sentence."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from include.laptop.checks import StackError, check_disk, check_ports
-from include.laptop.places import REPOSITORY, Places
 from include.laptop.stack import Stack
+from include.laptop.stack_paths import REPOSITORY, StackPaths
 
 ROOMY = SimpleNamespace(f_bavail=10**9, f_frsize=4096, f_files=100, f_favail=100)
 
@@ -25,28 +25,28 @@ ROOMY = SimpleNamespace(f_bavail=10**9, f_frsize=4096, f_files=100, f_favail=100
 @pytest.mark.parametrize(
     ("airflow_port", "aws_port", "message"),
     [
-        (70000, 5566, r"^AIRFLOW_PORT is 70000; choose a port from 1 to 65535, such as \d+\.$"),
-        (8080, 0, r"^AWS_PORT is 0; choose a port"),
-        (8080, -1, r"^AWS_PORT is -1; choose a port"),
-        (8080, 8080, r"^AIRFLOW_PORT and AWS_PORT are both 8080; choose .* such as AWS_PORT=9080\.$"),
+        (70000, 5566, r"^AIRFLOW_PORT is 70000. Set it to a port from 1 to 65535, such as \d+\.$"),
+        (8080, 0, r"^AWS_PORT is 0. Set it to a port"),
+        (8080, -1, r"^AWS_PORT is -1. Set it to a port"),
+        (8080, 8080, r"^AIRFLOW_PORT and AWS_PORT are both 8080. Set .* such as AWS_PORT=9080\.$"),
     ],
 )
-def test_ports_that_can_not_be_used_are_refused(airflow_port: int, aws_port: int, message: str) -> None:
+def test_invalid_ports_are_rejected(airflow_port: int, aws_port: int, message: str) -> None:
     with pytest.raises(StackError, match=message):
-        check_ports(Places(Path("/nowhere"), airflow_port, aws_port))
+        check_ports(StackPaths(Path("/nowhere"), airflow_port, aws_port))
 
 
-def test_who_has_the_port_is_named() -> None:
+def test_process_that_uses_the_port_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
             StackError,
-            match=rf"Port {port} of 127.0.0.1 is taken by process {os.getpid()} \(.+\): stop that, or",
+            match=rf"Port {port} of 127.0.0.1 is used by process {os.getpid()} \(.+\). Stop it, or",
         ):
-            check_ports(Places(Path("/nowhere"), port, port - 1))
+            check_ports(StackPaths(Path("/nowhere"), port, port - 1))
 
 
-def test_a_port_that_is_refused_for_another_reason_is_not_called_taken(
+def test_other_errors_of_a_port_are_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*_: Any) -> None:
@@ -54,9 +54,9 @@ def test_a_port_that_is_refused_for_another_reason_is_not_called_taken(
 
     monkeypatch.setattr("socket.socket.bind", refuse)
     with pytest.raises(
-        StackError, match=r"Port 80 .* can't be used: Permission denied; .*AIRFLOW_PORT=18080"
+        StackError, match=r"Port 80 .* can't be used: Permission denied. .*AIRFLOW_PORT=18080"
     ):
-        check_ports(Places(Path("/nowhere"), 80, 5566))
+        check_ports(StackPaths(Path("/nowhere"), 80, 5566))
 
 
 @pytest.mark.parametrize(
@@ -64,13 +64,13 @@ def test_a_port_that_is_refused_for_another_reason_is_not_called_taken(
     [
         (
             {"f_bavail": 3, "f_frsize": 10**6},
-            r"Only 3 MB are free in .*; the stack needs 500 MB there\. Make room",
+            r"Only 3 MB are free in .*, but the stack needs 500 MB there\. Free disk space",
         ),
-        ({"f_favail": 0}, "can hold no more files"),
+        ({"f_favail": 0}, "has no free inodes"),
     ],
 )
 @pytest.mark.parametrize("is_running", [False, True])
-def test_a_full_disk_is_told_before_anything_is_started(
+def test_full_disk_is_reported_before_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: dict[str, int], message: str, is_running: bool
 ) -> None:
     stack = Stack(tmp_path)
@@ -80,14 +80,12 @@ def test_a_full_disk_is_told_before_anything_is_started(
         stack.up()
 
 
-def test_a_folder_for_temporary_files_without_room_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_folder_for_temporary_files_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = SimpleNamespace(**(vars(ROOMY) | {"f_bavail": 0}))
     monkeypatch.setattr("tempfile.gettempdir", lambda: "/temporary")
     monkeypatch.setattr("os.statvfs", lambda folder: full if str(folder) == "/temporary" else ROOMY)
     with pytest.raises(StackError, match=r"Only 0 MB are free in /temporary.*TMPDIR"):
-        check_disk(Places(tmp_path))
+        check_disk(StackPaths(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +96,7 @@ def test_a_folder_for_temporary_files_without_room_is_told(
         ("include.laptop.credentials.os.replace", OSError(errno.ENOSPC, "No space left on device", "/here")),
     ],
 )
-def test_a_folder_that_can_not_be_written_is_told(
+def test_folder_that_is_not_writable_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, error: OSError
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
@@ -108,32 +106,32 @@ def test_a_folder_that_can_not_be_written_is_told(
     monkeypatch.setattr("os.statvfs", lambda _: ROOMY)
     monkeypatch.setattr(call, refuse)
     with pytest.raises(
-        StackError, match=f"/here can't be used: {error.strerror}. The stack keeps its files in"
+        StackError, match=f"/here can't be used: {error.strerror}. The stack stores its files in"
     ):
         stack.up()
-    assert not list(tmp_path.glob("*.json*"))  # nothing is left half-written
+    assert not list(tmp_path.glob("*.json*"))  # no incomplete file is left
 
 
-def test_a_state_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+def test_state_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StackError, match=r"file can't be used: .*has to be a folder"):
+    with pytest.raises(StackError, match=r"file can't be used: .*must be a writable folder"):
         Stack(tmp_path / "file").up()
 
 
 @pytest.mark.parametrize("name", ["passwords.json", "keys.json"])
-def test_a_file_that_was_cut_off_is_told(tmp_path: Path, name: str) -> None:
+def test_truncated_file_is_reported(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text('{"admin": ')
     with pytest.raises(StackError, match=r"is damaged .* delete keys\.json, passwords\.json"):
         Stack(tmp_path, *free_ports()).up()
 
 
-def test_ports_that_were_cut_off_are_forgotten(tmp_path: Path) -> None:
+def test_truncated_file_of_ports_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "ports.json").touch()
-    places = Places(tmp_path, 1, 2)
-    assert places.with_remembered_ports() == places
+    paths = StackPaths(tmp_path, 1, 2)
+    assert paths.with_remembered_ports() == paths
 
 
-def test_a_command_that_waits_for_another_says_so(tmp_path: Path) -> None:
+def test_waiting_for_another_command_is_reported(tmp_path: Path) -> None:
     other = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
     said: list[str] = []
@@ -146,11 +144,11 @@ def test_a_command_that_waits_for_another_says_so(tmp_path: Path) -> None:
     assert said == ["Waiting for another command that is starting or stopping this stack"]
 
 
-def test_what_supervisord_has_given_up_is_not_waited_for(
+def test_program_that_supervisord_gave_up_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = Stack(tmp_path, *free_ports())
-    stack.places.make()
+    stack.paths.make()
     monkeypatch.setattr(stack.supervision, "is_running", lambda: True)
     stack.supervision.log.write_text(
         "2026-01-01 00:00:00,000 INFO gave up: local-aws entered FATAL state, too many start retries too quickly\n"
@@ -162,7 +160,7 @@ def test_what_supervisord_has_given_up_is_not_waited_for(
         stack.up()
 
 
-def test_a_local_aws_that_has_forgotten_all_gets_its_infrastructure_again_and_up_says_so(
+def test_restarted_local_aws_gets_its_infrastructure_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_local_aws: Callable[..., Any]
 ) -> None:
     said: list[str] = []
@@ -175,10 +173,10 @@ def test_a_local_aws_that_has_forgotten_all_gets_its_infrastructure_again_and_up
         airflow_port, _ = free_ports()
         stack = Stack(tmp_path / "stack", airflow_port, int(server.url.rpartition(":")[2]), say=said.append)
         monkeypatch.setattr(stack.supervision, "is_running", lambda: True)
-        monkeypatch.setattr(stack, "_airflow_is_ready", lambda _: True)
+        monkeypatch.setattr(stack, "airflow_is_ready", lambda _: True)
         monkeypatch.setattr(stack, "api", lambda: api)
         assert not stack.up()
-        assert "bucket and roles were made again" in said[0]
+        assert "bucket and roles were created again" in said[0]
         assert "Local AWS was stopped" in ended[0]
         said.clear()
         assert not stack.up()
@@ -190,7 +188,7 @@ def test_a_local_aws_that_has_forgotten_all_gets_its_infrastructure_again_and_up
     [
         (
             ["include.laptop", "up", "--airflow-port", "70000"],
-            "AIRFLOW_PORT is 70000; choose a port from 1 to 65535",
+            "AIRFLOW_PORT is 70000. Set it to a port from 1 to 65535",
         ),
         (["include.laptop", "up", "--state-dir", "/dev/null"], "/dev/null can't be used"),
         (["include.laptop", "down", "--state-dir", "/dev/null"], "/dev/null can't be used"),
@@ -198,7 +196,7 @@ def test_a_local_aws_that_has_forgotten_all_gets_its_infrastructure_again_and_up
         (["include.local_aws", "--port", "0"], "--port is 0; choose a port from 1 to 65535."),
     ],
 )
-def test_a_command_ends_with_one_sentence(command: list[str], message: str) -> None:
+def test_errors_of_a_command_are_one_sentence(command: list[str], message: str) -> None:
     done = subprocess.run([sys.executable, "-m", *command], cwd=REPOSITORY, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(message)

@@ -1,4 +1,4 @@
-"""Distinguish a run that can make no progress from one that continues, whatever the speed of the scheduler."""
+"""Distinguish a blocked run from one that continues, regardless of the speed of the scheduler."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ NOT_STARTED = replace(DONE, task_id="report", state=None)
 
 
 def decided(run: DagRun, times: int) -> DagRun:
-    """The run after some more decisions of the scheduler."""
+    """Return the run after further decisions of the scheduler."""
     return replace(run, decided_at=BEGAN + timedelta(seconds=times))
 
 
-def test_a_run_is_blocked_once_the_scheduler_has_looked_and_only_a_person_can_continue_it() -> None:
+def test_run_is_blocked_if_only_an_answer_can_continue_it() -> None:
     check = ProgressCheck()
     for times in range(DECISIONS_UNTIL_BLOCKED):
         check.look(RUN, {decided(RUN, times): [DONE, ASKS, NOT_STARTED]})
@@ -39,49 +39,49 @@ def test_a_run_is_blocked_once_the_scheduler_has_looked_and_only_a_person_can_co
     with pytest.raises(RunBlockedError) as blocked:
         check.look(last, {last: [DONE, ASKS, NOT_STARTED]})
     assert str(blocked.value) == (
-        "Run mine of sample.train_and_deploy makes no progress: approve waits for a person. "
-        "Answer it in Airflow, or mark the run failed. "
+        "Run mine of sample.train_and_deploy makes no progress: approve waits for an answer. "
+        "Answer in Airflow, or mark the run as failed. "
         "Its tasks: success: train; awaiting_input: approve; none: report."
     )
 
 
-def test_a_run_that_is_queued_behind_a_blocked_one_is_blocked() -> None:
+def test_run_queued_behind_a_blocked_one_is_blocked() -> None:
     check, queued = ProgressCheck(), replace(RUN, state="queued")
     for times in range(DECISIONS_UNTIL_BLOCKED):
         check.look(queued, {decided(BEFORE, times): [ASKS]})
-    with pytest.raises(RunBlockedError, match="queued behind before, where approve waits for a person"):
+    with pytest.raises(RunBlockedError, match="queued behind before, where approve waits for an answer"):
         check.look(queued, {decided(BEFORE, DECISIONS_UNTIL_BLOCKED): [ASKS]})
 
 
-def test_looks_between_two_decisions_of_the_scheduler_do_not_count() -> None:
+def test_polls_between_two_scheduling_decisions_do_not_count() -> None:
     check = ProgressCheck()
     for _ in range(LOOKS_UNTIL_BLOCKED):
         check.look(RUN, {RUN: [DONE, ASKS, NOT_STARTED]})
 
 
 @pytest.mark.parametrize("state", sorted(ACTIVE))
-def test_a_run_with_an_active_task_is_not_blocked(state: str) -> None:
+def test_run_with_an_active_task_is_not_blocked(state: str) -> None:
     check = ProgressCheck()
     for times in range(2 * LOOKS_UNTIL_BLOCKED):
         run = decided(RUN, times)
         check.look(run, {run: [ASKS, replace(NOT_STARTED, state=state)]})
 
 
-def test_a_change_of_a_tasks_state_starts_the_count_again() -> None:
+def test_change_of_a_task_state_resets_the_count() -> None:
     check = ProgressCheck()
     for times in range(2 * LOOKS_UNTIL_BLOCKED):
         run, done = decided(RUN, times), times % DECISIONS_UNTIL_BLOCKED == 0
         check.look(run, {run: [ASKS, DONE if done else NOT_STARTED]})
 
 
-def test_a_person_may_be_waited_for() -> None:
+def test_waiting_for_an_answer_may_be_allowed() -> None:
     check = ProgressCheck(awaits_input=True)
     for times in range(2 * LOOKS_UNTIL_BLOCKED):
         run = decided(RUN, times)
         check.look(run, {run: [ASKS]})
 
 
-def test_a_run_whose_tasks_nobody_schedules_is_blocked() -> None:
+def test_run_without_scheduled_tasks_is_blocked() -> None:
     check = ProgressCheck()
     for _ in range(LOOKS_UNTIL_BLOCKED):
         check.look(RUN, {RUN: [DONE, NOT_STARTED]})

@@ -1,4 +1,4 @@
-"""What the demo says of the data set and the project it is given, and of a run that deploys nothing."""
+"""The messages of the demo about its data set and project, and about a run that deploys nothing."""
 
 import io
 import os
@@ -11,23 +11,24 @@ import pytest
 
 from include.laptop.airflow_api import AirflowApi, AirflowApiError, TaskInstance
 from include.laptop.demo import DemoError, dataset_address, read_project, run_demo, wait_until_parsed
-from include.laptop.places import Places
+from include.laptop.stack_paths import StackPaths
 from include.laptop.terminal import make_console
+from tests.include.pipeline.pages import samples
 
 
-@pytest.mark.parametrize("address", ["s3://bucket/birds.zip", "https://example.org/birds.zip"])
-def test_an_address_is_passed_on_as_it_is(address: str) -> None:
-    assert dataset_address(address, []) == address
+@pytest.mark.parametrize("url", ["s3://bucket/birds.zip", "https://example.org/birds.zip"])
+def test_url_is_passed_on_unchanged(url: str) -> None:
+    assert dataset_address(url, []) == url
 
 
-def test_a_relative_path_is_looked_for_where_the_user_stands(tmp_path: Path) -> None:
+def test_relative_path_is_looked_up_in_the_users_folder(tmp_path: Path) -> None:
     (tmp_path / "my birds.zip").touch()
     found = dataset_address("my birds.zip", [tmp_path / "elsewhere", tmp_path])
     assert found == str((tmp_path / "my birds.zip").resolve())
 
 
-def test_a_path_that_is_nowhere_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DemoError, match=r"There is no DATASET=birds\.zip in"):
+def test_missing_path_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DemoError, match=r"DATASET=birds\.zip does not exist in"):
         dataset_address("birds.zip", [tmp_path, tmp_path])
 
 
@@ -42,7 +43,7 @@ def test_a_path_that_is_nowhere_is_refused(tmp_path: Path) -> None:
         ("x" * 5000, "can't be read: .*File name too long"),
     ],
 )
-def test_a_data_set_that_can_be_none_is_refused(tmp_path: Path, dataset: str, message: str) -> None:
+def test_invalid_data_set_is_an_error(tmp_path: Path, dataset: str, message: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DemoError, match=message):
         dataset_address(dataset, [tmp_path])
@@ -51,7 +52,7 @@ def test_a_data_set_that_can_be_none_is_refused(tmp_path: Path, dataset: str, me
 @pytest.mark.parametrize(
     ("trace", "is_raised"), [("birds.yaml: wrong", False), ("fish.yaml: wrong\nbirds.yaml: wrong", True)]
 )
-def test_another_projects_broken_file_does_not_end_the_wait_for_a_dag(trace: str, is_raised: bool) -> None:
+def test_import_error_of_another_project_does_not_end_the_wait(trace: str, is_raised: bool) -> None:
     answers = iter([False, True])
     api = SimpleNamespace(
         is_parsed=lambda _: next(answers), import_errors=lambda: {"dags/project_files.py": trace}
@@ -60,20 +61,20 @@ def test_another_projects_broken_file_does_not_end_the_wait_for_a_dag(trace: str
         wait_until_parsed(api, "fish.train_and_deploy")  # type: ignore[arg-type]
 
 
-def test_an_unknown_project_is_refused_with_those_there_are(tmp_path: Path) -> None:
+def test_unknown_project_is_an_error_with_the_existing_ones(tmp_path: Path) -> None:
     (tmp_path / "birds.yaml").touch()
     with pytest.raises(DemoError, match=r"PROJECT=cats does not exist\. .* has birds\."):
         read_project("cats", tmp_path)
 
 
-def test_a_broken_project_file_is_refused_with_what_is_wrong(tmp_path: Path) -> None:
-    (tmp_path / "birds.yaml").write_text("name: birds\ncolour: blue\n")
-    with pytest.raises(DemoError, match=r"birds\.yaml: .*colour is not a known key"):
+def test_invalid_project_file_is_an_error_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "birds.yaml").write_text("name: birds\nshade: blue\n")
+    with pytest.raises(DemoError, match=r"birds\.yaml: .*shade is not a known key"):
         read_project("birds", tmp_path)
 
 
 class RefusingAirflow(AirflowApi):
-    """Runs a DAG whose gate lets nothing pass."""
+    """Runs a DAG whose gate rejects every candidate."""
 
     def __init__(self) -> None:
         super().__init__("http://127.0.0.1:1", "admin", "password")
@@ -102,20 +103,21 @@ class RefusingAirflow(AirflowApi):
         return []
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Any:
-        return {"report": {"outcome": "There are only 2 test images.", "now": "No model is live."}}.get(
-            task_id
+        report = samples.release(["owl", "wren"], smoke_test=None).model_copy(
+            update={"outcome": "There are only 2 test images.", "now": "No model is live."}
         )
+        return report.model_dump(mode="json") if task_id == "report" else None
 
 
 def demo(airflow: AirflowApi, tmp_path: Path) -> str:
-    """Run the demo of `sample`, and return what it printed."""
+    """Run the demo of `sample`, and return its output."""
     printed = io.StringIO()
-    places = Places(tmp_path, 1, 1)
-    run_demo(airflow, places, read_project("sample"), "/birds.zip", make_console(printed))
+    paths = StackPaths(tmp_path, 1, 1)
+    run_demo(airflow, paths, read_project("sample"), "/birds.zip", make_console(printed))
     return printed.getvalue()
 
 
-def test_a_demo_releases_images_of_other_classes_and_says_why_it_released_nothing(tmp_path: Path) -> None:
+def test_demo_allows_other_classes_and_reports_why_nothing_was_released(tmp_path: Path) -> None:
     airflow = RefusingAirflow()
     with pytest.raises(
         DemoError,
@@ -136,7 +138,7 @@ class LostAirflow(RefusingAirflow):
         raise AirflowApiError("Airflow's API server can't be reached.")
 
 
-def test_a_demo_that_loses_airflow_says_that_the_run_continues(tmp_path: Path) -> None:
+def test_lost_connection_reports_that_the_run_continues(tmp_path: Path) -> None:
     with pytest.raises(
         DemoError,
         match=r"can't be reached\. The run continues: `make demo PROJECT=sample` watches it again\.",
@@ -145,16 +147,20 @@ def test_a_demo_that_loses_airflow_says_that_the_run_continues(tmp_path: Path) -
 
 
 class InterruptedAirflow(RefusingAirflow):
-    """A run that somebody watches who presses Ctrl-C."""
+    """A run whose watcher presses Ctrl-C."""
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         raise KeyboardInterrupt
 
 
-def test_a_demo_that_is_interrupted_says_that_the_run_continues(tmp_path: Path) -> None:
+def test_interruption_reports_that_the_run_continues(tmp_path: Path) -> None:
     printed = io.StringIO()
     with pytest.raises(KeyboardInterrupt):
         run_demo(
-            InterruptedAirflow(), Places(tmp_path, 1, 1), read_project("sample"), None, make_console(printed)
+            InterruptedAirflow(),
+            StackPaths(tmp_path, 1, 1),
+            read_project("sample"),
+            None,
+            make_console(printed),
         )
     assert "The run continues: `make demo PROJECT=sample` watches it again." in printed.getvalue()

@@ -1,4 +1,4 @@
-"""The env files for docker-compose.yaml are written once and are for their owner's eyes."""
+"""The env files for docker-compose.yaml are written once and readable only by their owner."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ import pytest
 from include.laptop.env_file import main
 
 
-def test_the_files_are_private(tmp_path: Path) -> None:
+def test_files_are_private(tmp_path: Path) -> None:
     main(tmp_path)
     assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {
         ".env": 0o600,
@@ -18,14 +18,14 @@ def test_the_files_are_private(tmp_path: Path) -> None:
     }
 
 
-def test_what_is_there_already_stays(tmp_path: Path) -> None:
+def test_existing_files_are_kept(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("POSTGRES_PASSWORD=mine\n")
     main(tmp_path)
     assert (tmp_path / ".env").read_text() == "POSTGRES_PASSWORD=mine\n"
     assert (tmp_path / ".env.aws").exists()
 
 
-def test_no_two_files_share_a_secret(tmp_path: Path) -> None:
+def test_secrets_are_unique(tmp_path: Path) -> None:
     values: set[str] = set()
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
@@ -34,7 +34,7 @@ def test_no_two_files_share_a_secret(tmp_path: Path) -> None:
     assert len(values) == 2 * 5
 
 
-def test_a_full_disk_leaves_no_empty_file_that_would_be_kept(
+def test_full_disk_leaves_no_empty_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(descriptor: int, *_: Any, **__: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The clients of local AWS, whatever AWS settings the user has."""
+"""The clients of local AWS, regardless of the user's AWS settings."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from include.laptop.infrastructure import client
 
 
-def test_a_profile_that_does_not_exist_and_a_broken_configuration_are_ignored(
+def test_missing_profile_and_invalid_configuration_are_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = tmp_path / "config"

@@ -1,4 +1,4 @@
-"""How far jobs are, from answers of SageMaker and CloudWatch Logs that botocore has checked."""
+"""The progress of jobs, from responses of SageMaker and CloudWatch Logs that botocore has validated."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ ARN = "arn:aws:sagemaker:us-east-1:123456789012:job/one"
 
 
 class Aws:
-    """Clients that answer what the test prepares, in that order."""
+    """Clients that return prepared responses, in this order."""
 
     def __init__(self) -> None:
         self.clients = {name: client(name, "http://127.0.0.1:1") for name in ("sagemaker", "logs")}
@@ -56,7 +56,7 @@ COUNTERS: dict[str, Any] = {
 }
 
 
-def test_a_training_tells_its_epoch_and_its_last_validation_accuracy(aws: Aws) -> None:
+def test_progress_of_a_training(aws: Aws) -> None:
     aws.answer("sagemaker", "list_training_jobs", summary("TrainingJob", "sample-train-1"))
     job = {"TrainingJobName": "sample-train-1", "TrainingJobArn": ARN, "HyperParameters": {"epochs": "10"}}
     job |= {"ModelArtifacts": {"S3ModelArtifacts": "s3://bucket/model"}, "TrainingJobStatus": "InProgress"}
@@ -72,7 +72,7 @@ def test_a_training_tells_its_epoch_and_its_last_validation_accuracy(aws: Aws) -
     assert aws.of("train") == {"train": "epoch 4 of 10, validation accuracy 0.933"}
 
 
-def test_a_tuning_tells_how_many_trials_are_done(aws: Aws) -> None:
+def test_progress_of_a_tuning(aws: Aws) -> None:
     name, kind = "sample-tune-1", "HyperParameterTuningJob"
     aws.answer("sagemaker", "list_hyper_parameter_tuning_jobs", summary(kind, name))
     limits = {"MaxNumberOfTrainingJobs": 8, "MaxParallelTrainingJobs": 1}
@@ -82,21 +82,21 @@ def test_a_tuning_tells_how_many_trials_are_done(aws: Aws) -> None:
     assert aws.of("tune") == {"tune": "2 of 8 trials done"}
 
 
-def test_an_extraction_of_features_tells_how_many_images_are_done(aws: Aws) -> None:
+def test_progress_of_a_feature_extraction(aws: Aws) -> None:
     aws.answer("sagemaker", "list_processing_jobs", summary("ProcessingJob", "sample-features-1"))
     aws.log("sample-features-1", "train: 100 of 300 images, 20 images/s, 10 s left")
     assert aws.of("features") == {"features": "100 of 300 images, 20 images/s, 10 s left"}
 
 
-def test_a_job_that_has_not_started_tells_nothing(aws: Aws) -> None:
+def test_job_that_has_not_started_has_no_progress(aws: Aws) -> None:
     aws.answer("sagemaker", "list_training_jobs", {"TrainingJobSummaries": []})
     assert aws.of("train") == {}
 
 
-def test_what_can_not_be_read_is_left_out(aws: Aws) -> None:
+def test_progress_that_can_not_be_read_is_omitted(aws: Aws) -> None:
     aws.stubs["sagemaker"].add_client_error("list_training_jobs", "ThrottlingException")
     assert aws.of("train") == {}
 
 
-def test_a_step_without_a_job_tells_nothing(aws: Aws) -> None:
+def test_step_without_a_job_has_no_progress(aws: Aws) -> None:
     assert aws.of("preflight") == {}

@@ -1,13 +1,13 @@
-"""constraints.txt is what the requirement files need: no more, no less."""
+"""constraints.txt contains exactly the packages that the requirement files need."""
 
 from include.laptop.lock import HEADER, ROOT, pins
 
 
-def test_constraints_hold_exactly_what_the_requirements_pull_in() -> None:
+def test_constraints_match_the_requirements() -> None:
     assert (ROOT / "constraints.txt").read_text() == HEADER + "\n".join(pins()) + "\n"
 
 
-def test_packages_for_nvidia_are_not_asked_for_on_macos() -> None:
+def test_nvidia_packages_are_not_required_on_macos() -> None:
     pinned = (ROOT / "constraints.txt").read_text().splitlines()
     for_nvidia = [pin for pin in pinned if pin.startswith(("nvidia-", "cuda-", "triton"))]
     assert for_nvidia

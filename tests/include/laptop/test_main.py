@@ -1,4 +1,4 @@
-"""What the command line says when it is interrupted, and what it exits with."""
+"""The messages of interrupted commands, and the exit statuses."""
 
 import os
 import signal
@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from include.laptop.places import REPOSITORY
 from include.laptop.stack import Stack
+from include.laptop.stack_paths import REPOSITORY
 
 
 def command(*arguments: object, **environment: str) -> subprocess.Popen[str]:
@@ -26,29 +26,29 @@ def command(*arguments: object, **environment: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_who_interrupts_a_command_learns_what_keeps_running(
+def test_interrupted_command_reports_what_keeps_running(
     hanging: Stack, eventually: Callable[..., Any], number: int, status: int
 ) -> None:
-    up = command("up", "--state-dir", hanging.places.state_dir)  # waits until everything is healthy
+    up = command("up", "--state-dir", hanging.paths.state_dir)  # waits until everything is healthy
     eventually(hanging.is_changing)
     up.send_signal(number)
     _, said = up.communicate()
     count = len(hanging.supervision.processes())
     assert said == (
-        f"Interrupted. Local AWS and Airflow keep running ({count} processes): `make status` shows them, "
+        f"Interrupted. Local AWS and Airflow keep running ({count} processes). `make status` shows them, "
         "`make down` stops them.\n"
     )
     assert up.returncode == status
 
 
-def test_an_unknown_project_is_one_sentence(tmp_path: Path) -> None:
+def test_unknown_project_is_reported_in_one_sentence(tmp_path: Path) -> None:
     demo = command("demo", "--project", "cats", "--state-dir", tmp_path)
     printed, said = demo.communicate()
     assert (demo.returncode, printed, said.count("\n")) == (1, "", 1)
     assert said.startswith("PROJECT=cats does not exist. ")
 
 
-def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+def test_closed_pipe_is_no_error(tmp_path: Path) -> None:
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} -m include.laptop status --state-dir '{tmp_path}' | true"],
         cwd=REPOSITORY,

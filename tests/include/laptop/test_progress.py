@@ -1,4 +1,4 @@
-"""What is shown of a run while it lasts: on a terminal, and elsewhere."""
+"""The progress of a run on a terminal and elsewhere."""
 
 import io
 import itertools
@@ -32,7 +32,7 @@ def events(*looks: TaskInstance) -> list[list[str]]:
     return [[str(event) for event in found.new([task])] for task in looks]
 
 
-def test_a_task_is_mentioned_when_it_starts_and_when_it_ends() -> None:
+def test_start_and_end_of_a_task_are_events() -> None:
     assert events(WAITING, RUNNING, DEFERRED, RUNNING, DONE, DONE) == [
         [],
         ["train started"],
@@ -43,16 +43,16 @@ def test_a_task_is_mentioned_when_it_starts_and_when_it_ends() -> None:
     ]
 
 
-def test_a_second_try_is_mentioned() -> None:
+def test_second_try_is_an_event() -> None:
     retried = replace(RUNNING, state="up_for_retry")
     assert events(RUNNING, retried, replace(RUNNING, try_number=2)) == [
         ["train started"],
-        ["train failed and will be tried again"],
+        ["train failed and will be retried"],
         ["train started"],
     ]
 
 
-def test_mapped_tasks_are_told_apart() -> None:
+def test_mapped_tasks_are_distinguished() -> None:
     tasks = [replace(RUNNING, map_index=index) for index in range(2)]
     assert [str(event) for event in TaskEvents().new(tasks)] == ["train[0] started", "train[1] started"]
 
@@ -62,7 +62,7 @@ def clock() -> Iterator[int]:
     return itertools.count(step=20)
 
 
-def test_without_a_terminal_there_is_a_line_for_each_event_and_a_reminder(clock: Iterator[int]) -> None:
+def test_plain_output_has_a_line_for_each_event_and_a_reminder(clock: Iterator[int]) -> None:
     printed = io.StringIO()
     progress = PlainProgress(make_console(printed), question, clock=lambda: next(clock))
     for _ in range(4):
@@ -73,10 +73,10 @@ def test_without_a_terminal_there_is_a_line_for_each_event_and_a_reminder(clock:
     ]
 
 
-def test_a_question_is_shown_with_the_page_that_takes_its_answer() -> None:
+def test_question_is_shown_with_its_url() -> None:
     printed = io.StringIO()
     PlainProgress(make_console(printed), question).update([ASKS], {})
-    assert printed.getvalue() == "     0 s  approve waits for a person: http://airflow/approve\n"
+    assert printed.getvalue() == "     0 s  approve waits for an answer: http://airflow/approve\n"
 
 
 def terminal(columns: int = 80, **environment: str) -> Console:
@@ -94,13 +94,13 @@ def terminal(columns: int = 80, **environment: str) -> Console:
     [({}, LiveProgress), ({"TERM": "dumb"}, PlainProgress)],
     ids=["terminal", "dumb terminal"],
 )
-def test_live_progress_is_for_terminals_that_move_the_cursor(
+def test_live_progress_requires_a_terminal_with_cursor_movement(
     environment: dict[str, str], expected: type
 ) -> None:
     assert isinstance(run_progress(terminal(**environment), [], question), expected)
 
 
-def test_what_is_piped_holds_no_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_piped_output_has_no_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     printed = io.StringIO()
     with run_progress(make_console(printed), ["train"], question) as progress:
@@ -111,13 +111,13 @@ def test_what_is_piped_holds_no_control_characters(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("columns", [30, 80, 200])
-def test_a_terminal_shows_what_runs_how_far_it_is_and_what_is_left(columns: int) -> None:
+def test_terminal_shows_running_tasks_their_progress_and_what_is_left(columns: int) -> None:
     console = terminal(columns)
     tasks = [DONE, replace(RUNNING, task_id="evaluate"), replace(WAITING, task_id="register", state=None)]
     progress = LiveProgress(console, ["train", "evaluate", "register"], question)
     progress.update(tasks, {"evaluate": "20 of 75 images"})
     with console.capture() as shown:
-        console.print(progress._now())
+        console.print(progress.render())
     lines = Text.from_ansi(shown.get()).plain.splitlines()
     letters = "".join("".join(lines).split())  # a narrow terminal breaks lines anywhere
     for part in ("evaluate", "20 of 75 images", "1 of 3 steps", "next: register"):

@@ -1,4 +1,4 @@
-"""A whole stack of its own: up, healthy, on loopback alone, answering, and down without a trace."""
+"""A complete stack: healthy, only on loopback, responding, and stopped without remaining processes."""
 
 import socket
 import subprocess
@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from include.laptop.airflow_api import AirflowApi, AirflowApiError
-from include.laptop.places import REPOSITORY
 from include.laptop.stack import Stack, StackError
+from include.laptop.stack_paths import REPOSITORY
 
 
 def free_ports(count: int) -> list[int]:
@@ -41,7 +41,7 @@ class TestStackThatIsUp:
     def test_every_component_is_healthy(self, stack: Stack) -> None:
         assert set(stack.health().values()) == {"healthy"}
 
-    def test_nothing_listens_on_any_address_but_loopback(self, stack: Stack) -> None:
+    def test_processes_listen_only_on_loopback(self, stack: Stack) -> None:
         listening = set()
         for process in stack.supervision.processes():
             with suppress(psutil.NoSuchProcess):  # one that runs a task or parses a file ends soon
@@ -52,18 +52,16 @@ class TestStackThatIsUp:
                 }
         assert listening == {"127.0.0.1"}
 
-    def test_every_process_under_supervisord_carries_the_mark_by_which_it_is_found(
-        self, stack: Stack
-    ) -> None:
+    def test_every_process_under_supervisord_has_the_marker(self, stack: Stack) -> None:
         supervisord = psutil.Process(int(stack.supervision.pid_file.read_text()))
         children = set(supervisord.children(recursive=True))
         without_mark = children - set(stack.supervision.processes())
         assert not [child for child in without_mark if child.is_running()]
 
-    def test_the_infrastructure_is_deployed(self, stack: Stack) -> None:
+    def test_infrastructure_is_deployed(self, stack: Stack) -> None:
         cloudformation = boto3.client(
             "cloudformation",
-            endpoint_url=stack.places.aws_url,
+            endpoint_url=stack.paths.aws_url,
             region_name="us-east-1",
             aws_access_key_id="local",
             aws_secret_access_key="local",
@@ -71,47 +69,47 @@ class TestStackThatIsUp:
         (deployed,) = cloudformation.describe_stacks(StackName="image-classifier")["Stacks"]
         assert deployed["StackStatus"] == "CREATE_COMPLETE"
 
-    def test_a_second_start_finds_it_up_whatever_ports_it_is_given(self, stack: Stack) -> None:
-        again = Stack(stack.places.state_dir, *free_ports(2))
+    def test_second_start_finds_the_stack_regardless_of_its_ports(self, stack: Stack) -> None:
+        again = Stack(stack.paths.state_dir, *free_ports(2))
         assert not again.up()
-        assert again.places == stack.places
+        assert again.paths == stack.paths
 
-    def test_an_unknown_dag_is_an_error_that_names_it(self, stack: Stack) -> None:
+    def test_unknown_dag_is_an_error_with_its_name(self, stack: Stack) -> None:
         with pytest.raises(AirflowApiError, match=r"404.*no_such_dag"):
             stack.api().trigger("no_such_dag", {})
 
-    def test_a_wrong_password_is_refused(self, stack: Stack) -> None:
+    def test_wrong_password_is_rejected(self, stack: Stack) -> None:
         with pytest.raises(AirflowApiError, match="401"):
-            AirflowApi(stack.places.airflow_url, "admin", "wrong").import_errors()
+            AirflowApi(stack.paths.airflow_url, "admin", "wrong").import_errors()
 
     def test_no_dag_file_fails_to_import(self, stack: Stack) -> None:
         assert stack.api().import_errors() == {}
 
 
-def test_a_port_that_is_taken_is_refused_with_the_variable_to_change(tmp_path: Path) -> None:
+def test_used_port_is_an_error_with_the_variable_to_change(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StackError, match=rf"Port {port} .* AIRFLOW_PORT={port + 1000}"):
             Stack(tmp_path, airflow_port=port, aws_port=free_ports(1)[0]).up()
 
 
-def test_a_component_that_dies_at_its_start_ends_all_and_shows_its_last_words(tmp_path: Path) -> None:
+def test_failed_start_of_a_component_stops_the_stack_and_shows_its_log(tmp_path: Path) -> None:
     stack = Stack(tmp_path, *free_ports(2))
-    stack.places.make()
-    (stack.places.airflow_home / "airflow.db").touch()  # nothing here needs a real one
-    (stack.places.airflow_home / "migrated-to").write_text(version("apache-airflow-core"))
+    stack.paths.make()
+    (stack.paths.airflow_home / "airflow.db").touch()  # this test needs no real database
+    (stack.paths.airflow_home / "migrated-to").write_text(version("apache-airflow-core"))
     stack.supervision.commands = {
         "api-server": ["sleep", "600"],
         "triggerer": ["sh", "-c", "echo no luck today; exit 3"],
     }
     with pytest.raises(
-        StackError, match=r"(?s)triggerer ended while it started \(exit status 3\).*no luck today"
+        StackError, match=r"(?s)triggerer exited during its start \(exit status 3\).*no luck today"
     ):
         stack.up()
     assert stack.supervision.processes() == []
 
 
-def test_stopping_what_does_not_run_says_so_and_succeeds(tmp_path: Path) -> None:
+def test_stopping_a_stack_that_is_not_running_succeeds(tmp_path: Path) -> None:
     down = subprocess.run(
         [sys.executable, "-m", "include.laptop", "down", "--state-dir", tmp_path],
         cwd=REPOSITORY,

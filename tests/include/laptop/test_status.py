@@ -1,4 +1,4 @@
-"""What `make status` says of a stack: of one that does not run, that hangs, that is healthy, and what to do next."""
+"""The output of `make status` for a stack that is stopped, hanging or healthy, with the next steps."""
 
 import io
 import os
@@ -16,8 +16,8 @@ import pytest
 from include.laptop import status
 from include.laptop.dag_runs import DagRun
 from include.laptop.live_models import LiveModel
-from include.laptop.places import REPOSITORY, Places
 from include.laptop.stack import Stack
+from include.laptop.stack_paths import REPOSITORY, StackPaths
 from include.laptop.status import AwsState, Question, Status, Work
 from include.laptop.supervision import Component
 from include.laptop.terminal import make_console
@@ -48,11 +48,11 @@ QUESTION = Question(
 def healthy(tmp_path: Path) -> Status:
     components = [Component(name, "running", NOW, tmp_path / f"{name}.log") for name in PROGRAMS]
     live = AwsState({"dogs": None, "sample": LIVE}, [])
-    return Status(Places(tmp_path), components, HEALTH, {"status": "ok"}, Work(), live)
+    return Status(StackPaths(tmp_path), components, HEALTH, {"status": "ok"}, Work(), live)
 
 
 def shown(found: Status) -> list[str]:
-    """Return what is printed, as lines with single blanks."""
+    """Return the output as lines with single spaces."""
     printed = io.StringIO()
     status.show(make_console(printed), found)
     return [" ".join(line.split()) for line in printed.getvalue().splitlines()]
@@ -65,7 +65,7 @@ def with_component(found: Status, name: str, state: Any) -> Status:
     return replace(found, components=components)
 
 
-def test_a_healthy_stack_shows_its_components_and_what_is_live(healthy: Status) -> None:
+def test_healthy_stack_shows_its_components_and_live_models(healthy: Status) -> None:
     lines = shown(healthy)
     at = status.clock_time(NOW)
     assert any(line.startswith(f"\N{CHECK MARK} scheduler healthy {at}, ") for line in lines)
@@ -78,26 +78,26 @@ def test_a_healthy_stack_shows_its_components_and_what_is_live(healthy: Status) 
 
 
 @pytest.mark.parametrize("state", ["suspended", "restarting", "given up"])
-def test_a_component_that_does_not_run_is_named_with_its_log(healthy: Status, state: str) -> None:
+def test_component_that_is_not_running_is_reported_with_its_log(healthy: Status, state: str) -> None:
     found = with_component(healthy, "triggerer", state)
     assert not found.is_healthy
     assert any(line.startswith(f"triggerer: {state}. Its log is ") for line in shown(found))
 
 
-def test_a_component_without_a_heartbeat_is_named(healthy: Status) -> None:
+def test_component_without_a_heartbeat_is_reported(healthy: Status) -> None:
     health = HEALTH | {"scheduler": {**HEALTH["scheduler"], "status": "unhealthy"}}
     found = replace(healthy, airflow_health=health)
     assert not found.is_healthy
     assert any("scheduler: no heartbeat since" in line for line in shown(found))
 
 
-def test_a_database_that_airflow_can_not_use_is_named(healthy: Status) -> None:
+def test_unusable_database_is_reported(healthy: Status) -> None:
     found = replace(healthy, airflow_health=HEALTH | {"metadatabase": {"status": "unhealthy"}})
     assert any("api-server: can't use its database." in line for line in shown(found))
 
 
-def test_what_takes_too_long_leaves_the_rest(healthy: Status) -> None:
-    late = "Airflow's API server (runs and questions) did not answer within 5 s."
+def test_timeout_of_one_part_does_not_affect_the_rest(healthy: Status) -> None:
+    late = "Airflow's API server (runs and questions) did not respond within 5 s."
     found = replace(healthy, work=late)
     lines = shown(found)
     assert late in lines
@@ -105,14 +105,14 @@ def test_what_takes_too_long_leaves_the_rest(healthy: Status) -> None:
     assert not found.is_healthy
 
 
-def test_a_release_that_was_not_tested_is_pointed_out(healthy: Status) -> None:
+def test_untested_release_is_reported(healthy: Status) -> None:
     untested = replace(LIVE, is_tested=False, since=None)
     lines = shown(replace(healthy, aws=AwsState({"sample": untested}, [])))
     assert any(line.startswith("sample version 3, untested") for line in lines)
     assert any(line.startswith("sample has a release without a passed smoke test") for line in lines)
 
 
-def test_runs_and_questions_are_shown_with_what_to_do(healthy: Status) -> None:
+def test_runs_and_questions_are_shown_with_next_steps(healthy: Status) -> None:
     work = Work([RUN], {"manual__1": ["approve"]}, [QUESTION])
     lines = shown(replace(healthy, work=work))
     at = status.clock_time(NOW)
@@ -121,7 +121,7 @@ def test_runs_and_questions_are_shown_with_what_to_do(healthy: Status) -> None:
     assert "`make demo PROJECT=sample` watches its run." in lines
 
 
-def test_where_nothing_is_live_a_demo_is_suggested(healthy: Status) -> None:
+def test_demo_is_suggested_if_nothing_is_live(healthy: Status) -> None:
     lines = shown(replace(healthy, aws=AwsState({"dogs": None}, ["fish.yaml: name is missing."])))
     assert "Train and deploy a model: `make demo PROJECT=dogs`." in lines
     assert "Fix project file fish.yaml: name is missing." in lines
@@ -138,30 +138,30 @@ def run_status(state_dir: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_where_nothing_runs_status_says_so_succeeds_and_makes_nothing(tmp_path: Path) -> None:
+def test_status_without_a_running_stack_succeeds_and_creates_nothing(tmp_path: Path) -> None:
     found = run_status(tmp_path / "none")
     assert (found.returncode, found.stderr) == (0, "")
     assert found.stdout.startswith("Nothing is running.\n")
     assert not (tmp_path / "none").exists()
 
 
-def test_where_everything_hangs_status_ends_and_names_what_does_not_answer(hanging: Stack) -> None:
-    found = run_status(hanging.places.state_dir)
+def test_status_ends_and_reports_what_does_not_respond(hanging: Stack) -> None:
+    found = run_status(hanging.paths.state_dir)
     assert found.returncode == 1, found.stderr
     for what, port in (
-        ("Airflow's API server", hanging.places.airflow_port),
-        ("Local AWS", hanging.places.aws_port),
+        ("Airflow's API server", hanging.paths.airflow_port),
+        ("Local AWS", hanging.paths.aws_port),
     ):
         # On a busy machine the limit for all requests may end first.
         assert re.search(
-            rf"^{what}( at 127\.0\.0\.1:{port})? did not answer within \d s\.$", found.stdout, re.M
+            rf"^{what}( at 127\.0\.0\.1:{port})? did not respond within \d s\.$", found.stdout, re.M
         )
     assert "secret" not in found.stdout
     assert "\x1b" not in found.stdout
 
 
-def test_what_takes_too_long_in_all_is_given_up() -> None:
+def test_total_timeout() -> None:
     never = threading.Event()
     answers = status.within(0.2, ("Airflow", never.wait), ("Local AWS", lambda: 3))
     never.set()
-    assert answers == ["Airflow did not answer within 0.2 s.", 3]
+    assert answers == ["Airflow did not respond within 0.2 s.", 3]

@@ -1,4 +1,4 @@
-"""A real supervisord: what crashes is known and started again, and what is stopped is gone."""
+"""A real supervisord: crashed programs are reported and restarted, and stopped programs have no processes."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from include.laptop.environment import MARKER
-from include.laptop.places import Places
+from include.laptop.stack_paths import StackPaths
 from include.laptop.supervision import Crash, Supervision, last_lines
 
 SLEEP = ["sleep", "600"]
@@ -21,15 +21,15 @@ Start = Callable[[Mapping[str, Sequence[str]]], Supervision]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts commands under the supervision of a stack whose folder has characters that need quoting."""
-    places = Places(tmp_path / "100 % mine")
-    places.make()
+    """Start commands under the supervision of a stack whose folder has characters that need quoting."""
+    paths = StackPaths(tmp_path / "100 % mine")
+    paths.make()
     started: list[Supervision] = []
 
     def start_commands(commands: Mapping[str, Sequence[str]]) -> Supervision:
-        supervision = Supervision(places, commands)
+        supervision = Supervision(paths, commands)
         started.append(supervision)
-        supervision.start({**os.environ, MARKER: str(places.state_dir)})
+        supervision.start({**os.environ, MARKER: str(paths.state_dir)})
         return supervision
 
     yield start_commands
@@ -46,7 +46,7 @@ def sleepers(supervision: Supervision) -> list[psutil.Process]:
     return found
 
 
-def test_a_command_that_dies_at_its_start_is_known_with_its_last_words(
+def test_command_that_exits_during_its_start_is_reported_with_its_log(
     start: Start, eventually: Eventually
 ) -> None:
     supervision = start({"unlucky": ["sh", "-c", "echo no luck today; exit 3"]})
@@ -56,18 +56,18 @@ def test_a_command_that_dies_at_its_start_is_known_with_its_last_words(
     assert "no luck today" in last_lines(crash.log)
 
 
-def test_what_crashes_is_started_again(start: Start, eventually: Eventually) -> None:
+def test_crashed_program_is_restarted(start: Start, eventually: Eventually) -> None:
     supervision = start({"sleeper": SLEEP})
     eventually(lambda: sleepers(supervision))
     (killed,) = sleepers(supervision)
-    # What dies within its first second counts as never having started, and waits longer.
+    # A program that exits within its first second counts as not started, and its restart is delayed longer.
     eventually(lambda: "sleeper entered RUNNING state" in supervision.log.read_text())
     killed.kill()
     eventually(lambda: [process for process in sleepers(supervision) if process != killed])
     assert supervision.is_running()
 
 
-def test_each_program_is_known_with_the_state_of_its_process(start: Start, eventually: Eventually) -> None:
+def test_each_program_is_listed_with_the_state_of_its_process(start: Start, eventually: Eventually) -> None:
     supervision = start({"sleeper": SLEEP, "unlucky": ["sh", "-c", "exit 3"]})
 
     def states() -> dict[str, str]:
@@ -84,7 +84,7 @@ def test_each_program_is_known_with_the_state_of_its_process(start: Start, event
     eventually(lambda: sleepers(supervision) not in ([], [process]) and states()["sleeper"] == "running")
 
 
-def test_stopping_ends_all_and_says_how_many(start: Start, eventually: Eventually) -> None:
+def test_stop_ends_all_processes_and_returns_their_number(start: Start, eventually: Eventually) -> None:
     supervision = start({"one": SLEEP, "other": SLEEP})
     eventually(lambda: len(sleepers(supervision)) == 2)
     assert supervision.stop() == 3  # supervisord too
@@ -92,7 +92,7 @@ def test_stopping_ends_all_and_says_how_many(start: Start, eventually: Eventuall
     assert not supervision.is_running()
 
 
-def test_stopping_finds_what_has_left_its_process_group(start: Start, eventually: Eventually) -> None:
+def test_stop_finds_processes_that_left_their_process_group(start: Start, eventually: Eventually) -> None:
     leave = "import os, time; os.fork() or os.setsid(); time.sleep(600)"
     supervision = start({"leaver": [sys.executable, "-c", leave]})
     eventually(lambda: len(supervision.processes()) == 3)
@@ -100,7 +100,7 @@ def test_stopping_finds_what_has_left_its_process_group(start: Start, eventually
     assert supervision.processes() == []
 
 
-def test_stopping_finds_what_a_killed_supervisord_has_left(start: Start, eventually: Eventually) -> None:
+def test_stop_finds_processes_of_a_killed_supervisord(start: Start, eventually: Eventually) -> None:
     supervision = start({"sleeper": SLEEP})
     eventually(lambda: sleepers(supervision))
     psutil.Process(int(supervision.pid_file.read_text())).kill()
@@ -109,7 +109,7 @@ def test_stopping_finds_what_a_killed_supervisord_has_left(start: Start, eventua
     assert supervision.processes() == []
 
 
-def test_a_pid_file_that_names_another_program_is_no_stack(start: Start, tmp_path: Path) -> None:
-    supervision = Supervision(Places(tmp_path), {})
+def test_pid_file_of_another_program_is_ignored(start: Start, tmp_path: Path) -> None:
+    supervision = Supervision(StackPaths(tmp_path), {})
     supervision.pid_file.write_text(str(os.getpid()))
     assert not supervision.is_running()

@@ -7,9 +7,20 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from include.local_aws import moto_patches
+from include.local_aws.processes import ChildProcesses
+
 IMAGE_PARAMETER = (
-    "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.10-ubuntu-24.04/latest/ami-id"
+    "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.13-ubuntu-24.04/latest/ami-id"
 )
+
+
+@pytest.fixture
+def restored_moto() -> Iterator[None]:
+    """Undo all replacements of moto's methods in this process after a test."""
+    yield
+    for (owner, name), method in moto_patches.by_moto.items():
+        setattr(owner, name, method)
 
 
 @pytest.fixture(scope="session")
@@ -22,12 +33,11 @@ def ssm(local_aws: Any) -> Any:
     return local_aws.client("ssm")
 
 
-def _make_profile(server: Any) -> str:
-    iam = server.client("iam")
-    iam.create_role(RoleName="instance-tests", AssumeRolePolicyDocument="{}")
-    iam.create_instance_profile(InstanceProfileName="instance-tests")
-    iam.add_role_to_instance_profile(InstanceProfileName="instance-tests", RoleName="instance-tests")
-    return "instance-tests"
+@pytest.fixture
+def children() -> Iterator[ChildProcesses]:
+    children = ChildProcesses()
+    yield children
+    children.stop_all()
 
 
 def _request(server: Any, profile: str | None = None, **members: Any) -> dict[str, Any]:
@@ -41,13 +51,11 @@ def _request(server: Any, profile: str | None = None, **members: Any) -> dict[st
 @pytest.fixture(scope="session")
 def profile(local_aws: Any) -> str:
     """The name of an instance profile with a role."""
-    return _make_profile(local_aws)
-
-
-@pytest.fixture(scope="session")
-def make_profile() -> Callable[[Any], str]:
-    """Make an instance profile with a role on a server."""
-    return _make_profile
+    iam = local_aws.client("iam")
+    iam.create_role(RoleName="instance-tests", AssumeRolePolicyDocument="{}")
+    iam.create_instance_profile(InstanceProfileName="instance-tests")
+    iam.add_role_to_instance_profile(InstanceProfileName="instance-tests", RoleName="instance-tests")
+    return "instance-tests"
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from include.local_aws.awslambda import url_requests
+from include.local_aws.awslambda.execution_environment import MAX_PAYLOAD_BYTES
+from tests.include.lambda_function import shipped
 
 REPOSITORY = Path(__file__).parents[3]
 Eventually = Callable[..., Any]
@@ -198,6 +200,15 @@ class TestInvoke:
         with pytest.raises(function.client.exceptions.InvalidRequestContentException):
             function.client.invoke(FunctionName=function.name, Payload=payload)
 
+    def test_the_largest_event_is_taken_and_one_byte_more_is_refused(
+        self, create: Callable[..., Function]
+    ) -> None:
+        function = create("def handler(event, context): return len(event)")
+        assert function.call("x" * (MAX_PAYLOAD_BYTES - 2)) == MAX_PAYLOAD_BYTES - 2
+        with pytest.raises(function.client.exceptions.RequestTooLargeException) as refused:
+            function.call("x" * (MAX_PAYLOAD_BYTES - 1))
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+
     def test_a_dry_run_runs_nothing(
         self, create: Callable[..., Function], pids: Callable[[], set[int]]
     ) -> None:
@@ -230,9 +241,9 @@ class TestSurroundings:
         self, create: Callable[..., Function], local_aws: Any
     ) -> None:
         code = "import os\ndef handler(event, context):\n    return dict(os.environ)\n"
-        function = create(code, Environment={"Variables": {"COLOUR": "blue"}}, MemorySize=256)
+        function = create(code, Environment={"Variables": {"COLOR": "blue"}}, MemorySize=256)
         found = function.call()
-        assert found["COLOUR"] == "blue"
+        assert found["COLOR"] == "blue"
         assert found["AWS_LAMBDA_FUNCTION_NAME"] == function.name
         assert found["AWS_LAMBDA_FUNCTION_VERSION"] == "$LATEST"
         assert found["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "256"
@@ -264,7 +275,7 @@ def handler(event, context):
         code = """
 import time
 def handler(event, context):
-    ends = time.time() + context.get_remaining_time_in_millis() / 1000
+    ends = context.get_remaining_time_in_millis() / 1000 + time.time()
     return {name: getattr(context, name) for name in event} | {"ends": ends}
 """
         function = create(code, Timeout=70)
@@ -285,11 +296,11 @@ class TestErrors:
     def test_an_exception_is_answered_with_its_type_message_and_stack(
         self, create: Callable[..., Function]
     ) -> None:
-        error = create("def handler(event, context):\n    raise KeyError('colour')\n").fail()
-        assert (error["errorType"], error["errorMessage"]) == ("KeyError", "'colour'")
+        error = create("def handler(event, context):\n    raise KeyError('color')\n").fail()
+        assert (error["errorType"], error["errorMessage"]) == ("KeyError", "'color'")
         [frame] = error["stackTrace"]
         assert frame.startswith('  File "/var/task/app.py", line 2, in handler')
-        assert "raise KeyError('colour')" in frame
+        assert "raise KeyError('color')" in frame
         assert "^" not in frame
 
     def test_an_environment_outlives_an_exception(self, create: Callable[..., Function]) -> None:
@@ -486,10 +497,10 @@ class TestChanges:
         eventually(lambda: old not in pids())
 
     def test_new_configuration_gets_a_new_environment(self, create: Callable[..., Function]) -> None:
-        function = create("import os\ndef handler(event, context):\n    return os.environ.get('COLOUR')\n")
+        function = create("import os\ndef handler(event, context):\n    return os.environ.get('COLOR')\n")
         assert function.call() is None
         function.client.update_function_configuration(
-            FunctionName=function.name, Environment={"Variables": {"COLOUR": "red"}}
+            FunctionName=function.name, Environment={"Variables": {"COLOR": "red"}}
         )
         assert function.call() == "red"
 
@@ -813,29 +824,34 @@ class TestProvisionedConcurrency:
         assert sorted(answer["kind"] for answer in answers) == ["on-demand", "provisioned-concurrency"]
 
     def test_it_follows_its_alias_to_another_version_and_the_one_before_answers_meanwhile(
-        self, create: Callable[..., Function], pids: Callable[[], set[int]], eventually: Eventually
+        self,
+        create: Callable[..., Function],
+        pids: Callable[[], set[int]],
+        eventually: Eventually,
+        slow_import: Any,
     ) -> None:
         function = create(ECHO)
         function.alias(function.publish())
         function.provision(1)
         eventually(lambda: function.provisioned()["Status"] == "READY")
         old = function.call(Qualifier="live")["pid"]
-        function.update(ECHO + "# second\n")
+        function.update(slow_import.code + ECHO)
         function.move(function.publish())
         answer = function.call(Qualifier="live")
         assert (answer["version"], answer["pid"]) == ("1", old)
+        slow_import.finish()
         eventually(lambda: function.provisioned()["Status"] == "READY")
         assert function.call(Qualifier="live")["version"] == "2"
         eventually(lambda: old not in pids())
 
     def test_an_alias_that_goes_back_while_it_moves_has_no_weights(
-        self, create: Callable[..., Function], eventually: Eventually
+        self, create: Callable[..., Function], eventually: Eventually, slow_import: Any
     ) -> None:
         function = create(ECHO)
         function.alias(function.publish())
         function.provision(1)
         eventually(lambda: function.provisioned()["Status"] == "READY")
-        function.update(ECHO + "# second\n")
+        function.update(slow_import.code + ECHO)
         function.move(function.publish())
         assert function.weights() == {"1": 1.0}
         function.move("1")
@@ -952,6 +968,5 @@ def test_a_tagged_function_is_found_by_the_tagging_api(
 
 
 def test_the_handler_of_this_repository_runs(create: Callable[..., Function]) -> None:
-    code = (REPOSITORY / "include" / "lambda_function" / "handler.py").read_text()
-    function = create(code, Environment={"Variables": {"ENDPOINT_NAME": "nobody"}})
+    function = create(shipped.source(), Environment={"Variables": {"ENDPOINT_NAME": "nobody"}})
     assert function.call({"url": "ftp://x"})["status"] == 400

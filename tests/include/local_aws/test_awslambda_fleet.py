@@ -1,6 +1,7 @@
 """When environments are made, shared and ended; with real processes, and functions in this process's moto."""
 
 import io
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,8 +11,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from include.local_aws.awslambda import aliases as aliases_module
 from include.local_aws.awslambda import fleet as fleet_module
-from include.local_aws.awslambda.fleet import Fleet
+from include.local_aws.awslambda.aliases import Aliases
+from include.local_aws.awslambda.fleet import Fleet, Target
 from include.local_aws.awslambda.moto_functions import Function, find_function
 from include.local_aws.config import Config
 from include.local_aws.errors import AwsError
@@ -42,13 +45,6 @@ def create(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Function
             return find_function("us-east-1", name)
 
         yield create_function
-
-
-@pytest.fixture
-def children() -> Iterator[ChildProcesses]:
-    children = ChildProcesses()
-    yield children
-    children.stop_all()
 
 
 @pytest.fixture
@@ -109,6 +105,42 @@ def test_an_idle_environment_makes_room_for_another_function(
     first = use(fleet, create("first"))
     assert use(fleet, create("second")).alive
     assert not first.alive
+
+
+def test_the_answer_to_a_request_says_that_nothing_is_provisioned_yet(
+    fleet: Fleet, create: Callable[[str], Function], eventually: Callable[..., Any]
+) -> None:
+    create("function")
+    answer = fleet.provision(Target("us-east-1", "function", "$LATEST"), 1)
+    eventually(lambda: fleet.provisioned("us-east-1", "function")["$LATEST"].status == "READY")
+    assert (answer.status, answer.ready) == ("IN_PROGRESS", 0)
+
+
+def test_an_alias_does_not_move_while_the_fleet_checks_what_is_provisioned(
+    fleet: Fleet,
+    create: Callable[[str], Function],
+    eventually: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name, client = {"FunctionName": "function"}, boto3.client("lambda", region_name="us-east-1")
+    create("function")
+    client.publish_version(**name)
+    client.update_function_configuration(**name, Timeout=9)
+    client.publish_version(**name)
+    aliases = Aliases(fleet)
+    aliases.create("us-east-1", "function", {"Name": "live", "FunctionVersion": "1"})
+    fleet.provision(Target("us-east-1", "function", "live"), 1)
+    eventually(lambda: fleet.provisioned("us-east-1", "function")["live"].status == "READY")
+    change = aliases_module.change_alias
+
+    def change_slowly(*arguments: Any) -> None:
+        change(*arguments)
+        time.sleep(1)  # the fleet checks four times in a second
+
+    monkeypatch.setattr(aliases_module, "change_alias", change_slowly)
+    aliases.update("us-east-1", "function", "live", {"FunctionVersion": "2"})
+    found = aliases.get("us-east-1", "function", "live")
+    assert found["RoutingConfig"] == {"AdditionalVersionWeights": {"1": 1.0}}
 
 
 def test_closing_ends_every_environment(fleet: Fleet, create: Callable[[str], Function]) -> None:

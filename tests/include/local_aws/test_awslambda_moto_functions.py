@@ -1,7 +1,7 @@
-"""The contract with moto's internals: what is read and replaced there is still as it is taken to be."""
+"""Functions and aliases in moto: reading them, their updates and their versions."""
 
-import inspect
 import io
+import math
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -9,20 +9,19 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from moto.awslambda.models import LambdaFunction, LambdaStorage
 
 from include.local_aws.awslambda import moto_aliases, moto_functions
 from include.local_aws.errors import AwsError
+from include.local_aws.moto_patches import functions
 
 REGION = "eu-west-1"
 
 
 @pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A client of moto in this process, with moto's publishing replaced for one test."""
+def client(monkeypatch: pytest.MonkeyPatch, restored_moto: None) -> Iterator[Any]:
+    """Return a client of moto in this process, with the methods of functions replaced for one test."""
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setattr(LambdaStorage, "publish_version", LambdaStorage.publish_version)
-    moto_functions.publish_versions_as_aws_does()
+    functions.apply(update_seconds=0)
     with mock_aws():
         session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
         session.client("iam").create_role(RoleName="role", AssumeRolePolicyDocument="{}")
@@ -148,14 +147,30 @@ def test_nothing_is_reserved_for_a_function_that_does_not_exist(client: Any) -> 
     assert moto_functions.reserved_concurrency(REGION, "nobody") is None
 
 
+def test_an_answer_says_what_has_begun_however_soon_it_is_over(client: Any) -> None:
+    function = {"FunctionName": "function"}
+    answer = client.create_function(
+        **function,
+        Role="arn:aws:iam::123456789012:role/role",
+        Handler="app.handler",
+        Runtime="python3.12",
+        Code={"ZipFile": package("x = 1")},
+    )
+    assert answer["State"] == "Pending"
+    assert client.get_function_configuration(**function)["State"] == "Active"
+    for answer in (
+        client.update_function_code(**function, ZipFile=package("x = 2")),
+        client.update_function_configuration(**function, Timeout=9),
+    ):
+        assert answer["LastUpdateStatus"] == "InProgress"
+    assert client.get_function_configuration(**function)["LastUpdateStatus"] == "Successful"
+
+
 class TestUpdatesInProgress:
     @pytest.fixture(autouse=True)
-    def slow(self, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(self, client: Any) -> None:
         """Updates that are in progress for longer than a test lasts, until it ends."""
-        for method in ("update_function_code", "update_configuration", "get_configuration"):
-            monkeypatch.setattr(LambdaFunction, method, getattr(LambdaFunction, method))
-        monkeypatch.setattr(LambdaStorage, "put_function", LambdaStorage.put_function)
-        moto_functions.keep_updates_in_progress(60)
+        functions.apply(update_seconds=math.inf)
 
     def test_a_new_function_is_being_created_and_not_updated(self, client: Any) -> None:
         create(client)
@@ -193,15 +208,6 @@ class TestUpdatesInProgress:
         version = client.get_function_configuration(FunctionName="function", Qualifier=number)
         assert version["LastUpdateStatus"] == "Successful"
 
-    def test_moto_calls_the_replacements_as_it_called_its_own(self) -> None:
-        for name, members in (
-            ("_update_code_by_moto", ["self", "updated_spec"]),
-            ("_update_configuration_by_moto", ["self", "config_updates"]),
-            ("_configuration_by_moto", ["self", "on_create"]),
-            ("_put_by_moto", ["self", "fn"]),
-        ):
-            assert list(inspect.signature(getattr(moto_functions, name)).parameters) == members
-
 
 class TestPublishedVersions:
     def test_nothing_new_is_published_where_nothing_changed(self, client: Any) -> None:
@@ -209,11 +215,11 @@ class TestPublishedVersions:
         update(client, "x = 2")
         assert [publish(client), publish(client)] == ["1", "1"]
 
-    def test_the_same_code_again_is_no_change(self, client: Any) -> None:
+    def test_the_same_code_again_is_published_again(self, client: Any) -> None:
         create(client)
         publish(client)
         update(client, "x = 1")
-        assert publish(client) == "1"
+        assert [publish(client), publish(client)] == ["2", "2"]
 
     def test_new_code_or_configuration_is_published(self, client: Any) -> None:
         create(client)
@@ -237,8 +243,3 @@ class TestPublishedVersions:
         assert answer["Version"] == "2"
         listed = client.list_versions_by_function(FunctionName="function")["Versions"]
         assert [item["Version"] for item in listed] == ["$LATEST", "1", "2"]
-
-    def test_moto_calls_the_replacement_as_it_called_its_own(self) -> None:
-        ours = inspect.signature(moto_functions._publish_version).parameters
-        theirs = inspect.signature(LambdaStorage.publish_version).parameters
-        assert list(ours)[1:] == list(theirs)[1:]

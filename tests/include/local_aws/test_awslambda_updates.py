@@ -12,13 +12,13 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.awslambda.models import LambdaFunction, LambdaStorage
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from include.local_aws.awslambda import LambdaService, moto_functions
+from include.local_aws.awslambda import LambdaService
 from include.local_aws.config import Config
 from include.local_aws.gateway import Gateway
+from include.local_aws.moto_patches import functions
 from include.local_aws.processes import ChildProcesses
 
 UPDATE_SECONDS = 3600.0
@@ -41,17 +41,12 @@ def function() -> dict[str, str]:
 
 
 @pytest.fixture
-def client(
-    function: dict[str, str], local_aws: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Any]:
+def client(function: dict[str, str], local_aws: Any, tmp_path: Path, restored_moto: None) -> Iterator[Any]:
     """A client of a server whose updates take an hour, with a function; its logs go to the running server."""
-    for method in ("update_function_code", "update_configuration", "get_configuration"):
-        monkeypatch.setattr(LambdaFunction, method, getattr(LambdaFunction, method))
-    for method in ("publish_version", "put_function"):
-        monkeypatch.setattr(LambdaStorage, method, getattr(LambdaStorage, method))
     children = ChildProcesses()
     port = int(local_aws.url.rpartition(":")[2])
     config = Config(state_dir=tmp_path, port=port, function_update_seconds=UPDATE_SECONDS)
+    functions.apply(UPDATE_SECONDS)
     service = LambdaService(config, children)
     application = Gateway([service], DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, application, threaded=True)
@@ -80,9 +75,7 @@ def client(
 def let_updates_end(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Set forward the clock by which creation and updates end, further each time."""
     passed = [0.0]
-    monkeypatch.setattr(
-        moto_functions, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0])
-    )
+    monkeypatch.setattr(functions, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0]))
 
     def forward() -> None:
         passed[0] += UPDATE_SECONDS

@@ -42,6 +42,6 @@ def test_who_does_not_have_it_releases_nothing(name: str) -> None:
 
 
 def test_another_process_that_dies_with_it_leaves_it_free(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(Path(MachineLock(name)._path).parent))
+    monkeypatch.setenv("TMPDIR", str(Path(MachineLock(name).path).parent))
     assert subprocess.run([sys.executable, "-c", TAKE_AND_DIE, name]).returncode == 3
     assert MachineLock(name).acquire()

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,13 +13,6 @@ from include.local_aws.processes import ChildProcesses
 
 PATIENCE = 300.0
 """More seconds than anything here takes: those who may end in order do so, however slow the machine is."""
-
-
-@pytest.fixture
-def children() -> Iterator[ChildProcesses]:
-    children = ChildProcesses()
-    yield children
-    children.stop_all()
 
 
 @pytest.fixture
@@ -41,10 +34,10 @@ def test_output_and_errors_come_as_lines_before_the_wait_ends(
 
 
 def test_a_child_sees_only_the_environment_it_is_given(children: ChildProcesses, lines: list[str]) -> None:
-    code = "import os; print(sorted(set(os.environ) & {'HOME', 'COLOUR'}))"
-    process = children.start([sys.executable, "-c", code], env={"COLOUR": "red"}, on_line=lines.append)
+    code = "import os; print(sorted(set(os.environ) & {'HOME', 'COLOR'}))"
+    process = children.start([sys.executable, "-c", code], env={"COLOR": "red"}, on_line=lines.append)
     children.wait(process)
-    assert lines == ["['COLOUR']"]
+    assert lines == ["['COLOR']"]
 
 
 def test_a_child_may_end_in_order_when_it_is_stopped(

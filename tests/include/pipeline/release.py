@@ -1,10 +1,8 @@
-"""One project on local AWS, and what its runs do there."""
+"""A project on local AWS, and the changes that its runs make there."""
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -19,23 +17,34 @@ from include.pipeline import (
     notify,
     packages,
     registry,
+    resource_kinds,
     rollback,
     scaling,
     teardown,
 )
 from include.pipeline.images import Images
 from include.pipeline.job_requests import Environment
+from include.pipeline.results import GoodRelease, LiveRelease, Scaling
 from include.pipeline.settings import Project
+from tests.archives import archive
 from tests.environments import WITHOUT_TORCH
+from tests.include.pipeline.processes import done
 
-CODE = (
-    b"def model_fn(model_dir): return None\n"
-    b"def transform_fn(model, body, content_type, accept): return '{}', 'application/json'\n"
-)
+CODE = """
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+async def answer(request):
+    return JSONResponse({})
+
+def asgi():
+    return Starlette(routes=[Route("/", answer, methods=["POST"])])
+"""
 
 
 class Release:
-    """One project on local AWS, and what a run of its DAG would do there."""
+    """A project on local AWS, and the changes that a run of its DAG would make there."""
 
     def __init__(self, project: Project, aws: Any, eventually: Callable[..., Any]) -> None:
         self.project = project
@@ -73,18 +82,17 @@ class Release:
         ]
         return arn
 
-    def deploy(self, inputs: str, tags: list[dict[str, str]] | None = None) -> dict[str, Any] | None:
-        """Release a model made from these inputs; returns what is live then.
+    def deploy(
+        self, inputs: str, tags: list[dict[str, str]] | None = None, first: str = ""
+    ) -> LiveRelease | None:
+        """Release a model made from these inputs, and return the live release.
 
-        :param tags: those of a new endpoint, if it is not made as the pipeline does.
+        :param tags: the tags of a new endpoint, if they differ from those of the pipeline.
+        :param first: code that the model runs before its own.
         """
-        file = io.BytesIO()
-        with tarfile.open(fileobj=file, mode="w:gz") as archive:
-            member = tarfile.TarInfo("code/inference.py")
-            member.size = len(CODE)
-            archive.addfile(member, io.BytesIO(CODE))
+        code = first + CODE
         key = f"{self.project.name}/{inputs}/model.tar.gz"
-        self.s3.put_object(Bucket="releases", Key=key, Body=file.getvalue())
+        self.s3.put_object(Bucket="releases", Key=key, Body=archive({"code/serve_app.py": code}))
         model = job_requests.model(self.project, self.env, f"s3://releases/{key}", inputs)
         model["PrimaryContainer"]["Environment"] |= WITHOUT_TORCH
         config = job_requests.endpoint_config(self.project, "releases", model["ModelName"])
@@ -101,12 +109,12 @@ class Release:
             self.sagemaker.create_endpoint(**endpoint if tags is None else {**endpoint, "Tags": tags})
         self.eventually(lambda: live.endpoint_status(self.project, self.sagemaker) == "InService")
         alarms.put_alarms(self.project, self.cloudwatch)
-        self._scale()
+        self.scale()
         scaling.resume(self.project, before, self.scaling)
-        self._deploy_function(inputs)
+        self.deploy_function(inputs)
         return self.live()
 
-    def _scale(self, most: int = 2, target: float = 20.0) -> None:
+    def scale(self, most: int = 2, target: float = 20.0) -> None:
         resource = {
             "ServiceNamespace": "sagemaker",
             "ResourceId": names.scaling_resource_id(self.project),
@@ -138,7 +146,7 @@ class Release:
             SuspendedState=dict.fromkeys(scaling.SUSPENSIONS, True),
         )
 
-    def _deploy_function(self, inputs: str) -> None:
+    def deploy_function(self, inputs: str) -> None:
         name = names.function_name(self.project)
         code = packages.function_package().content
         variables = {"ENDPOINT_NAME": names.endpoint_name(self.project), "INPUTS": inputs}
@@ -165,49 +173,48 @@ class Release:
         except self.functions.exceptions.ResourceNotFoundException:
             self.functions.create_alias(**alias)
 
-    def live(self) -> dict[str, Any] | None:
+    def live(self) -> LiveRelease | None:
         return live.read_live(self.project, self.sagemaker, self.functions)
 
-    def how_it_scales(self) -> dict[str, Any] | None:
+    def how_it_scales(self) -> Scaling | None:
         return scaling.read(self.project, self.scaling)
 
-    def good_now(self) -> dict[str, Any] | None:
-        """Return the last good release, with the time since which it is."""
+    def good_now(self) -> GoodRelease | None:
+        """Return the last good release, with the time since when it is good."""
         return known_good.read(self.project, self.sagemaker, self.functions)
 
-    def good(self) -> dict[str, Any] | None:
-        """Return the last good release in the form of what is live."""
+    def good(self) -> LiveRelease | None:
+        """Return the last good release in the form of the live one."""
         good = self.good_now()
-        return good and {key: value for key, value in good.items() if key != "since"}
+        return good and LiveRelease(**good.model_dump(exclude={"since"}))
 
-    def note_good(self) -> dict[str, Any] | None:
-        """Note that what serves is good, as a run does after its smoke test."""
+    def note_good(self) -> LiveRelease | None:
+        """Record that the live release is good, as a run does after its smoke test."""
         serving = self.live()
         assert serving is not None
         known_good.note(self.project, serving, self.sagemaker)
         return serving
 
-    def superseded(self, good_at_start: dict[str, Any] | None, model: str) -> str | None:
+    def superseded(self, good_at_start: GoodRelease | None, model: str) -> str | None:
         return known_good.superseded(self.project, good_at_start, model, self.sagemaker, self.functions)
 
     def take_back(self) -> str | None:
-        """Do what a run does at its start."""
-        return rollback.take_back_unproved(
-            self.project, "run 2", self.sagemaker, self.functions, self.scaling
-        )
+        """Roll back an untested release, as a run does at its start."""
+        clients = self.sagemaker, self.functions, self.scaling
+        return done(rollback.take_back_unproved, self.project, "run 2", *clients)
 
     @property
     def endpoint(self) -> str:
         return names.endpoint_name(self.project)
 
     def state(self) -> str:
-        """What the message of a failed run says of the endpoint."""
+        """Return the sentence about the endpoint in the message of a failed run."""
         return notify.endpoint_state(self.project, self.sagemaker, self.functions)
 
-    def register(self, serving: dict[str, Any] | None) -> str:
-        """Register the approved package of what serves, and return its ARN."""
+    def register(self, serving: LiveRelease | None) -> str:
+        """Register an approved package for the live model, and return its ARN."""
         assert serving is not None
-        container = {"Image": "i", "ModelDataUrl": serving["artifact"], "Environment": {}}
+        container = {"Image": "i", "ModelDataUrl": serving.artifact, "Environment": {}}
         arn: str = self.sagemaker.create_model_package(
             ModelPackageGroupName=names.model_package_group(self.project),
             InferenceSpecification={
@@ -216,18 +223,21 @@ class Release:
                 "SupportedResponseMIMETypes": ["application/json"],
             },
             ModelApprovalStatus="Approved",
-            CustomerMetadataProperties={registry.KEY: serving["model"]},
+            CustomerMetadataProperties={registry.KEY: serving.model},
         )["ModelPackageArn"]
         return arn
 
-    def roll_back(self, before: dict[str, Any] | None, scaling: dict[str, Any] | None = None) -> str:
-        return rollback.roll_back(self.project, before, scaling, self.sagemaker, self.functions, self.scaling)
+    def roll_back(self, before: LiveRelease | None, scaling: Scaling | None = None) -> str:
+        clients = self.sagemaker, self.functions, self.scaling
+        return done(rollback.roll_back, self.project, before, scaling, *clients)
 
     def tear_down(self) -> None:
         self.roll_back(None)
-        for name in inventory.models_or_configs(self.project, "endpoint-config", self.aws.client):
+        for name in inventory.models_or_configs(
+            self.project, resource_kinds.ENDPOINT_CONFIG, self.aws.client
+        ):
             self.sagemaker.delete_endpoint_config(EndpointConfigName=name)
-        for name in inventory.models_or_configs(self.project, "model", self.aws.client):
+        for name in inventory.models_or_configs(self.project, resource_kinds.MODEL, self.aws.client):
             self.sagemaker.delete_model(ModelName=name)
         teardown.delete_alarms(self.project, self.aws.client)
         teardown.delete_registry(self.project, self.sagemaker)

@@ -1,11 +1,10 @@
-"""All that a project may have in AWS, made with few requests on local AWS."""
+"""All resources that a project may have in AWS, created with few requests on local AWS."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-import tarfile
 import uuid
 import zipfile
 from collections.abc import Callable
@@ -13,18 +12,16 @@ from typing import Any
 
 from include.pipeline import alarms, ec2_launch, names
 from include.pipeline.settings import Project
+from tests import endpoints
+from tests.archives import ANSWERS_ALL, archive
 from tests.environments import WITHOUT_TORCH
 
 BUCKET = "standing"
-CODE = (
-    b"def model_fn(model_dir): return None\n"
-    b"def transform_fn(model, body, content_type, accept): return '{}', 'application/json'\n"
-)
 HANDLER = "def handler(event, context):\n    return {}\n"
 
 
 class Standing:
-    """One project's resources."""
+    """The resources of a project."""
 
     def __init__(
         self, project: Project, client: Callable[[str], Any], eventually: Callable[..., Any]
@@ -45,7 +42,7 @@ class Standing:
         self.role: str = role["Role"]["Arn"]
 
     def build(self) -> Standing:
-        """Make one of each."""
+        """Create one of each."""
         self.make_endpoint()
         self.make_function()
         self.make_registry()
@@ -56,14 +53,9 @@ class Standing:
         return self
 
     def make_model(self) -> str:
-        """A model whose name is one that the pipeline gives."""
-        file = io.BytesIO()
-        with tarfile.open(fileobj=file, mode="w:gz") as archive:
-            member = tarfile.TarInfo("code/inference.py")
-            member.size = len(CODE)
-            archive.addfile(member, io.BytesIO(CODE))
+        """Create a model with a name like the pipeline's."""
         key = f"{self.project.name}/model.tar.gz"
-        self.client("s3").put_object(Bucket=BUCKET, Key=key, Body=file.getvalue())
+        self.client("s3").put_object(Bucket=BUCKET, Key=key, Body=archive(ANSWERS_ALL))
         container = {"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/{key}", "Environment": WITHOUT_TORCH}
         name = names.job_name(self.project, "model", container, uuid.uuid4().hex)
         self.client("sagemaker").create_model(
@@ -72,13 +64,8 @@ class Standing:
         return name
 
     def make_config(self) -> str:
-        """An endpoint configuration, with its model."""
-        variant = {
-            "VariantName": names.VARIANT,
-            "ModelName": self.make_model(),
-            "InstanceType": "ml.m5.large",
-            "InitialInstanceCount": 1,
-        }
+        """Create an endpoint configuration, with its model."""
+        variant = endpoints.variant(self.make_model(), names.VARIANT)
         name = names.job_name(self.project, "config", variant)
         self.client("sagemaker").create_endpoint_config(
             EndpointConfigName=name, ProductionVariants=[variant], Tags=self.tags
@@ -86,7 +73,7 @@ class Standing:
         return name
 
     def make_endpoint(self) -> None:
-        """An endpoint in service that scales."""
+        """Create an endpoint in service, with scaling."""
         self.client("sagemaker").create_endpoint(
             EndpointName=names.endpoint_name(self.project),
             EndpointConfigName=self.make_config(),
@@ -102,7 +89,7 @@ class Standing:
         )
 
     def make_function(self) -> None:
-        """A Lambda function."""
+        """Create a Lambda function."""
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w") as archive:
             archive.writestr("handler.py", HANDLER)
@@ -116,14 +103,14 @@ class Standing:
         )
 
     def make_registry(self) -> None:
-        """A model package group with two packages."""
+        """Create a model package group with two packages."""
         sagemaker, group = self.client("sagemaker"), names.model_package_group(self.project)
         sagemaker.create_model_package_group(ModelPackageGroupName=group, Tags=self.tags)
         for _ in range(2):
             sagemaker.create_model_package(ModelPackageGroupName=group)
 
     def make_logs(self) -> None:
-        """The function's log group, and a stream of a job among those of other projects."""
+        """Create the function's log group, and a stream of a job among those of other projects."""
         logs = self.client("logs")
         groups = (f"/aws/lambda/{names.function_name(self.project)}", "/aws/sagemaker/TrainingJobs")
         for group in groups:
@@ -133,7 +120,7 @@ class Standing:
             logs.create_log_stream(logGroupName=groups[1], logStreamName=stream)
 
     def make_job(self, command: str = "sleep 600") -> str:
-        """A processing job that runs a shell command."""
+        """Create a processing job that runs a shell command."""
         name = names.job_name(self.project, "features", {"command": command})
         self.client("sagemaker").create_processing_job(
             ProcessingJobName=name,
@@ -147,7 +134,7 @@ class Standing:
         return name
 
     def make_workspace(self, script: str = "exit 1") -> str:
-        """A notebook instance with its lifecycle configuration; it fails, which takes less time than to serve."""
+        """Create a notebook instance with its lifecycle configuration. It fails, which is faster than to start."""
         name, sagemaker = names.workspace_name(self.project), self.client("sagemaker")
         sagemaker.create_notebook_instance_lifecycle_config(
             NotebookInstanceLifecycleConfigName=name,
@@ -170,7 +157,7 @@ class Standing:
         return name
 
     def make_instance(self) -> str:
-        """An EC2 instance in a security group of the project's."""
+        """Create an EC2 instance in a security group of the project."""
         ec2 = self.client("ec2")
         vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
         (instance,) = ec2.run_instances(
@@ -185,13 +172,9 @@ class Standing:
         return name
 
     def make_warm_pool(self) -> str:
-        """A training job that is done, whose instance waits for the next one."""
-        file = io.BytesIO()
-        with tarfile.open(fileobj=file, mode="w:gz") as archive:
-            member = tarfile.TarInfo("train.py")
-            archive.addfile(member, io.BytesIO())
+        """Create a completed training job with a warm pool."""
         key = f"{self.project.name}/sourcedir.tar.gz"
-        self.client("s3").put_object(Bucket=BUCKET, Key=key, Body=file.getvalue())
+        self.client("s3").put_object(Bucket=BUCKET, Key=key, Body=archive({"train.py": ""}))
         sagemaker, name = self.client("sagemaker"), names.job_name(self.project, "train", {})
         sagemaker.create_training_job(
             TrainingJobName=name,
@@ -216,14 +199,14 @@ class Standing:
         return name
 
     def pool_status(self, name: str) -> str | None:
-        """What has become of a training job's warm pool; None while there is none."""
+        """Return the status of a training job's warm pool, or None."""
         job = self.client("sagemaker").describe_training_job(TrainingJobName=name)
         status: str | None = job.get("WarmPoolStatus", {}).get("Status")
         return status
 
     @property
     def streams(self) -> tuple[str, str]:
-        """A log stream of the project's, and one of another whose name begins like its own."""
+        """Return a log stream of the project, and one of another project whose name has the same prefix."""
         own = self.project.aws_name
         return f"{own}-train-0123456789ab/algo-1", f"{own}-train-train-0123456789ab/algo-1"
 
@@ -233,7 +216,7 @@ class Standing:
 
     @property
     def endpoint(self) -> dict[str, Any]:
-        """The endpoint's description."""
+        """Return the description of the endpoint."""
         answer: dict[str, Any] = self.client("sagemaker").describe_endpoint(
             EndpointName=names.endpoint_name(self.project)
         )

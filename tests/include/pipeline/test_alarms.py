@@ -1,4 +1,4 @@
-"""The endpoint's alarms on local AWS: made, replaced, and raised by what they watch."""
+"""The endpoint's alarms on local AWS: created, updated, and raised by their metrics."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ def measure(cloudwatch: Any, project: Project, config: str | None = None, **sums
     cloudwatch.put_metric_data(Namespace="AWS/SageMaker", MetricData=data)
 
 
-def test_there_are_three_and_they_can_be_put_again_with_other_limits(
-    cloudwatch: Any, watched: Project
-) -> None:
+def test_the_three_alarms_can_be_updated_with_other_limits(cloudwatch: Any, watched: Project) -> None:
     assert put_alarms(watched, cloudwatch) == alarm_names(watched)[:3]
     stricter = watched.model_copy(update={"alarms": Alarms(max_latency_ms=250, max_server_errors=3)})
     put_alarms(stricter, cloudwatch, topic="arn:aws:sns:us-east-1:123456789012:told")
@@ -62,7 +60,7 @@ def test_there_are_three_and_they_can_be_put_again_with_other_limits(
         pytest.param({"ModelLatency": 6_000_000.0}, "latency", id="slow answers"),
     ],
 )
-def test_an_alarm_is_raised_by_what_it_watches(
+def test_an_alarm_is_raised_by_its_metric(
     cloudwatch: Any,
     watched: Project,
     eventually: Callable[..., Any],
@@ -87,7 +85,7 @@ SLOW = 9e6  # microseconds; an alarm is above 5 s
 @pytest.mark.parametrize(
     ("name", "minute", "breaches"),
     [
-        # What callers can do, they do to both fleets.
+        # Callers affect both fleets.
         pytest.param("server-errors", {"errors": 5.0, "old_errors": 40.0}, False, id="callers break both"),
         pytest.param(
             "server-errors",
@@ -101,7 +99,7 @@ SLOW = 9e6  # microseconds; an alarm is above 5 s
             False,
             id="callers fill the queue after the last step",
         ),
-        pytest.param("latency", {"slow": SLOW, "old_slowest": SLOW}, False, id="callers are slow with both"),
+        pytest.param("latency", {"slow": SLOW, "old_slowest": SLOW}, False, id="both are slow for callers"),
         pytest.param(
             "latency", {"slow": SLOW, **NO_OLD}, False, id="some callers are slow after the last step"
         ),
@@ -121,13 +119,13 @@ SLOW = 9e6  # microseconds; an alarm is above 5 s
             False,
             id="a few bad callers",
         ),
-        # What the release does, the old fleet does not.
+        # The release affects only the new fleet.
         pytest.param("server-errors", {"errors": 1.0}, True, id="the new model fails"),
         pytest.param(
             "server-errors",
             {"errors": 1.0, "concurrent": None},
             True,
-            id="it fails, and nothing else is known",
+            id="it fails, without other metrics",
         ),
         pytest.param("server-errors", {"errors": 1.0, **NO_OLD}, True, id="it fails after the last step"),
         pytest.param(
@@ -136,11 +134,11 @@ SLOW = 9e6  # microseconds; an alarm is above 5 s
         pytest.param("latency", {"slow": SLOW}, True, id="the new model is slow"),
         pytest.param("latency", {"median": SLOW, **NO_OLD}, True, id="it is slow after the last step"),
         pytest.param(
-            "client-errors", {"refused": 90.0, "old_refused": 40.0}, True, id="it refuses what was good"
+            "client-errors", {"refused": 90.0, "old_refused": 40.0}, True, id="it refuses valid requests"
         ),
     ],
 )
-def test_a_release_is_taken_back_for_its_own_faults_alone(
+def test_only_its_own_errors_roll_back_a_release(
     cloudwatch: Any, watched: Project, name: str, minute: dict[str, float | None], breaches: bool
 ) -> None:
     put_release_alarms(watched, cloudwatch, "new-config", "old-config")
@@ -151,7 +149,7 @@ def test_a_release_is_taken_back_for_its_own_faults_alone(
     assert alarm["TreatMissingData"] == "notBreaching"
 
 
-def test_each_metric_of_a_release_is_that_of_one_fleet(cloudwatch: Any, watched: Project) -> None:
+def test_each_metric_of_a_release_alarm_is_that_of_one_fleet(cloudwatch: Any, watched: Project) -> None:
     names = put_release_alarms(watched, cloudwatch, "new-config", "old-config")
     for alarm in cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]:
         for query in alarm["Metrics"][:-1]:
@@ -166,7 +164,7 @@ def test_each_metric_of_a_release_is_that_of_one_fleet(cloudwatch: Any, watched:
             }
 
 
-def test_how_busy_the_endpoint_is_is_asked_of_both_fleets(cloudwatch: Any, watched: Project) -> None:
+def test_concurrent_requests_are_those_of_both_fleets(cloudwatch: Any, watched: Project) -> None:
     for old_config in ("old-config", None):
         [name, *_] = put_release_alarms(watched, cloudwatch, "new-config", old_config)
         [alarm] = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
@@ -176,7 +174,7 @@ def test_how_busy_the_endpoint_is_is_asked_of_both_fleets(cloudwatch: Any, watch
         assert {item["Name"] for item in metric["Metric"]["Dimensions"]} == {"EndpointName", "VariantName"}
 
 
-def test_a_full_queue_does_not_raise_the_release_s_alarm(
+def test_a_full_queue_does_not_raise_the_release_alarm(
     cloudwatch: Any, watched: Project, eventually: Callable[..., Any]
 ) -> None:
     [errors, *_] = put_release_alarms(watched, cloudwatch, "new-config", None)
@@ -197,7 +195,7 @@ def test_without_an_old_fleet_nothing_is_compared(cloudwatch: Any, watched: Proj
     ]
 
 
-def test_server_errors_of_the_new_fleet_alone_raise_the_release_s_alarm(
+def test_only_server_errors_of_the_new_fleet_raise_the_release_alarm(
     cloudwatch: Any, watched: Project, eventually: Callable[..., Any]
 ) -> None:
     [errors, *_] = names = put_release_alarms(watched, cloudwatch, "new-config", None)
@@ -209,7 +207,7 @@ def test_server_errors_of_the_new_fleet_alone_raise_the_release_s_alarm(
         return [alarm["AlarmName"] for alarm in found if alarm["StateValue"] == "ALARM"]
 
     assert eventually(are_raised) == [errors]
-    # The next release begins without it.
+    # The next release starts without a raised alarm.
     put_release_alarms(watched, cloudwatch, "newer-config", None)
     found = cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
     assert "ALARM" not in [alarm["StateValue"] for alarm in found]

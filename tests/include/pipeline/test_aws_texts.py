@@ -1,4 +1,4 @@
-"""Texts keep to the patterns and lengths of SageMaker's own description of its API."""
+"""Texts match the patterns and lengths in SageMaker's API description."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ TEXTS = [
     ),
     pytest.param("Tells breeds apart.\n", "Tells breeds apart.", id="YAML block"),
     pytest.param("a\u2028b\x85c\x00d", "a b c d", id="Unicode's line breaks"),
-    pytest.param("\ufeffdogs\u200band\ud800cats", "dogs and cats", id="characters that are not seen"),
+    pytest.param("\ufeffdogs\u200band\ud800cats", "dogs and cats", id="invisible characters"),
     pytest.param("x" * 1025, "x" * 1023 + "…", id="too long"),
-    pytest.param("x" * 1024, "x" * 1024, id="as long as allowed"),
+    pytest.param("x" * 1024, "x" * 1024, id="maximum length"),
     pytest.param("🐕" * 600, "🐕" * 511 + "…", id="emojis, which count as two"),
 ]
 
@@ -51,7 +51,7 @@ def test_a_description_is_one_line_of_at_most_1024_characters(text: str, fitting
 
 
 @pytest.mark.parametrize("value", ["s3://b/k?x=1&y", "a\nb", "Größe 3", "x" * 300, 0.5])
-def test_a_property_is_of_characters_that_sagemaker_allows(value: object) -> None:
+def test_a_property_has_only_characters_that_sagemaker_allows(value: object) -> None:
     fitting = aws_texts.property_value(value)
     assert len(fitting) <= 256
     assert accepts("UpdateModelPackage", ModelPackageArn=ARN, CustomerMetadataProperties={"key": fitting})

@@ -1,4 +1,4 @@
-"""A clock that is wrong is named before AWS refuses what it signs."""
+"""A wrong clock is reported before AWS refuses signatures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.conftest import LocalAws
 
 
 def answer(seconds: float) -> dict[str, Any]:
-    """Return an answer of AWS whose time is so far ahead of this machine's."""
+    """Return an answer of AWS whose time is ahead of this machine's."""
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
     return {"ResponseMetadata": {"HTTPHeaders": {"date": date}}}
 
@@ -29,30 +29,30 @@ def fail(error: ClientError) -> Any:
 
 
 @pytest.mark.parametrize(("seconds", "where"), [(600, "behind"), (-600, "ahead of")])
-def test_a_clock_that_is_wrong_by_minutes_ends_the_run(seconds: float, where: str) -> None:
+def test_a_clock_that_is_wrong_by_minutes_is_an_error(seconds: float, where: str) -> None:
     with pytest.raises(
         ClockError, match=rf"^The clock of this machine is (599|600|601) s {where} that of AWS"
     ):
         clock.ask(lambda: answer(seconds))
 
 
-def test_the_refusal_of_a_signature_is_told_as_what_it_is() -> None:
+def test_a_refused_signature_is_reported_as_a_wrong_clock() -> None:
     with pytest.raises(ClockError, match="NTP"):
         clock.ask(lambda: fail(refusal(600, "SignatureDoesNotMatch")))
 
 
-def test_another_refusal_stays_what_it_is() -> None:
+def test_another_refusal_is_raised_unchanged() -> None:
     with pytest.raises(ClientError, match="InvalidClientTokenId"):
         clock.ask(lambda: fail(refusal(0, "InvalidClientTokenId")))
 
 
-def test_a_smaller_difference_is_told_and_the_run_goes_on() -> None:
+def test_a_smaller_difference_is_a_warning() -> None:
     said: list[str] = []
     assert clock.ask(lambda: answer(90), said.append)
-    assert "s behind that of AWS. From 5 minutes on" in said[0]
+    assert "s behind that of AWS. AWS refuses requests signed more than 5 minutes off" in said[0]
 
 
-def test_an_answer_without_a_date_says_nothing() -> None:
+def test_an_answer_without_a_date_is_not_checked() -> None:
     assert clock.ask(lambda: {"ResponseMetadata": {}}) == {"ResponseMetadata": {}}
 
 

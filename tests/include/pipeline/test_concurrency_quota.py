@@ -1,4 +1,4 @@
-"""What a project asks of Lambda's concurrent executions, against an account that has few."""
+"""The concurrent executions of Lambda that a project needs, in an account that has few."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def no_function(stub: Stubber) -> None:
 
 
 @pytest.mark.usefixtures("stub")
-def test_a_project_that_asks_for_none_asks_aws_nothing(client: Any) -> None:
+def test_a_project_without_concurrency_calls_nothing(client: Any) -> None:
     concurrency_quota.check(project(), client)
 
 
@@ -51,39 +51,39 @@ def test_a_project_that_asks_for_none_asks_aws_nothing(client: Any) -> None:
         ({"provisioned_concurrency": 1, "reserved_concurrency": 1}, "reserved_concurrency", "null"),
     ],
 )
-def test_a_new_account_has_none_to_give(
+def test_a_new_account_has_no_concurrency_to_reserve(
     client: Any, stub: Stubber, function: dict[str, int], key: str, none: str
 ) -> None:
     no_function(stub)
     account(stub, 10, 10)
     with pytest.raises(
         ConcurrencyQuotaError,
-        match=rf"^function\.{key} is 1, but of the 10 .* in eu-central-1, 10 are unreserved.* to {none}, or ask AWS",
+        match=rf"^function\.{key} is 1, but 10 of the 10 .* in eu-central-1 are unreserved.* to {none}, or request",
     ):
         concurrency_quota.check(project(**function), client)
 
 
-def test_an_account_that_has_enough_is_fine(client: Any, stub: Stubber) -> None:
+def test_an_account_with_enough_concurrency_passes(client: Any, stub: Stubber) -> None:
     no_function(stub)
     account(stub, 1000, 1000)
     concurrency_quota.check(project(provisioned_concurrency=5), client)
 
 
-def test_what_the_function_has_already_counts(client: Any, stub: Stubber) -> None:
+def test_provisioned_concurrency_of_the_function_counts(client: Any, stub: Stubber) -> None:
     stub.add_response("get_function_concurrency", {})
     config = {"RequestedProvisionedConcurrentExecutions": 2}
     stub.add_response("list_provisioned_concurrency_configs", {"ProvisionedConcurrencyConfigs": [config]})
     concurrency_quota.check(project(provisioned_concurrency=2), client)
 
 
-def test_what_is_reserved_already_counts(client: Any, stub: Stubber) -> None:
+def test_reserved_concurrency_of_the_function_counts(client: Any, stub: Stubber) -> None:
     stub.add_response("get_function_concurrency", {"ReservedConcurrentExecutions": 4})
     account(stub, 20, 11)
-    with pytest.raises(ConcurrencyQuotaError, match="11 are unreserved"):
+    with pytest.raises(ConcurrencyQuotaError, match=r"but 11 of the .* are unreserved"):
         concurrency_quota.check(project(reserved_concurrency=6), client)
 
 
-def test_where_the_quota_may_not_be_read_it_says_so_and_goes_on(client: Any, stub: Stubber) -> None:
+def test_an_unreadable_quota_is_reported_and_ignored(client: Any, stub: Stubber) -> None:
     no_function(stub)
     stub.add_client_error("get_account_settings", "AccessDeniedException", http_status_code=403)
     said: list[str] = []

@@ -1,4 +1,4 @@
-"""The request for a training on EC2: valid for EC2, guarded, and the same training as on SageMaker."""
+"""The request for a training on EC2: valid for EC2, secure, and the same training as on SageMaker."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def project(training: Training | None = None, **ec2: Any) -> Project:
     return Project(name="birds", description="d", ec2=Ec2(**ec2), training=training or Training())
 
 
-def request(project: Project, launch: Launch = LAUNCH, salt: str = "") -> dict[str, Any]:
-    return ec2_requests.training(project, ENVIRONMENT, launch, CHANNELS, CODE, BEST, salt)
+def request(project: Project, launch: Launch = LAUNCH, rerun_token: str = "") -> dict[str, Any]:
+    return ec2_requests.training(project, ENVIRONMENT, launch, CHANNELS, CODE, BEST, rerun_token)
 
 
 def job(project: Project) -> dict[str, Any]:
-    """The training job that the instance is given."""
+    """Return the training job that is passed to the instance."""
     return json.loads(shlex.split(request(project)["Commands"][-1])[-1])
 
 
@@ -56,14 +56,14 @@ def job(project: Project) -> dict[str, Any]:
     [{}, {"subnet_id": "subnet-0123456789abcdef0", "key_name": "mine", "spot": True}],
     ids=["plain", "all"],
 )
-def test_ec2_would_accept_it(ec2: dict[str, Any]) -> None:
+def test_the_request_is_valid_for_ec2(ec2: dict[str, Any]) -> None:
     service = botocore.session.get_session().get_service_model("ec2")
     shape = service.operation_model("RunInstances").input_shape
     report = ParamValidator().validate(request(project(**ec2))["Instance"], shape)
     assert not report.has_errors(), report.generate_report()
 
 
-def test_the_instance_is_guarded_and_goes_by_itself() -> None:
+def test_the_instance_is_secured_and_terminates_itself() -> None:
     instance = request(project(max_runtime_minutes=60))["Instance"]
     assert (instance["MinCount"], instance["MaxCount"]) == (1, 1)
     assert instance["MetadataOptions"] == {
@@ -97,7 +97,7 @@ def test_instance_and_volume_carry_the_projects_tags_and_the_name_of_the_trainin
     assert kinds == ["instance", "volume"]
 
 
-def test_key_subnet_and_market_are_those_that_the_project_names() -> None:
+def test_key_subnet_and_spot_are_those_of_the_project() -> None:
     instance = request(project(key_name="mine", subnet_id="subnet-0123", spot=True))["Instance"]
     assert (instance["KeyName"], instance["SubnetId"]) == ("mine", "subnet-0123")
     assert instance["InstanceMarketOptions"] == {
@@ -106,7 +106,7 @@ def test_key_subnet_and_market_are_those_that_the_project_names() -> None:
     }
 
 
-def test_it_is_the_training_job_of_sagemaker_on_another_machine() -> None:
+def test_the_training_job_equals_that_of_sagemaker() -> None:
     on_sagemaker = job_requests.training_job(project(), ENVIRONMENT, CHANNELS, CODE, BEST, 1, "")
     here = job(project())
     same = ("HyperParameters", "InputDataConfig", "OutputDataConfig", "Environment", "Tags")
@@ -121,7 +121,7 @@ def test_it_is_the_training_job_of_sagemaker_on_another_machine() -> None:
     assert here["StoppingCondition"] == {"MaxRuntimeInSeconds": 4 * 3600}
 
 
-def test_spot_pool_and_isolation_of_sagemaker_do_not_count() -> None:
+def test_spot_warm_pool_and_isolation_of_sagemaker_are_ignored() -> None:
     plain, special = (
         project(),
         project(Training(spot=True, network_isolation=True, instance_type="ml.m5.large")),
@@ -133,9 +133,9 @@ def test_spot_pool_and_isolation_of_sagemaker_do_not_count() -> None:
     ("other", "is_another"),
     [
         pytest.param(project(instance_type="g5.xlarge"), True, id="instance type"),
-        pytest.param(project(ami_parameter="/my/ami"), True, id="AMI of the user's"),
+        pytest.param(project(ami_parameter="/my/ami"), True, id="AMI of the user"),
         pytest.param(project(subnet_id="subnet-0123"), False, id="subnet"),
-        pytest.param(project(spot=True), False, id="market"),
+        pytest.param(project(spot=True), False, id="spot"),
         pytest.param(project(volume_gb=200), False, id="volume"),
     ],
 )
@@ -143,18 +143,18 @@ def test_what_changes_the_result_changes_the_name(other: Project, is_another: bo
     assert (request(other)["Name"] != request(project())["Name"]) == is_another
 
 
-def test_a_newer_ami_is_no_reason_to_train_again_and_a_salt_is() -> None:
+def test_a_rerun_token_repeats_a_training_and_a_newer_ami_does_not() -> None:
     newer = LAUNCH.model_copy(update={"image": "ami-1"})
     assert request(project(), newer)["Name"] == request(project())["Name"]
-    assert request(project(), salt="run 2")["Name"] != request(project())["Name"]
+    assert request(project(), rerun_token="run 2")["Name"] != request(project())["Name"]
 
 
-def test_the_place_does_not_decide_whether_there_is_anything_to_do() -> None:
+def test_the_digest_of_the_inputs_does_not_depend_on_the_place() -> None:
     moved = project(instance_type="g5.xlarge").model_copy(update={"train_on": "ec2"})
     assert job_requests.inputs_digest(moved, "f", "c") == job_requests.inputs_digest(project(), "f", "c")
 
 
-def test_the_commands_are_a_shell_script_that_passes_the_job_on_as_it_is() -> None:
+def test_the_commands_are_a_shell_script_that_passes_the_job_unchanged() -> None:
     wanted = request(project())
     subprocess.run(["sh", "-n"], input="\n".join(wanted["Commands"]), text=True, check=True)
     assert job(project())["TrainingJobName"] == wanted["Name"]
@@ -163,7 +163,7 @@ def test_the_commands_are_a_shell_script_that_passes_the_job_on_as_it_is() -> No
     assert wanted["ExecutionTimeout"] == 4 * 3600
 
 
-def test_a_stack_without_an_instance_profile_is_told_of() -> None:
+def test_a_stack_without_an_instance_profile_is_reported() -> None:
     ec2_requests.check_profile(ENVIRONMENT)
-    with pytest.raises(ProfileError, match=r"deploy include/infrastructure/stack\.yaml again"):
+    with pytest.raises(ProfileError, match=r"Deploy include/infrastructure/stack\.yaml again"):
         ec2_requests.check_profile(ENVIRONMENT.model_copy(update={"training_instance_profile": None}))

@@ -1,4 +1,4 @@
-"""The report of an evaluation: made from what the jobs left in S3, completed by the gate, safe to open."""
+"""The report of an evaluation: made from the jobs' files in S3, completed by the gate, safe to open."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 from include.pipeline import evaluation_report
 from include.pipeline.evaluation_report import comparison
 from include.pipeline.pages.documents import Run
-from include.pipeline.results import Difference, Evaluation, EvaluationJob, Incomparable, StagedData
+from include.pipeline.results import Difference, Evaluation, Incomparable, ProcessingJob, StagedData
 from include.pipeline.settings import Project
 from tests.include.pipeline.pages import samples
 
 ARTIFACT = "s3://bucket/birds/training/birds-train-1/output/model.tar.gz"
-JOB = EvaluationJob(name="birds-evaluate-1", output="s3://bucket/birds/evaluate/birds-evaluate-1")
+JOB = ProcessingJob(name="birds-evaluate-1", output="s3://bucket/birds/evaluate/birds-evaluate-1")
 DATA = StagedData(
     uri="s3://bucket/birds/data/f00d",
     fingerprint="f00d",
@@ -38,7 +38,7 @@ def put_evaluation(s3: Any, evaluation: dict[str, Any]) -> None:
 
 
 def put_training_output(s3: Any, files: dict[str, Any]) -> None:
-    """What SageMaker puts beside the model: an archive of all that the script wrote."""
+    """Store the archive of the script's output files that SageMaker writes next to the model."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:gz") as archive:
         folder = tarfile.TarInfo(".")
@@ -74,14 +74,14 @@ def evaluated(s3: Any) -> Any:
     return s3
 
 
-def test_the_page_shows_figures_and_pictures_of_what_was_wrong(project: Project, evaluated: Any) -> None:
+def test_the_page_shows_metrics_and_images_of_mistakes(project: Project, evaluated: Any) -> None:
     text = publish(project, evaluated)
     assert "Accuracy 0.875 (0.825 to 0.905) on 24 test images." in text
     assert text.count('src="data:image/jpeg;base64,') == 3
-    assert 'Truth <b>001.Robin</b><br><span class="mark">✗</span> Answer <b>002.Wren</b> (98%)' in text
+    assert 'True <b>001.Robin</b><br><span class="mark">✗</span> Predicted <b>002.Wren</b> (98%)' in text
 
 
-def test_the_page_says_which_project_run_and_day_it_is_about(project: Project, evaluated: Any) -> None:
+def test_the_page_has_project_run_and_date(project: Project, evaluated: Any) -> None:
     text = publish(project, evaluated)
     for name in ("birds", "Tells birds apart.", "run-1", "2026-11-12 16:05 UTC", "m-1", "birds-evaluate-1"):
         assert name in text
@@ -89,7 +89,7 @@ def test_the_page_says_which_project_run_and_day_it_is_about(project: Project, e
         assert f'href="{address}"' in text
 
 
-def test_the_page_leads_to_the_report_of_the_run_once_there_is_one(project: Project, evaluated: Any) -> None:
+def test_the_page_links_to_the_report_of_the_run_once_it_exists(project: Project, evaluated: Any) -> None:
     assert 'href="report.html"' not in publish(project, evaluated)
     evaluation_report.update(project, RUN.id, "bucket", evaluated, finished=True)
     assert 'href="report.html"' in page(evaluated)
@@ -114,11 +114,11 @@ def test_a_report_that_is_made_again_is_the_same(project: Project, evaluated: An
     assert publish(project, evaluated) == publish(project, evaluated)
 
 
-def test_an_image_that_is_gone_is_named_without_a_picture(project: Project, evaluated: Any) -> None:
+def test_a_missing_image_is_listed_without_a_thumbnail(project: Project, evaluated: Any) -> None:
     evaluated.delete_object(Bucket="bucket", Key="birds/data/f00d/test/001.Robin/0.jpg")
     text = publish(project, evaluated)
     assert text.count('src="data:image/jpeg;base64,') == 2
-    assert text.count("no picture") == 1
+    assert text.count("no image") == 1
 
 
 def test_an_evaluation_of_an_earlier_version_has_a_page(project: Project, s3: Any) -> None:
@@ -128,7 +128,9 @@ def test_an_evaluation_of_an_earlier_version_has_a_page(project: Project, s3: An
     assert "<h2>Training</h2>" not in text
 
 
-def test_learning_curves_times_and_warnings_come_from_the_training(project: Project, evaluated: Any) -> None:
+def test_learning_curves_times_and_warnings_are_those_of_the_training(
+    project: Project, evaluated: Any
+) -> None:
     history = samples.training(3).model_dump(mode="json")["history"]
     found = [{"check": "waiting_for_data", "message": "It <waits>."}]
     put_training_output(evaluated, {"history.json": history, "diagnosis.json": found})
@@ -144,7 +146,7 @@ def test_a_history_without_times_leaves_their_chart_out(project: Project, evalua
     text = publish(project, evaluated)
     assert 'alt="Loss by epoch' in text
     assert "Seconds of each epoch" not in text
-    assert "found nothing wrong" in text
+    assert "found no problems" in text
 
 
 def test_a_link_in_the_training_output_is_not_followed(s3: Any) -> None:
@@ -159,7 +161,7 @@ def test_a_link_in_the_training_output_is_not_followed(s3: Any) -> None:
     assert (record.history, record.warnings) == ([], None)
 
 
-def test_a_record_of_the_training_that_is_damaged_is_told(project: Project, evaluated: Any) -> None:
+def test_a_damaged_training_record_is_reported(project: Project, evaluated: Any) -> None:
     put(evaluated, "birds/training/birds-train-1/output/output.tar.gz", b"no archive")
     assert "output.tar.gz can&#39;t be read: " in publish(project, evaluated)
 
@@ -188,13 +190,17 @@ def difference(low: float, high: float, better: int = 5, worse: int = 1) -> Diff
             "The live model can't be compared: It knows 4 classes.",
             id="incomparable",
         ),
-        pytest.param({"identical": True}, "The candidate is identical with the live model.", id="identical"),
-        pytest.param({"difference": difference(0, 0, 0, 0)}, "right on the same images", id="equal answers"),
-        pytest.param({"difference": difference(-0.01, 0.05)}, "by no more than noise", id="noise"),
+        pytest.param({"identical": True}, "The candidate is identical to the live model.", id="identical"),
+        pytest.param(
+            {"difference": difference(0, 0, 0, 0)}, "correct on the same images", id="equal answers"
+        ),
+        pytest.param(
+            {"difference": difference(-0.01, 0.05)}, "does not differ significantly", id="not significant"
+        ),
         pytest.param(
             {"difference": difference(0.01, 0.05)},
-            "higher than the live model's by more than noise: the difference is +0.030, with a 95% interval of "
-            "+0.010 to +0.050. On 5 images only the candidate is right, on 1 only the live model.",
+            "significantly higher than the live model's: the difference is +0.030, with a 95% interval of +0.010 to "
+            "+0.050. On 5 images only the candidate is correct, on 1 only the live model.",
             id="better",
         ),
         pytest.param({"difference": difference(-0.05, -0.01)}, "lower than the live model's", id="worse"),
@@ -213,7 +219,7 @@ def test_many_classes_come_with_the_most_frequent_confusions_and_a_bounded_page(
     assert len(text) < 1_000_000
 
 
-def test_the_first_model_has_nothing_beside_it() -> None:
+def test_the_first_model_has_no_comparison() -> None:
     text = samples.evaluation_page(LABELS, epochs=1, live=False)
     assert '<th scope="col" class="number">Live</th>' not in text
     assert "F1, live" not in text

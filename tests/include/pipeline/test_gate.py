@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from include.pipeline.gate import class_changes, decide, without_details
+from include.pipeline.gate import decide
+from include.pipeline.results import Evaluation
 from include.pipeline.settings import Gate
 
 
 def figures(accuracy: float, **others: Any) -> dict[str, Any]:
-    """What evaluation measures of one model, as far as the gate looks at it."""
+    """Return the metrics of one model that the gate uses."""
     return {
         "accuracy": accuracy,
         "accuracy_interval": [accuracy - 0.05, accuracy + 0.05],
@@ -22,14 +23,22 @@ def figures(accuracy: float, **others: Any) -> dict[str, Any]:
 
 
 def judged(
-    candidate: float, live: Any = None, images: int = 200, classes: Any = None, **others: Any
-) -> dict[str, Any]:
-    return {
-        "images": images,
-        "classes": classes or ["owl", "wren"],
-        "candidate": figures(candidate, **others),
-        "live": figures(live) if isinstance(live, float) else live,
-    }
+    candidate: float,
+    live: Any = None,
+    images: int = 200,
+    classes: Any = None,
+    difference: Any = None,
+    **others: Any,
+) -> Evaluation:
+    return Evaluation.model_validate(
+        {
+            "images": images,
+            "classes": classes or ["owl", "wren"],
+            "candidate": figures(candidate, **others),
+            "difference": difference,
+            "live": figures(live) if isinstance(live, float) else live,
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +61,11 @@ def judged(
             id="another metric",
         ),
         pytest.param(
-            judged(0.9), Gate(max_latency_ms=39), False, "takes 40 ms for an image", id="first, too slow"
+            judged(0.9),
+            Gate(max_latency_ms=39),
+            False,
+            "95th percentile of the latency for an image is 40.0 ms; at most 39 ms",
+            id="first, too slow",
         ),
         pytest.param(
             judged(0.9, 0.8), Gate(max_size_mb=15.9), False, "16.0 MB; at most 15.9 MB", id="too large"
@@ -64,19 +77,19 @@ def judged(
         pytest.param(judged(0.81, 0.8), Gate(margin=0.05), False, "margin of 0.050", id="not better enough"),
     ],
 )
-def test_decision(evaluation: dict[str, Any], gate: Gate, accepted: bool, reason: str) -> None:
+def test_decision(evaluation: Evaluation, gate: Gate, accepted: bool, reason: str) -> None:
     decision = decide(evaluation, gate, asked=False)
     assert decision.accepted is accepted
     assert reason in decision.reason
 
 
 @pytest.mark.parametrize("live", [None, 0.8], ids=["first", "better"])
-def test_a_judgment_names_its_test_images_and_its_interval(live: Any) -> None:
+def test_a_decision_has_the_number_of_test_images_and_the_interval(live: Any) -> None:
     reason = decide(judged(0.9, live), Gate(), asked=False).reason
     assert "on 200 test images (the candidate's 95% interval: 0.850 to 0.950)" in reason
 
 
-def test_a_judgment_by_another_metric_names_its_test_images() -> None:
+def test_a_decision_by_another_metric_has_the_number_of_test_images() -> None:
     reason = decide(judged(0.9, macro_f1=0.7), Gate(metric="macro_f1"), asked=False).reason
     assert reason == "The candidate's macro F1 is 0.700 on 200 test images, and no other model was live."
 
@@ -106,8 +119,8 @@ FEWER = {"incomparable": "They differ in wren.", "classes": ["owl"]}
         ),
     ],
 )
-def test_what_can_not_be_compared_is_released_by_a_person_or_where_that_is_allowed(
-    evaluation: dict[str, Any], key: str, named: str
+def test_an_incomparable_candidate_needs_approval_or_permission(
+    evaluation: Evaluation, key: str, named: str
 ) -> None:
     other = {"allow_removed_classes": "allow_incomparable", "allow_incomparable": "allow_removed_classes"}[
         key
@@ -127,14 +140,14 @@ def test_what_can_not_be_compared_is_released_by_a_person_or_where_that_is_allow
         assert named in decision.reason
 
 
-def test_a_broken_rule_is_refused_even_if_a_person_is_asked_and_the_classes_are_named() -> None:
+def test_a_violated_rule_rejects_even_with_approval_and_the_classes_are_listed() -> None:
     decision = decide(judged(0.5, OTHERS), Gate(floor=0.6), asked=True)
     assert not decision.accepted
     assert "below the floor" in decision.reason
     assert NAMED in decision.reason
 
 
-def test_only_the_first_of_many_classes_are_named() -> None:
+def test_only_the_first_of_many_classes_are_listed() -> None:
     live = {"incomparable": "", "classes": [f"class {number}" for number in range(12)]}
     reason = decide(judged(0.9, live), Gate(), asked=True).reason
     assert "lacks 12 of the live model's classes: class 0, " in reason
@@ -151,8 +164,8 @@ def test_only_the_first_of_many_classes_are_named() -> None:
     ],
     ids=["other classes", "unknown classes", "same classes", "first release"],
 )
-def test_class_changes(evaluation: dict[str, Any], changes: tuple[list[str], list[str]]) -> None:
-    assert class_changes(evaluation) == changes
+def test_class_changes(evaluation: Evaluation, changes: tuple[list[str], list[str]]) -> None:
+    assert evaluation.class_changes == changes
 
 
 # By Wilson's formula for 2 of 2 and for 49 of 49 correct answers: the lower end is n / (n + 1.96^2).
@@ -174,28 +187,31 @@ TWO, MANY = {"accuracy_interval": [0.342, 1.0]}, {"accuracy_interval": [0.927, 1
         ),
     ],
 )
-def test_few_test_images_must_reach_the_floor_by_the_lower_end_of_their_interval(
-    evaluation: dict[str, Any], gate: Gate, accepted: bool
+def test_with_few_test_images_the_lower_end_of_the_interval_must_reach_the_floor(
+    evaluation: Evaluation, gate: Gate, accepted: bool
 ) -> None:
     decision = decide(evaluation, gate, asked=False)
     assert decision.accepted is accepted
     assert (
-        "There are only 2 test images, fewer than 50 (gate.min_test_images)" in decision.reason
+        "The data set has only 2 test images, fewer than 50 (gate.min_test_images)" in decision.reason
     ) is not accepted
     assert ("add test images" in decision.reason) is not accepted
     assert decide(evaluation, gate, asked=True).accepted
 
 
-def test_every_broken_rule_is_named() -> None:
+def test_every_violated_rule_is_reported() -> None:
     gate = Gate(floor=0.85, max_latency_ms=10, max_size_mb=1)
     reason = decide(judged(0.7, 0.8), gate, asked=True).reason
-    assert [rule in reason for rule in ("floor of 0.850", "40 ms", "16.0 MB", "The candidate is worse")] == [
-        True
-    ] * 4
+    assert [
+        rule in reason for rule in ("floor of 0.850", "40.0 ms", "16.0 MB", "The candidate is worse")
+    ] == [True] * 4
 
 
 def by_class(recalls: dict[str, float], images: int = 50) -> dict[str, Any]:
-    return {label: {"images": images, "recall": recall} for label, recall in recalls.items()}
+    return {
+        label: {"images": images, "recall": recall, "precision": 1.0, "f1": 1.0}
+        for label, recall in recalls.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -205,10 +221,10 @@ def by_class(recalls: dict[str, float], images: int = 50) -> dict[str, Any]:
         pytest.param(by_class({"wren": 0.6, "owl": 0.4}), 0.2, "in 2 of 2 classes", id="both do"),
         pytest.param(by_class({"wren": 0.7, "owl": 1.0}), 0.2, None, id="just allowed"),
         pytest.param(by_class({"wren": 0.0, "owl": 0.0}, images=19), 0.2, None, id="too few images"),
-        pytest.param(by_class({"wren": 0.0, "owl": 0.0}), None, None, id="not asked for"),
+        pytest.param(by_class({"wren": 0.0, "owl": 0.0}), None, None, id="no limit"),
     ],
 )
-def test_no_class_may_be_given_up_for_the_others(
+def test_the_recall_of_a_class_may_not_drop_too_far(
     candidate: dict[str, Any], max_class_drop: float | None, broken: str | None
 ) -> None:
     evaluation = judged(
@@ -219,7 +235,7 @@ def test_no_class_may_be_given_up_for_the_others(
     assert broken is None or broken in decision.reason
 
 
-def test_the_class_that_falls_furthest_is_named_first() -> None:
+def test_the_class_with_the_largest_drop_is_listed_first() -> None:
     evaluation = judged(
         0.9,
         figures(0.8, per_class=by_class({"wren": 0.9, "owl": 0.9})),
@@ -229,8 +245,8 @@ def test_the_class_that_falls_furthest_is_named_first() -> None:
     assert "owl (from 0.900 to 0.100), wren (from 0.900 to 0.700)" in reason
 
 
-@pytest.mark.parametrize(("significant", "said"), [(True, "is more than noise"), (False, "may be noise")])
-def test_the_reason_says_whether_the_difference_may_be_chance(significant: bool, said: str) -> None:
+@pytest.mark.parametrize(("significant", "said"), [(True, "is significant"), (False, "is not significant")])
+def test_the_reason_says_whether_the_difference_is_significant(significant: bool, said: str) -> None:
     difference = {
         "accuracy": 0.1,
         "interval": [-0.02, 0.22],
@@ -239,23 +255,24 @@ def test_the_reason_says_whether_the_difference_may_be_chance(significant: bool,
         "only_candidate_right": 30,
         "only_live_right": 10,
     }
-    decision = decide({**judged(0.9, 0.8), "difference": difference}, Gate(), asked=False)
+    decision = decide(judged(0.9, 0.8, difference=difference), Gate(), asked=False)
     assert decision.accepted
     assert f"The difference {said} (95% interval -0.020 to +0.220)." in decision.reason
 
 
-def test_what_grows_with_classes_and_images_stays_out_of_the_figures() -> None:
-    model = {"accuracy": 0.9, "confusion": [[1]], "per_class": {"a": {}}, "mistakes": [], "worst_classes": []}
-    figures = {"accuracy": 0.9}
-    evaluation = {"images": 3, "candidate": model, "live": {**model, "reliability": []}, "difference": None}
-    assert without_details(evaluation) == {
-        "images": 3,
-        "candidate": figures,
-        "live": figures,
+def test_details_are_removed_from_an_evaluation() -> None:
+    classes = by_class({"owl": 1.0})
+    evaluation = judged(0.9, figures(0.8, confusion=[[1]]), confusion=[[1]], per_class=classes, ece=0.1)
+    brief = evaluation.without_details()
+    assert brief.model_dump(mode="json", exclude_unset=True) == {
+        "images": 200,
+        "classes": ["owl", "wren"],
+        "candidate": figures(0.9, ece=0.1),
+        "live": figures(0.8),
         "difference": None,
     }
-    assert without_details({**evaluation, "live": None})["live"] is None
-    assert model["per_class"], "the evaluation itself is left as it is"
+    assert judged(0.9).without_details().live is None
+    assert judged(0.9, OTHERS).without_details().class_changes == (["beagle", "collie"], ["wren"])
 
 
 NO_DIFFERENCE = {
@@ -277,7 +294,7 @@ NO_DIFFERENCE = {
     ],
 )
 def test_the_live_model_itself_is_identical_and_not_better_or_worse(live: Any, gate: Gate) -> None:
-    evaluation = {**judged(0.9, live), "difference": NO_DIFFERENCE}
+    evaluation = judged(0.9, live, difference=NO_DIFFERENCE)
     decision = decide(evaluation, gate, asked=False, is_live=True)
     assert decision.accepted
     assert decision.reason == (
@@ -286,10 +303,10 @@ def test_the_live_model_itself_is_identical_and_not_better_or_worse(live: Any, g
     )
 
 
-def test_the_live_model_itself_is_held_to_the_floor() -> None:
+def test_the_live_model_itself_has_to_reach_the_floor() -> None:
     assert not decide(judged(0.9, 0.9), Gate(floor=0.95), asked=False, is_live=True).accepted
 
 
-def test_two_models_that_are_right_about_the_same_images_do_not_differ_by_noise() -> None:
-    reason = decide({**judged(0.9, 0.9), "difference": NO_DIFFERENCE}, Gate(), asked=False).reason
-    assert reason.endswith("Both models are right about the same test images.")
+def test_two_models_that_are_correct_on_the_same_images_do_not_differ() -> None:
+    reason = decide(judged(0.9, 0.9, difference=NO_DIFFERENCE), Gate(), asked=False).reason
+    assert reason.endswith("Both models are correct on the same test images.")

@@ -1,4 +1,4 @@
-"""The infrastructure stack: its outputs, and what is said where it is not there."""
+"""The infrastructure stack: its outputs, and the errors if it is missing."""
 
 from __future__ import annotations
 
@@ -43,22 +43,20 @@ def test_outputs_are_read() -> None:
 
 
 @pytest.mark.usefixtures("aws")
-def test_a_missing_stack_is_named_with_what_to_do() -> None:
-    with pytest.raises(InfrastructureError, match=r"no CloudFormation stack 'image-classifier'.*stack.yaml"):
+def test_a_missing_stack_is_reported_with_a_remedy() -> None:
+    with pytest.raises(InfrastructureError, match=r"stack 'image-classifier' does not exist.*stack.yaml"):
         read_infrastructure(boto3.client("cloudformation"))
 
 
 @pytest.mark.usefixtures("aws")
-def test_on_local_aws_a_missing_stack_is_made_by_make_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_local_aws_the_remedy_for_a_missing_stack_is_make_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGE_CLASSIFIER_TARGET", "local")
-    with pytest.raises(
-        InfrastructureError, match=r"in local AWS, which keeps all it has in memory.*`make up`"
-    ):
+    with pytest.raises(InfrastructureError, match=r"does not exist in local AWS.*`make up`"):
         read_infrastructure(boto3.client("cloudformation"))
 
 
 class Denied:
-    """CloudFormation as the stack's own policy shows it: another name than the stack's is not even missing."""
+    """CloudFormation under the stack's own policy, which denies access to any other name."""
 
     def describe_stacks(self, **_: Any) -> Any:
         error = {
@@ -69,31 +67,51 @@ class Denied:
         raise ClientError({"Error": error}, "DescribeStacks")
 
 
-def test_a_missing_stack_that_the_stacks_own_policy_denies_is_named_with_what_to_do() -> None:
+def test_a_denied_missing_stack_is_reported_with_a_remedy() -> None:
     with pytest.raises(
         MissingStackError,
-        match=r"no CloudFormation stack 'image-classifier'.*or Airflow may not see it.*stack\.yaml.*AirflowPolicy",
+        match=r"stack 'image-classifier' does not exist.*or Airflow has no permission.*stack\.yaml.*AirflowPolicy",
     ):
         read_infrastructure(Denied())
 
 
 @pytest.mark.usefixtures("aws")
-def test_missing_outputs_are_named() -> None:
+def test_missing_outputs_are_listed() -> None:
     deploy("BucketName")
     with pytest.raises(InfrastructureError, match="lacks the outputs FunctionRoleArn, SageMakerRoleArn"):
         read_infrastructure(boto3.client("cloudformation"))
 
 
 @pytest.mark.usefixtures("aws")
-def test_a_stack_without_a_version_is_read_and_refused_for_runs() -> None:
+def test_a_stack_without_a_version_can_be_read_but_not_used_for_runs() -> None:
     deploy("BucketName", "SageMakerRoleArn", "FunctionRoleArn")
     found = read_infrastructure(boto3.client("cloudformation"))
     assert found.version == 1
     with pytest.raises(
         OldStackError,
-        match=r"'image-classifier' has version 1, and runs need version \d+\. Deploy it again: aws",
+        match=r"'image-classifier' has version 1, but runs need version \d+\. Deploy it again: aws",
     ):
         found.check_version()
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_stack_without_the_part_for_serving_images_says_how_to_add_it() -> None:
+    deploy("BucketName", "SageMakerRoleArn", "FunctionRoleArn")
+    found = read_infrastructure(boto3.client("cloudformation"))
+    with pytest.raises(
+        InfrastructureError,
+        match=r"endpoint\.image is 'own', but stack 'image-classifier' has no part for serving images\. Add it: aws "
+        r"cloudformation deploy .* --parameter-overrides ServingImage=true\. Or set endpoint\.image to 'ray'",
+    ):
+        found.check_serving_image()
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_stack_with_the_part_for_serving_images_is_enough() -> None:
+    deploy("BucketName", "SageMakerRoleArn", "FunctionRoleArn", "ServingRepositoryUri", "ServingBuild")
+    found = read_infrastructure(boto3.client("cloudformation"))
+    found.check_serving_image()
+    assert (found.serving_repository, found.serving_build) == ("servingrepositoryuri", "servingbuild")
 
 
 def test_the_stack_has_the_version_that_runs_need() -> None:

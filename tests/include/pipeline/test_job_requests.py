@@ -1,4 +1,4 @@
-"""Request bodies: valid for SageMaker, complete, and named by their content."""
+"""Request bodies: valid for SageMaker, complete, and named after their content."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from include.pipeline.settings import (
 
 CHANNELS = {"features": "s3://bucket/birds/features/x", "pretrained": "s3://bucket/birds/pretrained/x"}
 CODE = "s3://bucket/birds/code/x/sourcedir.tar.gz"
+OWN_URI = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/image-classifier-serving@sha256:{'0a' * 32}"
 
 
 @pytest.fixture
@@ -45,27 +46,27 @@ def env() -> Environment:
 
 
 def changed(project: Project, **sections: Any) -> Project:
-    """The project with other sections."""
+    """Return the project with other sections."""
     return project.model_copy(update=sections)
 
 
 def validate(operation: str, request: dict[str, Any]) -> None:
-    """See that a request is one that SageMaker's own service model allows."""
+    """Check that a request is valid by SageMaker's service model."""
     service = botocore.session.get_session().get_service_model("sagemaker")
     report = ParamValidator().validate(request, service.operation_model(operation).input_shape)
     assert not report.has_errors(), f"{operation}: {report.generate_report()}"
 
 
-def requests(project: Project, env: Environment, salt: str = "") -> dict[str, dict[str, Any]]:
+def requests(project: Project, env: Environment, rerun_token: str = "") -> dict[str, dict[str, Any]]:
     model = job_requests.model(project, env, "s3://bucket/model.tar.gz", "0123")
     config = job_requests.endpoint_config(project, env.bucket, model["ModelName"])
     return {
         "CreateProcessingJob": job_requests.evaluation_job(
-            project, env, "s3://b/d", CODE, "s3://b/m", "s3://b/l", salt
+            project, env, "s3://b/d", CODE, "s3://b/m", "s3://b/l", rerun_token
         ),
-        "CreateHyperParameterTuningJob": job_requests.tuning_job(project, env, CHANNELS, CODE, salt),
+        "CreateHyperParameterTuningJob": job_requests.tuning_job(project, env, CHANNELS, CODE, rerun_token),
         "CreateTrainingJob": job_requests.training_job(
-            project, env, CHANNELS, CODE, {"batch_size": "32"}, 2, salt
+            project, env, CHANNELS, CODE, {"batch_size": "32"}, 2, rerun_token
         ),
         "CreateModel": model,
         "CreateEndpointConfig": config,
@@ -91,7 +92,7 @@ def requests(project: Project, env: Environment, salt: str = "") -> dict[str, di
         pytest.param({"training": Training(keep_alive_minutes=60)}, id="warm pool"),
     ],
 )
-def test_each_request_satisfies_sagemakers_own_service_model(
+def test_each_request_is_valid_by_sagemakers_service_model(
     project: Project, env: Environment, sections: dict[str, Any]
 ) -> None:
     for operation, request in requests(changed(project, **sections), env).items():
@@ -104,13 +105,13 @@ def test_everything_carries_the_projects_tags(project: Project, env: Environment
         assert {"Key": "managed-by", "Value": "airflow"} in request["Tags"]
 
 
-def test_equal_requests_have_equal_names_and_a_salt_sets_jobs_apart(
+def test_equal_requests_have_equal_names_and_a_rerun_token_changes_them(
     project: Project, env: Environment
 ) -> None:
     key = "TrainingJobName"
     first, second = (requests(project, env)["CreateTrainingJob"][key] for _ in range(2))
     assert first == second
-    assert requests(project, env, salt="run")["CreateTrainingJob"][key] != first
+    assert requests(project, env, rerun_token="run")["CreateTrainingJob"][key] != first
 
 
 def test_a_changed_setting_changes_the_name(project: Project, env: Environment) -> None:
@@ -121,7 +122,25 @@ def test_a_changed_setting_changes_the_name(project: Project, env: Environment) 
     )
 
 
-def test_several_instances_train_by_torchrun_and_one_does_not(project: Project, env: Environment) -> None:
+@pytest.mark.parametrize(
+    ("instance_type", "ami"),
+    [("ml.m5.large", None), ("ml.g5.xlarge", "al2-ami-sagemaker-inference-gpu-3-1")],
+)
+def test_an_endpoint_with_a_gpu_has_a_driver_for_the_images_cuda(
+    instance_type: str, ami: str | None, project: Project, env: Environment
+) -> None:
+    endpoint = project.endpoint.model_copy(update={"instance_type": instance_type})
+    config = requests(changed(project, endpoint=endpoint), env)["CreateEndpointConfig"]
+    assert config["ProductionVariants"][0].get("InferenceAmiVersion") == ami
+
+
+def test_the_model_names_the_application_that_serves_it(project: Project, env: Environment) -> None:
+    environment = requests(project, env)["CreateModel"]["PrimaryContainer"]["Environment"]
+    assert environment["SM_RAYSERVE_APP"] == "serve_app:app"
+    assert not any(name.startswith("SAGEMAKER_") for name in environment)
+
+
+def test_several_instances_train_with_torchrun_and_one_does_not(project: Project, env: Environment) -> None:
     several = job_requests.training_job(project, env, CHANNELS, CODE, {}, 2, "")
     one = job_requests.training_job(project, env, CHANNELS, CODE, {}, 1, "")
     assert several["HyperParameters"]["sagemaker_torch_distributed_enabled"] == "true"
@@ -134,12 +153,12 @@ def test_a_model_answers_with_its_own_name(project: Project, env: Environment) -
     assert model["PrimaryContainer"]["Environment"]["MODEL_VERSION"] == model["ModelName"]
 
 
-def test_the_endpoint_may_read_the_projects_prefix_alone(project: Project, env: Environment) -> None:
+def test_the_endpoint_may_read_only_the_projects_prefix(project: Project, env: Environment) -> None:
     environment = requests(project, env)["CreateModel"]["PrimaryContainer"]["Environment"]
     assert environment["S3_INPUT_PREFIX"] == "s3://bucket/birds/"
 
 
-def test_the_first_release_is_judged_alone(project: Project, env: Environment) -> None:
+def test_the_first_candidate_is_evaluated_alone(project: Project, env: Environment) -> None:
     request = job_requests.evaluation_job(project, env, "s3://b/d", CODE, "s3://b/m", None, "")
     assert [item["InputName"] for item in request["ProcessingInputs"]] == [
         "code",
@@ -149,7 +168,50 @@ def test_the_first_release_is_judged_alone(project: Project, env: Environment) -
     assert "--live" not in request["AppSpecification"]["ContainerArguments"]
 
 
-def test_views_of_the_images_are_made_with_the_features_and_name_their_job(
+@pytest.mark.parametrize(
+    ("image", "target", "runtime"),
+    [
+        ("ray", "aws", "torch"),
+        ("ray", "local", None),
+        ("own", "aws", "onnxruntime"),
+        ("own", "local", "onnxruntime"),
+        (OWN_URI, "aws", "onnxruntime"),
+    ],
+)
+def test_a_candidate_is_evaluated_with_the_runtime_that_serves_it(
+    project: Project,
+    env: Environment,
+    monkeypatch: pytest.MonkeyPatch,
+    image: str,
+    target: str,
+    runtime: str | None,
+) -> None:
+    monkeypatch.setenv("IMAGE_CLASSIFIER_TARGET", target)
+    project = changed(project, endpoint=Endpoint(image=image))
+    request = job_requests.evaluation_job(project, env, "s3://b/d", CODE, "s3://b/m", None, "")
+    assert request["Environment"].get("MODEL_RUNTIME") == runtime
+
+
+@pytest.mark.parametrize("image", ["own", OWN_URI])
+def test_a_model_for_the_own_image_computes_by_onnx_runtime(
+    project: Project, env: Environment, image: str
+) -> None:
+    project = changed(project, endpoint=Endpoint(image=image))
+    env = env.model_copy(update={"images": env.images.model_copy(update={"inference": OWN_URI})})
+    container = job_requests.model(project, env, "s3://b/m", "0123")["PrimaryContainer"]
+    assert container["Image"] == OWN_URI
+    assert container["Environment"]["MODEL_RUNTIME"] == "onnxruntime"
+    assert "SM_RAYSERVE_APP" not in container["Environment"]
+
+
+def test_no_model_is_made_before_its_image_is_known(project: Project, env: Environment) -> None:
+    project = changed(project, endpoint=Endpoint(image="own"))
+    env = env.model_copy(update={"images": env.images.model_copy(update={"inference": "own"})})
+    with pytest.raises(ValueError, match="Clear the task serving_image"):
+        job_requests.model(project, env, "s3://b/m", "0123")
+
+
+def test_augmented_views_are_part_of_the_features_job_and_of_its_name(
     project: Project, env: Environment
 ) -> None:
     plain, with_views = (
@@ -161,16 +223,16 @@ def test_views_of_the_images_are_made_with_the_features_and_name_their_job(
     assert plain["ProcessingJobName"] != with_views["ProcessingJobName"]
 
 
-def test_every_job_keeps_the_memory_it_has_freed(project: Project, env: Environment) -> None:
+def test_every_job_keeps_freed_memory(project: Project, env: Environment) -> None:
     made = requests(project, env)
     for job in (
         made["CreateProcessingJob"],
         made["CreateTrainingJob"],
         made["CreateHyperParameterTuningJob"]["TrainingJobDefinition"],
     ):
-        assert job["Environment"] == {
-            "MALLOC_MMAP_THRESHOLD_": "4294967296",
-            "MALLOC_TRIM_THRESHOLD_": "4294967296",
+        assert job["Environment"].items() >= {
+            ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
+            ("MALLOC_TRIM_THRESHOLD_", "4294967296"),
         }
 
 
@@ -184,7 +246,7 @@ def test_every_job_keeps_the_memory_it_has_freed(project: Project, env: Environm
         ),
     ],
 )
-def test_tuning_searches_as_the_project_says(
+def test_tuning_uses_the_settings_of_the_project(
     project: Project, env: Environment, tuning: Tuning, expected: tuple[str, ...]
 ) -> None:
     request = job_requests.tuning_job(changed(project, tuning=tuning), env, CHANNELS, CODE, "")
@@ -243,14 +305,12 @@ def test_training_keeps_checkpoints_below_the_projects_prefix_and_trials_do_not(
     assert "CheckpointConfig" not in tuning["TrainingJobDefinition"]
 
 
-def test_a_job_run_anew_does_not_go_on_from_old_checkpoints(project: Project, env: Environment) -> None:
-    first, anew = (requests(project, env, salt)["CreateTrainingJob"] for salt in ("", "run"))
-    assert first["CheckpointConfig"] != anew["CheckpointConfig"]
+def test_a_rerun_does_not_resume_from_old_checkpoints(project: Project, env: Environment) -> None:
+    first, rerun = (requests(project, env, rerun_token)["CreateTrainingJob"] for rerun_token in ("", "run"))
+    assert first["CheckpointConfig"] != rerun["CheckpointConfig"]
 
 
-def test_instances_stay_for_the_next_training_job_where_the_project_says_so(
-    project: Project, env: Environment
-) -> None:
+def test_a_warm_pool_is_kept_if_the_project_sets_it(project: Project, env: Environment) -> None:
     warm = requests(changed(project, training=Training(keep_alive_minutes=15)), env)["CreateTrainingJob"]
     assert warm["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 900
     cold = requests(project, env)["CreateTrainingJob"]
@@ -278,14 +338,14 @@ def test_an_isolated_job_gets_its_code_through_a_channel(project: Project, env: 
         )
 
 
-def test_sagemakers_toolkit_unpacks_code_that_a_channel_brought(project: Project, tmp_path: Path) -> None:
+def test_sagemakers_toolkit_extracts_code_from_a_channel(project: Project, tmp_path: Path) -> None:
     archive = tmp_path / "sourcedir.tar.gz"
     archive.write_bytes(classifier_package(project).content)
     files.download_and_extract(str(archive), str(tmp_path / "code"))
     assert (tmp_path / "code" / "train.py").is_file()
 
 
-def test_fine_tuning_is_described_to_the_script_and_left_out_for_a_head(
+def test_fine_tuning_is_passed_to_the_script_and_left_out_for_a_head(
     project: Project, env: Environment
 ) -> None:
     tuned = Classifier(train_layers="last_2", fine_tuning=FineTuning(mixup=0.2, amp=False))
@@ -305,14 +365,14 @@ def test_fine_tuning_is_described_to_the_script_and_left_out_for_a_head(
     assert not set(FineTuning.model_fields) & set(head)
 
 
-def test_8_bit_integers_are_for_the_final_training_alone(project: Project, env: Environment) -> None:
+def test_8_bit_integers_are_for_the_final_training_only(project: Project, env: Environment) -> None:
     made = requests(changed(project, classifier=Classifier(int8_max_accuracy_drop=0.01)), env)
     trials = made["CreateHyperParameterTuningJob"]["TrainingJobDefinition"]["StaticHyperParameters"]
     assert made["CreateTrainingJob"]["HyperParameters"]["int8_max_accuracy_drop"] == "0.01"
     assert "int8_max_accuracy_drop" not in trials
 
 
-def test_what_changes_the_model_is_in_the_digest_of_its_inputs(project: Project) -> None:
+def test_the_digest_of_the_inputs_covers_what_changes_the_model(project: Project) -> None:
     digests = {
         job_requests.inputs_digest(one, "fingerprint", "code")
         for one in (
@@ -328,7 +388,7 @@ def test_what_changes_the_model_is_in_the_digest_of_its_inputs(project: Project)
     assert len(digests) == 7
 
 
-def test_metrics_are_found_in_what_training_prints(project: Project, env: Environment) -> None:
+def test_metrics_are_found_in_the_output_of_the_training(project: Project, env: Environment) -> None:
     definitions = requests(project, env)["CreateTrainingJob"]["AlgorithmSpecification"]["MetricDefinitions"]
     regexes = {definition["Name"]: definition["Regex"] for definition in definitions}
     line = "epoch=3 validation:loss=1.5e-02"
@@ -361,7 +421,7 @@ def test_metrics_are_found_in_what_training_prints(project: Project, env: Enviro
         ),
     ],
 )
-def test_an_update_shifts_the_traffic_as_the_project_says_and_heeds_the_alarms(
+def test_an_update_shifts_the_traffic_as_configured_and_watches_the_alarms(
     project: Project, deployment: Deployment, routing: dict[str, Any]
 ) -> None:
     shifting = changed(project, endpoint=Endpoint(min_instances=10, max_instances=10, deployment=deployment))
@@ -373,7 +433,7 @@ def test_an_update_shifts_the_traffic_as_the_project_says_and_heeds_the_alarms(
     assert request["AutoRollbackConfiguration"] == {"Alarms": [{"AlarmName": "one"}, {"AlarmName": "two"}]}
 
 
-def test_the_longest_update_fits_in_what_sagemaker_allows(project: Project) -> None:
+def test_the_longest_update_is_within_sagemakers_limit(project: Project) -> None:
     longest = Deployment(strategy="linear", step_percent=20, wait_minutes=60, termination_wait_minutes=60)
     request = job_requests.deployment(
         changed(project, endpoint=Endpoint(min_instances=5, max_instances=5, deployment=longest)), []
@@ -381,7 +441,7 @@ def test_the_longest_update_fits_in_what_sagemaker_allows(project: Project) -> N
     assert request["BlueGreenUpdatePolicy"]["MaximumExecutionTimeoutInSeconds"] <= 28_800
 
 
-def test_requests_are_kept_where_the_project_says_so_and_the_configurations_name_changes(
+def test_data_capture_changes_the_name_of_the_endpoint_configuration(
     project: Project,
 ) -> None:
     capturing = changed(project, endpoint=Endpoint(data_capture_percent=30))
@@ -393,6 +453,6 @@ def test_requests_are_kept_where_the_project_says_so_and_the_configurations_name
     validate("CreateEndpointConfig", kept)
 
 
-def test_the_function_has_the_storage_that_the_project_says(project: Project, env: Environment) -> None:
+def test_the_function_has_the_storage_of_the_project(project: Project, env: Environment) -> None:
     larger = changed(project, function=Function(ephemeral_storage_mb=2048))
     assert job_requests.function(larger, env)["EphemeralStorage"] == {"Size": 2048}

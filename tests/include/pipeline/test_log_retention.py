@@ -1,4 +1,4 @@
-"""The retention of a project's own log groups, on local AWS."""
+"""The retention of a project's log groups, on local AWS."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def found(logs: Any, name: str) -> dict[str, int | None]:
     return {each["logGroupName"]: each.get("retentionInDays") for each in groups}
 
 
-def test_a_group_is_made_with_a_retention(logs: Any, group: str) -> None:
+def test_a_group_is_created_with_a_retention(logs: Any, group: str) -> None:
     log_retention.limit(project(90), group, logs)
     assert found(logs, group) == {group: 90}
 
 
-def test_a_group_that_exists_keeps_its_lines(logs: Any, group: str) -> None:
+def test_an_existing_group_keeps_its_events(logs: Any, group: str) -> None:
     logs.create_log_group(logGroupName=group)
     logs.create_log_stream(logGroupName=group, logStreamName="stream")
     for _ in range(2):
@@ -51,29 +51,29 @@ def test_a_group_that_exists_keeps_its_lines(logs: Any, group: str) -> None:
     assert len(logs.describe_log_streams(logGroupName=group)["logStreams"]) == 1
 
 
-def test_a_retention_that_was_changed_is_set_anew(logs: Any, group: str) -> None:
+def test_a_changed_retention_is_set_again(logs: Any, group: str) -> None:
     log_retention.limit(project(90), group, logs)
     log_retention.limit(project(7), group, logs)
     assert found(logs, group) == {group: 7}
 
 
-def test_without_one_the_retention_of_before_is_taken_away(logs: Any, group: str) -> None:
+def test_without_a_retention_an_earlier_one_is_removed(logs: Any, group: str) -> None:
     log_retention.limit(project(90), group, logs)
     log_retention.limit(project(None), group, logs)
     assert found(logs, group) == {group: None}
 
 
-def test_without_one_no_group_is_made(logs: Any, group: str) -> None:
+def test_without_a_retention_no_group_is_created(logs: Any, group: str) -> None:
     log_retention.limit(project(None), group, logs)
     assert found(logs, group) == {}
 
 
-def test_what_cloudwatch_logs_refuses_is_not_hidden(logs: Any) -> None:
+def test_an_error_of_cloudwatch_logs_is_not_hidden(logs: Any) -> None:
     with pytest.raises(ClientError, match="InvalidParameterException"):
         log_retention.limit(project(90), "x" * 513, logs)
 
 
 @pytest.mark.parametrize("days", get_args(RetentionDays))
-def test_each_retention_that_a_project_file_takes_is_one_of_aws(logs: Any, group: str, days: int) -> None:
+def test_each_retention_that_a_project_file_allows_is_valid_for_aws(logs: Any, group: str, days: int) -> None:
     log_retention.limit(project(days), group, logs)
     assert found(logs, group) == {group: days}

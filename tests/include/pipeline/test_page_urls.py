@@ -1,4 +1,4 @@
-"""Pages of projects have URLs at Airflow; other objects do not."""
+"""Airflow serves the pages of projects, and no other objects."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_page_has_a_url_at_airflow(base_url: str, uri: str, expected: str) -> 
         "https://example.com/sample/runs/manual/report.html",
     ],
 )
-def test_what_is_no_page_has_none(uri: str) -> None:
+def test_other_objects_have_no_url(uri: str) -> None:
     with pytest.raises(ValueError, match="is not"):
         page_url(uri, "http://localhost:8080")
 

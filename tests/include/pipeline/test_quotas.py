@@ -1,4 +1,4 @@
-"""What a run asks of the account's quotas, and what is said where they are too small."""
+"""The quotas that a run needs, and the messages if they are too small."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def wanted(settings: dict[str, Any], train_on: str = "sagemaker", count: int = 1
     return {need.quota: need.least for need in quotas.needs(project(**settings), train_on, count)}
 
 
-def test_every_job_and_the_endpoint_ask_a_quota_of_their_own() -> None:
+def test_every_job_and_the_endpoint_have_separate_quotas() -> None:
     settings = {
         "tuning": {"instance_type": "ml.g5.xlarge", "max_jobs": 4, "max_parallel_jobs": 3, "spot": True},
         "training": {"instance_type": "ml.m5.4xlarge", "keep_alive_minutes": 5},
@@ -49,7 +49,7 @@ def test_every_job_and_the_endpoint_ask_a_quota_of_their_own() -> None:
         ("gr6.4xlarge", False, "L-DB2E81BA", 16),
     ],
 )
-def test_training_on_ec2_asks_for_vcpus_and_for_no_training_job(
+def test_training_on_ec2_needs_vcpus_and_no_training_job(
     instance_type: str, spot: bool, code: str, vcpus: int
 ) -> None:
     found = wanted(
@@ -61,18 +61,18 @@ def test_training_on_ec2_asks_for_vcpus_and_for_no_training_job(
 
 
 @pytest.mark.parametrize(("instance_type", "spot"), [("g4dn.metal", False), ("p5.48xlarge", True)])
-def test_what_is_not_known_of_ec2_is_not_asked(instance_type: str, spot: bool) -> None:
+def test_unknown_ec2_quotas_are_not_checked(instance_type: str, spot: bool) -> None:
     found = wanted({"ec2": {"instance_type": instance_type, "spot": spot}}, "ec2")
     assert not [name for name in found if name.startswith("L-")]
 
 
 @pytest.fixture
 def account(start_local_aws: Callable[..., Any]) -> Callable[..., Any]:
-    """A local AWS with some quotas, by name or code."""
+    """Return a function that starts local AWS with quotas, by name or code."""
     return lambda values: start_local_aws(LOCAL_AWS_QUOTAS=values)
 
 
-def test_a_quota_that_is_too_small_ends_the_run_with_what_to_ask_for(account: Callable[..., Any]) -> None:
+def test_a_quota_that_is_too_small_is_an_error_with_a_remedy(account: Callable[..., Any]) -> None:
     said: list[str] = []
     with account('{"ml.m5.large for endpoint usage": 0, "L-DB2E81BA": 0}') as local:
         client = local.client("service-quotas")
@@ -88,13 +88,13 @@ def test_a_quota_that_is_too_small_ends_the_run_with_what_to_ask_for(account: Ca
     assert "--service-code sagemaker --quota-code L-" in text
 
 
-def test_a_quota_that_is_tight_is_told_and_the_run_goes_on(local_aws: LocalAws) -> None:
+def test_a_tight_quota_is_a_warning(local_aws: LocalAws) -> None:
     said: list[str] = []
     settings = project(endpoint={"min_instances": 600, "max_instances": 1100})
     quotas.check(settings, "sagemaker", 1, local_aws.client("service-quotas"), said.append)
     assert said == [
         "The quota 'ml.m5.large for endpoint usage' in us-east-1 is 1000, which is too small for a release, which "
-        "starts new instances beside the live ones."
+        "starts new instances next to the live ones."
     ]
 
 
@@ -105,7 +105,7 @@ def client() -> Any:
     )
 
 
-def test_without_the_permission_it_is_told_and_the_run_goes_on(client: Any) -> None:
+def test_a_missing_permission_is_reported_and_ignored(client: Any) -> None:
     said: list[str] = []
     with Stubber(client) as stub:
         stub.add_client_error("list_service_quotas", "AccessDeniedException", http_status_code=400)
@@ -115,7 +115,7 @@ def test_without_the_permission_it_is_told_and_the_run_goes_on(client: Any) -> N
     assert "stack.yaml again" in sentence
 
 
-def test_quotas_that_aws_does_not_list_are_named(client: Any) -> None:
+def test_unlisted_quotas_are_reported(client: Any) -> None:
     said: list[str] = []
     with Stubber(client) as stub:
         stub.add_response("list_service_quotas", {"Quotas": []})

@@ -1,4 +1,4 @@
-"""How the endpoint scales, through updates that SageMaker refuses while it is a scalable target."""
+"""Scaling of the endpoint, through updates that SageMaker refuses while it is a scalable target."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from include.pipeline import live, names, scaling
 from include.pipeline.settings import Endpoint
+from tests import endpoints
 from tests.include.pipeline.release import Release
 
 ANOTHER_TYPE = Endpoint(instance_type="ml.c5.large")
@@ -39,16 +40,11 @@ def served(release: Release) -> Release:
 
 
 def next_config(release: Release, name: str, instance_type: str) -> str:
-    """Make an endpoint configuration like the one in service, with an instance type."""
+    """Create an endpoint configuration like the one in service, with an instance type."""
     serving = release.live()
     assert serving
     config = f"{release.project.aws_name}-{name}"
-    variant = {
-        "VariantName": names.VARIANT,
-        "ModelName": serving["model"],
-        "InstanceType": instance_type,
-        "InitialInstanceCount": 1,
-    }
+    variant = endpoints.variant(serving.model, names.VARIANT, instance_type=instance_type)
     release.sagemaker.create_endpoint_config(EndpointConfigName=config, ProductionVariants=[variant])
     return config
 
@@ -67,7 +63,7 @@ def update(release: Release, config: str) -> None:
     )
 
 
-def test_a_changed_instance_type_is_deployed_and_all_that_scales_is_as_it_was(served: Release) -> None:
+def test_a_changed_instance_type_is_deployed_and_the_scaling_is_restored(served: Release) -> None:
     before = served.how_it_scales()
     config = next_config(served, "larger", "ml.c5.large")
     with pytest.raises(ClientError, match="scalable target"):
@@ -79,42 +75,42 @@ def test_a_changed_instance_type_is_deployed_and_all_that_scales_is_as_it_was(se
         scaling.resume(served.project, before, served.scaling)
         assert served.how_it_scales() == before
     assert before
-    assert set(before["policies"]) == {"invocations", "theirs"}
-    assert before["scheduled"]["nightly"]["ScalableTargetAction"] == {"MaxCapacity": 1}
-    assert [kind for kind, suspended in before["suspended"].items() if suspended] == [scaling.SUSPENSIONS[0]]
+    assert set(before.policies) == {"invocations", "theirs"}
+    assert before.scheduled["nightly"]["ScalableTargetAction"] == {"MaxCapacity": 1}
+    assert [kind for kind, suspended in before.suspended.items() if suspended] == [scaling.SUSPENSIONS[0]]
 
 
-def test_the_same_instance_type_stays_registered_and_is_suspended_meanwhile(served: Release) -> None:
+def test_with_the_same_instance_type_the_target_stays_registered_and_is_suspended(served: Release) -> None:
     before = served.how_it_scales()
     config = next_config(served, "alike", "ml.m5.large")
     assert suspend(served, config) == before
     meanwhile = served.how_it_scales()
     assert meanwhile
-    assert all(meanwhile["suspended"].values())
+    assert all(meanwhile.suspended.values())
     update(served, config)
     scaling.resume(served.project, before, served.scaling)
     assert served.how_it_scales() == before
 
 
-def test_what_a_run_that_has_not_ended_suspended_is_not_suspended_for_good(release: Release) -> None:
+def test_scaling_that_an_unfinished_run_suspended_is_resumed(release: Release) -> None:
     serving = release.deploy("inputs-1")
     assert serving
     for _ in range(2):  # the second try finds what the first has suspended
-        found = suspend(release, serving["endpoint_config"])
+        found = suspend(release, serving.endpoint_config)
     scaling.resume(release.project, found, release.scaling)
     assert not release.is_suspended()
 
 
-def test_a_rollback_goes_back_to_the_instance_type_from_before(served: Release) -> None:
+def test_a_rollback_restores_the_previous_instance_type(served: Release) -> None:
     before, how = served.live(), served.how_it_scales()
     served.project = served.project.model_copy(update={"endpoint": ANOTHER_TYPE})
     served.deploy("inputs-2")
-    assert "serves again" in served.roll_back(before, how)
+    assert "is live again" in served.roll_back(before, how)
     assert (served.live(), served.how_it_scales()) == (before, how)
 
 
-def test_a_rollback_of_an_endpoint_that_does_not_exist_says_so(served: Release) -> None:
-    """Restoring its scaling is refused as well, and must not hide the first error."""
+def test_a_rollback_of_a_missing_endpoint_fails_with_that_error(served: Release) -> None:
+    """AWS also refuses to restore its scaling. That error must not hide the first one."""
     before, how = served.live(), served.how_it_scales()
     served.sagemaker.delete_endpoint(EndpointName=names.endpoint_name(served.project))
     served.eventually(lambda: not live.endpoint_status(served.project, served.sagemaker))
@@ -122,7 +118,7 @@ def test_a_rollback_of_an_endpoint_that_does_not_exist_says_so(served: Release) 
         served.roll_back(before, how)
 
 
-def test_the_next_run_takes_back_another_instance_type_and_lets_the_endpoint_scale(release: Release) -> None:
+def test_the_next_run_rolls_back_another_instance_type_and_restores_the_scaling(release: Release) -> None:
     """The run that changed the type was ended while the target was deregistered."""
     release.deploy("inputs-1")
     good = release.note_good()
@@ -135,15 +131,15 @@ def test_the_next_run_takes_back_another_instance_type_and_lets_the_endpoint_sca
     assert (release.live(), release.how_it_scales()) == (good, scaling.declared(release.project))
 
 
-def test_the_next_run_lets_a_good_endpoint_scale_that_was_left_without_a_target(release: Release) -> None:
+def test_the_next_run_registers_the_target_of_a_good_endpoint_again(release: Release) -> None:
     release.deploy("inputs-1")
     release.note_good()
     scaling.deregister(release.project, release.scaling)
-    assert "it scales as the project says" in str(release.take_back())
+    assert "It now has the project's scaling" in str(release.take_back())
     assert release.how_it_scales() == scaling.declared(release.project)
 
 
-def test_a_target_that_is_not_registered_is_deregistered_all_the_same(release: Release) -> None:
+def test_deregistering_a_missing_target_succeeds(release: Release) -> None:
     for _ in range(2):
         scaling.deregister(release.project, release.scaling)
     assert release.how_it_scales() is None

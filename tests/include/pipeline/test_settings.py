@@ -1,4 +1,4 @@
-"""Project files: what is read from them, and what is said about a wrong one."""
+"""Project files: their values, and the messages about invalid ones."""
 
 from __future__ import annotations
 
@@ -8,14 +8,9 @@ from pathlib import Path
 import pytest
 from airflow.sdk.definitions.timetables._cron import CRON_PRESETS
 
+from include.pipeline.project_files import PROJECTS_FOLDER, load_project, read_projects
 from include.pipeline.schedule import PRESETS
-from include.pipeline.settings import (
-    PROJECTS_FOLDER,
-    Project,
-    SettingsError,
-    load_project,
-    read_projects,
-)
+from include.pipeline.settings import Project, SettingsError
 
 GOOD = "name: birds\ndescription: Tells birds apart.\n"
 
@@ -51,7 +46,7 @@ def test_dog_breeds_has_the_original_projects_values() -> None:
     assert project.function.provisioned_concurrency == 2
 
 
-def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_local_section_overrides_the_rest_on_local_aws_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGE_CLASSIFIER_TARGET", "local")
     project = load_project(PROJECTS_FOLDER / "dog_breeds.yaml")
     assert project.classifier.architecture == "efficientnet_lite0"
@@ -98,6 +93,21 @@ def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pyt
             id="instances that do not scale",
         ),
         pytest.param(
+            GOOD + "endpoint:\n  image: mine\n",
+            ["image is 'mine'", "set it to 'ray', 'own', or the URI of an image in Amazon ECR"],
+            id="an image of no known kind",
+        ),
+        pytest.param(
+            GOOD + "endpoint:\n  image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/serving\n",
+            ["with a tag or a digest, such as 123456789012.dkr.ecr.us-east-1.amazonaws.com/serving:1"],
+            id="an image without a tag",
+        ),
+        pytest.param(
+            GOOD + "endpoint:\n  image: own\n  instance_type: ml.g5.xlarge\n",
+            ["image is 'own', which computes on CPUs", "ml.g5.xlarge, with a GPU", "or set image to 'ray'"],
+            id="the own image on a GPU",
+        ),
+        pytest.param(
             GOOD + "training:\n  max_runtime_minutes: 40321\n",
             ["training.max_runtime_minutes is 40321", "less than or equal to 40320"],
             id="training beyond SageMaker's limit",
@@ -130,7 +140,7 @@ def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pyt
         ),
         pytest.param(
             GOOD + "gate:\n  metric: loss\n",
-            ["gate.metric", "'accuracy', 'macro_f1' or 'top5_accuracy'"],
+            ["gate.metric", "'accuracy', 'top5_accuracy' or 'macro_f1'"],
             id="unknown metric",
         ),
         pytest.param(
@@ -193,8 +203,12 @@ def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pyt
         ),
         pytest.param(
             GOOD + "ec2:\n  instance_type: m5.large\n",
-            ["ec2.instance_type is 'm5.large'", "Deep Learning AMI", "g4dn, g5, g6, gr6, g6e, p4d"],
-            id="EC2 instance type without a GPU",
+            [
+                "ec2.instance_type is 'm5.large'",
+                "Deep Learning AMI",
+                "g4dn, g5, g6, gr6, g6e, g6f, gr6f, p4d",
+            ],
+            id="EC2 instance type without GPU",
         ),
         pytest.param(
             GOOD + "ec2:\n  instance_type: g4dn\n",
@@ -244,18 +258,18 @@ def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pyt
         ),
         pytest.param(
             GOOD + "data:\n  source: s3://BAD_Bucket!/x\n",
-            ["data.source is 's3://BAD_Bucket!/x'", "name of a bucket"],
+            ["data.source is 's3://BAD_Bucket!/x'", "name of the bucket"],
             id="bucket that cannot exist",
         ),
         pytest.param(
             GOOD + "data:\n  source: ftp://photos/birds.zip\n",
-            ["data.source is 'ftp://photos/birds.zip'", "http(s):// or an s3://"],
+            ["data.source is 'ftp://photos/birds.zip'", "http(s):// URL or an s3://"],
             id="unknown kind of source",
         ),
         pytest.param(
             GOOD + "data:\n  source: http://[/birds.zip\n",
             ["data.source", "http(s)://<host>/<path>"],
-            id="URL that is none",
+            id="invalid URL",
         ),
         pytest.param(
             GOOD + "classifier:\n  pretrained: ''\n",
@@ -283,7 +297,7 @@ def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pyt
         pytest.param(
             GOOD + "schedule: '@weakly'\n", ["schedule is '@weakly'", "@weekly"], id="unknown preset"
         ),
-        pytest.param(GOOD + "schedule: 0 0 31 2 *\n", ["schedule", "no date fits it"], id="February 31"),
+        pytest.param(GOOD + "schedule: 0 0 31 2 *\n", ["schedule", "no date matches it"], id="February 31"),
         pytest.param(GOOD + "schedule: '* * * * * *'\n", ["schedule", "five fields"], id="every second"),
         pytest.param(GOOD + "schedule: R R * * *\n", ["schedule", "five fields"], id="random time"),
         pytest.param(GOOD + "schedule: ''\n", ["schedule is ''", "five fields"], id="empty schedule"),
@@ -335,13 +349,13 @@ def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pyt
         pytest.param("name: a_\ndescription: x\n", ["name is 'a_'", "pattern"], id="name that AWS refuses"),
         pytest.param(
             GOOD + "gate:\n  floor: 0.9\n  floor: 0.1\n",
-            ["line 5: the key floor is there twice", "delete one"],
-            id="key twice",
+            ["line 5: the key floor is duplicated", "delete one"],
+            id="duplicate key",
         ),
         pytest.param(
             GOOD + "gate: {floor: 0.9}\ntuning: {}\ngate: {}\n",
-            ["line 5: the key gate is there twice"],
-            id="section twice",
+            ["line 5: the key gate is duplicated"],
+            id="duplicate section",
         ),
         pytest.param(
             f"{GOOD}data: {'[' * 3000}{']' * 3000}\n",
@@ -352,31 +366,29 @@ def test_local_section_is_laid_over_the_rest_on_local_aws_alone(monkeypatch: pyt
             GOOD
             + "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
             + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)),
-            ["line 7: there are more than 10,000 values"],
+            ["line 7: the file has more than 10,000 values"],
             id="alias bomb",
         ),
         pytest.param(GOOD + "data: &a [*a]\n", ["*a refers to itself"], id="alias of itself"),
         pytest.param(f"{GOOD}# {'x' * 100_000}\n", ["has more than 100,000 bytes"], id="too large"),
         pytest.param(
             'name: birds\ndescription: "\\ud800"\n',
-            [r"line 2: the text holds the character '\ud800'"],
-            id="half of a character",
+            [r"line 2: the text contains the character '\ud800'"],
+            id="lone surrogate",
         ),
         pytest.param(
-            'name: birds\ndescription: "a\\0b"\n', [r"holds the character '\x00'"], id="zero character"
+            'name: birds\ndescription: "a\\0b"\n', [r"contains the character '\x00'"], id="zero character"
         ),
-        pytest.param(GOOD + "? [a]\n: b\n", ["line 3: a key is not a text"], id="list as a key"),
+        pytest.param(GOOD + "? [a]\n: b\n", ["line 3: a key is not a string"], id="list as a key"),
         pytest.param(GOOD + "1: b\n", ["birds.yaml", "keys should be strings"], id="number as a key"),
-        pytest.param(
-            GOOD + "data: 2026-99-99\n", ["birds.yaml can't be read: month"], id="date that is none"
-        ),
+        pytest.param(GOOD + "data: 2026-99-99\n", ["birds.yaml can't be read: month"], id="invalid date"),
         pytest.param(f"{GOOD}data: {'9' * 5000}\n", ["birds.yaml can't be read"], id="endless number"),
         pytest.param(GOOD + "data: !!int x\n", ["birds.yaml can't be read"], id="tag that does not fit"),
         pytest.param(GOOD + "---\nname: fish\n", ["birds.yaml can't be read"], id="two documents"),
         pytest.param("", ["must hold keys and values"], id="empty"),
     ],
 )
-def test_a_wrong_file_is_refused_by_a_message_that_says_what_and_where(
+def test_an_invalid_file_is_refused_with_a_message_that_says_what_and_where(
     tmp_path: Path, text: str, parts: list[str]
 ) -> None:
     with pytest.raises(SettingsError) as error:
@@ -386,17 +398,17 @@ def test_a_wrong_file_is_refused_by_a_message_that_says_what_and_where(
 
 
 @pytest.mark.parametrize(("layers", "frozen"), [("head", True), ("last_3", False), ("all", False)])
-def test_only_a_head_leaves_the_backbone_as_it_is(tmp_path: Path, layers: str, frozen: bool) -> None:
+def test_only_a_head_keeps_the_backbone_frozen(tmp_path: Path, layers: str, frozen: bool) -> None:
     project = load_project(write(tmp_path, f"{GOOD}classifier:\n  train_layers: {layers}\n"))
     assert project.classifier.frozen is frozen
 
 
-def test_a_search_learns_and_stops_early_by_the_validation_loss_unless_told_otherwise(tmp_path: Path) -> None:
+def test_tuning_is_bayesian_with_early_stopping_by_validation_loss_by_default(tmp_path: Path) -> None:
     tuning = load_project(write(tmp_path, GOOD)).tuning
     assert (tuning.strategy, tuning.early_stopping, tuning.objective) == ("Bayesian", True, "validation_loss")
 
 
-def test_the_form_of_a_run_may_not_ask_ec2_for_several_instances(tmp_path: Path) -> None:
+def test_a_run_on_ec2_may_not_have_several_instances(tmp_path: Path) -> None:
     project = load_project(write(tmp_path, GOOD))
     for allowed in (("sagemaker", 5), ("ec2", 1)):
         project.check_place(*allowed)
@@ -404,7 +416,7 @@ def test_the_form_of_a_run_may_not_ask_ec2_for_several_instances(tmp_path: Path)
         project.check_place("ec2", 5)
 
 
-def test_one_wrong_file_does_not_hide_the_others(tmp_path: Path) -> None:
+def test_one_invalid_file_does_not_hide_the_others(tmp_path: Path) -> None:
     write(tmp_path, GOOD)
     (tmp_path / "fish.yaml").write_text("name: fish\ncolour: blue\n")
     projects, errors = read_projects(tmp_path)
@@ -414,7 +426,7 @@ def test_one_wrong_file_does_not_hide_the_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["fish.yml", "fish.YAML", "fish.json", "fish.yaml.txt", "more/fish.yaml"])
-def test_what_looks_like_a_project_file_is_never_ignored(tmp_path: Path, name: str) -> None:
+def test_a_file_that_looks_like_a_project_file_is_never_ignored(tmp_path: Path, name: str) -> None:
     write(tmp_path, GOOD)
     (tmp_path / "more").mkdir()
     (tmp_path / name).write_text("name: fish\ndescription: x\n")
@@ -424,13 +436,13 @@ def test_what_looks_like_a_project_file_is_never_ignored(tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("name", [".birds.yaml.swp", "birds.yaml~", "README.md", "birds.zip"])
-def test_what_editors_and_people_leave_beside_project_files_is_no_error(tmp_path: Path, name: str) -> None:
+def test_other_files_next_to_project_files_are_no_error(tmp_path: Path, name: str) -> None:
     write(tmp_path, GOOD)
     (tmp_path / name).touch()
     assert read_projects(tmp_path)[1] == []
 
 
-def test_what_is_no_regular_file_is_an_error_and_holds_nothing_up(tmp_path: Path) -> None:
+def test_a_special_file_is_an_error_and_does_not_block(tmp_path: Path) -> None:
     write(tmp_path, GOOD)
     os.mkfifo(tmp_path / "pipe.yaml")
     (tmp_path / "folder.yaml").mkdir()
@@ -446,12 +458,12 @@ def test_what_is_no_regular_file_is_an_error_and_holds_nothing_up(tmp_path: Path
     ]
 
 
-def test_a_folder_that_is_missing_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     projects, (error,) = read_projects(tmp_path / "nowhere")
     assert (projects, "can't be read" in str(error)) == ([], True)
 
 
-def test_an_error_that_nobody_foresaw_is_that_of_its_file(
+def test_an_unexpected_error_is_reported_for_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("birds", "fish"):
@@ -462,7 +474,7 @@ def test_an_error_that_nobody_foresaw_is_that_of_its_file(
             raise RecursionError("too deep")
         return load_project(path)
 
-    monkeypatch.setattr("include.pipeline.settings.load_project", stumble)
+    monkeypatch.setattr("include.pipeline.project_files.load_project", stumble)
     projects, (error,) = read_projects(tmp_path)
     assert [project.name for project in projects] == ["fish"]
     assert str(error) == "birds.yaml can't be read: RecursionError: too deep"
@@ -477,7 +489,7 @@ def test_aliases_and_merged_keys_may_be_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "schedule", ["0 5 * * 1", "@quarterly", "0 0 29 2 *", "*/15 8-17 * * mon-fri", "0 0 L * *"]
 )
-def test_a_schedule_that_is_due_some_day_is_taken(tmp_path: Path, schedule: str) -> None:
+def test_a_schedule_that_matches_a_date_is_accepted(tmp_path: Path, schedule: str) -> None:
     assert load_project(write(tmp_path, f"{GOOD}schedule: '{schedule}'\n")).schedule == schedule
 
 

@@ -1,4 +1,4 @@
-"""The smoke test: which images it sends, and which answers it lets pass."""
+"""The smoke test: which images it sends, and which answers it accepts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,11 @@ from include.pipeline.smoke_test import (
     invoke_version,
     run_smoke_test,
     too_few_right,
+    verdict,
 )
+from include.pipeline.waiting import StepState
+from tests.include.pipeline.processes import done
+from tests.include.pipeline.staged import put_data_set
 
 CLASSES = ["001.Robin", "002.Wren"]
 PATHS = [f"{split}/{label}/{i}.jpg" for split in ("train", "test") for label in CLASSES for i in (1, 2)]
@@ -29,7 +34,7 @@ REFUSALS = {"bm90IGFuIGltYWdl": 400, "http://127.0.0.1/image.jpg": 400}
 
 
 class FakeFunction:
-    """A function that answers each image by a callable, as Lambda's client would give it."""
+    """A Lambda client whose function answers each image with the result of a callable."""
 
     def __init__(
         self,
@@ -80,21 +85,17 @@ def predicting(label: str, model: str = "model-1") -> dict[str, Any]:
 
 @pytest.fixture
 def data(s3: Any) -> str:
-    for path in PATHS:
-        s3.put_object(Bucket="bucket", Key=f"data/{path}", Body=b"image")
-    manifest = {"files": [{"path": path} for path in PATHS], "classes": CLASSES}
-    s3.put_object(Bucket="bucket", Key="data/manifest.json", Body=json.dumps(manifest))
-    return "s3://bucket/data"
+    return put_data_set(s3, "bucket", PATHS)
 
 
 def test_images_are_of_the_test_split_and_of_each_class_before_a_second_of_any() -> None:
-    chosen = held_out_images({"files": [{"path": path} for path in PATHS]}, 3)
+    chosen = held_out_images(PATHS, 3)
     assert chosen == ["test/001.Robin/1.jpg", "test/002.Wren/1.jpg", "test/001.Robin/2.jpg"]
 
 
 def test_with_fewer_images_than_classes_they_are_spread_over_the_classes() -> None:
-    files = [{"path": f"test/{label:03d}/1.jpg"} for label in range(100)]
-    assert held_out_images({"files": files}, 4) == [f"test/{label:03d}/1.jpg" for label in (0, 25, 50, 75)]
+    paths = [f"test/{label:03d}/1.jpg" for label in range(100)]
+    assert held_out_images(paths, 4) == [f"test/{label:03d}/1.jpg" for label in (0, 25, 50, 75)]
 
 
 def expected(data: str, low: float = 0.8) -> Expected:
@@ -105,38 +106,108 @@ def right(i: int) -> dict[str, Any]:
     return predicting(CLASSES[i % 2])
 
 
-def test_right_answers_pass(project: Project, s3: Any, data: str) -> None:
+def test_correct_predictions_pass(project: Project, s3: Any, data: str) -> None:
     function = FakeFunction(right)
-    result = run_smoke_test(project, expected(data), s3, function)
-    assert result["accuracy"] == 1
-    assert [(request["truth"], request["label"]) for request in result["requests"][:2]] == list(
+    result = run_smoke_test(project, expected(data), s3, function, StepState())
+    assert result.accuracy == 1
+    assert [(request.truth, request.label) for request in result.requests[:2]] == list(
         zip(CLASSES, CLASSES, strict=True)
     )
     assert function.events[-2:] == [{"image": "bm90IGFuIGltYWdl"}, {"url": "http://127.0.0.1/image.jpg"}]
     assert [len(batch) for batch in function.batches] == [4]
 
 
-def test_nothing_is_asked_before_the_alias_has_moved(
-    project: Project, s3: Any, data: str, monkeypatch: pytest.MonkeyPatch
+def record(s3: Any, **answers: tuple[str, float]) -> str:
+    """Put what evaluation recorded to S3, by class."""
+    content = {
+        path.removeprefix("test/"): {"label": label, "probability": probability}
+        for path in PATHS
+        for name, (label, probability) in answers.items()
+        if name in path
+    }
+    s3.put_object(Bucket="bucket", Key="evaluate/answers.json", Body=json.dumps(content))
+    return "s3://bucket/evaluate/answers.json"
+
+
+def test_answers_as_evaluation_recorded_them_pass(project: Project, s3: Any, data: str) -> None:
+    answers = record(s3, Robin=("001.Robin", 0.915), Wren=("002.Wren", 0.9))
+    found = run_smoke_test(
+        project, replace(expected(data), answers=answers), s3, FakeFunction(right), StepState()
+    )
+    assert (found.compared, found.largest_difference) == (4, pytest.approx(0.015))
+    assert "recorded the answers to 4 of them; the probabilities differ by 0.015 at most" in verdict(
+        found, "x"
+    )
+
+
+def test_two_labels_that_are_as_probable_may_change_places(project: Project, s3: Any, data: str) -> None:
+    def close(i: int) -> dict[str, Any]:
+        first, second = (CLASSES[i % 2], CLASSES[1 - i % 2])
+        found = [{"label": first, "probability": 0.501}, {"label": second, "probability": 0.499}]
+        return {"predictions": found, "model": "model-1"}
+
+    answers = record(s3, Robin=("002.Wren", 0.502))
+    found = run_smoke_test(
+        project, replace(expected(data), answers=answers), s3, FakeFunction(close), StepState()
+    )
+    assert (found.compared, found.largest_difference) == (2, pytest.approx(0.003))
+
+
+@pytest.mark.parametrize(
+    ("recorded", "message"),
+    [
+        (
+            ("001.Robin", 0.93),
+            r"001.Robin with a probability of 0.9300, but the endpoint predicts 001.Robin with 0.9000",
+        ),
+        (
+            ("001.Robin", 0.87),
+            r"a probability of 0.8700, .* and 001.Robin with 0.9000. They may differ by 0.02",
+        ),
+        (
+            ("002.Wren", 0.9),
+            r"002.Wren with a .* predicts 001.Robin with 0.9000, and 002.Wren with none",
+        ),
+    ],
+    ids=["less sure", "surer", "another label"],
+)
+def test_another_answer_than_evaluation_recorded_fails(
+    project: Project, s3: Any, data: str, recorded: tuple[str, float], message: str
 ) -> None:
-    """While it moves, the version before would answer, and be taken for the new one."""
+    answers = record(s3, Robin=recorded)
+    with pytest.raises(SmokeTestError, match=f"differs from the evaluated model. For test/001.*{message}"):
+        run_smoke_test(
+            project, replace(expected(data), answers=answers), s3, FakeFunction(right), StepState()
+        )
+
+
+@pytest.mark.parametrize("answers", [None, "s3://bucket/of-an-earlier-release/answers.json"])
+def test_without_recorded_answers_it_says_so(
+    project: Project, s3: Any, data: str, answers: str | None
+) -> None:
+    found = run_smoke_test(
+        project, replace(expected(data), answers=answers), s3, FakeFunction(right), StepState()
+    )
+    assert (found.compared, found.largest_difference) == (0, None)
+    assert "Evaluation recorded no answers to compare them with." in verdict(found, "x")
+
+
+def test_no_request_is_sent_before_the_alias_has_moved(project: Project, s3: Any, data: str) -> None:
+    """During the move, the previous version would answer, and be mistaken for the new one."""
     function, pauses = FakeFunction(right), []
 
     def pause(seconds: float) -> None:
         pauses.append(len(function.events) + len(function.batches))
 
-    monkeypatch.setattr(time, "sleep", pause)
     function.provisioned = iter([{"Status": "IN_PROGRESS"}, {"Status": "IN_PROGRESS"}])
-    run_smoke_test(project, expected(data), s3, function)
+    done(run_smoke_test, project, expected(data), s3, function, sleep=pause)
     assert pauses == [0, 0]
 
 
-def test_an_image_too_large_for_an_event_is_named_by_its_address(
-    project: Project, s3: Any, data: str
-) -> None:
+def test_an_image_too_large_for_an_event_is_sent_as_its_s3_uri(project: Project, s3: Any, data: str) -> None:
     s3.put_object(Bucket="bucket", Key="data/test/001.Robin/1.jpg", Body=b"x" * 4_000_001)
     function = FakeFunction(right)
-    run_smoke_test(project, expected(data), s3, function)
+    run_smoke_test(project, expected(data), s3, function, StepState())
     assert function.events[0] == {"s3": "s3://bucket/data/test/001.Robin/1.jpg"}
     assert function.events[1] == {"image": "aW1hZ2U="}
 
@@ -145,31 +216,33 @@ def test_a_batch_holds_no_more_than_fits_in_an_event(project: Project, s3: Any, 
     for path in PATHS:
         s3.put_object(Bucket="bucket", Key=f"data/{path}", Body=b"x" * 3_000_000)
     function = FakeFunction(right)
-    run_smoke_test(project, expected(data), s3, function)
+    run_smoke_test(project, expected(data), s3, function, StepState())
     assert [len(batch) for batch in function.batches] == [1]
 
 
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        pytest.param(predicting("002.Wren"), "2 of 4 test images", id="half of them wrong"),
+        pytest.param(predicting("002.Wren"), "2 of 4 predictions for test images", id="half of them wrong"),
         pytest.param(
-            predicting("001.Robin", "model-0"), "model-0 answered; model-1 was deployed", id="another model"
+            predicting("001.Robin", "model-0"),
+            "model-0 answered, but model-1 was deployed",
+            id="another model",
         ),
         pytest.param(predicting("007.Owl"), "not a prediction for a class", id="unknown label"),
         pytest.param(
             {"predictions": ["001.Robin"], "model": "model-1"}, "not a prediction", id="another shape"
         ),
-        pytest.param({"error": "broken", "status": 502}, "in place of predictions", id="error"),
+        pytest.param({"error": "broken", "status": 502}, "expected predictions", id="error"),
         pytest.param({"errorMessage": "Task timed out"}, "failed: Task timed out", id="function failed"),
     ],
 )
-def test_wrong_answers_fail_and_are_named(
+def test_wrong_answers_fail_and_are_reported(
     project: Project, s3: Any, data: str, answer: Any, message: str
 ) -> None:
     function = FakeFunction(lambda _: answer, batch=[right(0)] * 4)
     with pytest.raises(SmokeTestError, match=message):
-        run_smoke_test(project, expected(data, low=0.99), s3, function)
+        run_smoke_test(project, expected(data, low=0.99), s3, function, StepState())
 
 
 @pytest.mark.parametrize(
@@ -178,18 +251,18 @@ def test_wrong_answers_fail_and_are_named(
 def test_a_batch_gets_an_answer_for_each_of_its_images(
     project: Project, s3: Any, data: str, batch: Any
 ) -> None:
-    with pytest.raises(SmokeTestError, match="A batch of 4 images was answered by"):
-        run_smoke_test(project, expected(data), s3, FakeFunction(right, batch=batch))
+    with pytest.raises(SmokeTestError, match="The answer to a batch of 4 images is"):
+        run_smoke_test(project, expected(data), s3, FakeFunction(right, batch=batch), StepState())
 
 
 @pytest.mark.parametrize("wrong", sorted(REFUSALS))
 @pytest.mark.parametrize("status", [200, 502])
-def test_what_is_wrong_must_be_the_callers_error(
+def test_an_invalid_request_must_be_a_client_error(
     project: Project, s3: Any, data: str, wrong: str, status: int
 ) -> None:
     function = FakeFunction(right, refusals={**REFUSALS, wrong: status})
     with pytest.raises(SmokeTestError, match="expected a status from 400 to 499"):
-        run_smoke_test(project, expected(data), s3, function)
+        run_smoke_test(project, expected(data), s3, function, StepState())
 
 
 def test_answers_that_take_too_long_fail(project: Project, s3: Any, data: str) -> None:
@@ -199,7 +272,7 @@ def test_answers_that_take_too_long_fail(project: Project, s3: Any, data: str) -
 
     impatient = project.model_copy(update={"smoke_test": SmokeTest(max_p95_ms=1)})
     with pytest.raises(SmokeTestError, match=r"at most 1 ms are allowed \(smoke_test.max_p95_ms\)"):
-        run_smoke_test(impatient, expected(data), s3, FakeFunction(slowly))
+        run_smoke_test(impatient, expected(data), s3, FakeFunction(slowly), StepState())
 
 
 @pytest.mark.parametrize(
@@ -214,7 +287,7 @@ def test_answers_that_take_too_long_fail(project: Project, s3: Any, data: str) -
         pytest.param(0, 10, 0.0, False, id="nothing was promised"),
     ],
 )
-def test_few_images_are_judged_by_how_likely_their_answers_are(
+def test_few_images_are_judged_by_the_probability_of_their_predictions(
     hits: int, images: int, promised: float, too_few: bool
 ) -> None:
     assert too_few_right(hits, images, promised) is too_few
@@ -229,7 +302,7 @@ def test_the_bound_is_that_of_the_exact_binomial_test() -> None:
 
 def test_a_version_is_invoked_by_its_number_with_one_test_image(project: Project, s3: Any, data: str) -> None:
     function = FakeFunction(right, qualifier="7")
-    assert invoke_version(project, "7", data, "model-1", s3, function) == right(0)
+    assert invoke_version(project, "7", data, "model-1", s3, function).model_dump() == right(0)
     assert function.events == [{"image": "aW1hZ2U="}]
 
 
@@ -263,11 +336,11 @@ def test_a_version_is_invoked_by_its_number_with_one_test_image(project: Project
             {"errorType": "Sandbox.Timedout", "errorMessage": "Task timed out after 3.00 seconds"},
             "START RequestId: 1 Version: 7\n",
             "The function birds:7 failed: Sandbox.Timedout: Task timed out after 3.00 seconds",
-            id="named nowhere else",
+            id="only in the error",
         ),
     ],
 )
-def test_a_version_that_fails_fails_with_its_own_error(
+def test_a_failing_version_is_reported_with_its_own_error(
     project: Project, s3: Any, data: str, answer: Any, log: str, message: str
 ) -> None:
     function = FakeFunction(lambda _: answer, qualifier="7", log=log)
@@ -279,7 +352,7 @@ def test_a_version_that_fails_fails_with_its_own_error(
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        pytest.param({"error": "busy", "status": 503}, "in place of predictions", id="error"),
+        pytest.param({"error": "busy", "status": 503}, "expected predictions", id="error"),
         pytest.param(predicting("002.Wren", "model-0"), "model-0 answered", id="another model"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What exists, what a teardown does with it, and when it refuses, against local AWS."""
+"""The resources of a project, and their teardown, against local AWS."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from include.pipeline import alarms, inventory, live, names, teardown
+from include.pipeline import alarms, inventory, live, names, resource_kinds, teardown
+from include.pipeline.results import PlannedResource
 from include.pipeline.settings import Endpoint, Project
 from include.pipeline.teardown import LeftError, Options, RefusedError
+from tests.include.pipeline.processes import done
 from tests.include.pipeline.standing import BUCKET, Standing
 
 ALL = Options(delete_data=True, delete_registry=True, delete_logs=True, delete_infrastructure=True)
@@ -21,7 +23,7 @@ ALL = Options(delete_data=True, delete_registry=True, delete_logs=True, delete_i
 
 @pytest.fixture
 def standing(local_aws: Any, eventually: Callable[..., Any]) -> Iterator[Standing]:
-    """A project of which nothing exists yet."""
+    """A project without resources."""
     project = Project(name=f"p{uuid.uuid4().hex[:8]}", description="x", poll_seconds=1)
     standing = Standing(project, local_aws.client, eventually)
     yield standing
@@ -29,30 +31,30 @@ def standing(local_aws: Any, eventually: Callable[..., Any]) -> Iterator[Standin
 
 
 def remove(standing: Standing) -> None:
-    """What the DAG does, in its order; the operators' part by plain requests."""
+    """Run the steps of the DAG in order, with plain requests instead of operators."""
     project, client = standing.project, standing.client
-    teardown.stop_jobs(project, client)
-    teardown.terminate_instances(project, client("ec2"))
-    for row in inventory.look(project, client, BUCKET):
-        if row["what"] == "function":
-            client("lambda").delete_function(FunctionName=row["name"])
-        elif row["what"] == "scaling":
+    done(teardown.stop_jobs, project, client)
+    done(teardown.terminate_instances, project, client("ec2"))
+    for row in inventory.list_resources(project, client, BUCKET):
+        if row.what == "function":
+            client("lambda").delete_function(FunctionName=row.name)
+        elif row.what == "scaling":
             client("application-autoscaling").deregister_scalable_target(
                 ServiceNamespace="sagemaker",
-                ResourceId=row["name"],
+                ResourceId=row.name,
                 ScalableDimension="sagemaker:variant:DesiredInstanceCount",
             )
-        elif row["what"] == "endpoint":
-            client("sagemaker").delete_endpoint(EndpointName=row["name"])
+        elif row.what == "endpoint":
+            client("sagemaker").delete_endpoint(EndpointName=row.name)
             standing.eventually(
                 lambda: not client("sagemaker").list_endpoints(NameContains=project.name)["Endpoints"]
             )
-        elif row["what"] == "workspace":
-            remove_workspace(row["name"], client("sagemaker"))
-        elif row["what"] == "endpoint configuration":
-            client("sagemaker").delete_endpoint_config(EndpointConfigName=row["name"])
-        elif row["what"] == "model":
-            client("sagemaker").delete_model(ModelName=row["name"])
+        elif row.what == "workspace":
+            remove_workspace(row.name, client("sagemaker"))
+        elif row.what == "endpoint configuration":
+            client("sagemaker").delete_endpoint_config(EndpointConfigName=row.name)
+        elif row.what == "model":
+            client("sagemaker").delete_model(ModelName=row.name)
     teardown.delete_alarms(project, client)
     teardown.delete_registry(project, client("sagemaker"))
     teardown.delete_data(project, BUCKET, client("s3"))
@@ -72,10 +74,10 @@ def remove_workspace(row: str, sagemaker: Any) -> None:
 
 
 def found(standing: Standing) -> list[str]:
-    return [row["what"] for row in inventory.look(standing.project, standing.client, BUCKET)]
+    return [row.what for row in inventory.list_resources(standing.project, standing.client, BUCKET)]
 
 
-def test_all_that_exists_is_found_and_nothing_is_left_after_it_was_removed_twice(standing: Standing) -> None:
+def test_all_resources_are_found_and_none_is_left_after_two_teardowns(standing: Standing) -> None:
     assert found(standing) == ["infrastructure"]
     standing.build()
     standing.make_job()
@@ -100,20 +102,22 @@ def test_all_that_exists_is_found_and_nothing_is_left_after_it_was_removed_twice
     assert found(standing).count("alarm") == len(alarms.alarm_names(standing.project))
     for _ in range(2):
         remove(standing)
-        teardown.check_nothing_left(standing.project, standing.client, ALL, failures={})
+        done(teardown.check_nothing_left, standing.project, standing.client, ALL, {})
         assert found(standing) == ["infrastructure"]
 
 
-def test_what_has_lost_its_tags_is_found_by_name(standing: Standing) -> None:
+def test_resources_without_tags_are_found_by_name(standing: Standing) -> None:
     name = standing.make_config()
     arn = f"arn:aws:sagemaker:us-east-1:123456789012:endpoint-config/{name}"
     standing.client("sagemaker").delete_tags(ResourceArn=arn, TagKeys=["project", "managed-by"])
-    assert inventory.models_or_configs(standing.project, "endpoint-config", standing.client) == [name]
+    assert inventory.models_or_configs(standing.project, resource_kinds.ENDPOINT_CONFIG, standing.client) == [
+        name
+    ]
 
 
 def test_a_running_job_is_stopped_and_keeps_its_record_without_tags(standing: Standing) -> None:
     name = standing.make_job()
-    assert teardown.stop_jobs(standing.project, standing.client) == 1
+    assert done(teardown.stop_jobs, standing.project, standing.client) == 1
     sagemaker = standing.client("sagemaker")
     assert sagemaker.describe_processing_job(ProcessingJobName=name)["ProcessingJobStatus"] == "Stopped"
     assert inventory.jobs(standing.project, standing.client) == []
@@ -122,15 +126,17 @@ def test_a_running_job_is_stopped_and_keeps_its_record_without_tags(standing: St
 def test_an_instance_that_trains_is_terminated_and_its_security_group_deleted(standing: Standing) -> None:
     name, ec2 = standing.make_instance(), standing.client("ec2")
     with pytest.raises(LeftError, match=rf"2 resources are left: .*instance/{name}"):
-        teardown.check_nothing_left(standing.project, standing.client, ALL, {"terminate_instances": "x"})
-    assert teardown.terminate_instances(standing.project, ec2) == 1
+        done(
+            teardown.check_nothing_left, standing.project, standing.client, ALL, {"terminate_instances": "x"}
+        )
+    assert done(teardown.terminate_instances, standing.project, ec2) == 1
     assert inventory.instances(standing.project, ec2) in ({name: "terminated"}, {})
     assert inventory.security_groups(standing.project, ec2) == []
-    assert teardown.terminate_instances(standing.project, ec2) == 0
+    assert done(teardown.terminate_instances, standing.project, ec2) == 0
 
 
 class Ec2:
-    """EC2 with one security group, which a network interface uses for a while, and an instance that is gone."""
+    """EC2 with one security group, which a network interface uses for a while, and a missing instance."""
 
     def __init__(self, *, in_use: int = 0) -> None:
         self.in_use = in_use
@@ -158,16 +164,15 @@ def test_a_security_group_is_deleted_once_no_network_interface_uses_it(
 ) -> None:
     monkeypatch.setattr(teardown, "instances", lambda *_: {})
     monkeypatch.setattr(teardown, "security_groups", lambda *_: ["sg-1"])
-    monkeypatch.setattr(teardown.time, "sleep", lambda _: None)
-    teardown.terminate_instances(project, ec2 := Ec2(in_use=3))
+    done(teardown.terminate_instances, project, ec2 := Ec2(in_use=3))
     assert ec2.calls == ["sg-1"] * 4
     monkeypatch.setattr(teardown, "INTERFACES_SECONDS", 0)
     with pytest.raises(teardown.TeardownError, match="security group sg-1 to be free of network interfaces"):
-        teardown.terminate_instances(project, Ec2(in_use=9))
+        done(teardown.terminate_instances, project, Ec2(in_use=9))
 
 
-def test_an_instance_that_is_gone_keeps_no_other_from_being_terminated() -> None:
-    teardown._terminate(["a", "gone", "b"], ec2 := Ec2())
+def test_a_missing_instance_does_not_prevent_the_termination_of_others() -> None:
+    teardown.terminate(["a", "gone", "b"], ec2 := Ec2())
     assert ec2.calls == ["a", "b"]
 
 
@@ -189,12 +194,11 @@ def test_an_instance_that_is_listed_before_ec2_knows_it_is_terminated(
 
     monkeypatch.setattr(teardown, "instances", lambda *_: dict(states))
     monkeypatch.setattr(teardown, "security_groups", lambda *_: [])
-    monkeypatch.setattr(teardown.time, "sleep", pause)
-    assert teardown.terminate_instances(project, NewInstance()) == 1
+    assert done(teardown.terminate_instances, project, NewInstance(), sleep=pause) == 1
     assert states == {"i-1": "terminated"}
 
 
-def test_a_job_that_the_index_of_tags_does_not_list_yet_loses_its_tags(
+def test_the_tags_of_a_job_that_the_tag_index_does_not_list_yet_are_removed(
     standing: Standing, eventually: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sagemaker, name = standing.client("sagemaker"), standing.make_job("exit 0")
@@ -204,19 +208,19 @@ def test_a_job_that_the_index_of_tags_does_not_list_yet_loses_its_tags(
 
     eventually(lambda: job()["ProcessingJobStatus"] == "Completed")
     monkeypatch.setattr(inventory, "tagged_arns", lambda *_: [])
-    assert teardown.stop_jobs(standing.project, standing.client) == 1
+    assert done(teardown.stop_jobs, standing.project, standing.client) == 1
     assert live.tags(job()["ProcessingJobArn"], sagemaker).keys().isdisjoint({"project", "managed-by"})
-    assert teardown.stop_jobs(standing.project, standing.client) == 0
+    assert done(teardown.stop_jobs, standing.project, standing.client) == 0
 
 
-def test_a_job_that_began_long_ago_is_found_while_the_index_of_tags_does_not_list_it(
+def test_an_old_job_is_found_even_if_the_tag_index_does_not_list_it(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = names.job_name(project, "train", {})
     job = {"TrainingJobName": name, "TrainingJobArn": f"arn:training-job/{name}"}
 
     class Sagemaker:
-        """SageMaker with one job, which runs; AWS may give a page on which it has left nothing, and then another."""
+        """SageMaker with one running job. AWS may return an empty page, and then another one."""
 
         def get_paginator(self, operation: str) -> Sagemaker:
             self.operation = operation
@@ -235,11 +239,11 @@ def test_a_job_that_began_long_ago_is_found_while_the_index_of_tags_does_not_lis
 
     monkeypatch.setattr(inventory, "tagged_arns", lambda *_: [])
     assert inventory.jobs(project, lambda service: Sagemaker()) == [
-        ("training-job", name, job["TrainingJobArn"])
+        inventory.Found(resource_kinds.TRAINING, name, job["TrainingJobArn"])
     ]
 
 
-def test_alarms_are_deleted_that_the_index_of_tags_does_not_list_yet(
+def test_alarms_that_the_tag_index_does_not_list_yet_are_deleted(
     aws: None, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alarms.put_alarms(project, boto3.client("cloudwatch"))
@@ -248,17 +252,16 @@ def test_alarms_are_deleted_that_the_index_of_tags_does_not_list_yet(
     assert boto3.client("cloudwatch").describe_alarms()["MetricAlarms"] == []
 
 
-def test_tags_that_follow_late_are_waited_for(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_waits_for_a_delayed_tag_index(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     arn = "arn:aws:sagemaker:us-east-1:123456789012:model/birds-model-1"
     looks = iter([[arn], [arn], []])
     monkeypatch.setattr(teardown, "tagged_arns", lambda *_: next(looks))
     monkeypatch.setattr(teardown, "still_exists", lambda *_: True)
-    monkeypatch.setattr(teardown.time, "sleep", lambda _: None)
-    teardown.check_nothing_left(project, lambda service: None, ALL, failures={})
+    done(teardown.check_nothing_left, project, lambda service: None, ALL, {})
     assert next(looks, None) is None
 
 
-def test_what_only_the_index_of_tags_still_lists_is_not_found(
+def test_resources_that_only_the_tag_index_lists_are_not_found(
     standing: Standing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arn = f"arn:aws:{{}}:us-east-1:123456789012:{{}}{standing.project.aws_name}-gone".format
@@ -270,18 +273,18 @@ def test_what_only_the_index_of_tags_still_lists_is_not_found(
     model = standing.make_model()
     monkeypatch.setattr(inventory, "tagged_arns", lambda *_: gone)
     assert found(standing) == ["model", "data", "infrastructure"]
-    assert inventory.models_or_configs(standing.project, "model", standing.client) == [model]
+    assert inventory.models_or_configs(standing.project, resource_kinds.MODEL, standing.client) == [model]
     assert teardown.delete_alarms(standing.project, standing.client) == 0
 
 
-def test_what_only_the_index_of_tags_still_lists_is_not_taken_for_left(
+def test_resources_that_only_the_tag_index_lists_do_not_count_as_left(
     standing: Standing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project, arn = standing.project, "arn:aws:{}:us-east-1:123456789012:{}"
     deleted = [
         *(
-            arn.format("sagemaker", f"{kind}/{project.aws_name}-gone")
-            for kind in (*inventory.DESCRIBED, *inventory.JOBS)
+            arn.format("sagemaker", f"{kind.in_arn}/{project.aws_name}-gone")
+            for kind in resource_kinds.SAGEMAKER
         ),
         arn.format("lambda", f"function:{project.aws_name}-gone"),
         arn.format("cloudwatch", f"alarm:{project.aws_name}-gone"),
@@ -289,24 +292,24 @@ def test_what_only_the_index_of_tags_still_lists_is_not_taken_for_left(
         arn.format("ec2", "security-group/sg-0123456789abcdef0"),
     ]
     job = standing.make_job("exit 0")
-    teardown.stop_jobs(project, standing.client)
+    done(teardown.stop_jobs, project, standing.client)
     deleted.append(arn.format("sagemaker", f"processing-job/{job}"))
     monkeypatch.setattr(teardown, "tagged_arns", lambda *_: deleted)
-    teardown.check_nothing_left(project, standing.client, ALL, failures={})
+    done(teardown.check_nothing_left, project, standing.client, ALL, {})
     there = arn.format("sagemaker", f"model/{standing.make_model()}")
     unknown = arn.format("sqs", "queue")
     monkeypatch.setattr(teardown, "tagged_arns", lambda *_: [*deleted, there, unknown])
     monkeypatch.setattr(teardown, "TAGS_SECONDS", 0)
     with pytest.raises(LeftError, match=rf"^2 resources are left: {there}, {unknown}$"):
-        teardown.check_nothing_left(project, standing.client, ALL, failures={})
+        done(teardown.check_nothing_left, project, standing.client, ALL, {})
 
 
-def test_instances_that_wait_for_the_next_training_are_given_back(standing: Standing) -> None:
+def test_warm_pools_are_ended(standing: Standing) -> None:
     name = standing.make_warm_pool()
     assert "warm pool" in found(standing)
-    teardown.stop_jobs(standing.project, standing.client)
+    done(teardown.stop_jobs, standing.project, standing.client)
     assert standing.pool_status(name) == "Terminated"
-    assert teardown.end_warm_pools(standing.project, standing.client("sagemaker")) == 0
+    assert inventory.warm_pools(standing.project, standing.client("sagemaker")) == []
 
 
 class Trained:
@@ -327,7 +330,7 @@ class Trained:
         return lambda **request: {}
 
     def describe_training_job(self, TrainingJobName: str) -> dict[str, Any]:
-        """Show the job's warm pool, if it has one, only after some looks."""
+        """Show the job's warm pool, if it has one, only after some calls."""
         self.looks += 1
         if not self.keeps or self.looks < 12 or self.ended:
             return self.members
@@ -351,7 +354,7 @@ def test_a_warm_pool_that_forms_right_after_a_job_is_not_missed(
 ) -> None:
     project = Project(name="birds", description="x", poll_seconds=1)
     sagemaker = Trained(project, **members)
-    job = ("training-job", sagemaker.name, f"arn:{sagemaker.name}")
+    job = inventory.Found(resource_kinds.TRAINING, sagemaker.name, f"arn:{sagemaker.name}")
     monkeypatch.setattr(teardown, "jobs", lambda *_: [job])
     monkeypatch.setattr(
         teardown,
@@ -360,12 +363,11 @@ def test_a_warm_pool_that_forms_right_after_a_job_is_not_missed(
             [sagemaker.name] if "WarmPoolStatus" in sagemaker.describe_training_job(sagemaker.name) else []
         ),
     )
-    monkeypatch.setattr(teardown.time, "sleep", lambda seconds: None)
-    teardown.stop_jobs(project, lambda service: sagemaker)
+    done(teardown.stop_jobs, project, lambda service: sagemaker)
     assert sagemaker.ended == ([sagemaker.name] if ended else [])
 
 
-def test_a_job_whose_record_was_deleted_keeps_no_teardown_from_its_end(
+def test_a_job_whose_record_was_deleted_does_not_fail_a_teardown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     project = Project(name="birds", description="x", poll_seconds=1)
@@ -378,12 +380,13 @@ def test_a_job_whose_record_was_deleted_keeps_no_teardown_from_its_end(
 
             return refuse
 
-    monkeypatch.setattr(teardown, "jobs", lambda *_: [("training-job", "name", "arn")])
+    job = inventory.Found(resource_kinds.TRAINING, "name", "arn")
+    monkeypatch.setattr(teardown, "jobs", lambda *_: [job])
     monkeypatch.setattr(teardown, "warm_pools", lambda *_: [])
-    assert teardown.stop_jobs(project, lambda service: Gone()) == 1
+    assert done(teardown.stop_jobs, project, lambda service: Gone()) == 1
 
 
-def test_of_logs_that_projects_share_only_the_projects_own_are_deleted(standing: Standing) -> None:
+def test_only_the_projects_streams_in_shared_log_groups_are_deleted(standing: Standing) -> None:
     standing.make_logs()
     assert teardown.delete_logs(standing.project, standing.client("logs")) == 2
     left = standing.client("logs").describe_log_streams(
@@ -416,25 +419,25 @@ def test_data_is_deleted_only_below_the_projects_prefix(standing: Standing) -> N
     assert f"{standing.project.name}s/data/1" in left
 
 
-def test_a_registry_that_shall_stay_is_not_told_as_left(standing: Standing) -> None:
+def test_a_registry_that_is_kept_does_not_count_as_left(standing: Standing) -> None:
     standing.make_registry()
-    teardown.check_nothing_left(standing.project, standing.client, Options(), failures={})
+    done(teardown.check_nothing_left, standing.project, standing.client, Options(), {})
     assert teardown.delete_registry(standing.project, standing.client("sagemaker")) == 2
     assert inventory.model_packages(standing.project, standing.client("sagemaker")) is None
 
 
-def test_a_workspace_that_shall_stay_is_not_told_as_left(standing: Standing) -> None:
+def test_a_workspace_that_is_kept_does_not_count_as_left(standing: Standing) -> None:
     standing.make_workspace()
     kept = Options(delete_workspace=False)
-    teardown.check_nothing_left(standing.project, standing.client, kept, failures={})
-    assert teardown.fate("workspace", kept) == "stays, for delete_workspace is off"
+    done(teardown.check_nothing_left, standing.project, standing.client, kept, {})
+    assert teardown.planned_action("workspace", kept) == "stays, because delete_workspace is off"
 
 
-def test_all_failures_and_all_that_is_left_are_told_at_once(standing: Standing) -> None:
+def test_all_failures_and_all_resources_that_are_left_are_reported_together(standing: Standing) -> None:
     name = standing.make_model()
     failures = {"delete_function": "it is busy", "delete_endpoint": "it is updating"}
     with pytest.raises(LeftError) as raised:
-        teardown.check_nothing_left(standing.project, standing.client, ALL, failures)
+        done(teardown.check_nothing_left, standing.project, standing.client, ALL, failures)
     assert str(raised.value).splitlines() == [
         "Step delete_function failed: it is busy",
         "Step delete_endpoint failed: it is updating",
@@ -451,11 +454,11 @@ def test_all_failures_and_all_that_is_left_are_told_at_once(standing: Standing) 
             "birds",
             1,
             "1 runs of birds.train_and_deploy, rollback or workspace are running",
-            id="a run goes on",
+            id="a run is active",
         ),
     ],
 )
-def test_a_teardown_that_nobody_confirmed_or_that_would_race_is_refused(
+def test_an_unconfirmed_or_conflicting_teardown_is_refused(
     project: Project, confirm: str, releases: int, message: str
 ) -> None:
     teardown.check_request(project, "birds", releases=0)
@@ -468,20 +471,20 @@ def test_a_teardown_that_nobody_confirmed_or_that_would_race_is_refused(
     [
         ("endpoint", "is deleted"),
         ("workspace", "is deleted"),
-        ("data", "stays, for delete_data is off"),
+        ("data", "stays, because delete_data is off"),
         ("logs", "is deleted"),
-        ("infrastructure", "stays, for delete_infrastructure is off"),
-        ("job", "is stopped if it runs; its record stays"),
+        ("infrastructure", "stays, because delete_infrastructure is off"),
+        ("job", "is stopped if it is running; its record stays"),
     ],
 )
-def test_what_becomes_of_each_thing_is_told_before(what: str, expected: str) -> None:
-    assert teardown.fate(what, Options(delete_logs=True)) == expected
+def test_the_planned_action_of_each_resource_is_shown(what: str, expected: str) -> None:
+    assert teardown.planned_action(what, Options(delete_logs=True)) == expected
 
 
-def test_each_row_is_shown_in_a_line() -> None:
+def test_each_row_is_shown_on_a_line() -> None:
     rows = [
-        {"what": "model", "name": "m-1", "then": "is deleted"},
-        {"what": "data", "name": "s", "then": "stays"},
+        PlannedResource(what="model", name="m-1", then="is deleted"),
+        PlannedResource(what="data", name="s", then="stays"),
     ]
     assert teardown.show(rows) == ["model m-1: is deleted", "data s: stays"]
 
@@ -495,7 +498,7 @@ def asked_now_and_then(standing: Standing) -> Standing:
     return standing
 
 
-def test_an_endpoint_goes_when_nobody_has_asked_it_for_its_time(asked_now_and_then: Standing) -> None:
+def test_an_endpoint_without_requests_for_its_time_is_deleted(asked_now_and_then: Standing) -> None:
     project, client = asked_now_and_then.project, asked_now_and_then.client
     changed = asked_now_and_then.endpoint["LastModifiedTime"]
 
@@ -504,7 +507,7 @@ def test_an_endpoint_goes_when_nobody_has_asked_it_for_its_time(asked_now_and_th
 
     assert reason(1.5) is None
     assert "less than 1 h ago" in str(reason(0.5))
-    assert "goes on or waits" in str(reason(1.5, releases=1))
+    assert "is running or queued" in str(reason(1.5, releases=1))
     client("cloudwatch").put_metric_data(
         Namespace="AWS/SageMaker",
         MetricData=[
@@ -519,33 +522,33 @@ def test_an_endpoint_goes_when_nobody_has_asked_it_for_its_time(asked_now_and_th
             }
         ],
     )
-    assert "was asked 3 times in the last 1 h" in str(reason(1.5))
+    assert "was invoked 3 times in the last 1 h" in str(reason(1.5))
     assert reason(2.5) is None
 
 
-def test_where_there_is_no_endpoint_the_clock_takes_nothing(standing: Standing) -> None:
+def test_a_scheduled_teardown_without_an_endpoint_deletes_nothing(standing: Standing) -> None:
     reason = teardown.reason_to_keep(standing.project, 0, standing.client, datetime.now(UTC))
-    assert reason == f"There is no endpoint {standing.project.aws_name}."
+    assert reason == f"Endpoint {standing.project.aws_name} does not exist."
 
 
 @pytest.fixture
 def stack(aws: None) -> Any:
-    """An account of moto's own with the infrastructure's stack, much shortened."""
+    """A separate moto account with a shortened infrastructure stack."""
     template = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}'
     client = boto3.client("cloudformation")
     client.create_stack(StackName="image-classifier", TemplateBody=template)
     return client
 
 
-def test_the_stack_goes_and_it_is_fine_if_it_is_gone(project: Project, stack: Any) -> None:
-    assert "is gone" in teardown.delete_infrastructure(project, boto3.client)
+def test_the_stack_is_deleted_and_may_be_missing(project: Project, stack: Any) -> None:
+    assert "is deleted" in done(teardown.delete_infrastructure, project, boto3.client)
     with pytest.raises(ClientError, match="does not exist"):
         stack.describe_stacks(StackName="image-classifier")
-    assert "There is no stack" in teardown.delete_infrastructure(project, boto3.client)
+    assert "does not exist" in done(teardown.delete_infrastructure, project, boto3.client)
 
 
 class Denying:
-    """CloudFormation with the right to see one stack, which goes with the stack's policy while it is deleted."""
+    """CloudFormation with the permission to describe one stack, which is deleted with the stack's policy."""
 
     def __init__(self, stack: Any, *, seen: int) -> None:
         self.stack = stack
@@ -563,14 +566,19 @@ class Denying:
 
 @pytest.mark.parametrize(
     ("seen", "told"),
-    [(0, "There is no stack image-classifier, or none that"), (1, "is being deleted, with the")],
+    [
+        (0, "Stack image-classifier does not exist, or Airflow has no permission"),
+        (1, "is being deleted, with the"),
+    ],
 )
-def test_a_stack_that_may_not_be_seen_is_told_of_as_what_it_is(
+def test_a_stack_without_permission_to_describe_it_is_reported(
     project: Project, stack: Any, seen: int, told: str
 ) -> None:
     cloudformation = Denying(stack, seen=seen)
-    answer = teardown.delete_infrastructure(
-        project, lambda service: cloudformation if service == "cloudformation" else boto3.client(service)
+    answer = done(
+        teardown.delete_infrastructure,
+        project,
+        lambda service: cloudformation if service == "cloudformation" else boto3.client(service),
     )
     assert told in answer
 
@@ -581,7 +589,7 @@ def test_the_stack_stays_while_another_project_needs_it(project: Project, stack:
         ModelPackageGroupName="fish", Tags=names.tag_list(other)
     )
     with pytest.raises(RefusedError, match=r"other projects need it: fish \(1 resources\)"):
-        teardown.delete_infrastructure(project, boto3.client)
+        done(teardown.delete_infrastructure, project, boto3.client)
     assert stack.describe_stacks(StackName="image-classifier")["Stacks"]
 
 

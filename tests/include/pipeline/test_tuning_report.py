@@ -1,4 +1,4 @@
-"""The report of a tuning job: the best trial first, and a chart where there is something to compare."""
+"""The report of a tuning job: best trial first, and a chart if there are several results."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_highest_accuracy_is_first() -> None:
     assert names(tuning_report.ranked(TRIALS, "validation_accuracy")) == ["slow", "fast", "best", "broken"]
 
 
-def test_the_page_is_put_among_the_pages_of_the_run(project: Project, s3: Any) -> None:
+def test_the_page_is_stored_with_the_pages_of_the_run(project: Project, s3: Any) -> None:
     best = {"learning_rate": "0.0123456", "batch_size": '"32"'}
     tuning = TuningResult(name="birds-tune-1", hyperparameters=best, objective=0.3, trials=TRIALS)
     uri = tuning_report.publish(project, samples.run("run-1"), "bucket", s3, tuning)

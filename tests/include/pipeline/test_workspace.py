@@ -1,4 +1,4 @@
-"""What a workspace is made of, and that it comes up with all it needs and stops when nobody uses it, on local AWS."""
+"""The requests for a workspace, and its start and automatic stop on local AWS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from include.pipeline.settings import Project, Workspace
 from tests.environments import PATIENCE
 
 LONGEST_SCRIPT = 16_384
-"""Characters of base64 that a lifecycle configuration takes."""
+"""The maximum number of base64 characters in a lifecycle configuration."""
 
 ROLE = "arn:aws:iam::123456789012:role/workspace"
 
@@ -38,7 +38,7 @@ def script(config: dict[str, Any]) -> str:
     return base64.b64decode(hook["Content"]).decode()
 
 
-def test_the_package_holds_scripts_settings_and_the_notebook(project: Project) -> None:
+def test_the_archive_contains_scripts_settings_and_the_notebook(project: Project) -> None:
     package = packages.workspace_package(project, {"name": "birds"})
     assert package == packages.workspace_package(project, {"name": "birds"})
     with tarfile.open(fileobj=io.BytesIO(package.content)) as archive:
@@ -66,7 +66,7 @@ def test_the_notebook_is_small_and_was_committed_without_outputs() -> None:
     assert [(cell.outputs, cell.execution_count) for cell in code] == [([], None)] * len(code)
 
 
-def test_the_instance_is_closed_as_far_as_it_can_be(project: Project) -> None:
+def test_the_instance_has_no_root_access_and_requires_imdsv2(project: Project) -> None:
     request = workspace.notebook_instance(project, ROLE)
     assert (request["NotebookInstanceName"], request["InstanceType"]) == ("birds-workspace", "ml.m5.xlarge")
     assert request["RootAccess"] == "Disabled"
@@ -75,30 +75,35 @@ def test_the_instance_is_closed_as_far_as_it_can_be(project: Project) -> None:
 
 
 @pytest.mark.parametrize(("minutes", "told"), [(90, "idle_minutes=90"), (None, "idle_minutes=''")])
-def test_the_script_knows_where_it_is(project: Project, minutes: int | None, told: str) -> None:
+def test_the_script_has_the_settings_of_the_project(project: Project, minutes: int | None, told: str) -> None:
     project = project.model_copy(update={"workspace": Workspace(idle_stop_minutes=minutes)})
     lines = script(workspace.lifecycle_config(project, "s3://b/a b.tar.gz", "eu-west-1")).splitlines()
     assert lines[0] == "#!/bin/bash"
     assert {"archive='s3://b/a b.tar.gz'", "region=eu-west-1", "instance=birds-workspace", told} <= set(lines)
 
 
-def test_the_script_sets_all_that_it_uses(project: Project) -> None:
+def test_the_script_sets_all_variables_that_it_uses(project: Project) -> None:
     text = script(workspace.lifecycle_config(project, "s3://b/a", "eu-west-1"))
     used = set(re.findall(r"\$\{?([a-z_]+)", re.sub(r"(?m)^\s*#.*$", "", text)))
     assert used <= set(re.findall(r"(?m)^\s*([a-z_]+)=", text))
 
 
-def test_an_older_stack_is_to_be_deployed_again(found: Infrastructure) -> None:
+def test_an_older_stack_has_to_be_deployed_again(found: Infrastructure) -> None:
     assert workspace.role(found) == ROLE
     with pytest.raises(InfrastructureError, match=r"has no role for workspaces.*stack\.yaml again"):
         workspace.role(found.model_copy(update={"workspace_role": None}))
 
 
-def test_it_comes_up_with_the_projects_files_and_stops_when_nobody_uses_it(
-    project: Project, found: Infrastructure, local_aws: Any, eventually: Callable[..., Any]
+def test_it_starts_with_the_projects_files_and_stops_when_idle(
+    project: Project,
+    found: Infrastructure,
+    local_aws: Any,
+    eventually: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sagemaker, s3 = local_aws.client("sagemaker"), local_aws.client("s3")
     s3.create_bucket(Bucket=found.bucket)
+    monkeypatch.setenv("IMAGE_CLASSIFIER_TARGET", "local")  # no wheels are fetched
     archive = workspace.upload(project, found, "us-east-1", s3)
     assert workspace.upload(project, found, "us-east-1", s3) == archive
     at_once = Workspace.model_construct(

@@ -1,4 +1,4 @@
-"""``make verify-aws`` against a local AWS that stands for an account."""
+"""``make verify-aws`` against a local AWS in the role of an account."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from include.laptop.places import REPOSITORY
+from include.laptop.stack_paths import REPOSITORY
 from tests.conftest import LocalAws
 
 ACCOUNT = "123456789012"
@@ -23,7 +23,7 @@ ACCOUNT = "123456789012"
 def account(
     running_local_aws: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalAws]:
-    """A server of these tests' own: they look at all that it has."""
+    """A separate server, since these tests examine all its resources."""
     folder = tmp_path_factory.mktemp("account")
     with running_local_aws(folder, LOCAL_AWS_CALLS=str(folder / "calls.jsonl")) as server:
         yield server
@@ -31,7 +31,7 @@ def account(
 
 @pytest.fixture
 def plain_moto(eventually: Callable[..., Any]) -> Iterator[str]:
-    """The URL of moto's own server."""
+    """The URL of a plain moto server."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
@@ -51,13 +51,13 @@ def plain_moto(eventually: Callable[..., Any]) -> Iterator[str]:
 
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
-    """Where the page is written."""
+    """The path of the page."""
     return tmp_path / "page.md"
 
 
 @pytest.fixture
 def begin(account: LocalAws, page: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Begin the command, in a process group of its own; ``without`` names variables that are not set."""
+    """Start the command in a separate process group; ``without`` lists variables that are not set."""
 
     def start(*arguments: str, without: tuple[str, ...] = (), url: str = "") -> subprocess.Popen[str]:
         environment = {
@@ -88,7 +88,7 @@ def begin(account: LocalAws, page: Path) -> Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def verify(begin: Callable[..., subprocess.Popen[str]]) -> Callable[..., tuple[int, str]]:
-    """Run the command to its end; returns its exit status and what it said."""
+    """Run the command; return its exit status and its output."""
 
     def run(*arguments: str, **options: Any) -> tuple[int, str]:
         process = begin(*arguments, **options)

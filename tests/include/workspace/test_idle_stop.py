@@ -1,4 +1,4 @@
-"""When a workspace stops by itself, judged by what a Jupyter server answers."""
+"""When a workspace stops itself, according to the responses of a Jupyter server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 class Jupyter:
-    """A server whose kernels and terminals are what the test says; it asks for the token that it notes."""
+    """A server with the kernels and terminals of the test; it requires the token of its runtime file."""
 
     def __init__(self, runtime: Path) -> None:
         self.resources: dict[str, list[dict[str, Any]] | None] = {"kernels": [], "terminals": []}
@@ -40,7 +40,7 @@ class Jupyter:
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
         self.note = {"url": f"http://127.0.0.1:{self.server.server_port}/", "token": "t"}
         (runtime / "jpserver-1.json").write_text(json.dumps(self.note))
-        (runtime / "jpserver-2.json").write_text('{"url": "http://127.0')  # being written
+        (runtime / "jpserver-2.json").write_text('{"url": "http://127.0')  # incomplete
 
     def end(self) -> None:
         self.server.shutdown()
@@ -65,11 +65,11 @@ def used(minutes_ago: float, state: str | None = None) -> dict[str, Any]:
     [
         pytest.param([used(9, "idle"), used(5, "idle")], [used(7)], 5, id="the latest kernel"),
         pytest.param([used(9, "idle")], [used(3)], 3, id="a terminal"),
-        pytest.param([used(90, "busy")], [], 0, id="a kernel that computes is used now"),
-        pytest.param([used(90, "starting")], None, 90, id="stuck, and no terminals at all"),
+        pytest.param([used(90, "busy")], [], 0, id="a busy kernel is active now"),
+        pytest.param([used(90, "starting")], None, 90, id="a starting kernel without a terminals API"),
     ],
 )
-def test_activity_is_that_of_kernels_and_terminals(
+def test_activity_of_kernels_and_terminals(
     jupyter: Jupyter, kernels: Any, terminals: Any, minutes_ago: float
 ) -> None:
     jupyter.resources = {"kernels": kernels, "terminals": terminals}
@@ -78,12 +78,12 @@ def test_activity_is_that_of_kernels_and_terminals(
     assert idle_stop.last_activity(server, NOW.timestamp()) == expected
 
 
-def test_nothing_was_ever_done_in_a_server_without_kernels(jupyter: Jupyter) -> None:
+def test_server_without_kernels_has_no_activity(jupyter: Jupyter) -> None:
     assert idle_stop.last_activity(jupyter.note, NOW.timestamp()) == 0
 
 
 class SageMaker:
-    """Counts how often it was asked to stop something, and refuses the first time."""
+    """Counts the stop requests, and rejects the first one."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -102,7 +102,7 @@ def sagemaker(monkeypatch: pytest.MonkeyPatch) -> SageMaker:
 
 
 class Clock:
-    """Stands for the module time: each pause sets it forward and takes the next step of a story."""
+    """Replaces the module time: each pause advances it and does the next step of a scenario."""
 
     def __init__(self, *story: Callable[[], object]) -> None:
         self.now = NOW.timestamp()
@@ -124,7 +124,7 @@ def nothing() -> None:
 
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Clock]:
-    """Watch for an idle time of ten minutes, while a story passes; returns its clock at the end."""
+    """Watch for an idle time of ten minutes during a scenario; return its clock at the end."""
 
     def run(*story: Callable[[], object]) -> Clock:
         clock = Clock(*story)
@@ -135,7 +135,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Clock]:
     return run
 
 
-def test_an_unused_one_is_stopped_and_a_refusal_is_not_the_end(
+def test_idle_instance_is_stopped_with_retries(
     jupyter: Jupyter, sagemaker: SageMaker, watch: Callable[..., Clock]
 ) -> None:
     def not_stopped() -> None:
@@ -146,12 +146,12 @@ def test_an_unused_one_is_stopped_and_a_refusal_is_not_the_end(
 
     jupyter.resources["kernels"] = [{"execution_state": "busy"}]
     clock = watch(*[not_stopped] * 20, done, *[nothing] * 11)
-    # It was last seen to compute after 20 minutes, is stopped ten minutes later, and then with the next look.
+    # It was last busy after 20 minutes. The stop is requested ten minutes later, and again at the next poll.
     assert clock.pauses == [60] * 31
     assert sagemaker.asked == ["w", "w"]
 
 
-def test_one_that_can_no_longer_be_asked_counts_as_unused(
+def test_server_that_can_no_longer_be_reached_is_idle(
     jupyter: Jupyter, sagemaker: SageMaker, watch: Callable[..., Clock]
 ) -> None:
     jupyter.resources["kernels"] = [{"execution_state": "busy"}]
@@ -160,7 +160,7 @@ def test_one_that_can_no_longer_be_asked_counts_as_unused(
     assert sagemaker.asked == ["w", "w"]
 
 
-def test_where_no_server_was_ever_seen_nothing_is_stopped(
+def test_instance_is_not_stopped_if_no_server_was_ever_reached(
     jupyter: Jupyter,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""What is shipped to a workspace replaces what was shipped before, and nothing that its user has changed."""
+"""Files for a workspace replace their earlier versions, but no files that the user has changed."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def read(folder: Path) -> dict[str, str]:
     }
 
 
-def test_new_versions_replace_what_is_unchanged_and_keep_what_the_user_made(tmp_path: Path) -> None:
+def test_new_versions_replace_only_unchanged_files(tmp_path: Path) -> None:
     target = tmp_path / "user"
     target.mkdir()
     first = write(tmp_path / "first", notebook="1", code__train="1", code__model="1")
@@ -34,12 +34,12 @@ def test_new_versions_replace_what_is_unchanged_and_keep_what_the_user_made(tmp_
     assert read(target) == expected
     assert install(second, target) == ["code/train"]
     assert read(target) == expected
-    write(target, code__train="2")  # the user has come round to what is shipped
+    write(target, code__train="2")  # the user's file is equal to the shipped one
     assert install(write(tmp_path / "third", code__train="3"), target) == ["code/train"]
     assert install(second, target) == []
 
 
-def test_what_the_user_had_before_anything_was_shipped_is_theirs(tmp_path: Path) -> None:
+def test_existing_files_of_the_user_are_kept(tmp_path: Path) -> None:
     target = write(tmp_path / "user", notebook="mine")
     assert install(write(tmp_path / "shipped", notebook="1"), target) == ["notebook"]
     assert read(target) == {"notebook": "mine"}

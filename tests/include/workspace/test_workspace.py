@@ -1,4 +1,4 @@
-"""The notebook's functions where the pipeline has made nothing yet, and the training jobs that they ask for."""
+"""The functions of the notebook without resources of the pipeline, and the training jobs that they start."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PROJECT = {
 
 
 def trial(*channels: str) -> dict[str, Any]:
-    """What SageMaker says of a trial that was trained on these channels."""
+    """Return SageMaker's description of a trial that was trained on these channels."""
     return {
         "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
         "CheckpointConfig": {"S3Uri": "s3://bucket/checkpoints"},
@@ -52,7 +52,7 @@ def trial(*channels: str) -> dict[str, Any]:
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The module as it lies on a notebook instance, in an account of moto's own with an empty bucket."""
+    """The module as on a notebook instance, in a moto account with an empty bucket."""
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
@@ -60,6 +60,10 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     (tmp_path / "project.json").write_text(json.dumps(PROJECT))
     (tmp_path / "classifier").mkdir()
     (tmp_path / "classifier" / "train.py").write_text("changed here")
+    (tmp_path / "classifier" / "notes.txt").write_text("of the user's own")
+    shipped = tmp_path / "classifier" / "wheels" / "example-1.0-py3-none-any" / "example"
+    shipped.mkdir(parents=True)
+    (shipped / "library.so").write_text("shipped")
     spec = importlib.util.spec_from_file_location("on_the_instance", tmp_path / "workspace.py")
     assert spec is not None
     assert spec.loader is not None
@@ -70,15 +74,15 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield module
 
 
-def test_what_is_not_there_yet_is_told_with_what_to_do(workspace: Any) -> None:
+def test_missing_resources_are_reported_with_a_remedy(workspace: Any) -> None:
     for ask in (workspace.data_set, workspace.trials, lambda: workspace.predict("s3://bucket/x.png")):
         with pytest.raises(
-            workspace.NothingThereError, match=r"run the DAG dog_breeds\.train_and_deploy first"
+            workspace.NothingThereError, match=r"Run the DAG dog_breeds\.train_and_deploy first"
         ):
             ask()
 
 
-def test_the_images_are_those_that_were_staged_last_and_completely(workspace: Any) -> None:
+def test_images_are_the_last_completely_staged_ones(workspace: Any) -> None:
     s3 = workspace.client("s3")
     for key, body in {
         "data/a/manifest.json": {"files": [{"path": "train/1/a.png"}]},
@@ -92,7 +96,7 @@ def test_the_images_are_those_that_were_staged_last_and_completely(workspace: An
 
 
 @pytest.mark.parametrize("channels", [("features",), ("features", "code")], ids=["online", "isolated"])
-def test_a_training_job_runs_the_code_as_it_is_here_and_takes_the_rest_from_the_trial(
+def test_training_job_uses_the_local_code_and_the_settings_of_the_trial(
     workspace: Any, monkeypatch: pytest.MonkeyPatch, channels: tuple[str, ...]
 ) -> None:
     asked: dict[str, Any] = {}
@@ -121,3 +125,4 @@ def test_a_training_job_runs_the_code_as_it_is_here_and_takes_the_rest_from_the_
         train = tar.extractfile("train.py")
         assert train is not None
         assert train.read() == b"changed here"
+        assert tar.getnames() == ["train.py", "wheels/example-1.0-py3-none-any/example/library.so"]

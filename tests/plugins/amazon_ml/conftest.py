@@ -1,32 +1,33 @@
-"""Operators run against local AWS, as a worker would run them."""
+"""Run operators against local AWS, as a worker does."""
 
 from __future__ import annotations
 
-import functools
-import io
-import tarfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import botocore.loaders
 import pytest
+from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+
+from tests.archives import ANSWERS_ALL, put_archive
 
 BUCKET = "operators"
 ROLE = "arn:aws:iam::123456789012:role/any"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def descriptions() -> Iterator[None]:
-    """Read the description of each service once: each client does, which takes longer than most that is tested."""
+def quick_clients() -> Iterator[None]:
+    """Skip the search of the stack for the caller of a hook, whose name goes into a header.
+
+    It takes longer, the more modules the process has imported.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        read = functools.cache(botocore.loaders.JSONFileLoader().load_file)
-        patch.setattr(botocore.loaders.JSONFileLoader, "load_file", lambda _, path: read(path))
+        patch.setattr(AwsGenericHook, "_get_caller", lambda *_: "Unknown")
         yield
 
 
 @pytest.fixture
 def aws(local_aws: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Local AWS, where boto3's and Airflow's clients go by themselves."""
+    """Local AWS as the default endpoint of the clients of boto3 and Airflow."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", local_aws.url)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -37,7 +38,7 @@ def aws(local_aws: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def with_console(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let operators store links to the AWS console, as they do on AWS."""
+    """Let operators store links to the AWS console, as on AWS."""
     monkeypatch.setattr("amazon_ml.links.console.is_aws", lambda url: True)
 
 
@@ -76,15 +77,5 @@ def processing_config() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def model_artifact(aws: Any) -> str:
-    """The S3 address of a model that answers every request with its own name."""
-    file = io.BytesIO()
-    code = (
-        b"def model_fn(model_dir): return None\n"
-        b"def transform_fn(model, body, content_type, accept): return '{}', 'application/json'\n"
-    )
-    with tarfile.open(fileobj=file, mode="w:gz") as archive:
-        member = tarfile.TarInfo("code/inference.py")
-        member.size = len(code)
-        archive.addfile(member, io.BytesIO(code))
-    aws.client("s3").put_object(Bucket=BUCKET, Key="model.tar.gz", Body=file.getvalue())
-    return f"s3://{BUCKET}/model.tar.gz"
+    """The S3 URI of a model that accepts every request."""
+    return put_archive(aws.client("s3"), f"s3://{BUCKET}/model.tar.gz", ANSWERS_ALL)

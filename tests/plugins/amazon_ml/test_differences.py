@@ -1,4 +1,4 @@
-"""Requests compared with what SageMaker describes: real differences are named, what SageMaker adds is not."""
+"""Requests are compared with SageMaker's descriptions; members that SageMaker adds are ignored."""
 
 from __future__ import annotations
 
@@ -94,27 +94,27 @@ def changed(document: dict[str, Any], *path: Any, to: Any) -> dict[str, Any]:
     return document
 
 
-def test_what_sagemaker_adds_to_a_model_is_no_difference() -> None:
+def test_members_that_sagemaker_adds_to_a_model_are_ignored() -> None:
     assert differences(MODEL, DESCRIBED_MODEL) == []
 
 
-def test_what_sagemaker_adds_to_an_endpoint_configuration_is_no_difference() -> None:
+def test_members_that_sagemaker_adds_to_an_endpoint_configuration_are_ignored() -> None:
     assert differences(CONFIG, DESCRIBED_CONFIG) == []
 
 
 @pytest.mark.parametrize("key", ["_tuning_objective_metric", "_another_of_sagemakers"])
-def test_a_key_of_sagemakers_among_the_callers_is_no_difference(key: str) -> None:
+def test_keys_that_sagemaker_adds_to_a_map_are_ignored(key: str) -> None:
     asked, found = {"StaticHyperParameters": {"lr": "1"}}, {"StaticHyperParameters": {"lr": "1", key: "x"}}
     assert differences(asked, found) == []
-    assert differences(found, asked) == [f"StaticHyperParameters.{key}: asked for 'x', there is nothing"]
+    assert differences(found, asked) == [f"StaticHyperParameters.{key}: requested 'x', found nothing"]
 
 
-def test_a_default_that_the_request_spells_out_is_no_difference() -> None:
+def test_explicit_default_is_equal_to_an_omitted_one() -> None:
     asked = changed(MODEL, "EnableNetworkIsolation", to=False)
     assert differences(asked, changed(DESCRIBED_MODEL, "EnableNetworkIsolation", to=None)) == []
 
 
-def test_a_source_and_an_address_of_the_same_archive_are_the_same() -> None:
+def test_model_data_source_is_equal_to_the_url_of_the_same_archive() -> None:
     asked = changed(
         MODEL,
         "PrimaryContainer",
@@ -135,76 +135,76 @@ def test_a_source_and_an_address_of_the_same_archive_are_the_same() -> None:
         pytest.param(
             changed(MODEL, "PrimaryContainer", "Image", to="other"),
             DESCRIBED_MODEL,
-            "PrimaryContainer.Image: asked for 'other', there is 'image'",
+            "PrimaryContainer.Image: requested 'other', found 'image'",
             id="a value",
         ),
         pytest.param(
             changed(MODEL, "PrimaryContainer", "ModelDataUrl", to="s3://bucket/other.tar.gz"),
             DESCRIBED_MODEL,
-            f"PrimaryContainer.ModelDataUrl: asked for 's3://bucket/other.tar.gz', there is '{URL}'",
+            f"PrimaryContainer.ModelDataUrl: requested 's3://bucket/other.tar.gz', found '{URL}'",
             id="the artifact",
         ),
         pytest.param(
             changed(MODEL, "PrimaryContainer", "Environment", to={"A": "1"}),
             DESCRIBED_MODEL,
-            "PrimaryContainer.Environment.B: asked for nothing, there is '2'",
-            id="a variable too many",
+            "PrimaryContainer.Environment.B: requested nothing, found '2'",
+            id="an extra variable",
         ),
         pytest.param(
             changed(MODEL, "PrimaryContainer", "Environment", "Mode", to="SingleModel"),
             DESCRIBED_MODEL,
-            "PrimaryContainer.Environment.Mode: asked for 'SingleModel', there is nothing",
+            "PrimaryContainer.Environment.Mode: requested 'SingleModel', found nothing",
             id="a variable named as a member with a default",
         ),
         pytest.param(
             MODEL,
             changed(DESCRIBED_MODEL, "PrimaryContainer", "Environment", "ETag", to="3"),
-            "PrimaryContainer.Environment.ETag: asked for nothing, there is '3'",
+            "PrimaryContainer.Environment.ETag: requested nothing, found '3'",
             id="a variable named as a member that SageMaker adds",
         ),
         pytest.param(
             changed(MODEL, "EnableNetworkIsolation", to=True),
             DESCRIBED_MODEL,
-            "EnableNetworkIsolation: asked for True, there is False",
+            "EnableNetworkIsolation: requested True, found False",
             id="something other than the default",
         ),
         pytest.param(
             changed(CONFIG, "ProductionVariants", 0, "InstanceType", to="ml.c5.large"),
             DESCRIBED_CONFIG,
-            "ProductionVariants[one].InstanceType: asked for 'ml.c5.large', there is 'ml.m5.large'",
+            "ProductionVariants[one].InstanceType: requested 'ml.c5.large', found 'ml.m5.large'",
             id="one variant of two",
         ),
         pytest.param(
             changed(CONFIG, "ProductionVariants", 1, "InitialVariantWeight", to=0.0),
             DESCRIBED_CONFIG,
-            "ProductionVariants[two].InitialVariantWeight: asked for 0.0, there is 0.10000000149011612",
-            id="a weight of nothing",
+            "ProductionVariants[two].InitialVariantWeight: requested 0.0, found 0.10000000149011612",
+            id="a weight of zero",
         ),
         pytest.param(
             CONFIG,
             changed(DESCRIBED_CONFIG, "DataCaptureConfig", to={"DestinationS3Uri": "s3://bucket/capture"}),
-            "DataCaptureConfig: asked for nothing, there is {'DestinationS3Uri': 's3://bucket/capture'}",
-            id="a setting that was not asked for",
+            "DataCaptureConfig: requested nothing, found {'DestinationS3Uri': 's3://bucket/capture'}",
+            id="a setting that was not requested",
         ),
         pytest.param(
             changed(CONFIG, "VpcConfig", "Subnets", to=["subnet-1"]),
             DESCRIBED_CONFIG,
-            "VpcConfig.Subnets: asked for ['subnet-1'], there is ['subnet-2', 'subnet-1']",
-            id="a subnet too many",
+            "VpcConfig.Subnets: requested ['subnet-1'], found ['subnet-2', 'subnet-1']",
+            id="an extra subnet",
         ),
     ],
 )
-def test_a_real_difference_is_named_by_its_key(
+def test_difference_is_reported_with_its_key(
     asked: dict[str, Any], found: dict[str, Any], sentence: str
 ) -> None:
     assert differences(asked, found) == [sentence]
 
 
-def test_every_difference_is_named() -> None:
+def test_every_difference_is_reported() -> None:
     asked = changed(MODEL, "PrimaryContainer", to={"Image": "other", "ModelDataUrl": "s3://b/c.tar.gz"})
     assert len(differences(asked, DESCRIBED_MODEL)) == 4
 
 
-def test_a_long_value_is_cut() -> None:
+def test_long_value_is_truncated() -> None:
     [sentence] = differences(changed(MODEL, "ExecutionRoleArn", to="r" * 1000), DESCRIBED_MODEL)
     assert len(sentence) < 400

@@ -1,4 +1,4 @@
-"""What AWS's libraries add to the log of a task."""
+"""The lines of the AWS libraries in the log of a task."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 
-def test_a_client_adds_no_line_to_the_log(
+def test_client_adds_no_line_to_the_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -25,6 +25,6 @@ def test_a_client_adds_no_line_to_the_log(
 @pytest.mark.parametrize(
     "name", ["aiobotocore.credentials", "botocore.configprovider", "botocore.credentials"]
 )
-def test_a_warning_is_still_logged(name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_warnings_are_still_logged(name: str, caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger(name).warning("Refreshing temporary credentials failed")
     assert caplog.messages == ["Refreshing temporary credentials failed"]

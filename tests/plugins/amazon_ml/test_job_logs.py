@@ -1,4 +1,4 @@
-"""Reading what is new in a job's log, from CloudWatch Logs in local AWS."""
+"""Reading the new lines of a job's log from CloudWatch Logs in local AWS."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from amazon_ml import job_logs
 from amazon_ml.job_logs import JobLogReader
 from botocore.exceptions import ClientError
 
+from tests.plugins.amazon_ml.asynchronous import Asynchronous
+
 log = logging.getLogger("job")
 
 
 class Calls:
-    """A client that notes which operations are called."""
+    """A client that records the called operations."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -61,7 +63,7 @@ def group(aws: Any) -> Group:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
-    """Returns the lines passed on since it was last asked."""
+    """Return a function that returns the lines logged since its last call."""
     caplog.set_level(logging.INFO, logger="job")
 
     def taken() -> list[str]:
@@ -72,80 +74,84 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
     return taken
 
 
+def read(logs: JobLogReader, client: Any, *, rest: bool = False) -> None:
+    asyncio.run(logs.read(Asynchronous(client), rest=rest))
+
+
 def reader(group: Group) -> JobLogReader:
     return JobLogReader(log, log_group=group.name, log_stream_prefix="birds/")
 
 
-def test_each_line_is_passed_on_once(group: Group, lines: Any) -> None:
+def test_each_line_is_logged_once(group: Group, lines: Any) -> None:
     logs = reader(group)
     group.write("birds/algo-1-17", "one", "two\n")
-    logs.read(group.client)
+    read(logs, group.client)
     assert lines() == ["algo-1-17: one", "algo-1-17: two"]
-    logs.read(group.client)
+    read(logs, group.client)
     assert lines() == []
     group.write("birds/algo-1-17", "three")
-    logs.read(group.client)
+    read(logs, group.client)
     assert lines() == ["algo-1-17: three"]
 
 
-def test_asynchronously_it_is_the_same(group: Group, lines: Any) -> None:
+def test_asynchronous_client_logs_the_same_lines(group: Group, lines: Any) -> None:
     logs = reader(group)
     group.write("birds/algo-1-17", "one")
 
     async def read_twice() -> None:
         async with await AwsLogsHook(aws_conn_id=None).get_async_conn() as client:
-            await logs.read_async(client)
-            await logs.read_async(client, rest=True)
+            await logs.read(client)
+            await logs.read(client, rest=True)
 
     asyncio.run(read_twice())
     assert lines() == ["algo-1-17: one"]
 
 
-def test_a_log_that_is_not_there_yet_is_waited_for(group: Group, lines: Any) -> None:
+def test_missing_log_is_retried_at_the_next_poll(group: Group, lines: Any) -> None:
     logs = reader(group)
-    logs.read(group.client)
+    read(logs, group.client)
     assert lines() == []
     group.write("cats/algo-1-17", "another job's")
-    logs.read(group.client)
+    read(logs, group.client)
     assert lines() == []
     group.write("birds/algo-1-17", "one")
-    logs.read(group.client)
+    read(logs, group.client)
     assert lines() == ["algo-1-17: one"]
 
 
-def test_only_the_jobs_own_streams_are_read(group: Group, lines: Any) -> None:
+def test_only_streams_of_the_job_are_read(group: Group, lines: Any) -> None:
     group.write("birds/algo-1-17", "mine")
     group.write("birds-2/algo-1-18", "the next attempt's")
-    reader(group).read(group.client)
+    read(reader(group), group.client)
     assert lines() == ["algo-1-17: mine"]
 
 
-def test_a_look_takes_a_few_calls_whatever_the_number_of_streams(group: Group, lines: Any) -> None:
+def test_number_of_calls_per_poll_is_limited(group: Group, lines: Any) -> None:
     for instance in range(9):
         group.write(f"birds/algo-{instance}-17", "here")
     logs, client = reader(group), Calls(group.client)
     seen: list[str] = []
     for _ in range(7):
         client.made.clear()
-        logs.read(client)
+        read(logs, client)
         assert len(client.made) <= job_logs.CALLS_PER_POLL
         seen += lines()
     assert sorted(seen) == [f"algo-{instance}-17: here" for instance in range(9)]
 
 
-def test_in_the_end_all_that_is_left_is_read(group: Group, lines: Any) -> None:
+def test_remaining_lines_are_read_at_the_end(group: Group, lines: Any) -> None:
     for instance in range(9):
         group.write(f"birds/algo-{instance}-17", "here")
-    reader(group).read(group.client, rest=True)
+    read(reader(group), group.client, rest=True)
     assert len(lines()) == 9
 
 
-def test_a_log_too_long_for_the_end_says_where_the_rest_is(
+def test_log_that_is_too_long_is_referenced(
     group: Group, lines: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_logs, "CALLS_AT_THE_END", 2)
     group.write("birds/algo-1-17", "one")
-    reader(group).read(group.client, rest=True)
+    read(reader(group), group.client, rest=True)
     assert lines() == ["algo-1-17: one", f"The rest of the log is in {group.name}."]
 
 
@@ -163,14 +169,14 @@ class Pages:
         return {"events": events, "nextForwardToken": str(min(event + 1, 2))}
 
 
-def test_pages_are_followed(lines: Any) -> None:
+def test_all_pages_are_read(lines: Any) -> None:
     logs = JobLogReader(log, log_group="group", log_stream_prefix="birds/")
-    logs.read(Pages(), rest=True)
+    read(logs, Pages(), rest=True)
     assert sorted(lines()) == sorted(f"algo-{stream}: line {n}" for stream in (1, 2, 3) for n in (0, 1))
 
 
 class Refusing:
-    """CloudWatch Logs that answers with an error."""
+    """CloudWatch Logs that returns an error."""
 
     def __init__(self, code: str) -> None:
         self.code = code
@@ -181,19 +187,19 @@ class Refusing:
         raise ClientError({"Error": {"Code": self.code, "Message": "no"}}, "DescribeLogStreams")
 
 
-def test_without_permission_it_warns_once_and_asks_no_more(lines: Any) -> None:
+def test_missing_permission_is_logged_once_and_reading_stops(lines: Any) -> None:
     logs, client = JobLogReader(log, log_group="group", log_stream_prefix="birds/"), Refusing("AccessDenied")
     for _ in range(3):
-        logs.read(client)
+        read(logs, client)
     (warning,) = lines()
     assert warning.startswith("The job's log in group can't be read: ")
     assert client.asked == 1
 
 
-def test_throttled_it_tries_again_at_the_next_look(lines: Any) -> None:
+def test_throttled_call_is_retried_at_the_next_poll(lines: Any) -> None:
     logs = JobLogReader(log, log_group="group", log_stream_prefix="birds/")
     client = Refusing("ThrottlingException")
     for _ in range(3):
-        logs.read(client)
+        read(logs, client)
     assert lines() == []
     assert client.asked == 3

@@ -1,4 +1,4 @@
-"""Whether a job that exists does what a request asks for."""
+"""Comparison of an existing job with a request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import botocore.session
 import pytest
 from amazon_ml.differences import differences
-from amazon_ml.job_request import typed
+from amazon_ml.job_request import coerce_types
 
 TRAINING: dict[str, Any] = {
     "TrainingJobName": "birds",
@@ -37,7 +37,7 @@ TRAINING: dict[str, Any] = {
 
 
 def described(request: dict[str, Any]) -> dict[str, Any]:
-    """What SageMaker makes of a training request."""
+    """Return SageMaker's description of a training request."""
     description = copy.deepcopy(request)
     del description["Tags"]
     description["TrainingJobName"] = "birds-2"
@@ -58,11 +58,11 @@ def described(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def found(change: dict[str, Any], there: dict[str, Any] | None = None) -> list[str]:
-    """The differences between the training request with a change, and the description with another."""
+    """Return the differences between a changed training request and a changed description."""
     return differences(TRAINING | change, described(TRAINING) | (there or {}), name_key="TrainingJobName")
 
 
-def test_defaults_state_name_and_tags_are_no_differences() -> None:
+def test_defaults_state_name_and_tags_are_ignored() -> None:
     assert found({}) == []
 
 
@@ -83,13 +83,13 @@ def test_defaults_state_name_and_tags_are_no_differences() -> None:
         pytest.param(
             {"HyperParameters": {"epochs": 3, "learning_rate": "0.10"}}, id="hyperparameters as numbers"
         ),
-        pytest.param({"EnableNetworkIsolation": "False"}, id="truth as text"),
+        pytest.param({"EnableNetworkIsolation": "False"}, id="boolean as text"),
         pytest.param({"EnableInterContainerTrafficEncryption": False}, id="a default that is not described"),
         pytest.param({"Environment": {}}, id="an empty map that is not described"),
-        pytest.param({"ResourceConfig": {"InstanceCount": 1}}, id="less said than is known"),
+        pytest.param({"ResourceConfig": {"InstanceCount": 1}}, id="fewer members than described"),
     ],
 )
-def test_the_same_said_otherwise_is_no_difference(change: dict[str, Any]) -> None:
+def test_equivalent_values_are_equal(change: dict[str, Any]) -> None:
     assert found(change) == []
 
 
@@ -98,72 +98,72 @@ def test_the_same_said_otherwise_is_no_difference(change: dict[str, Any]) -> Non
     [
         pytest.param(
             {"ResourceConfig": TRAINING["ResourceConfig"] | {"InstanceCount": 2}},
-            "ResourceConfig.InstanceCount: asked for 2, there is 1",
+            "ResourceConfig.InstanceCount: requested 2, found 1",
             id="value",
         ),
         pytest.param(
             {"HyperParameters": {"epochs": "3", "learning_rate": "0.2"}},
-            "HyperParameters.learning_rate: asked for '0.2', there is '0.1'",
+            "HyperParameters.learning_rate: requested '0.2', found '0.1'",
             id="hyperparameter",
         ),
         pytest.param(
             {"HyperParameters": {"epochs": "3"}},
-            "HyperParameters.learning_rate: asked for nothing, there is '0.1'",
+            "HyperParameters.learning_rate: requested nothing, found '0.1'",
             id="hyperparameter that is left out",
         ),
         pytest.param(
             {"Environment": {"DEBUG": "1"}},
-            "Environment.DEBUG: asked for '1', there is nothing",
+            "Environment.DEBUG: requested '1', found nothing",
             id="variable that is not there",
         ),
         pytest.param(
             {"InputDataConfig": TRAINING["InputDataConfig"][:1]},
-            "InputDataConfig[weights]: asked for nothing, there is {",
+            "InputDataConfig[weights]: requested nothing, found {",
             id="channel that is left out",
         ),
         pytest.param(
             {"AlgorithmSpecification": {"MetricDefinitions": [{"Name": "loss", "Regex": "l=(.*)"}]}},
-            "AlgorithmSpecification.MetricDefinitions[loss].Regex: asked for 'l=(.*)', there is 'loss=(.*)'",
+            "AlgorithmSpecification.MetricDefinitions[loss].Regex: requested 'l=(.*)', found 'loss=(.*)'",
             id="metric",
         ),
         pytest.param(
             {"EnableNetworkIsolation": True},
-            "EnableNetworkIsolation: asked for True, there is False",
+            "EnableNetworkIsolation: requested True, found False",
             id="switch",
         ),
         pytest.param(
             {"VpcConfig": {"Subnets": ["a"], "SecurityGroupIds": ["b"]}},
-            "VpcConfig: asked for {'Subnets': ['a'], 'SecurityGroupIds': ['b']}, there is nothing",
+            "VpcConfig: requested {'Subnets': ['a'], 'SecurityGroupIds': ['b']}, found nothing",
             id="structure that is not there",
         ),
     ],
 )
-def test_a_difference_is_named(change: dict[str, Any], line: str) -> None:
+def test_difference_is_reported(change: dict[str, Any], line: str) -> None:
     lines = found(change)
     assert len(lines) == 1
     assert lines[0].startswith(line)
 
 
-def test_what_only_the_description_has_is_a_difference_where_sagemaker_does_not_add_it() -> None:
+def test_extra_member_in_the_description_is_reported_if_sagemaker_has_no_default() -> None:
     request = {key: value for key, value in TRAINING.items() if key != "InputDataConfig"}
     (line,) = differences(request, described(TRAINING), name_key="TrainingJobName")
-    assert line.startswith("InputDataConfig: asked for nothing, there is [")
+    assert line.startswith("InputDataConfig: requested nothing, found [")
 
 
 @pytest.mark.parametrize(
     ("subnets", "count"), [(["b", "a"], 0), (["a"], 1), (["a", "c"], 1)], ids=["order", "fewer", "others"]
 )
-def test_subnets_are_a_set(subnets: list[str], count: int) -> None:
+def test_order_of_subnets_is_ignored(subnets: list[str], count: int) -> None:
     there = {"VpcConfig": {"Subnets": ["a", "b"], "SecurityGroupIds": ["g"]}}
     assert len(found({"VpcConfig": {"Subnets": subnets, "SecurityGroupIds": ["g"]}}, there)) == count
 
 
-def test_the_order_of_arguments_counts() -> None:
+def test_order_of_arguments_is_compared() -> None:
     request = {"AppSpecification": {"ImageUri": "i", "ContainerArguments": ["--a", "--b"]}}
     there = {"AppSpecification": {"ImageUri": "i", "ContainerArguments": ["--b", "--a"]}}
     assert differences(request, there, name_key="ProcessingJobName") == [
-        "AppSpecification.ContainerArguments[0]: asked for '--a', there is '--b'",
-        "AppSpecification.ContainerArguments[1]: asked for '--b', there is '--a'",
+        "AppSpecification.ContainerArguments[0]: requested '--a', found '--b'",
+        "AppSpecification.ContainerArguments[1]: requested '--b', found '--a'",
     ]
 
 
@@ -172,7 +172,7 @@ def test_long_numerals_are_compared_exactly() -> None:
     assert len(differences(request, there, name_key="ProcessingJobName")) == 1
 
 
-def test_text_that_is_no_number_to_sagemaker_equals_itself() -> None:
+def test_non_numeric_text_is_equal_to_itself() -> None:
     request = {"HyperParameters": {"fill": "nan"}}
     assert differences(request, request, name_key="TrainingJobName") == []
 
@@ -217,30 +217,30 @@ class TestTuning:
     def differences(self, request: dict[str, Any]) -> list[str]:
         return differences(request, self.description(), name_key="HyperParameterTuningJobName")
 
-    def test_what_sagemaker_adds_is_no_difference(self) -> None:
+    def test_members_that_sagemaker_adds_are_ignored(self) -> None:
         assert self.differences(self.REQUEST) == []
 
-    def test_another_range_is_named(self) -> None:
+    def test_different_range_is_reported(self) -> None:
         request = copy.deepcopy(self.REQUEST)
         request["HyperParameterTuningJobConfig"]["ParameterRanges"]["ContinuousParameterRanges"][0][
             "MaxValue"
         ] = "2"
         assert self.differences(request) == [
             "HyperParameterTuningJobConfig.ParameterRanges.ContinuousParameterRanges[learning_rate].MaxValue: "
-            "asked for '2', there is '1'"
+            "requested '2', found '1'"
         ]
 
-    def test_a_range_that_is_left_out_is_named(self) -> None:
+    def test_missing_range_is_reported(self) -> None:
         request = copy.deepcopy(self.REQUEST)
         request["HyperParameterTuningJobConfig"]["ParameterRanges"] = {}
         (line,) = self.differences(request)
-        assert "ContinuousParameterRanges: asked for nothing" in line
+        assert "ContinuousParameterRanges: requested nothing" in line
 
 
-class TestTyped:
-    def typed(self, request: dict[str, Any]) -> Any:
+class TestCoerceTypes:
+    def coerce(self, request: dict[str, Any]) -> Any:
         service = botocore.session.get_session().get_service_model("sagemaker")
-        return typed(request, service.operation_model("CreateTrainingJob").input_shape)
+        return coerce_types(request, service.operation_model("CreateTrainingJob").input_shape)
 
     @pytest.mark.parametrize(
         ("request_", "expected"),
@@ -256,7 +256,7 @@ class TestTyped:
                 id="number in a list",
             ),
             pytest.param(
-                {"EnableManagedSpotTraining": "True"}, {"EnableManagedSpotTraining": True}, id="truth"
+                {"EnableManagedSpotTraining": "True"}, {"EnableManagedSpotTraining": True}, id="boolean"
             ),
             pytest.param(
                 {"HyperParameters": {"epochs": "3"}},
@@ -266,12 +266,12 @@ class TestTyped:
             pytest.param(
                 {"ResourceConfig": {"InstanceCount": "two"}},
                 {"ResourceConfig": {"InstanceCount": "two"}},
-                id="what is no number is left to boto3",
+                id="invalid numbers are left to boto3",
             ),
-            pytest.param({"NoSuchMember": "2"}, {"NoSuchMember": "2"}, id="as is what is not known"),
+            pytest.param({"NoSuchMember": "2"}, {"NoSuchMember": "2"}, id="unknown members stay"),
         ],
     )
-    def test_text_becomes_what_the_model_asks_for(
+    def test_text_is_converted_to_the_type_of_the_shape(
         self, request_: dict[str, Any], expected: dict[str, Any]
     ) -> None:
-        assert self.typed(request_) == expected
+        assert self.coerce(request_) == expected

@@ -1,4 +1,4 @@
-"""Asking people: when, with which options, and what an answer or a timeout comes to."""
+"""Human-in-the-loop tasks: when they ask, their options, and the result of an answer or a timeout."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Asked = list[CreateHITLDetailPayload]
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    """The questions that would go to Airflow's API, which stores them as they are."""
+    """The questions that are sent to Airflow's API, which stores them unchanged."""
     questions: Asked = []
 
     def send(question: CreateHITLDetailPayload) -> CreateHITLDetailPayload:
@@ -36,11 +36,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 def operator(**kwargs: Any) -> AskOperator:
     kwargs = {"options": ["Approve", "Reject"], "defaults": "Reject", "body": "Good figures.", **kwargs}
-    return AskOperator(task_id="ask", subject="Shall it go live?", **kwargs)
+    return AskOperator(task_id="ask", subject="Deploy the new model?", **kwargs)
 
 
 def answer(*options: str, user: str | None = "anna") -> dict[str, Any]:
-    """What the task is resumed with: the same for an answer and, without a user, for the timeout."""
+    """Return the event that resumes the task: for an answer or, without a user, for the timeout."""
     return {
         "chosen_options": list(options),
         "params_input": {},
@@ -53,7 +53,7 @@ class TestAskOperator:
     def test_template_fields(self) -> None:
         assert set(AskOperator.template_fields) == {"subject", "body"}
 
-    def test_it_asks_and_waits_without_a_worker(self, asked: Asked) -> None:
+    def test_question_is_asked_and_waits_without_a_worker(self, asked: Asked) -> None:
         with pytest.raises(TaskAwaitingInput) as waiting:
             operator().execute(CONTEXT)
         assert waiting.value.method_name == "execute_complete"
@@ -61,7 +61,7 @@ class TestAskOperator:
         assert (question.options, question.defaults) == (["Approve", "Reject"], ["Reject"])
         assert question.body == "Good figures."
 
-    def test_nobody_is_asked_where_there_is_a_reason_not_to_which_is_logged(
+    def test_task_is_skipped_with_a_logged_reason_if_no_answer_is_needed(
         self, asked: Asked, capsys: pytest.CaptureFixture[str]
     ) -> None:
         with pytest.raises(AirflowSkipException, match="Not wanted"):
@@ -69,13 +69,13 @@ class TestAskOperator:
         assert asked == []
         assert "Not wanted." in capsys.readouterr().out
 
-    def test_without_such_a_reason_it_asks(self, asked: Asked) -> None:
+    def test_question_is_asked_without_a_skip_reason(self, asked: Asked) -> None:
         with pytest.raises(TaskAwaitingInput):
             operator(skip=lambda context: None).execute(CONTEXT)
         assert len(asked) == 1
 
-    def test_options_may_be_found_when_the_task_runs(self, asked: Asked) -> None:
-        def choice() -> AskOperator:  # another process goes on than the one that asked
+    def test_options_may_be_determined_when_the_task_runs(self, asked: Asked) -> None:
+        def choice() -> AskOperator:  # another process continues
             return operator(options=lambda context: context["versions"], defaults=None)
 
         with pytest.raises(TaskAwaitingInput):
@@ -85,12 +85,12 @@ class TestAskOperator:
         with pytest.raises(ValueError, match="3: new"):
             choice().execute_complete(CONTEXT, answer("3: new"))
 
-    def test_a_question_without_options_is_refused(self, asked: Asked) -> None:
+    def test_question_without_options_is_an_error(self, asked: Asked) -> None:
         with pytest.raises(ValueError, match="cannot be empty"):
             operator(options=lambda context: [], defaults=None).execute(CONTEXT)
         assert asked == []
 
-    def test_it_fails_for_good_where_airflow_still_shows_another_question(
+    def test_task_fails_without_a_retry_if_airflow_shows_a_different_question(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def keep_the_old_one(question: CreateHITLDetailPayload) -> CreateHITLDetailPayload:
@@ -101,15 +101,15 @@ class TestAskOperator:
         with pytest.raises(AirflowFailException, match="still shows the body of an earlier try's question"):
             operator().execute(CONTEXT)
 
-    def test_it_says_so_where_the_answer_was_given_to_an_earlier_try(
-        self, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_use_of_an_answer_of_an_earlier_try_is_logged(self, capsys: pytest.CaptureFixture[str]) -> None:
         retry = {**CONTEXT, "ti": SimpleNamespace(start_date=ANSWERED + timedelta(minutes=5))}
         operator().execute_complete(CONTEXT, answer("Approve"))
         assert "earlier try" not in capsys.readouterr().out
         operator().execute_complete(retry, answer("Approve"))
         log = capsys.readouterr().out
-        assert "An earlier try asked the same question, which anna answered with ['Approve']" in log
+        assert (
+            "Using the answer to the same question of an earlier try: anna answered with ['Approve']" in log
+        )
 
     @pytest.mark.parametrize(
         ("event", "option", "user"),
@@ -119,7 +119,7 @@ class TestAskOperator:
             pytest.param(answer("Reject", user=None), "Reject", None, id="timed out"),
         ],
     )
-    def test_any_answer_is_returned_with_who_and_when(
+    def test_every_answer_is_returned_with_its_user_and_time(
         self, event: dict[str, Any], option: str, user: dict[str, str] | None
     ) -> None:
         assert operator().execute_complete(CONTEXT, event) == {
@@ -130,7 +130,7 @@ class TestAskOperator:
             "about": None,
         }
 
-    def test_an_answer_says_what_it_is_about(self, asked: Asked) -> None:
+    def test_answer_contains_its_subject(self, asked: Asked) -> None:
         asking = operator(about=lambda context: {"package": context["versions"][0]})
         with pytest.raises(TaskAwaitingInput) as waiting:
             asking.execute(CONTEXT)
@@ -145,7 +145,7 @@ class TestAskOperator:
             pytest.param({"about": lambda context: "another candidate"}, id="what it is about"),
         ],
     )
-    def test_an_answer_to_a_question_that_has_changed_is_void_and_it_asks_again(
+    def test_changed_question_invalidates_the_answer_and_is_asked_again(
         self, asked: Asked, capsys: pytest.CaptureFixture[str], changed: dict[str, Any]
     ) -> None:
         with pytest.raises(TaskAwaitingInput) as waiting:
@@ -154,4 +154,4 @@ class TestAskOperator:
             operator(**changed).execute_complete(CONTEXT, answer("Approve"), **waiting.value.kwargs)
         assert len(asked) == 2
         assert again.value.kwargs != waiting.value.kwargs
-        assert "The answer ['Approve'] is void" in capsys.readouterr().out
+        assert "The answer ['Approve'] is invalid" in capsys.readouterr().out

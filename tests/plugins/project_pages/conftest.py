@@ -19,7 +19,7 @@ from include.pipeline.target import TARGET_VARIABLE
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 ROLES = {"admin": "admin", "viewer": "viewer", "nobody": None}
-"""The role of each user. Who has none may see nothing."""
+"""The role of each user. A user without a role has no permissions."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def api_server() -> Iterator[Any]:
 
 @pytest.fixture
 def client_of(api_server: Any) -> Callable[..., TestClient]:
-    """Return a browser in which a user is signed in, or nobody."""
+    """Return a browser with a signed-in user, or without one."""
 
     def client(user: str | None, **headers: str) -> TestClient:
         browser = TestClient(api_server, "http://airflow.example.com", follow_redirects=False)
@@ -61,9 +61,9 @@ def local(local_aws: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://")
-    storage._bucket.cache_clear()
+    storage.stack_bucket.cache_clear()
     yield local_aws
-    storage._bucket.cache_clear()
+    storage.stack_bucket.cache_clear()
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def bucket(local: Any) -> str:
 
 @pytest.fixture
 def put(local: Any, bucket: str) -> Callable[..., None]:
-    """Put an object to the bucket of the stack, or to another one."""
+    """Write an object to the bucket of the stack, or to another bucket."""
 
     def put(key: str, body: bytes, content_type: str = "binary/octet-stream", to: str = bucket) -> None:
         local.client("s3").put_object(Bucket=to, Key=key, Body=body, ContentType=content_type)

@@ -1,4 +1,4 @@
-"""Airflow serves the pages of projects, and nothing else, to whoever may read the DAG."""
+"""Airflow serves only the pages of projects, to users who may read the DAG."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ URL = "/projects/birds/reports/runs/manual/report.html"
 
 @pytest.fixture
 def page(put: Put) -> bytes:
-    """Put a page, with a wrong content type."""
+    """Write a page with a wrong content type."""
     body = "<!doctype html><title>Birds</title><img src='pictures/größe.png'>".encode()
     put(PAGE, body)
     return body
@@ -44,16 +44,16 @@ def s3_fails(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], None]:
             def get_object(self, **_: str) -> None:
                 raise error
 
-        storage._bucket.cache_clear()
+        storage.stack_bucket.cache_clear()
         monkeypatch.setattr(storage, "client", lambda service: Failing())
         monkeypatch.setattr(storage, "read_infrastructure", lambda _: type("Stack", (), {"bucket": "bucket"}))
 
     return fail
 
 
-class TestWhatIsServed:
+class TestServedPages:
     @pytest.mark.parametrize("user", ["admin", "viewer"])
-    def test_a_user_who_may_read_the_dag_sees_the_page(
+    def test_user_with_dag_read_access_sees_the_page(
         self, client_of: ClientOf, page: bytes, user: str
     ) -> None:
         answer = client_of(user).get(URL)
@@ -68,16 +68,14 @@ class TestWhatIsServed:
             ("runs/manual/pictures/0.svg", "image/svg+xml"),
         ],
     )
-    def test_the_content_type_is_that_of_the_name(
+    def test_content_type_follows_the_file_name(
         self, client_of: ClientOf, put: Put, path: str, content_type: str
     ) -> None:
         put(f"birds/{path}", b"content", "text/javascript")
         answer = client_of("viewer").get(f"/projects/birds/reports/{path}")
         assert (answer.status_code, answer.headers["content-type"]) == (200, content_type)
 
-    def test_a_page_runs_no_script_loads_nothing_foreign_and_stays_in_this_browser(
-        self, client_of: ClientOf, page: bytes
-    ) -> None:
+    def test_security_headers_of_a_page(self, client_of: ClientOf, page: bytes) -> None:
         headers = client_of("viewer").get(URL).headers
         policy = headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; img-src 'self' data:;")
@@ -85,11 +83,11 @@ class TestWhatIsServed:
         assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
         assert headers["cache-control"] == "private, no-cache"
 
-    def test_names_may_hold_letters_of_any_language(self, client_of: ClientOf, put: Put) -> None:
+    def test_names_may_contain_letters_of_any_language(self, client_of: ClientOf, put: Put) -> None:
         put("birds/runs/vögel/report.html", b"Amsel")
         assert client_of("viewer").get("/projects/birds/reports/runs/v%C3%B6gel/report.html").text == "Amsel"
 
-    def test_a_page_that_has_not_changed_is_not_sent_again(self, client_of: ClientOf, page: bytes) -> None:
+    def test_unchanged_page_is_not_sent_again(self, client_of: ClientOf, page: bytes) -> None:
         browser = client_of("viewer")
         etag = browser.get(URL).headers["etag"]
         for known in (etag, f'"other", W/{etag}'):
@@ -97,16 +95,16 @@ class TestWhatIsServed:
             assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
         assert browser.get(URL, headers={"If-None-Match": '"other"'}).content == page
 
-    def test_a_program_reads_it_with_a_bearer_token(self, client_of: ClientOf, page: bytes) -> None:
+    def test_bearer_token_is_accepted(self, client_of: ClientOf, page: bytes) -> None:
         program = client_of(None, Accept="*/*", Authorization=f"Bearer {token('viewer')}")
         assert program.get(URL).content == page
 
-    def test_a_large_page_arrives_whole(self, client_of: ClientOf, put: Put) -> None:
+    def test_large_page_is_complete(self, client_of: ClientOf, put: Put) -> None:
         body = bytes(range(256)) * 4096
         put(PAGE, body)
         assert client_of("viewer").get(URL).content == body
 
-    def test_a_page_that_is_too_large_is_refused_with_the_way_to_get_it(
+    def test_page_that_is_too_large_is_rejected_with_a_remedy(
         self, client_of: ClientOf, page: bytes, bucket: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(storage, "MAX_BYTES", len(page) - 1)
@@ -115,9 +113,9 @@ class TestWhatIsServed:
         assert f"aws s3 cp s3://{bucket}/{PAGE}" in answer.text
 
 
-class TestWhoMayNot:
+class TestAccessControl:
     @pytest.mark.parametrize("path", [URL, "/projects/birds/workspace"])
-    def test_a_person_who_is_not_signed_in_is_led_to_the_login_and_back(
+    def test_user_without_login_is_redirected_to_the_login_and_back(
         self, client_of: ClientOf, path: str
     ) -> None:
         browser = client_of(None)
@@ -128,12 +126,12 @@ class TestWhoMayNot:
         assert login.headers["location"].startswith("/auth/login?next=%2Fprojects%2Fbirds%2F")
 
     @pytest.mark.parametrize("accept", ["image/avif,image/*,*/*;q=0.8", "application/json"])
-    def test_a_picture_or_a_program_without_a_login_gets_401(self, client_of: ClientOf, accept: str) -> None:
+    def test_image_or_program_without_login_gets_401(self, client_of: ClientOf, accept: str) -> None:
         answer = client_of(None, Accept=accept).get(URL)
         assert (answer.status_code, answer.json()) == (401, {"detail": "Not authenticated"})
 
     @pytest.mark.parametrize("secret", ["expired", "of another installation"])
-    def test_a_login_that_does_not_count_any_more_is_none(self, client_of: ClientOf, secret: str) -> None:
+    def test_expired_login_is_rejected(self, client_of: ClientOf, secret: str) -> None:
         browser = client_of(None)
         old = token("viewer", -60)
         browser.cookies.set("_token", old if secret == "expired" else f"{old[:-8]}AAAAAAAA")
@@ -141,11 +139,11 @@ class TestWhoMayNot:
         assert answer.status_code == 307
         assert answer.headers["location"].startswith("/api/v2/auth/login?next=")
 
-    def test_airflow_may_be_below_a_path(self, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_airflow_may_have_a_base_path(self, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(app, "AIRFLOW", "/airflow")
         assert client_of(None).get(URL).headers["location"].startswith("/airflow/api/v2/auth/login?")
 
-    def test_a_user_without_the_right_gets_403_and_learns_which_one(
+    def test_user_without_permission_gets_403_with_the_missing_permission(
         self, client_of: ClientOf, page: bytes
     ) -> None:
         answer = client_of("nobody").get(URL)
@@ -153,7 +151,7 @@ class TestWhoMayNot:
         assert "may not read the DAG birds.train_and_deploy" in answer.text
         assert "Birds" not in answer.text
 
-    def test_the_right_to_one_project_is_none_to_another(
+    def test_permission_is_per_project(
         self, client_of: ClientOf, put: Put, page: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def only_cats(self: Any, *, method: str, user: Any, details: Any, **_: Any) -> bool:
@@ -167,21 +165,21 @@ class TestWhoMayNot:
         assert browser.get("/projects/cats/reports/runs/..%2F..%2Fbirds/report.html").status_code == 404
         assert browser.get("/projects/cats/reports/../birds/runs/manual/report.html").status_code != 200
 
-    def test_a_user_who_may_only_look_opens_no_workspace(self, client_of: ClientOf) -> None:
+    def test_viewer_can_not_open_a_workspace(self, client_of: ClientOf) -> None:
         answer = client_of("viewer").get("/projects/birds/workspace")
         assert answer.status_code == 403
         assert "may not trigger the DAG birds.workspace" in answer.text
 
     @pytest.mark.parametrize("path", ["docs", "openapi.json", "redoc", "birds", "birds/reports"])
-    def test_nothing_else_is_there(self, client_of: ClientOf, path: str) -> None:
+    def test_other_paths_do_not_exist(self, client_of: ClientOf, path: str) -> None:
         assert client_of(None).get(f"/projects/{path}").status_code == 404
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-    def test_nothing_is_written(self, client_of: ClientOf, method: str) -> None:
+    def test_only_get_is_allowed(self, client_of: ClientOf, method: str) -> None:
         assert client_of("admin").request(method, URL).status_code == 405
 
 
-class TestWhatIsNotThere:
+class TestMissingPages:
     @pytest.mark.parametrize(
         "key",
         [
@@ -193,7 +191,7 @@ class TestWhatIsNotThere:
             "birds/report.html",
         ],
     )
-    def test_what_is_no_page_is_not_served_though_it_exists(
+    def test_existing_object_that_is_no_page_is_not_served(
         self, client_of: ClientOf, put: Put, key: str
     ) -> None:
         put(key, b"secret")
@@ -214,11 +212,13 @@ class TestWhatIsNotThere:
             "..%2Fbirds/reports/runs/manual/report.html",
         ],
     )
-    def test_no_path_leads_elsewhere(self, client_of: ClientOf, put: Put, page: bytes, path: str) -> None:
+    def test_path_can_not_leave_the_project(
+        self, client_of: ClientOf, put: Put, page: bytes, path: str
+    ) -> None:
         put("cats/1.png", b"secret")
         assert client_of("admin").get(f"/projects/{path}").status_code == 404
 
-    def test_another_bucket_can_not_be_named(
+    def test_other_buckets_are_not_served(
         self, client_of: ClientOf, put: Put, local: Any, bucket: str
     ) -> None:
         local.client("s3").create_bucket(Bucket="other")
@@ -227,7 +227,7 @@ class TestWhatIsNotThere:
         assert browser.get("/projects/birds/reports/runs/elsewhere/report.html").status_code == 404
         assert browser.get("/projects/other/birds/reports/runs/elsewhere/report.html").status_code == 404
 
-    def test_a_report_that_was_deleted_says_so_and_what_to_do(self, client_of: ClientOf, bucket: str) -> None:
+    def test_deleted_report_shows_a_message_with_a_remedy(self, client_of: ClientOf, bucket: str) -> None:
         answer = client_of("viewer").get("/projects/birds/reports/runs/deleted/report.html")
         assert answer.status_code == 404
         assert "This report no longer exists." in answer.text
@@ -235,16 +235,16 @@ class TestWhatIsNotThere:
         assert 'href="/dags/birds.train_and_deploy"' in answer.text
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
-    def test_a_message_shows_a_name_as_text(self, client_of: ClientOf) -> None:
+    def test_names_in_messages_are_escaped(self, client_of: ClientOf) -> None:
         answer = client_of("admin").get("/projects/<b>x/reports/runs/manual/report.html")
         assert "<b>" not in answer.text
 
-    def test_a_stack_that_is_missing_is_named(self, client_of: ClientOf, local: Any, put: Put) -> None:
+    def test_missing_stack_is_reported(self, client_of: ClientOf, local: Any, put: Put) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("IMAGE_CLASSIFIER_STACK", "another")
             answer = client_of("viewer").get(URL)
         assert answer.status_code == 503
-        assert "no CloudFormation stack &#39;another&#39;" in answer.text
+        assert "stack &#39;another&#39; does not exist" in answer.text
 
 
 def refusal(code: str, status: int = 403) -> ClientError:
@@ -252,7 +252,7 @@ def refusal(code: str, status: int = 403) -> ClientError:
     return ClientError({"Error": {"Code": code}, "ResponseMetadata": metadata}, "GetObject")
 
 
-class TestTroubleWithAws:
+class TestErrorsOfAws:
     @pytest.mark.parametrize(
         ("error", "status", "sentence"),
         [
@@ -266,7 +266,7 @@ class TestTroubleWithAws:
         ],
         ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value)[:12],
     )
-    def test_it_is_told_in_a_sentence_without_a_stack_trace(
+    def test_error_is_one_message_without_a_stack_trace(
         self,
         client_of: ClientOf,
         s3_fails: Callable[[Exception], None],
@@ -280,7 +280,7 @@ class TestTroubleWithAws:
         assert sentence in answer.text
         assert "Traceback" not in answer.text
 
-    def test_on_a_laptop_local_aws_is_named(
+    def test_message_names_local_aws_on_a_laptop(
         self,
         client_of: ClientOf,
         s3_fails: Callable[[Exception], None],
@@ -291,7 +291,7 @@ class TestTroubleWithAws:
         answer = client_of("viewer").get(URL)
         assert (answer.status_code, "Run `make up`" in answer.text) == (503, True)
 
-    def test_after_trouble_the_next_request_starts_afresh(
+    def test_next_request_after_an_error_uses_a_new_client(
         self,
         client_of: ClientOf,
         page: bytes,

@@ -1,4 +1,4 @@
-"""Links lead from tasks to the pages of their project at Airflow."""
+"""Links from tasks to the pages of their project in Airflow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def pushed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Return what is stored as XCom, where links read it."""
+    """Return the stored XCom that links read."""
     stored: dict[str, Any] = {}
     monkeypatch.setattr(links.XCom, "get_value", lambda key, ti_key: stored.get(key))
     return stored
@@ -39,7 +39,7 @@ def context(pushed: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("link", PAGE_LINKS)
-def test_a_page_is_at_airflow(link: Any, pushed: dict[str, Any]) -> None:
+def test_page_url_is_in_airflow(link: Any, pushed: dict[str, Any]) -> None:
     link.persist_page(context(pushed), "s3://bucket/birds/data/0123/report.html")
     assert link().get_link(None, ti_key=None) == (
         "https://airflow.example.com/projects/birds/reports/data/0123/report.html"
@@ -47,24 +47,24 @@ def test_a_page_is_at_airflow(link: Any, pushed: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("link", PAGE_LINKS)
-def test_without_a_page_there_is_no_link(link: Any, pushed: dict[str, Any]) -> None:
+def test_no_link_without_a_page(link: Any, pushed: dict[str, Any]) -> None:
     link.persist_page(context(pushed), None)
     assert pushed == {}
     assert link().get_link(None, ti_key=None) == ""
 
 
-def test_what_airflow_does_not_serve_gets_no_link(pushed: dict[str, Any]) -> None:
+def test_no_link_to_objects_that_airflow_does_not_serve(pushed: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"model\.tar\.gz' is not a page"):
         RunReportLink.persist_page(context(pushed), "s3://bucket/birds/training/job/model.tar.gz")
 
 
-def test_each_link_has_its_own_name_and_key() -> None:
+def test_each_link_has_a_unique_name_and_key() -> None:
     assert (
         len({link.key for link in PAGE_LINKS}) == len({link.name for link in PAGE_LINKS}) == len(PAGE_LINKS)
     )
 
 
-def test_a_link_is_added_to_a_decorated_task_beside_others() -> None:
+def test_link_is_added_to_a_decorated_task_in_addition_to_others() -> None:
     with DAG("linked", schedule=None):
 
         @task
@@ -78,10 +78,10 @@ def test_a_link_is_added_to_a_decorated_task_beside_others() -> None:
     ("target", "expected"),
     [
         pytest.param("local", "https://airflow.example.com/projects/birds/workspace", id="local AWS"),
-        pytest.param("aws", "", id="AWS, where the console opens it"),
+        pytest.param("aws", "", id="AWS"),
     ],
 )
-def test_a_workspace_is_opened_on_local_aws_alone(
+def test_workspace_link_exists_only_on_local_aws(
     target: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(TARGET_VARIABLE, target)

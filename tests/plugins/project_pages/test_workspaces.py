@@ -1,4 +1,4 @@
-"""Airflow opens a workspace on local AWS for whoever may trigger its DAG."""
+"""Airflow opens a workspace on local AWS for users who may trigger its DAG."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def notebooks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return use
 
 
-def test_it_leads_to_jupyterlab_and_keeps_the_token_out_of_caches(
-    client_of: ClientOf, notebooks: Callable[..., None]
-) -> None:
+def test_redirect_to_jupyterlab_is_not_cached(client_of: ClientOf, notebooks: Callable[..., None]) -> None:
     notebooks("InService")
     answer = client_of("admin").get(URL)
     assert answer.headers["location"] == "http://127.0.0.1:5000/lab?token=secret"
@@ -65,7 +63,7 @@ def test_it_leads_to_jupyterlab_and_keeps_the_token_out_of_caches(
         (("InService", "local-aws"), 409, "loopback address of local-aws"),
     ],
 )
-def test_a_workspace_that_can_not_be_opened_says_why(
+def test_error_explains_why_a_workspace_can_not_be_opened(
     client_of: ClientOf, notebooks: Callable[..., None], found: Any, status: int, sentence: str
 ) -> None:
     notebooks(*found)
@@ -74,15 +72,15 @@ def test_a_workspace_that_can_not_be_opened_says_why(
     assert sentence in answer.text
 
 
-def test_there_are_workspaces_of_projects_alone(client_of: ClientOf, notebooks: Callable[..., None]) -> None:
+def test_unknown_project_has_no_workspace(client_of: ClientOf, notebooks: Callable[..., None]) -> None:
     notebooks("InService")
     assert client_of("admin").get("/projects/unknown/workspace").status_code == 404
 
 
-def test_on_aws_none_is_opened(
+def test_workspace_is_not_opened_on_aws(
     client_of: ClientOf, notebooks: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notebooks("InService")
     monkeypatch.setenv(TARGET_VARIABLE, "aws")
     answer = client_of("admin").get(URL)
-    assert (answer.status_code, "the console opens a workspace" in answer.text) == (404, True)
+    assert (answer.status_code, "open a workspace from the console" in answer.text) == (404, True)

@@ -10,8 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
-from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
 from airflow.api_fastapi.execution_api.app import _jwt_generator, create_task_execution_api_app
 from airflow.executors.base_executor import BaseExecutor
 from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
@@ -45,18 +43,18 @@ ORIGINALS: dict[str, Any] = {
 
 
 class Executor(BaseExecutor):
-    """An executor that runs nothing: the test says what it reports."""
+    """An executor that runs nothing and reports the events of the test."""
 
 
 class Instance:
-    """One try after another of the task `ask`, in a DAG run of its own."""
+    """The consecutive tries of the task `ask`, in a separate DAG run."""
 
     def __init__(self, dag_id: str, run_id: str, api: TestClient) -> None:
         self.dag_id, self.run_id, self.api = dag_id, run_id, api
         self.executor = Executor()
 
     def read(self, what: Callable[[TaskInstance], Any] = lambda row: str(row.state)) -> Any:
-        """Return the task instance's state, or what else of it is asked for."""
+        """Return the state or another attribute of the task instance."""
         with create_session() as session:
             return what(self._row(session))
 
@@ -76,22 +74,32 @@ class Instance:
         self.set(state=TaskInstanceState.QUEUED, queued_by_job_id=SCHEDULER_JOB)
 
     def ask(self, body: str = "Accuracy 0.91", token: str | None = None) -> Any:
-        """Post the question as the task does; returns the response."""
+        """Post the question as the task does; return the response."""
         question = {"options": ["Approve", "Reject"], "subject": "Deploy it?", "body": body, "params": {}}
         return self._call("POST", "hitlDetails/{}", {"ti_id": self.id, **question}, token)
 
     def pause(self) -> None:
-        """Wait for the answer without a worker, whose end the executor reports later."""
+        """Wait for the answer without a worker; the executor reports the worker's end later."""
         body = {"state": "awaiting_input", "next_method": "execute_complete", "next_kwargs": {}}
         answer = self._call("PATCH", "task-instances/{}/state", {**body, "timeout": None})
         assert answer.status_code == 204, answer.text
 
     def defer(self) -> None:
-        """Wait for a trigger without a worker, whose end the executor reports later."""
+        """Wait for a trigger without a worker; the executor reports the worker's end later."""
         self.set(state=TaskInstanceState.DEFERRED, next_method="execute_complete", next_kwargs={})
 
+    def reschedule(self) -> None:
+        """Pause without a worker until now; the executor reports the worker's end later."""
+        body = {"state": "up_for_reschedule", "reschedule_date": utcnow().isoformat()}
+        answer = self._call("PATCH", "task-instances/{}/state", {**body, "end_date": utcnow().isoformat()})
+        assert answer.status_code == 204, answer.text
+
     def answer(self, choice: str) -> None:
-        """Answer as a person does, over Airflow's public API."""
+        """Answer as a user does, with Airflow's public API."""
+        # Importing these takes seconds, which every process that collects the tests would need.
+        from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
+        from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
+
         user = SimpleNamespace(get_id=lambda: "1", get_name=lambda: "anna")
         with create_session() as session:
             update_hitl_detail(
@@ -104,11 +112,11 @@ class Instance:
             )
 
     def resume(self) -> None:
-        """Do what the trigger's event does."""
+        """Resume the task as the trigger's event does."""
         self.set(state=TaskInstanceState.SCHEDULED)
 
     def report_success(self) -> None:
-        """Let the scheduler read the executor's report that the first process has ended."""
+        """Let the scheduler read the executor's event for the end of the first process."""
         key: TaskInstanceKey = self.read(lambda row: row.key)
         self.executor.event_buffer[key] = (TaskInstanceState.SUCCESS, None)
         with create_session() as session:
@@ -120,12 +128,12 @@ class Instance:
             )
 
     def check_timeouts(self) -> None:
-        """Let the scheduler look for tasks that have waited too long for a person."""
+        """Let the scheduler check for tasks that have waited too long for an answer."""
         # Without a job: a new one would install the guards.
         SchedulerJobRunner.__new__(SchedulerJobRunner).check_awaiting_input_timeouts()
 
     def mismatches(self) -> int:
-        """Return how often the scheduler took the task for lost."""
+        """Return how often the scheduler treated the task as lost."""
         with create_session() as session:
             logged = select(Log).where(Log.run_id == self.run_id, Log.event == "state mismatch")
             return len(list(session.scalars(logged)))
@@ -137,14 +145,14 @@ class Instance:
         self.start()
 
     def clear(self) -> None:
-        """Clear the task as a person does, and begin its next try."""
+        """Clear the task as a user does, and start its next try."""
         with create_session() as session:
             clear_task_instances([self._row(session)], session=session)
         self.set(try_number=self.read(lambda row: row.try_number) + 1)
         self.start()
 
     def question(self) -> tuple[str, list[str] | None]:
-        """Return what a person sees: the question's body, and the answer that was given."""
+        """Return what a user sees: the body of the question and the answer."""
         with create_session() as session:
             detail = self._row(session, hitl=True).hitl_detail
             return detail.body, detail.chosen_options
@@ -171,9 +179,9 @@ class Instance:
         )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def dag() -> DAG:
-    """A DAG with one task that asks, known to Airflow's database."""
+    """A DAG with one human-in-the-loop task in Airflow's database."""
     initdb()
     with DAG(f"asks_{uuid.uuid4().hex}", schedule=None) as dag:
         AskOperator(task_id="ask", subject="Deploy it?", options=["Approve", "Reject"], retries=2)
@@ -187,7 +195,7 @@ def dag() -> DAG:
     return dag
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def apis() -> Iterator[dict[bool, TestClient]]:
     """Clients of Airflow's Execution API, with and without the guard of questions."""
     with pytest.MonkeyPatch.context() as patch:
@@ -202,7 +210,7 @@ def apis() -> Iterator[dict[bool, TestClient]]:
 
 @pytest.fixture
 def guarded() -> bool:
-    """Whether the guards are there; a test of the fault itself overrides it."""
+    """Whether the guards are installed; tests of the bug itself override it."""
     return True
 
 
@@ -215,7 +223,7 @@ def unguarded_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def instance(dag: DAG, apis: dict[bool, TestClient], guarded: bool, unguarded_scheduler: None) -> Instance:
-    """The first try of a task that runs."""
+    """The first try of a running task."""
     if guarded:
         scheduler.on_starting(None)
     run_id, now = uuid.uuid4().hex, utcnow()

@@ -1,4 +1,4 @@
-"""The list of guards names all that there are, and the documentation shows it."""
+"""The list of guards is complete, and the documentation contains it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from upstream_guards import catalog
 REPOSITORY = Path(__file__).parents[3]
 NUMBER = re.compile(r"apache/airflow(?:#|/issues/|/pull/)(\d+)")
 SEARCHED = ("dags", "plugins", "include", "docker-compose.yaml", "Dockerfile", "Makefile", "requirements")
-# What puts the guards of the scheduler in place, and the list itself.
+# The modules that install the guards of the scheduler, and the list itself.
 NO_GUARDS = {"__init__.py", "scheduler.py", "catalog.py"}
 
 
 @pytest.fixture(scope="module")
 def named() -> dict[str, set[int]]:
-    """The numbers of Airflow's issues that each file of the code names."""
+    """The numbers of the Airflow issues that each file of the code references."""
     files = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *SEARCHED],
         cwd=REPOSITORY,
@@ -36,7 +36,7 @@ def named() -> dict[str, set[int]]:
     return found
 
 
-def test_every_issue_that_the_code_names_is_listed_with_its_file(named: dict[str, set[int]]) -> None:
+def test_every_referenced_issue_is_listed_with_its_file(named: dict[str, set[int]]) -> None:
     listed = defaultdict(set)
     for guard in catalog.GUARDS:
         for file in guard.files:
@@ -45,7 +45,7 @@ def test_every_issue_that_the_code_names_is_listed_with_its_file(named: dict[str
 
 
 @pytest.mark.parametrize("guard", catalog.GUARDS, ids=lambda guard: guard.files[0])
-def test_every_file_that_is_listed_names_an_issue_of_its_guard(
+def test_every_listed_file_references_an_issue_of_its_guard(
     guard: catalog.Guard, named: dict[str, set[int]]
 ) -> None:
     for file in guard.files:
@@ -62,11 +62,11 @@ def test_every_module_of_the_plugin_is_listed() -> None:
     assert modules == listed
 
 
-def test_the_page_shows_the_list() -> None:
+def test_page_contains_the_list() -> None:
     assert catalog.table() in (REPOSITORY / "docs" / "decisions" / "upstream-guards.md").read_text()
 
 
-def test_the_list_was_checked_with_the_version_that_is_pinned() -> None:
+def test_list_was_checked_with_the_pinned_version() -> None:
     assert (
         f"apache-airflow=={catalog.CHECKED_WITH}" in (REPOSITORY / "constraints.txt").read_text().splitlines()
     )
@@ -75,6 +75,6 @@ def test_the_list_was_checked_with_the_version_that_is_pinned() -> None:
 def test_make_upstream_prints_each_guard_with_its_issues() -> None:
     printed = "\n".join(catalog.listing())
     for guard in catalog.GUARDS:
-        assert guard.fault in printed
-        assert guard.can_go in printed
+        assert guard.bug in printed
+        assert guard.removable in printed
         assert all(catalog.ISSUE.format(number) in printed for number in guard.upstream)

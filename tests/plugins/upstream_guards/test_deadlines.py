@@ -1,4 +1,4 @@
-"""Clear of a run whose deadline has not passed, with Airflow's own reference and with the guard."""
+"""Clearing a run whose deadline has not passed, with Airflow's reference and with the guard."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LIMIT = timedelta(minutes=90)
 
 
 class Run:
-    """A run that goes on, of a DAG with a deadline."""
+    """An unfinished run of a DAG with a deadline."""
 
     def __init__(self, reference: Any) -> None:
         initdb()
@@ -67,7 +67,7 @@ class Run:
             self.queued = run.queued_at
 
     def end(self, state: str) -> None:
-        """Let the task end, and the scheduler see it."""
+        """Let the task end, and the scheduler notice it."""
         with create_session() as session:
             instance, run = self._rows(session)
             instance.state, instance.end_date = state, utcnow()
@@ -81,7 +81,7 @@ class Run:
             clear_task_instances([self._rows(session)[0]], session=session)
 
     def deadlines(self) -> list[timedelta]:
-        """Return the deadlines that are pending, from when the run was queued first."""
+        """Return the pending deadlines, from when the run was first queued."""
         with create_session() as session:
             run = self._rows(session)[1]
             found = session.scalars(select(Deadline).where(Deadline.dagrun_id == run.id))
@@ -105,17 +105,17 @@ class TestWithoutTheGuard:
 
 
 class TestRunQueuedAt:
-    def test_the_deadline_counts_from_when_the_run_was_queued(self) -> None:
+    def test_deadline_starts_when_the_run_is_queued(self) -> None:
         assert Run(RunQueuedAt()).deadlines() == [LIMIT]
 
-    def test_a_run_that_failed_can_be_cleared_and_keeps_its_deadline(self) -> None:
+    def test_failed_run_can_be_cleared_and_keeps_its_deadline(self) -> None:
         run = Run(RunQueuedAt())
         run.end("failed")
         run.clear()
         assert run.state() == "queued"
         assert run.deadlines() == [LIMIT]
 
-    def test_a_run_that_succeeds_has_no_deadline_any_more(self) -> None:
+    def test_successful_run_has_no_deadline(self) -> None:
         run = Run(RunQueuedAt())
         run.end("success")
         assert run.deadlines() == []

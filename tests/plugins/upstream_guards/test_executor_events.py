@@ -1,4 +1,4 @@
-"""A report of the executor that comes late: it fails no task that was resumed, and hides no task that was lost."""
+"""A late event of the executor fails no resumed task and hides no lost task."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from tests.plugins.upstream_guards.conftest import Instance
 RESUMED = ["scheduled", "queued", "running"]
 
 
-def pause_and_resume(instance: Instance, state: str) -> None:
-    """Let the trigger fire, and the task come so far, before the scheduler hears of the pause."""
-    instance.defer()
+def pause_and_resume(instance: Instance, state: str, *, reschedule: bool = False) -> None:
+    """Let the pause end, and the task reach this state, before the scheduler reads the event of the pause."""
+    if reschedule:
+        instance.reschedule()
+    else:
+        instance.defer()
     instance.resume()
     if state != "scheduled":
         instance.queue()
@@ -21,9 +24,7 @@ def pause_and_resume(instance: Instance, state: str) -> None:
 
 
 @pytest.mark.parametrize("state", RESUMED)
-def test_a_task_that_was_resumed_before_the_report_of_its_pause_keeps_its_try(
-    instance: Instance, state: str
-) -> None:
+def test_task_resumed_before_the_event_of_its_pause_keeps_its_try(instance: Instance, state: str) -> None:
     pause_and_resume(instance, state)
     instance.report_success()
     assert (instance.read(), instance.mismatches()) == (state, 0)
@@ -31,9 +32,22 @@ def test_a_task_that_was_resumed_before_the_report_of_its_pause_keeps_its_try(
 
 
 @pytest.mark.parametrize("state", RESUMED)
-def test_a_task_that_was_resumed_after_the_report_of_its_pause_keeps_its_try(
-    instance: Instance, state: str
-) -> None:
+def test_task_rescheduled_before_the_event_of_its_pause_keeps_its_try(instance: Instance, state: str) -> None:
+    pause_and_resume(instance, state, reschedule=True)
+    instance.report_success()
+    assert (instance.read(), instance.mismatches()) == (state, 0)
+    assert instance.read(lambda row: row.try_number) == 1
+
+
+def test_the_next_try_of_a_rescheduled_task_fails_if_it_is_lost(instance: Instance) -> None:
+    instance.reschedule()
+    instance.clear()
+    instance.report_success()
+    assert instance.mismatches() == 1
+
+
+@pytest.mark.parametrize("state", RESUMED)
+def test_task_resumed_after_the_event_of_its_pause_keeps_its_try(instance: Instance, state: str) -> None:
     instance.defer()
     instance.report_success()
     assert instance.read() == "deferred"
@@ -45,20 +59,26 @@ def test_a_task_that_was_resumed_after_the_report_of_its_pause_keeps_its_try(
     assert (instance.read(), instance.mismatches()) == (state, 0)
 
 
-def test_a_task_that_never_paused_and_is_lost_still_fails(instance: Instance) -> None:
+def test_lost_task_without_a_pause_still_fails(instance: Instance) -> None:
     instance.report_success()
     assert (instance.read(), instance.mismatches()) == ("up_for_retry", 1)
 
 
 class TestWithoutTheGuard:
-    """The fault of Airflow 3.3.2. When one of these fails, the guard against it can go."""
+    """The bug in Airflow 3.3.2. When one of these tests fails, the guard can be removed."""
 
     @pytest.fixture
     def guarded(self) -> bool:
         return False
 
     @pytest.mark.parametrize("state", ["queued", "running"])
-    def test_airflow_takes_the_resumed_task_for_lost(self, instance: Instance, state: str) -> None:
+    def test_airflow_treats_the_resumed_task_as_lost(self, instance: Instance, state: str) -> None:
         pause_and_resume(instance, state)
+        instance.report_success()
+        assert (instance.read(), instance.mismatches()) == ("up_for_retry", 1)
+
+    @pytest.mark.parametrize("state", RESUMED)
+    def test_airflow_treats_the_rescheduled_task_as_lost(self, instance: Instance, state: str) -> None:
+        pause_and_resume(instance, state, reschedule=True)
         instance.report_success()
         assert (instance.read(), instance.mismatches()) == ("up_for_retry", 1)

@@ -1,4 +1,4 @@
-"""A question that is asked again: the person sees what is asked now, and an answer is never lost."""
+"""A question that is asked again is shown in its current version, and its answer is never lost."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def ask_and_pause(instance: Instance, body: str = SEEN_FIRST) -> None:
 
 
 def lose(instance: Instance) -> None:
-    """Fail the try as the scheduler does when it takes the task for lost."""
+    """Fail the try as the scheduler does when it treats the task as lost."""
     instance.set(next_method=None, state="running")
     instance.report_success()
     assert instance.read() == "up_for_retry"
 
 
 def resumed_with(instance: Instance) -> list[str]:
-    """Return the answer that the task is resumed with."""
+    """Return the answer with which the task is resumed."""
     assert instance.read() == "scheduled"
     return instance.read(lambda row: row.next_kwargs["event"]["chosen_options"])
 
 
 class TestAnAnswer:
-    def test_before_the_report_of_the_pause_resumes_the_same_try(self, instance: Instance) -> None:
+    def test_before_the_event_of_the_pause_resumes_the_same_try(self, instance: Instance) -> None:
         ask_and_pause(instance)
         instance.answer("Approve")
         assert resumed_with(instance) == ["Approve"]
@@ -41,20 +41,20 @@ class TestAnAnswer:
         instance.report_success()
         assert (instance.read(), instance.mismatches()) == ("running", 0)
 
-    def test_after_the_report_of_the_pause_resumes_the_same_try(self, instance: Instance) -> None:
+    def test_after_the_event_of_the_pause_resumes_the_same_try(self, instance: Instance) -> None:
         ask_and_pause(instance)
         instance.report_success()
         assert instance.read() == "awaiting_input"
         instance.answer("Reject")
         assert resumed_with(instance) == ["Reject"]
 
-    def test_before_the_task_waits_is_what_it_acts_on(self, instance: Instance) -> None:
+    def test_before_the_task_waits_is_used(self, instance: Instance) -> None:
         assert instance.ask().status_code == 201
         instance.answer("Approve")
         instance.pause()
         assert resumed_with(instance) == ["Approve"]
 
-    def test_is_what_a_retry_acts_on_that_asks_the_same(self, instance: Instance) -> None:
+    def test_is_used_by_a_retry_with_the_same_question(self, instance: Instance) -> None:
         ask_and_pause(instance)
         instance.answer("Approve")
         lose(instance)
@@ -64,7 +64,7 @@ class TestAnAnswer:
         instance.pause()
         assert resumed_with(instance) == ["Approve"]
 
-    def test_given_between_two_tries_is_what_the_retry_acts_on(self, instance: Instance) -> None:
+    def test_given_between_two_tries_is_used_by_the_retry(self, instance: Instance) -> None:
         ask_and_pause(instance)
         lose(instance)
         instance.answer("Reject")
@@ -80,7 +80,7 @@ class TestAnAnswer:
         instance.pause()
         assert resumed_with(instance) == ["Approve"]
 
-    def test_to_another_question_is_void(self, instance: Instance) -> None:
+    def test_to_a_different_question_is_invalid(self, instance: Instance) -> None:
         ask_and_pause(instance)
         instance.answer("Approve")
         lose(instance)
@@ -89,7 +89,7 @@ class TestAnAnswer:
         assert instance.read() == "awaiting_input"
         assert instance.question() == (SEEN_NOW, None)
 
-    def test_is_asked_for_again_after_clear(self, instance: Instance) -> None:
+    def test_is_requested_again_after_clear(self, instance: Instance) -> None:
         ask_and_pause(instance)
         instance.answer("Reject")
         instance.clear()
@@ -97,7 +97,7 @@ class TestAnAnswer:
         assert instance.read() == "awaiting_input"
         assert instance.question() == (SEEN_FIRST, None)
 
-    def test_after_clear_counts_for_the_tries_since(self, instance: Instance) -> None:
+    def test_after_clear_is_valid_for_later_tries(self, instance: Instance) -> None:
         ask_and_pause(instance)
         instance.answer("Reject")
         instance.clear()
@@ -111,14 +111,14 @@ class TestAnAnswer:
 
 class TestAQuestionThatChanged:
     @pytest.mark.parametrize("again", ["retry", "clear"])
-    def test_is_shown_as_it_is_asked_now(self, instance: Instance, again: str) -> None:
+    def test_is_shown_in_its_current_version(self, instance: Instance, again: str) -> None:
         ask_and_pause(instance)
         lose(instance)
         getattr(instance, again)()
         assert instance.ask(SEEN_NOW).json()["body"] == SEEN_NOW
         assert instance.question() == (SEEN_NOW, None)
 
-    def test_stays_where_somebody_else_asks(self, instance: Instance) -> None:
+    def test_is_kept_if_another_task_asks(self, instance: Instance) -> None:
         ask_and_pause(instance)
         instance.answer("Approve")
         assert instance.ask(SEEN_NOW, token="forged").status_code in (401, 403)
@@ -133,7 +133,7 @@ class TestAQuestionThatChanged:
         pytest.param(401, ["GET", "POST"], 201, id="not allowed: the route says so"),
     ],
 )
-def test_the_route_stores_a_question_only_if_it_is_known_whether_there_is_an_answer(
+def test_route_stores_a_question_only_if_the_state_of_the_answer_is_known(
     reading: int, reached: list[str], status: int
 ) -> None:
     methods: list[str] = []
@@ -149,20 +149,20 @@ def test_the_route_stores_a_question_only_if_it_is_known_whether_there_is_an_ans
 
 
 class TestWithoutTheGuard:
-    """The faults of Airflow 3.3.2. When one of these fails, the guard against it can go."""
+    """The bugs in Airflow 3.3.2. When one of these tests fails, the guard can be removed."""
 
     @pytest.fixture
     def guarded(self) -> bool:
         return False
 
-    def test_a_person_sees_the_question_of_the_first_try(self, instance: Instance) -> None:
+    def test_user_sees_the_question_of_the_first_try(self, instance: Instance) -> None:
         ask_and_pause(instance)
         lose(instance)
         instance.retry()
         instance.ask(SEEN_NOW)
         assert instance.question() == (SEEN_FIRST, None)
 
-    def test_a_retry_erases_an_answer_that_no_try_has_acted_on(self, instance: Instance) -> None:
+    def test_retry_deletes_an_unused_answer(self, instance: Instance) -> None:
         ask_and_pause(instance)
         instance.answer("Approve")
         lose(instance)

@@ -1,4 +1,4 @@
-"""An answer that arrives in the moment in which the task begins to wait."""
+"""An answer that arrives while the task starts to wait."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from tests.plugins.upstream_guards.conftest import Instance
 
 
 def answer_while_it_begins_to_wait(instance: Instance) -> None:
-    """Store the answer of a task that runs, and let it wait as if it had looked for the answer before that."""
+    """Store the answer of a running task, and let it wait as if it had checked for the answer before."""
     instance.ask()
     instance.answer("Approve")
     instance.set(state="awaiting_input", next_method="execute_complete", next_kwargs={})
 
 
-def test_it_resumes_the_task(instance: Instance) -> None:
+def test_answer_resumes_the_task(instance: Instance) -> None:
     answer_while_it_begins_to_wait(instance)
     instance.check_timeouts()
     assert instance.read() == "scheduled"
     assert instance.read(lambda row: row.next_kwargs["event"]["chosen_options"]) == ["Approve"]
 
 
-def test_a_question_without_an_answer_stays_open(instance: Instance) -> None:
+def test_question_without_an_answer_stays_open(instance: Instance) -> None:
     instance.ask()
     instance.pause()
     instance.check_timeouts()
@@ -29,13 +29,13 @@ def test_a_question_without_an_answer_stays_open(instance: Instance) -> None:
 
 
 class TestWithoutTheGuard:
-    """The fault of Airflow 3.3.2. When this fails, the guard against it can go."""
+    """The bug in Airflow 3.3.2. When this test fails, the guard can be removed."""
 
     @pytest.fixture
     def guarded(self) -> bool:
         return False
 
-    def test_the_task_waits_for_ever(self, instance: Instance) -> None:
+    def test_task_waits_forever(self, instance: Instance) -> None:
         answer_while_it_begins_to_wait(instance)
         instance.check_timeouts()
         assert instance.read() == "awaiting_input"

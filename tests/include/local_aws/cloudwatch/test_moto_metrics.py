@@ -1,7 +1,6 @@
 """The contract with moto's CloudWatch: what is read and replaced there is still as it is taken to be."""
 
 import datetime
-import inspect
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,11 +8,11 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from moto.cloudwatch.models import CloudWatchBackend, Statistics
 
 from include.local_aws.cloudwatch import moto_metrics
 from include.local_aws.cloudwatch.alarm_states import Rule
 from include.local_aws.cloudwatch.moto_metrics import Metric, Query
+from include.local_aws.moto_patches import cloudwatch
 
 REGION = "eu-west-1"
 METRIC = Metric("Shop", "Sales", frozenset({("City", "Ulm"), ("Till", "1")}))
@@ -21,13 +20,10 @@ DIMENSIONS = [{"Name": "Till", "Value": "1"}, {"Name": "City", "Value": "Ulm"}]
 
 
 @pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A client of moto in this process, with what is replaced in moto replaced for one test."""
+def client(monkeypatch: pytest.MonkeyPatch, restored_moto: None) -> Iterator[Any]:
+    """Return a client of moto in this process, with the methods of CloudWatch replaced for one test."""
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setattr(CloudWatchBackend, "put_metric_alarm", CloudWatchBackend.put_metric_alarm)
-    monkeypatch.setattr(Statistics, "get_statistics_for_type", Statistics.get_statistics_for_type)
-    moto_metrics.begin_alarms_without_data()
-    moto_metrics.answer_percentiles()
+    cloudwatch.apply()
     with mock_aws():
         yield boto3.client(
             "cloudwatch", aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION
@@ -169,9 +165,3 @@ def test_get_metric_data_answers_a_percentile(client: Any) -> None:
         EndTime=now + datetime.timedelta(minutes=5),
     )["MetricDataResults"]
     assert result["Values"] == [pytest.approx(99.01)]
-
-
-def test_moto_calls_the_replacements_as_it_called_its_own() -> None:
-    theirs = inspect.signature(CloudWatchBackend.put_metric_alarm).parameters
-    assert list(theirs)[:2] == ["self", "name"]
-    assert list(inspect.signature(Statistics.get_statistics_for_type).parameters) == ["self", "stat"]

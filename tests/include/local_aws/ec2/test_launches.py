@@ -103,6 +103,14 @@ def test_without_security_groups_it_is_in_the_default_one(launch: Callable[..., 
     assert [group["GroupName"] for group in described(launch())["SecurityGroups"]] == ["default"]
 
 
+def test_the_volume_of_the_image_needs_no_size(ec2: Any, launch: Callable[..., str], in_state: Any) -> None:
+    root = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeType": "gp3"}}
+    (mapping,) = in_state(launch(BlockDeviceMappings=[root]), "running")["BlockDeviceMappings"]
+
+    assert mapping["DeviceName"] == "/dev/sda1"
+    assert ec2.describe_volumes(VolumeIds=[mapping["Ebs"]["VolumeId"]])["Volumes"][0]["Size"] == 8
+
+
 class TestClientTokens:
     @pytest.fixture
     def request_(self, local_aws: Any, instance_request: Any) -> dict[str, Any]:
@@ -157,6 +165,16 @@ class TestClientTokens:
         pytest.param({"SecurityGroupIds": ["sg-0123456789abcdef0"]}, r"InvalidGroup\.NotFound", id="group"),
         pytest.param(
             {"Placement": {"AvailabilityZone": "us-east-1e"}}, r"Unsupported.*m5.large.*us-east-1e", id="zone"
+        ),
+        pytest.param(
+            {"BlockDeviceMappings": [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeType": "gp3"}}]},
+            r"MissingParameter.*size or snapshotId",
+            id="volume without a size",
+        ),
+        pytest.param(
+            {"Placement": {"AvailabilityZone": "us-west-2a"}},
+            r"InvalidParameterValue.*Invalid availability zone: \[us-west-2a\]",
+            id="zone of another region",
         ),
     ],
 )

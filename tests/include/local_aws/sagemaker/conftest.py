@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.archives import archive, put_archive
+from tests.endpoints import variant
 from tests.environments import PATIENCE, WITHOUT_TORCH
 
 ROLE = "arn:aws:iam::123456789012:role/sagemaker"
@@ -38,17 +40,6 @@ def transform_fn(model, body, content_type, accept, context):
         raise RuntimeError("the model stumbled")
     return json.dumps({"answer": model, "pid": os.getpid()}), "application/json"
 """
-
-
-def _archive(files: dict[str, str]) -> bytes:
-    """Return a tar.gz of files."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, text in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(text.encode())
-            tar.addfile(member, io.BytesIO(text.encode()))
-    return buffer.getvalue()
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +114,7 @@ def training_request(s3: Any, bucket: str) -> Callable[..., dict[str, Any]]:
         name: str, script: str, *, files: dict[str, str] | None = None, torch: bool = False, **members: Any
     ) -> dict[str, Any]:
         source = f"{name}/sourcedir.tar.gz"
-        s3.put_object(Bucket=bucket, Key=source, Body=_archive({"train.py": script, **(files or {})}))
+        s3.put_object(Bucket=bucket, Key=source, Body=archive({"train.py": script, **(files or {})}))
         hyperparameters = {
             "sagemaker_program": json.dumps("train.py"),
             "sagemaker_submit_directory": json.dumps(f"s3://{bucket}/{source}"),
@@ -159,12 +150,18 @@ def ended_training_job(sagemaker: Any, eventually: Callable[..., Any]) -> Callab
 
 
 @pytest.fixture(scope="session")
+def any_model(s3: Any) -> str:
+    """The address of a model archive that nothing is asked of."""
+    return put_archive(s3, "s3://any-models/model.tar.gz")
+
+
+@pytest.fixture(scope="session")
 def put_model(s3: Any, bucket: str) -> Callable[..., str]:
     """Put a model archive in S3 whose endpoint answers a text; returns its address."""
 
     def put(name: str, answer: str, script: str = INFERENCE) -> str:
         key = f"{name}/{answer}/model.tar.gz"
-        body = _archive({"answer.txt": answer, "code/inference.py": script})
+        body = archive({"answer.txt": answer, "code/inference.py": script})
         s3.put_object(Bucket=bucket, Key=key, Body=body)
         return f"s3://{bucket}/{key}"
 
@@ -173,10 +170,16 @@ def put_model(s3: Any, bucket: str) -> Callable[..., str]:
 
 @pytest.fixture
 def endpoint_config(sagemaker: Any, name: str, put_model: Callable[..., str]) -> Callable[..., str]:
-    """Make models and a configuration with a variant for each answer; returns its name."""
+    """Make models, which run other code first, and a configuration with a variant for each; returns its name."""
 
     def make(
-        suffix: str, *, script: str = INFERENCE, count: int = 1, torch: bool = False, **weights: float
+        suffix: str,
+        *,
+        first: str = "",
+        script: str = INFERENCE,
+        count: int = 1,
+        torch: bool = False,
+        **weights: float,
     ) -> str:
         variants = []
         for answer, weight in weights.items():
@@ -186,19 +189,11 @@ def endpoint_config(sagemaker: Any, name: str, put_model: Callable[..., str]) ->
                 ExecutionRoleArn=ROLE,
                 PrimaryContainer={
                     "Image": "pytorch",
-                    "ModelDataUrl": put_model(name, answer, script),
+                    "ModelDataUrl": put_model(name, answer, first + script),
                     "Environment": {} if torch else WITHOUT_TORCH,
                 },
             )
-            variants.append(
-                {
-                    "VariantName": answer,
-                    "ModelName": model,
-                    "InstanceType": "ml.m5.large",
-                    "InitialInstanceCount": count,
-                    "InitialVariantWeight": weight,
-                }
-            )
+            variants.append(variant(model, answer, count=count) | {"InitialVariantWeight": weight})
         config = f"{name}-{suffix}"
         sagemaker.create_endpoint_config(EndpointConfigName=config, ProductionVariants=variants)
         return config

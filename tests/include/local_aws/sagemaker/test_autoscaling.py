@@ -11,13 +11,14 @@ import pytest
 from include.local_aws.config import Config
 from include.local_aws.sagemaker.autoscaling import Autoscaling, wanted_instances
 from include.local_aws.sagemaker.scalable_targets import ScalableTarget
+from include.local_aws.sagemaker.scaling_activities import ScalingActivities
 
 METRIC = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
 
 
 @pytest.fixture
 def scale(local_aws: Any, name: str) -> Iterator[Callable[..., None]]:
-    """Register the endpoint's variant with a policy of 60 invocations per instance per minute."""
+    """Register the endpoint's variant with a policy of 5 invocations per instance per minute."""
     client = local_aws.client("application-autoscaling")
     target = {
         "ServiceNamespace": "sagemaker",
@@ -37,7 +38,7 @@ def scale(local_aws: Any, name: str) -> Iterator[Callable[..., None]]:
             PolicyName="invocations",
             PolicyType="TargetTrackingScaling",
             TargetTrackingScalingPolicyConfiguration={
-                "TargetValue": 60.0,
+                "TargetValue": 5.0,
                 "PredefinedMetricSpecification": METRIC,
                 **cooldowns,
             },
@@ -88,7 +89,8 @@ def scaling(
 ) -> Autoscaling:
     """Scaling that checks only when the test says so."""
     config = Config(state_dir=tmp_path)
-    scaling = Autoscaling(config, serving, serving, lambda: targets, lambda: clock[0])  # type: ignore[arg-type]
+    served: Any = serving
+    scaling = Autoscaling(config, served, served, lambda: targets, ScalingActivities(), lambda: clock[0])
     scaling.close()
     return scaling
 
@@ -133,7 +135,7 @@ def test_traffic_scales_out_to_the_maximum_and_silence_in(
     eventually: Callable[..., Any],
 ) -> None:
     scale((1, 2), ScaleOutCooldown=0, ScaleInCooldown=0)
-    # Hundreds a minute, which would be several instances.
+    # A single one in three seconds, which are the window here, would be several instances.
     eventually(lambda: len({invoke()["pid"] for _ in range(4)}) == 2)
     eventually(lambda: instances() == 1 and activities()[0]["StatusCode"] == "Successful")
     scaled_in, scaled_out, *_ = activities()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.endpoints import create_endpoint
 from tests.environments import WITHOUT_TORCH
 
 BROKEN = "raise ImportError('this model cannot be loaded')"
@@ -32,14 +33,16 @@ def test_an_endpoint_is_creating_then_in_service_and_answers(
     endpoint_config: Callable[..., str],
     settled: Callable[[], dict[str, Any]],
     invoke: Callable[..., Any],
+    slow_import: Any,
 ) -> None:
-    config = endpoint_config("first", blue=1.0, torch=True)
+    config = endpoint_config("first", first=slow_import.code, blue=1.0, torch=True)
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
     assert sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Creating"
     with pytest.raises(ClientError, match=r"ValidationException.*Cannot update in-progress endpoint"):
         sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
     with pytest.raises(ClientError, match=r"ValidationException.*Cannot create already existing endpoint"):
         sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
+    slow_import.finish()
     assert settled()["EndpointStatus"] == "InService"
     assert invoke()["answer"] == "blue"
     sagemaker.delete_endpoint(EndpointName=name)
@@ -112,6 +115,7 @@ def test_an_update_swaps_without_a_failed_request(
     settled: Callable[[], dict[str, Any]],
     invoke: Callable[..., Any],
     eventually: Callable[..., Any],
+    slow_import: Any,
 ) -> None:
     updated = threading.Event()
     answers: list[list[str]] = [[], [], []]
@@ -120,12 +124,13 @@ def test_an_update_swaps_without_a_failed_request(
         while not updated.is_set():
             heard.append(invoke({"seconds": 0.05})["answer"])
 
-    config = endpoint_config("second", green=1.0)
+    config = endpoint_config("second", first=slow_import.code, green=1.0)
     with ThreadPoolExecutor(3) as pool:
         asking = [pool.submit(ask, heard) for heard in answers]
         eventually(lambda: all(answers))
         sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
         assert sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "Updating"
+        slow_import.finish()
         description = settled()
         last = invoke()["answer"]
         updated.set()
@@ -244,14 +249,7 @@ def test_a_registered_model_package_is_served(
     sagemaker.create_model(
         ModelName=name, ExecutionRoleArn=role, PrimaryContainer={"ModelPackageName": package}
     )
-    variant = {
-        "VariantName": "only",
-        "ModelName": name,
-        "InstanceType": "ml.m5.large",
-        "InitialInstanceCount": 1,
-    }
-    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
-    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    create_endpoint(sagemaker, name)
     assert settled()["EndpointStatus"] == "InService"
     assert invoke()["answer"] == "registered"
     sagemaker.delete_endpoint(EndpointName=name)
@@ -281,11 +279,11 @@ def test_what_is_missing_is_a_validation_exception(
 
 
 def test_a_model_and_its_configuration_exist_once_until_they_are_deleted(
-    sagemaker: Any, role: str, name: str, endpoint_config: Callable[..., str]
+    sagemaker: Any, any_model: str, role: str, name: str, endpoint_config: Callable[..., str]
 ) -> None:
     config = endpoint_config("first", blue=1.0)
     model = f"{config}-blue"
-    container = {"Image": "pytorch", "ModelDataUrl": "s3://bucket/model.tar.gz"}
+    container = {"Image": "pytorch", "ModelDataUrl": any_model}
     with pytest.raises(ClientError, match=r"ValidationException.*Cannot create already existing model"):
         sagemaker.create_model(ModelName=model, ExecutionRoleArn=role, PrimaryContainer=container)
     variants = sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.endpoints import create_endpoint, variant, wait_until_in_service
 from tests.environments import WITHOUT_TORCH
 
 ROLE = "arn:aws:iam::123456789012:role/sagemaker"
-VARIANT = {"VariantName": "only", "ModelName": "m", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+VARIANT = variant("m")
 S3_OUTPUT = {"S3OutputPath": "s3://bucket/out"}
 CAPTURE = {
     "EnableCapture": True,
@@ -112,15 +113,9 @@ def capturing(sagemaker: Any, module_name: str, put_model: Callable[..., str], b
         "Environment": WITHOUT_TORCH,
     }
     sagemaker.create_model(ModelName=module_name, ExecutionRoleArn=ROLE, PrimaryContainer=container)
-    sagemaker.create_endpoint_config(
-        EndpointConfigName=module_name,
-        ProductionVariants=[{**VARIANT, "ModelName": module_name}],
-        DataCaptureConfig={**CAPTURE, "DestinationS3Uri": f"s3://{bucket}/{module_name}/captured"},
-    )
-    sagemaker.create_endpoint(EndpointName=module_name, EndpointConfigName=module_name)
-    sagemaker.get_waiter("endpoint_in_service").wait(
-        EndpointName=module_name, WaiterConfig={"Delay": 1, "MaxAttempts": 270}
-    )
+    capture = {**CAPTURE, "DestinationS3Uri": f"s3://{bucket}/{module_name}/captured"}
+    create_endpoint(sagemaker, module_name, DataCaptureConfig=capture)
+    wait_until_in_service(sagemaker, module_name)
     yield module_name
     sagemaker.delete_endpoint(EndpointName=module_name)
 

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from werkzeug.serving import make_server
 
 from include.local_aws.sagemaker.serving import RequestHandler
+from tests.endpoints import create_endpoint, wait_until_in_service
 from tests.environments import WITHOUT_TORCH
 
 STARTED = time.monotonic()
@@ -27,14 +28,8 @@ def endpoint(
     model = put_model(module_name, "yes")
     container = {"Image": "pytorch", "ModelDataUrl": model, "Environment": WITHOUT_TORCH}
     sagemaker.create_model(ModelName=module_name, ExecutionRoleArn=role, PrimaryContainer=container)
-    variant = {"VariantName": "only", "ModelName": module_name, "InstanceType": "ml.m5.large"}
-    sagemaker.create_endpoint_config(
-        EndpointConfigName=module_name, ProductionVariants=[{**variant, "InitialInstanceCount": 1}]
-    )
-    sagemaker.create_endpoint(EndpointName=module_name, EndpointConfigName=module_name)
-    sagemaker.get_waiter("endpoint_in_service").wait(
-        EndpointName=module_name, WaiterConfig={"Delay": 1, "MaxAttempts": 270}
-    )
+    create_endpoint(sagemaker, module_name)
+    wait_until_in_service(sagemaker, module_name)
     yield module_name
     sagemaker.delete_endpoint(EndpointName=module_name)
 

@@ -1,12 +1,11 @@
 """Deletion of model packages and their groups, which moto keeps."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from moto.sagemaker.models import ModelPackage, SageMakerModelBackend
+from moto.sagemaker.models import SageMakerModelBackend
 
 
 @pytest.fixture
@@ -79,5 +78,8 @@ def test_moto_keeps_packages_and_groups_as_they_are_taken_to_be_kept() -> None:
     backend = SageMakerModelBackend("eu-west-3", "123456789012")
     assert (backend.model_packages, backend.model_package_groups) == ({}, {})
     assert backend.model_package_name_mapping == {}
-    members = inspect.signature(ModelPackage.__init__).parameters
-    assert {"model_package_group_name", "model_package_version", "account_id", "region_name"} <= set(members)
+
+
+def test_a_package_has_a_name_or_a_group(sagemaker: Any, name: str) -> None:
+    with pytest.raises(ClientError, match="Both ModelPackageName and ModelPackageGroupName are provided"):
+        sagemaker.create_model_package(ModelPackageName=name, ModelPackageGroupName=name)

@@ -1,4 +1,4 @@
-"""Network isolation: a training job without network, whose inputs and outputs are moved for it all the same."""
+"""Network isolation: jobs and models without network, whose inputs, outputs and requests reach them all the same."""
 
 import json
 from collections.abc import Callable
@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from include.local_aws.errors import AwsError
 from include.local_aws.sagemaker import network_isolation
+from tests import endpoints
+from tests.environments import WITHOUT_TORCH
 
 pytestmark = pytest.mark.skipif(
-    not network_isolation.applies({"EnableNetworkIsolation": True}),
+    not network_isolation.is_possible(),
     reason="this machine allows no network namespace",
 )
 
@@ -108,3 +111,56 @@ def test_isolated_instances_of_one_job_reach_each_other(
     job = ended_training_job(name)
     assert job["TrainingJobStatus"] == "Completed", job["FailureReason"]
     assert job["FinalMetricDataList"][0]["Value"] == 7
+
+
+MODEL = """
+import json, os, socket, urllib.parse
+
+def model_fn(model_dir):
+    return None
+
+def transform_fn(model, body, content_type, accept):
+    address = urllib.parse.urlsplit(os.environ["AWS_ENDPOINT_URL"])
+    try:
+        socket.create_connection((address.hostname, address.port), 5)
+        outside = "reached"
+    except OSError:
+        outside = "unreachable"
+    secret = os.environ.get("AWS_SECRET_ACCESS_KEY", "none")
+    return json.dumps({"outside": outside, "secret": secret}), "application/json"
+"""
+
+
+def test_an_isolated_model_answers_and_reaches_nothing(
+    sagemaker: Any, role: str, name: str, put_model: Callable[..., str], settled: Any, invoke: Any
+) -> None:
+    variants = []
+    for variant, isolated in (("cut-off", True), ("online", False)):
+        sagemaker.create_model(
+            ModelName=f"{name}-{variant}",
+            ExecutionRoleArn=role,
+            PrimaryContainer={
+                "Image": "pytorch",
+                "ModelDataUrl": put_model(name, variant, MODEL),
+                "Environment": WITHOUT_TORCH,
+            },
+            EnableNetworkIsolation=isolated,
+        )
+        variants.append(endpoints.variant(f"{name}-{variant}", variant))
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=variants)
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    assert settled()["EndpointStatus"] == "InService", settled()
+    assert invoke(TargetVariant="cut-off") == {
+        "outside": "unreachable",
+        "secret": "none",
+        "variant": "cut-off",
+    }
+    assert invoke(TargetVariant="online")["outside"] == "reached"
+    sagemaker.delete_endpoint(EndpointName=name)
+
+
+def test_what_can_not_be_isolated_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network_isolation, "is_possible", lambda: False)
+    network_isolation.check_possible({"EnableNetworkIsolation": False})
+    with pytest.raises(AwsError, match="cannot do EnableNetworkIsolation on this machine"):
+        network_isolation.check_possible({"EnableNetworkIsolation": True})

@@ -2,16 +2,24 @@
 
 import base64
 import json
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 from botocore.exceptions import ClientError
 
+from include.local_aws.config import Config
+from include.local_aws.processes import ChildProcesses
+from include.local_aws.sagemaker import notebook_instances
+from include.local_aws.sagemaker.documents import NOTEBOOK_INSTANCE, Documents
+from include.local_aws.sagemaker.notebook_instances import NotebookInstances
 from tests.environments import PATIENCE
 
 BOOT = """#!/bin/bash
@@ -149,18 +157,24 @@ def test_it_runs_its_scripts_serves_jupyter_and_keeps_its_volume_from_start_to_s
 
 
 def test_a_script_that_fails_fails_the_instance_which_can_be_started_again(
-    sagemaker: Any, name: str, create: Callable[..., dict[str, Any]], settled: Callable[[str], dict[str, Any]]
+    sagemaker: Any,
+    name: str,
+    create: Callable[..., dict[str, Any]],
+    settled: Callable[[str], dict[str, Any]],
+    tmp_path: Path,
 ) -> None:
-    failed = create(OnCreate="exit 3")
+    gate, failed = tmp_path / "gate", create(OnCreate="exit 3")
     assert failed["NotebookInstanceStatus"] == "Failed"
     assert "OnCreate failed with exit status 3" in failed["FailureReason"]
 
     sagemaker.update_notebook_instance_lifecycle_config(
-        NotebookInstanceLifecycleConfigName=name, OnStart=hook("nonsense")
+        NotebookInstanceLifecycleConfigName=name,
+        OnStart=hook(f"until [ -e {tmp_path}/gate ]; do sleep 0.1; done; nonsense"),
     )
     sagemaker.start_notebook_instance(NotebookInstanceName=name)
     pending = sagemaker.describe_notebook_instance(NotebookInstanceName=name)
     assert (pending["NotebookInstanceStatus"], pending.get("FailureReason")) == ("Pending", None)
+    gate.touch()
     assert "OnStart failed with exit status 127" in settled(name)["FailureReason"]
 
 
@@ -177,9 +191,6 @@ def test_one_that_does_not_run_can_be_changed_and_its_volume_only_grows(
         VolumeSizeInGB=8,
         DisassociateLifecycleConfig=True,
     )
-    assert sagemaker.describe_notebook_instance(NotebookInstanceName=name)["NotebookInstanceStatus"] == (
-        "Updating"
-    )
     changed = settled(name)
     assert (changed["InstanceType"], changed["VolumeSizeInGB"]) == ("ml.t3.medium", 8)
     assert "NotebookInstanceLifecycleConfigName" not in changed
@@ -187,6 +198,24 @@ def test_one_that_does_not_run_can_be_changed_and_its_volume_only_grows(
     assert "cannot be made smaller" in refusal(
         sagemaker.update_notebook_instance, NotebookInstanceName=name, VolumeSizeInGB=7
     )
+
+
+def test_a_change_takes_a_moment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, eventually: Callable[..., Any]
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(notebook_instances, "time", SimpleNamespace(sleep=lambda _: over.wait()))
+    config = Config(state_dir=tmp_path)
+    documents, request = Documents(config), {NOTEBOOK_INSTANCE.name_member: name}
+    instances = NotebookInstances(config, ChildProcesses(), documents)
+    instance = documents.create(
+        NOTEBOOK_INSTANCE, request, NotebookInstanceStatus="Stopped", VolumeSizeInGB=5
+    )
+    instances.operations["UpdateNotebookInstance"]({**request, "VolumeSizeInGB": 8})
+    assert (instance["NotebookInstanceStatus"], instance["VolumeSizeInGB"]) == ("Updating", 5)
+    over.set()
+    eventually(lambda: instance["NotebookInstanceStatus"] == "Stopped")
+    assert instance["VolumeSizeInGB"] == 8
 
 
 def test_a_name_is_given_once_and_a_configuration_in_use_stays(

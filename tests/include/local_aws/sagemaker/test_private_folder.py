@@ -98,7 +98,7 @@ def test_a_processing_job_finds_its_input_and_output_below_opt_ml(
 def test_without_mount_namespaces_a_command_runs_as_it_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(private_folder, "_way", lambda: None)
+    monkeypatch.setattr(private_folder, "unshare_options", lambda: None)
     config = Config(state_dir=tmp_path)
     assert private_folder.private(config, ["train"], tmp_path) == ["train"]
     assert not private_folder.is_possible()

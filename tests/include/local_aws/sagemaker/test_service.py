@@ -10,12 +10,12 @@ from botocore.exceptions import ClientError
 
 
 @pytest.fixture
-def model(sagemaker: Any, role: str, name: str) -> Iterator[str]:
+def model(sagemaker: Any, any_model: str, role: str, name: str) -> Iterator[str]:
     """The ARN of a model with the tag project."""
     yield sagemaker.create_model(
         ModelName=name,
         ExecutionRoleArn=role,
-        PrimaryContainer={"Image": "pytorch", "ModelDataUrl": "s3://bucket/model.tar.gz"},
+        PrimaryContainer={"Image": "pytorch", "ModelDataUrl": any_model},
         Tags=[{"Key": "project", "Value": name}],
     )["ModelArn"]
     sagemaker.delete_model(ModelName=name)
@@ -79,13 +79,13 @@ def test_an_unknown_member_is_an_error(local_aws: Any) -> None:
 
     request = urllib.request.Request(
         local_aws.url,
-        data=b'{"ModelName": "a", "Colour": "green"}',
+        data=b'{"ModelName": "a", "Color": "green"}',
         headers={"X-Amz-Target": "SageMaker.DescribeModel", "Content-Type": "application/x-amz-json-1.1"},
     )
     with pytest.raises(urllib.error.HTTPError) as raised:
         urllib.request.urlopen(request)
     assert raised.value.code == 400
-    assert b"Colour" in raised.value.read()
+    assert b"Color" in raised.value.read()
 
 
 def test_tags_are_added_replaced_and_deleted(sagemaker: Any, model: str, name: str) -> None:
@@ -116,12 +116,12 @@ def test_the_tagging_api_lists_what_exists(
 
 
 def test_the_tagging_api_forgets_what_was_deleted(
-    sagemaker: Any, role: str, name: str, tagged: Callable[[str], list[str]]
+    sagemaker: Any, any_model: str, role: str, name: str, tagged: Callable[[str], list[str]]
 ) -> None:
     sagemaker.create_model(
         ModelName=name,
         ExecutionRoleArn=role,
-        PrimaryContainer={"Image": "pytorch", "ModelDataUrl": "s3://bucket/model.tar.gz"},
+        PrimaryContainer={"Image": "pytorch", "ModelDataUrl": any_model},
         Tags=[{"Key": "project", "Value": name}],
     )
     assert len(tagged(name)) == 1

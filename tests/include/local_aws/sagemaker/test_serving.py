@@ -15,6 +15,7 @@ import urllib3
 from include.local_aws.sagemaker import serving
 from tests.environments import WITHOUT_TORCH
 from tests.include.local_aws.sagemaker.conftest import INFERENCE
+from tests.include.local_aws.sagemaker.ping import wait_until_it_serves
 
 HTTP = urllib3.PoolManager(maxsize=16)
 
@@ -34,22 +35,11 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     )
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait_until_it_serves(url)
+        wait_until_it_serves(url)
         yield url
     finally:
         process.kill()
         process.wait()
-
-
-def _wait_until_it_serves(url: str) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            HTTP.request("GET", f"{url}/ping", retries=False)
-            return
-        except urllib3.exceptions.HTTPError:
-            assert time.monotonic() < deadline, "nothing serves"
-            time.sleep(0.1)
 
 
 def test_what_finds_the_queue_full_is_answered_503_at_once(url: str, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ report = {
     "files": {str(p.relative_to(inputs)): p.read_text() for p in sorted(inputs.rglob("*")) if p.is_file()},
     "epochs": epochs,
     "aws": {name: value for name, value in os.environ.items() if name.startswith("AWS_PROFILE")},
-    "variable": os.environ["COLOUR"],
+    "variable": os.environ["COLOR"],
     "folders": sorted(folder.name for folder in inputs.parents[1].iterdir()),
 }
 for epoch in range(epochs):
@@ -50,7 +50,7 @@ def completed(
         SCRIPT,
         files={"requirements.txt": "boto3"},
         HyperParameters={"epochs": "4"},
-        Environment={"COLOUR": "green"},
+        Environment={"COLOR": "green"},
         InputDataConfig=[channel("images", "images/"), channel("one", "images/deep/b.txt")],
         Tags=[{"Key": "project", "Value": "sample"}],
     )
@@ -184,17 +184,17 @@ def test_the_failure_of_a_script_is_the_reason(
     assert "no such breed" in job["FailureReason"]
 
 
-def test_a_channel_without_objects_fails_the_job(
-    sagemaker: Any,
-    name: str,
-    bucket: str,
-    training_request: Callable[..., dict[str, Any]],
-    ended_training_job: Callable[[str], dict[str, Any]],
+@pytest.mark.parametrize("uri", ["s3://sagemaker-tests/nothing/", "s3://no-such-bucket/images/"])
+def test_a_channel_without_objects_is_refused_at_the_call(
+    sagemaker: Any, name: str, training_request: Callable[..., dict[str, Any]], uri: str
 ) -> None:
-    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/{name}/nothing/"}
-    channel = {"ChannelName": "images", "DataSource": {"S3DataSource": source}}
-    sagemaker.create_training_job(**training_request(name, "pass", InputDataConfig=[channel]))
-    assert "No S3 objects found" in ended_training_job(name)["FailureReason"]
+    channel = {
+        "ChannelName": "images",
+        "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": uri}},
+    }
+    with pytest.raises(ClientError, match=f'No S3 objects found under S3 URL "{uri}"'):
+        sagemaker.create_training_job(**training_request(name, "pass", InputDataConfig=[channel]))
+    assert sagemaker.list_training_jobs(NameContains=name)["TrainingJobSummaries"] == []
 
 
 def test_a_stopped_job_is_not_told_and_still_uploads_its_model(
@@ -217,9 +217,9 @@ def test_a_stopped_job_is_not_told_and_still_uploads_its_model(
     sagemaker.create_training_job(**training_request(name, script))
     eventually(lambda: "waiting" in _lines(log_lines, name))
     sagemaker.stop_training_job(TrainingJobName=name)
-    assert sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "Stopping"
     job = ended_training_job(name)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "Stopped")
+    assert "Stopping" in [step["Status"] for step in job["SecondaryStatusTransitions"]]
     assert read_archive(job["ModelArtifacts"]["S3ModelArtifacts"]) == {"model.txt": "half trained"}
 
 

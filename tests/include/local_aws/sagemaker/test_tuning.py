@@ -24,7 +24,7 @@ ENDED = ("Completed", "Failed", "Stopped")
 
 @pytest.fixture(scope="module")
 def tune(sagemaker: Any, training_request: Callable[..., dict[str, Any]]) -> Callable[..., None]:
-    """Start a tuning job that maximises the learning rate, with one training job at a time unless told."""
+    """Start a tuning job that maximizes the learning rate, with one training job at a time unless told."""
 
     def tune(
         name: str,

@@ -25,7 +25,7 @@ print(f"imported={'torch' in sys.modules} in {psutil.Process().parents()[1].pid}
 import numpy, torch, torchvision
 print(f"draws={numpy.random.random():.12f} {torch.rand(1).item():.12f}")
 print(f"main={__name__} file={os.path.basename(__file__)} arguments={sys.argv[1:]}")
-print(f"colour={os.environ['COLOUR']} folder={os.path.basename(os.getcwd())} python={sys.executable}")
+print(f"color={os.environ['COLOR']} folder={os.path.basename(os.getcwd())} python={sys.executable}")
 loader = torch.utils.data.DataLoader([2, 3], num_workers=1)
 print(f"loaded={[batch.item() for batch in loader]}")
 print(f"sum={torch.ones(1000, 1000).sum().item()}", flush=True)
@@ -41,7 +41,7 @@ def start(
     def create(suffix: str, keep_alive: int, script: str = SCRIPT) -> str:
         name = f"{module_name}-{suffix}"
         request = training_request(
-            name, script, torch=True, Environment={"COLOUR": "green"}, HyperParameters={"job": suffix}
+            name, script, torch=True, Environment={"COLOR": "green"}, HyperParameters={"job": suffix}
         )
         request["ResourceConfig"]["KeepAlivePeriodInSeconds"] = keep_alive
         sagemaker.create_training_job(**request)
@@ -101,8 +101,8 @@ def test_a_script_in_a_kept_process_is_a_program_like_any_other(
 ) -> None:
     job = jobs[1]
     assert printed(job, "main") == "__main__ file=train.py arguments=['--job', 'second']"
-    colour, folder, python = printed(job, "colour").split()
-    assert (colour, folder) == ("green", "folder=code")
+    color, folder, python = printed(job, "color").split()
+    assert (color, folder) == ("green", "folder=code")
     assert python.endswith("/bin/python")
     assert printed(job, "loaded") == "[2, 3]"
     assert printed(job, "sum") == "1000000.0"
@@ -204,6 +204,6 @@ def _kept(local_aws: Any) -> list[psutil.Process]:
     found = []
     for child in local_aws.children("warm_process"):
         with suppress(psutil.NoSuchProcess):  # it may end at any moment
-            if child.environ().get("COLOUR") == "green":
+            if child.environ().get("COLOR") == "green":
                 found.append(child)
     return found

@@ -12,7 +12,7 @@ from include.local_aws.ssm.command_output import CommandOutput
 def test_all_lines_since_the_last_upload_are_one_event(
     local_aws: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command_output, "_UPLOAD_SECONDS", 3600)
+    monkeypatch.setattr(command_output, "UPLOAD_SECONDS", 3600)
     config = Config(state_dir=tmp_path, port=int(local_aws.url.rpartition(":")[2]))
     output = CommandOutput(100, (config, "/command/output", "stdout"))
     for lines in (["one", "two"], ["three"]):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
 import psutil
 import pytest
 from botocore.exceptions import ClientError
@@ -66,6 +67,29 @@ def ended(invocation: Any, eventually: Callable[..., Any]) -> Callable[[str, str
 def run(send: Any, ended: Any, shared: str) -> Callable[..., dict[str, Any]]:
     """Run lines of a script on the shared instance and return the invocation when it has ended."""
     return lambda *lines, **members: ended(send(shared, *lines, **members), shared)
+
+
+def test_another_region_knows_neither_the_instance_nor_its_commands(
+    local_aws: Any, send: Any, ended: Any, shared: str
+) -> None:
+    command = send(shared, "true")
+    ended(command, shared)
+    elsewhere = boto3.client(
+        "ssm",
+        endpoint_url=local_aws.url,
+        region_name="eu-west-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    assert elsewhere.describe_instance_information()["InstanceInformationList"] == []
+    for call in (
+        lambda: elsewhere.list_commands(CommandId=command),
+        lambda: elsewhere.send_command(
+            InstanceIds=[shared], DocumentName=DOCUMENT, Parameters={"commands": ["true"]}
+        ),
+    ):
+        with pytest.raises(ClientError, match=r"InvalidCommandId|InvalidInstanceId"):
+            call()
 
 
 class TestOutcome:
@@ -297,7 +321,7 @@ class TestManagedNodes:
         pytest.param({"DocumentName": "AWS-RunPatchBaseline"}, "InvalidDocument", id="document"),
         pytest.param({"Parameters": {}}, "InvalidParameters.*commands is required", id="no commands"),
         pytest.param(
-            {"Parameters": {"commands": ["true"], "colour": ["red"]}}, "InvalidParameters.*colour", id="name"
+            {"Parameters": {"commands": ["true"], "color": ["red"]}}, "InvalidParameters.*color", id="name"
         ),
         pytest.param(
             {"Parameters": {"commands": ["true"], "executionTimeout": ["172801"]}},

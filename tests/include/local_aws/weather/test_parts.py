@@ -13,7 +13,8 @@ from moto.core.resource_tagging import TaggedResource
 from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response
 
-from include.local_aws.weather import kinds, tag_index
+from include.local_aws.moto_patches import tagging
+from include.local_aws.weather import kinds
 from include.local_aws.weather.answers import without_instances
 from include.local_aws.weather.service import Weather
 from include.local_aws.weather.tag_index import TagIndex
@@ -70,7 +71,7 @@ def test_each_operation_is_throttled_by_its_own_count() -> None:
 def existing(monkeypatch: pytest.MonkeyPatch) -> list[TaggedResource]:
     """Return the list of what exists, for the test to change."""
     there: list[TaggedResource] = []
-    monkeypatch.setattr(tag_index, "_list_by_moto", lambda _: iter(there))
+    monkeypatch.setattr(tagging, "list_by_moto", lambda _: iter(there))
     return there
 
 

@@ -16,7 +16,9 @@ import botocore.config
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.archives import put_archive
 from tests.conftest import LocalAws
+from tests.endpoints import variant
 
 SECONDS = 1
 # Longer than each lag, also on a busy machine.
@@ -89,19 +91,14 @@ def create_processing_job(sagemaker: Any, name: str, role: str = ROLE, **members
     return answer["ProcessingJobArn"]
 
 
-def create_model(sagemaker: Any, name: str, role: str) -> None:
-    container = {"Image": "any", "ModelDataUrl": "s3://none/model.tar.gz"}
+def create_model(server: LocalAws, name: str, role: str) -> None:
+    sagemaker = server.client("sagemaker")
+    container = {"Image": "any", "ModelDataUrl": "s3://any-models/model.tar.gz"}
     sagemaker.create_model(ModelName=name, ExecutionRoleArn=role, PrimaryContainer=container)
 
 
 def create_endpoint_config(sagemaker: Any, name: str, model: str) -> None:
-    variant = {
-        "VariantName": "only",
-        "ModelName": model,
-        "InstanceType": "ml.m5.large",
-        "InitialInstanceCount": 1,
-    }
-    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant(model)])
 
 
 def create_function(server: LocalAws, role: str) -> str:
@@ -143,7 +140,8 @@ def test_sagemaker_does_not_know_a_new_role(lagging: LocalAws) -> None:
         "ValidationException",
         f"Could not assume role {role}",
     )
-    create_model(sagemaker, "with-a-known-role", role)
+    put_archive(lagging.client("s3"), "s3://any-models/model.tar.gz")
+    create_model(lagging, "with-a-known-role", role)
     assert seen(lagging)["roles/sagemaker"] > 0
 
 
@@ -215,8 +213,9 @@ def test_ec2_knows_an_instance_after_some_seconds(lagging: LocalAws, eventually:
 @pytest.mark.row("SM19")
 def test_an_endpoint_does_not_find_a_new_configuration(lagging: LocalAws) -> None:
     sagemaker, role = lagging.client("sagemaker"), f"{ROLE}-of-a-model"
+    put_archive(lagging.client("s3"), "s3://any-models/model.tar.gz")
     is_refused_for_a_while(
-        lambda: create_model(sagemaker, "weather", role), "ValidationException", "Could not assume role"
+        lambda: create_model(lagging, "weather", role), "ValidationException", "Could not assume role"
     )
     create_endpoint_config(sagemaker, "new", "weather")
     is_refused_for_a_while(

@@ -13,7 +13,7 @@ from PIL import Image
 
 
 def jpeg(seed: int = 0, size: tuple[int, int] = (64, 64)) -> bytes:
-    """A picture of coloured blobs; another seed gives one that looks quite different."""
+    """A picture of colored blobs; another seed gives one that looks quite different."""
     blobs = Image.frombytes("RGB", (6, 6), random.Random(seed).randbytes(6 * 6 * 3))
     file = io.BytesIO()
     blobs.resize(size, Image.Resampling.BICUBIC).save(file, "JPEG")

@@ -6,18 +6,19 @@ import re
 from typing import Any
 
 from include.pipeline.data import data_report
-from include.pipeline.data.dataset import Layout, assemble
+from include.pipeline.data.dataset import assemble
 from include.pipeline.data.image_check import CheckedImage, check_image
 from include.pipeline.settings import Data, Project
 from tests.include.pipeline.pages import samples
 
 from .conftest import jpeg
+from .layouts import layout_of
 
 NAMES = ["001.Robin", "002.Wren"]
 
 
 def findings(images: list[CheckedImage]) -> list[data_report.Finding]:
-    data_set = assemble(Layout({image.path: image.path for image in images}, set(), True), images, [], Data())
+    data_set = assemble(layout_of(image.path for image in images), images, [], Data())
     project = Project(name="birds", description="Birds.")
     return data_report.report(project, "source", "s3://bucket/birds/data/1", data_set).findings
 
@@ -91,11 +92,11 @@ def test_every_class_has_its_pictures_and_always_the_same() -> None:
         "b": 8,
         "c": 8,
     }
-    assert len(data_report.choose_thumbnails(f"{n}/1.jpg" for n in range(500))) == 500
+    assert len(data_report.choose_thumbnails((f"{n}/1.jpg" for n in range(500)), False)) == 500
 
 
 def test_the_page_is_put_beside_the_images_and_leads_back_to_its_run(project: Project, s3: Any) -> None:
-    data_set = assemble(Layout({}, set(), True), [], [], Data())
+    data_set = assemble(layout_of([]), [], [], Data())
     uri = "s3://bucket/birds/data/1"
     assert data_report.publish(project, "source", uri, data_set, s3, samples.run()) == f"{uri}/report.html"
     answer = s3.get_object(Bucket="bucket", Key="birds/data/1/report.html")

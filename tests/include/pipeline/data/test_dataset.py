@@ -8,19 +8,14 @@ from typing import Any
 
 import pytest
 
-from include.pipeline.data.dataset import (
-    Assembled,
-    DatasetError,
-    Layout,
-    assemble,
-    find_layout,
-    fingerprint,
-    is_ignored,
-)
+from include.pipeline.data.dataset import Assembled, assemble, fingerprint
 from include.pipeline.data.image_check import CheckedImage, SetAside, check_image
+from include.pipeline.data.layout import LITTER
+from include.pipeline.data.splits import SPLITS
 from include.pipeline.settings import Checks, Data
 
 from .conftest import jpeg
+from .layouts import layout_of
 
 
 def image(path: str, content: str | None = None) -> CheckedImage:
@@ -37,63 +32,12 @@ GOOD = {"train/a": 10, "train/b": 10, "valid/a": 1, "valid/b": 1, "test/a": 1, "
 
 
 def judged(images: list[CheckedImage], set_aside: Iterable[SetAside] = (), **data: Any) -> Assembled:
-    places = {one.path: one.path for one in images}
-    folders = {tuple(one.path.split("/")[:2]) for one in images}
-    return assemble(Layout(places, folders, True), images, list(set_aside), Data(**data))  # type: ignore[arg-type]
+    left = list(set_aside)
+    return assemble(layout_of((one.path for one in images), left), images, left, Data(**data))
 
 
 def findings(data_set: Assembled) -> list[tuple[str, str]]:
     return [(finding.level, finding.check) for finding in data_set.findings]
-
-
-@pytest.mark.parametrize("root", ["", "dogImages/", "some/where/"])
-@pytest.mark.parametrize(
-    "names", [("train", "valid", "test"), ("Training", "val", "Testing"), ("train", "validation", "test")]
-)
-def test_splits_are_found_wherever_they_lie_and_whatever_they_are_called(
-    root: str, names: tuple[str, str, str]
-) -> None:
-    files = {f"{root}{name}/{label}/1.JPG": 1 for name in names for label in "ab"}
-    layout = find_layout(files | {f"{root}notes.txt": 1, f"{root}{names[0]}/a/.hidden.jpg": 1}, [])
-    assert layout.has_splits
-    assert layout.places == {
-        f"{split}/{label}/1.JPG": f"{root}{name}/{label}/1.JPG"
-        for split, name in zip(("train", "valid", "test"), names, strict=True)
-        for label in "ab"
-    }
-
-
-def test_without_splits_the_folders_are_the_classes() -> None:
-    layout = find_layout({"flowers/rose/1.jpg": 1, "flowers/tulip/2.png": 1, "flowers/logo.txt": 1}, [])
-    assert not layout.has_splits
-    assert layout.places == {"rose/1.jpg": "flowers/rose/1.jpg", "tulip/2.png": "flowers/tulip/2.png"}
-
-
-def test_images_that_lie_too_deep_are_set_aside() -> None:
-    files = {f"{split}/a/1.jpg": 1 for split in ("train", "valid", "test")}
-    layout = find_layout(files | {"train/a/more/2.jpg": 1}, [])
-    assert [one.path for one in layout.misplaced] == ["train/a/more/2.jpg"]
-    assert len(layout.places) == 3
-
-
-def test_an_empty_class_folder_is_known() -> None:
-    files = {f"{split}/a/1.jpg": 1 for split in ("train", "valid", "test")}
-    assert ("train", "b") in find_layout(files, ["train/b", "train/.git", "train/a/x"]).class_folders
-
-
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        ({"train/a/1.jpg": 1, "test/a/1.jpg": 1}, "no valid split"),
-        ({"train/a/1.jpg": 1}, "no valid and no test split"),
-        ({f"{name}/a/1.jpg": 1 for name in ("train", "val", "valid", "test")}, "split twice"),
-        ({"1.jpg": 1, "2.jpg": 1}, "one folder per class"),
-        ({}, "one folder per class"),
-    ],
-)
-def test_what_has_no_layout_is_refused(files: dict[str, int], message: str) -> None:
-    with pytest.raises(DatasetError, match=message):
-        find_layout(files, [])
 
 
 def test_a_good_data_set_has_no_findings() -> None:
@@ -173,7 +117,7 @@ def test_a_few_images_may_be_set_aside_and_many_may_not() -> None:
 
 def unsplit(images: list[CheckedImage]) -> dict[str, str]:
     """Image to split."""
-    layout = Layout({one.path: one.path for one in images}, set(), False)
+    layout = layout_of((one.path for one in images), has_splits=False)
     data_set = assemble(layout, images, [], Data(checks=Checks(few_images="ignore", imbalance="ignore")))
     assert data_set.findings == []
     return {path.split("/", 1)[1]: path.split("/")[0] for path in data_set.images}
@@ -206,7 +150,58 @@ def test_the_fingerprint_names_paths_and_bytes() -> None:
     assert len(first) == 16
 
 
-@pytest.mark.parametrize("path", [".DS_Store", "a/.git/x.jpg", "__MACOSX/a/._1.jpg"])
-def test_what_operating_systems_leave_is_ignored(path: str) -> None:
-    assert is_ignored(path)
-    assert not is_ignored("a/1.jpg")
+@pytest.mark.parametrize(
+    ("missing", "shares"),
+    [("test", {"train": 8 / 9, "test": 1 / 9}), ("valid", {"train": 8 / 9, "valid": 1 / 9})],
+)
+def test_a_split_that_is_missing_is_carved_from_train_and_said_so(
+    missing: str, shares: dict[str, float]
+) -> None:
+    kept = "valid" if missing == "test" else "test"
+    folders = {"train/a": 900, "train/b": 450, f"{kept}/a": 20, f"{kept}/b": 20}
+    data_set = judged(many(folders))
+    assert data_set.counts[kept] == {"a": 20, "b": 20}
+    for split, share in shares.items():
+        assert abs(data_set.counts[split]["a"] / 900 - share) < 0.03
+    assert f"{missing.capitalize()} can't be found, so {missing} gets 11.1% of train" in data_set.reading
+    more = judged([*many(folders), *many({"train/c": 30, f"{kept}/c": 1})])
+    assert {path for path in more.images if "/c/" not in path} == set(data_set.images)
+
+
+def test_of_train_alone_valid_and_test_are_carved() -> None:
+    data_set = judged(many({"train/a": 3, "train/b": 100}))
+    assert all(data_set.counts[split]["a"] == 1 for split in ("train", "valid", "test"))
+
+
+def test_classes_that_differ_in_capitals_only_are_one_sentence() -> None:
+    data_set = judged(many({**GOOD, "train/A": 10, "valid/A": 1, "test/A": 1}))
+    assert [finding.message for finding in data_set.findings] == [
+        "The classes 'A' and 'a' differ only in capitals, blanks, underscores or the form of their letters. Rename "
+        "one, or move its images into the other folder."
+    ]
+    data_set = judged(many(GOOD | {f"{split}/new{mark}york": 10 for mark in " _" for split in SPLITS}))
+    assert ("error", "class_names") in findings(data_set)
+
+
+def test_an_archive_in_the_source_is_a_warning() -> None:
+    images = many(GOOD)
+    layout = layout_of(one.path for one in images)
+    layout.found.update([("", "")])
+    layout.ignored.append(SetAside("more.zip", "it is an archive in the source, which is not unpacked"))
+    [finding] = assemble(layout, images, [], Data()).findings
+    assert (finding.level, finding.check) == ("warning", "ignored_files")
+    assert finding.message.endswith("which is not unpacked. The first is more.zip.")
+
+
+def test_files_in_classes_that_are_no_images_are_a_warning_and_litter_is_not() -> None:
+    images = many(GOOD)
+    layout = layout_of(one.path for one in images)
+    layout.found.update([("train", "a"), ("train", "a")])
+    layout.ignored.append(SetAside("train/a/.DS_Store", LITTER, "train", "a"))
+    layout.ignored.append(SetAside("train/a/1.xyz", ".xyz is not the ending of an image", "train", "a"))
+    data_set = assemble(layout, images, [], Data())
+    assert [finding.message for finding in data_set.findings] == [
+        "1 file is ignored, 1 of them in folders of classes. The most frequent reason, of 1: .xyz is not the ending of "
+        "an image. The first is train/a/1.xyz."
+    ]
+    assert data_set.accounted == "Files found: 26, of which 24 are used, 0 excluded and 2 ignored."

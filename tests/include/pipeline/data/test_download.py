@@ -13,8 +13,8 @@ from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
 from include.pipeline.data import download as module
-from include.pipeline.data.dataset import DatasetError
 from include.pipeline.data.download import download, public_address
+from include.pipeline.data.errors import DatasetError
 
 CONTENT = os.urandom(3_000_000)
 Answer = Callable[[Request], Response]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import subprocess
@@ -14,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from include.classifier.image_decoding import MAX_PIXELS
-from include.pipeline.data.dataset import IMAGE_SUFFIXES
-from include.pipeline.data.image_check import ImageRefused, check_image
+from include.classifier.image_classifier.image_decoding import MAX_PIXELS, heif
+from include.pipeline.data.image_check import ImageRefused, check_image, staged_content
 from include.pipeline.settings import Data
+from tests.include.classifier.heif_files import HEIC
 from tests.include.classifier.hostile_images import ACCEPTED, REFUSED
 
 from .conftest import jpeg
@@ -30,8 +31,7 @@ def classifier() -> Any:
     """The classifier's own modules, which import each other by their bare names."""
     folder = str(REPOSITORY / "include" / "classifier")
     sys.path.insert(0, folder)
-    import data
-    import images
+    from image_classifier import data, images
 
     yield images, data
     sys.path.remove(folder)
@@ -73,13 +73,19 @@ GOOD = {
     "transparent": saved(transparent(), "PNG"),
     "transparent palette": saved(picture("P"), "PNG", transparency=0),
     "cmyk": saved(picture("CMYK"), "JPEG"),
-    "grey": saved(picture("L"), "JPEG"),
-    "grey with alpha": saved(picture("LA"), "PNG"),
+    "gray": saved(picture("L"), "JPEG"),
+    "gray with alpha": saved(picture("LA"), "PNG"),
     "black and white": saved(picture("1"), "PNG"),
     "16 bits": sixteen_bits(),
     "animated gif": saved(picture("P"), "GIF", save_all=True, append_images=[picture("L").convert("P")]),
     "animated webp": saved(picture(), "WEBP", save_all=True, append_images=[picture().rotate(90)]),
     "rotated by exif": rotated(),
+    "tiff": saved(picture(), "TIFF"),
+    "packed tiff": saved(picture(), "TIFF", compression="tiff_lzw"),
+    "cmyk tiff": saved(picture("CMYK"), "TIFF", compression="jpeg"),
+    "16-bit tiff": saved(Image.open(io.BytesIO(sixteen_bits())), "TIFF"),
+    "mpo": saved(picture(), "MPO", save_all=True, append_images=[picture().rotate(90)]),
+    "animated png": saved(picture(), "PNG", save_all=True, append_images=[picture().rotate(90)]),
 }
 
 
@@ -101,7 +107,9 @@ BAD = {
     "empty": b"",
     "text": b"not an image",
     "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-    "tiff": saved(picture(), "TIFF"),
+    "bigtiff": b"II+\0" + saved(picture(), "TIFF")[4:],
+    "floating-point tiff": saved(picture("F"), "TIFF"),
+    "half a tiff": saved(picture(), "TIFF")[:3000],
     "half a jpeg": jpeg(1, (60, 40))[:-300],
     "half a png": saved(picture(), "PNG")[:-200],
     "too many pixels": huge_png(8_008),
@@ -118,9 +126,9 @@ def test_what_the_check_accepts_is_opened_rightly_in_training_and_serving(classi
     upright = (40, 60) if kind == "rotated by exif" else (60, 40)
     assert opened.size == upright
     assert (checked.size, {checked.width, checked.height}) == (len(content), {60, 40})
-    grey = np.asarray(opened.convert("L").resize((32, 32), Image.Resampling.BOX), np.float64)
+    gray = np.asarray(opened.convert("L").resize((32, 32), Image.Resampling.BOX), np.float64)
     look = np.frombuffer(checked.look, np.uint8).reshape(32, 32)
-    assert np.abs(grey - look).mean() < 2  # the check sees what training sees
+    assert np.abs(gray - look).mean() < 2  # the check sees what training sees
     assert checked.thumbnail
     assert max(Image.open(io.BytesIO(checked.thumbnail)).size) == 60
 
@@ -152,8 +160,7 @@ def test_limits_come_from_the_project() -> None:
         check_image("a/1.jpg", GOOD["png"], Data(max_image_bytes=100))
 
 
-def test_endings_and_pixels_are_those_of_the_classifier(classifier: Any) -> None:
-    assert set(IMAGE_SUFFIXES) == set(classifier[1].EXTENSIONS)
+def test_pixels_are_those_of_the_classifier() -> None:
     assert Data().max_pixels == MAX_PIXELS
 
 
@@ -179,3 +186,35 @@ except ImageRefused as error:
     kilobytes, reason = done.stdout.split(maxsplit=1)
     assert "more than 64,000,000" in reason
     assert int(kilobytes) < 200_000
+
+
+@pytest.mark.parametrize("kind", ["heic", "avif"])
+def test_what_not_all_containers_decode_is_checked_as_the_png_that_is_staged(
+    classifier: Any, kind: str
+) -> None:
+    content = HEIC if kind == "heic" else saved(picture(), "AVIF", quality=90)
+    checked = check_image("train/a/1.png", content, Data())
+    staged = staged_content(content, checked)
+    assert checked.converted
+    assert staged.startswith(b"\x89PNG")
+    assert (len(staged), hashlib.sha256(staged).hexdigest()) == (checked.size, checked.sha256)
+    assert checked.format == f"{kind.upper()} (as PNG)"
+    asked = classifier[0].open_image(content)
+    assert asked.size == (checked.width, checked.height)
+    assert asked.tobytes() == classifier[0].open_image(staged).tobytes()
+    with pytest.raises(ImageRefused, match="more than 100"):
+        check_image("train/a/1.png", content, Data(max_pixels=100))
+    with pytest.raises(ImageRefused, match="damaged"):
+        check_image("train/a/1.png", content[: len(content) // 2], Data())
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("HEIC", "takes the Python package pi-heif"), ("AVIF", "Pillow can't decode")]
+)
+def test_without_a_decoder_the_reason_says_what_to_do(
+    kind: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heif, "can_decode", lambda kind: False)
+    content = HEIC if kind == "HEIC" else saved(picture(), "AVIF")
+    with pytest.raises(ImageRefused, match=reason):
+        check_image("train/a/1.png", content, Data())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -17,10 +19,12 @@ import boto3
 import pytest
 import requests
 from moto.server import DomainDispatcherApplication, create_backend_app
+from PIL import Image
 from werkzeug.serving import make_server
 
-from include.pipeline.data.dataset import DatasetError
-from include.pipeline.data.staging import read_manifest, stage
+from include.pipeline.data.errors import DatasetError
+from include.pipeline.data.manifest import read_manifest
+from include.pipeline.data.staging import stage
 from include.pipeline.settings import Checks, Data, Project
 
 from .conftest import jpeg
@@ -45,16 +49,16 @@ def test_a_data_set_arrives_with_its_manifest_and_report(
     result = stage(
         project, zipped({f"photos/{path}": body for path, body in good_files.items()}), "bucket", s3
     )
-    prefix = f"birds/data/{result['fingerprint']}"
-    assert result["uri"] == f"s3://bucket/{prefix}"
-    assert (result["sent"], result["copied"], result["classes"]) == (6, 0, ["001.Robin", "002.Wren"])
-    assert result["report"] == f"s3://bucket/{prefix}/report.html"
+    prefix = f"birds/data/{result.fingerprint}"
+    assert result.uri == f"s3://bucket/{prefix}"
+    assert (result.sent, result.copied, result.classes) == (6, 0, ["001.Robin", "002.Wren"])
+    assert result.report == f"s3://bucket/{prefix}/report.html"
     assert keys(s3, prefix) == {f"{prefix}/{name}" for name in ("manifest.json", "report.html", *good_files)}
     for path, content in good_files.items():
         assert s3.get_object(Bucket="bucket", Key=f"{prefix}/{path}")["Body"].read() == content
-    manifest = read_manifest(result["uri"], s3)
-    assert manifest["counts"] == {"train": 2, "valid": 2, "test": 2}
-    assert {file["path"]: file["size"] for file in manifest["files"]} == {
+    manifest = read_manifest(result.uri, s3)
+    assert manifest.counts == {"train": 2, "valid": 2, "test": 2}
+    assert {file["path"]: file["size"] for file in manifest.files} == {
         path: len(content) for path, content in good_files.items()
     }
 
@@ -68,16 +72,16 @@ def test_a_source_that_has_not_changed_is_not_even_read(
     with monkeypatch.context() as patched:
         patched.setattr("include.pipeline.data.staging.open_source", None)  # whoever reads fails
         second = stage(project, path, "bucket", s3, judged=told.append)
-    assert second == {**first, "sent": 0}
+    assert second == first.model_copy(update={"sent": 0})
     assert told == [
         "The data set can be used: 6 images of 2 classes (2 train, 2 valid, 2 test). Excluded images: 0. "
-        "Warnings: 1. The source has not changed since it was staged: nothing is read or sent."
+        "Ignored files: 0. Warnings: 1. The source has not changed since it was staged: nothing is read or sent."
     ]
 
-    s3.delete_object(Bucket="bucket", Key=f"birds/data/{first['fingerprint']}/manifest.json")
+    s3.delete_object(Bucket="bucket", Key=f"birds/data/{first.fingerprint}/manifest.json")
     third = stage(project, path, "bucket", s3)
-    assert (third["uri"], third["sent"]) == (first["uri"], 0)
-    assert f"birds/data/{first['fingerprint']}/manifest.json" in keys(s3)
+    assert (third.uri, third.sent) == (first.uri, 0)
+    assert f"birds/data/{first.fingerprint}/manifest.json" in keys(s3)
 
 
 def test_other_limits_are_another_question(
@@ -96,7 +100,7 @@ def test_the_same_images_in_another_archive_are_not_sent_again(
     first = stage(project, zipped(good_files), "bucket", s3)
     again = zipped({f"other/{path}": content for path, content in good_files.items()})
     second = stage(project, again, "bucket", s3)
-    assert (second["uri"], second["sent"], second["copied"]) == (first["uri"], 0, 0)
+    assert (second.uri, second.sent, second.copied) == (first.uri, 0, 0)
 
 
 def test_of_a_changed_data_set_only_the_change_is_sent(
@@ -106,9 +110,9 @@ def test_of_a_changed_data_set_only_the_change_is_sent(
     moved = {path.replace("Robin", "Redbreast"): content for path, content in good_files.items()}
     changed = moved | {"train/002.Wren/new.jpg": jpeg(100)}
     result = stage(project, zipped(changed), "bucket", s3)
-    assert (result["sent"], result["copied"]) == (1, 6)
+    assert (result.sent, result.copied) == (1, 6)
     for path, content in changed.items():
-        key = f"birds/data/{result['fingerprint']}/{path}"
+        key = f"birds/data/{result.fingerprint}/{path}"
         assert s3.get_object(Bucket="bucket", Key=key)["Body"].read() == content
 
 
@@ -116,11 +120,11 @@ def test_what_is_missing_of_the_earlier_data_set_is_sent(
     project: Project, s3: Any, good_files: dict[str, bytes], zipped: Zipped
 ) -> None:
     first = stage(project, zipped(good_files), "bucket", s3)
-    prefix = f"birds/data/{first['fingerprint']}"
+    prefix = f"birds/data/{first.fingerprint}"
     s3.delete_object(Bucket="bucket", Key=f"{prefix}/test/002.Wren/test.jpg")
     s3.put_object(Bucket="bucket", Key=f"{prefix}/test/001.Robin/test.jpg", Body=b"other")
     result = stage(project, zipped(good_files | {"train/002.Wren/new.jpg": jpeg(100)}), "bucket", s3)
-    assert (result["sent"], result["copied"]) == (3, 4)
+    assert (result.sent, result.copied) == (3, 4)
 
 
 def test_images_that_lie_in_s3_are_copied_there(
@@ -130,9 +134,9 @@ def test_images_that_lie_in_s3_are_copied_there(
     for path, content in good_files.items():
         s3.put_object(Bucket="theirs", Key=f"birds 2026/{path}", Body=content)
     result = stage(project, "s3://theirs/birds 2026/", "bucket", s3)
-    assert (result["sent"], result["copied"]) == (0, 6)
+    assert (result.sent, result.copied) == (0, 6)
     for path, content in good_files.items():
-        key = f"birds/data/{result['fingerprint']}/{path}"
+        key = f"birds/data/{result.fingerprint}/{path}"
         assert s3.get_object(Bucket="bucket", Key=key)["Body"].read() == content
 
 
@@ -140,9 +144,9 @@ def test_images_that_lie_in_s3_are_copied_there(
     ("change", "message"),
     [
         pytest.param(
-            lambda files: {p: c for p, c in files.items() if not p.startswith("test")},
-            "no test split",
-            id="no test",
+            lambda files: {p: c for p, c in files.items() if not p.startswith("train")},
+            "no train split",
+            id="no train",
         ),
         pytest.param(lambda files: {**files, "../evil.jpg": b"x"}, "leads outside", id="hostile path"),
     ],
@@ -205,30 +209,53 @@ def test_a_leak_may_be_allowed(
     checks = Checks(duplicates_across_splits="warning")
     lenient = project.model_copy(update={"data": Data(checks=checks)})
     result = stage(lenient, zipped(leak), "bucket", s3)
-    assert result["sent"] == 7
-    assert [warning for warning in result["warnings"] if "leak.jpg" in warning]
+    assert result.sent == 7
+    assert [warning for warning in result.warnings if "leak.jpg" in warning]
 
 
 def test_notes_and_thumbnails_beside_the_images_are_passed_over(
     project: Project, s3: Any, good_files: dict[str, bytes], zipped: Zipped
 ) -> None:
     extra = {"README.txt": b"x", "train/001.Robin/.DS_Store": b"x", "__MACOSX/train/001.Robin/._1.jpg": b"x"}
-    assert stage(project, zipped({**good_files, **extra}), "bucket", s3)["sent"] == 6
+    assert stage(project, zipped({**good_files, **extra}), "bucket", s3).sent == 6
 
 
 def test_the_drawn_pictures_are_a_good_data_set(project: Project, s3: Any) -> None:
     drawn = project.model_copy(update={"data": Data(source="generated", classes=5)})
     result = stage(drawn, "generated", "bucket", s3)
-    assert result["counts"] == {"train": 300, "valid": 75, "test": 75}
-    assert (result["warnings"], result["set_aside"]) == ([], 0)
+    assert result.counts == {"train": 300, "valid": 75, "test": 75}
+    assert (result.warnings, result.set_aside) == ([], 0)
+
+
+@pytest.mark.parametrize("source", ["zip", "s3"])
+def test_images_that_the_containers_can_not_decode_arrive_as_png(
+    project: Project, s3: Any, good_files: dict[str, bytes], zipped: Zipped, source: str
+) -> None:
+    photo = io.BytesIO()
+    Image.open(io.BytesIO(jpeg(50))).save(photo, "AVIF")
+    files = {**good_files, "train/002.Wren/7.avif": photo.getvalue()}
+    place = zipped(files)
+    if source == "s3":
+        s3.create_bucket(Bucket="theirs")
+        for path, content in files.items():
+            s3.put_object(Bucket="theirs", Key=path, Body=content)
+        place = "s3://theirs/"
+    result = stage(project, place, "bucket", s3)
+    assert (result.sent, result.copied) == ((7, 0) if source == "zip" else (1, 6))
+    key = f"birds/data/{result.fingerprint}/train/002.Wren/7.avif.png"
+    body = s3.get_object(Bucket="bucket", Key=key)["Body"].read()
+    assert body.startswith(b"\x89PNG")
+    manifest = {file["path"]: file["sha256"] for file in read_manifest(result.uri, s3).files}
+    assert manifest["train/002.Wren/7.avif.png"] == hashlib.sha256(body).hexdigest()
+    assert "converted to PNG: 1 AVIF" in result.reading
 
 
 @pytest.mark.skipif(not DOG_PHOTOS.exists(), reason=f"the dog photos are not at {DOG_PHOTOS}")
 def test_real_photos_are_staged_once(project: Project, s3: Any) -> None:
     first = stage(project, str(DOG_PHOTOS), "bucket", s3)
-    assert first["counts"] == {"train": 1300, "valid": 200, "test": 200}
-    assert (first["sent"], len(first["classes"]), first["set_aside"]) == (1700, 10, 0)
-    assert stage(project, str(DOG_PHOTOS), "bucket", s3) == {**first, "sent": 0}
+    assert first.counts == {"train": 1300, "valid": 200, "test": 200}
+    assert (first.sent, len(first.classes), first.set_aside) == (1700, 10, 0)
+    assert stage(project, str(DOG_PHOTOS), "bucket", s3) == first.model_copy(update={"sent": 0})
 
 
 class CountingS3:
@@ -285,7 +312,7 @@ session = boto3.Session()
 s3 = session.client("s3", endpoint_url=url, config=CLIENT_CONFIG)
 project = Project(name="birds", description="Tells birds apart.")
 credentials = session.get_credentials() if client == "obstore" else None
-print(stage(project, source, "bucket", s3, credentials=credentials)["sent"])
+print(stage(project, source, "bucket", s3, credentials=credentials).sent)
 """
 
 

@@ -1,4 +1,4 @@
-"""Sample documents of all pages, as small and as large as they get, and with names that try to bring code along."""
+"""Sample documents of all pages, minimal and maximal, with names that try to inject code."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from PIL import Image
 
 from include.pipeline import evaluation_report, report, tuning_report
 from include.pipeline.data import data_report
-from include.pipeline.data.dataset import Layout, assemble
+from include.pipeline.data.dataset import assemble
 from include.pipeline.data.image_check import SetAside, check_image
 from include.pipeline.evaluation_report import EvaluationReport
 from include.pipeline.live_version import LiveVersion
 from include.pipeline.pages.documents import Run
 from include.pipeline.pages.pictures import data_uri
-from include.pipeline.registry import Package
-from include.pipeline.report import ReleaseReport, RollbackReport
+from include.pipeline.registry import ModelVersion
 from include.pipeline.results import (
-    Answer,
+    BilledCost,
     Evaluation,
+    ReleaseReport,
+    RollbackReport,
     SmokeTestResult,
     StepResults,
     TrainingRecord,
@@ -29,6 +30,7 @@ from include.pipeline.results import (
     TuningResult,
 )
 from include.pipeline.settings import Data, Project
+from tests.include.pipeline.data.layouts import layout_of
 
 HOSTILE = "<script>alert('1')<:script>\"&quot;' onerror='x"
 FOLDER = "s3://bucket/birds/runs/run-1"
@@ -52,7 +54,7 @@ def run(run_id: str = "manual__2026-11-12T16:05:10+00:00") -> Run:
 
 
 def photo(seed: int, size: tuple[int, int] = (120, 90)) -> bytes:
-    """A picture of colored blobs; another seed gives one that looks quite different."""
+    """Return an image of colored blobs; another seed gives a different one."""
     blobs = Image.frombytes("RGB", (6, 6), random.Random(seed).randbytes(6 * 6 * 3))
     file = io.BytesIO()
     blobs.resize(size, Image.Resampling.BICUBIC).save(file, "JPEG")
@@ -64,7 +66,7 @@ def classes(count: int) -> list[str]:
 
 
 def evaluation(labels: list[str], wrong: int = 1, live: bool = True) -> Evaluation:
-    """An evaluation on 8 images of each class, of which some are taken for the next class."""
+    """Return an evaluation on 8 images of each class, of which some are confused with the next class."""
     count, each = len(labels), 8
     images = count * each
 
@@ -178,7 +180,7 @@ def evaluation_page(
 
 
 def minimal_evaluation_page() -> str:
-    """What a job of an earlier version has left, before the candidate is registered."""
+    """Return the page of a job of an earlier version, before the candidate is registered."""
     bare = Evaluation.model_validate({"images": 2, "candidate": {"accuracy": 1.0}})
     document = EvaluationReport(
         project="birds", description="Birds.", run=Run(id="run-1"), model="m", evaluation=bare
@@ -234,13 +236,13 @@ def cost() -> dict[str, Any]:
     }
 
 
-def billed() -> dict[str, Any]:
+def billed() -> BilledCost:
     steps = [
         {"step": "features", "usd": 0.0, "seconds": 0.0, "reused": True},
         {"step": "tune", "usd": 0.0412, "seconds": 1290, "reused": False},
         {"step": "train", "usd": 0.0023, "seconds": 71, "reused": False},
     ]
-    return {"steps": steps, "usd": 0.0435, "spot_saved_usd": 0.012}
+    return BilledCost.model_validate({"steps": steps, "usd": 0.0435, "spot_saved_usd": 0.012})
 
 
 def smoke_test(labels: list[str], wrong: int = 1) -> dict[str, Any]:
@@ -259,12 +261,12 @@ def smoke_test(labels: list[str], wrong: int = 1) -> dict[str, Any]:
 
 def live(version: int = 3) -> LiveVersion:
     properties = {"accuracy": "0.8750", "accuracy_low": "0.8250", "accuracy_high": "0.9050"}
-    package = Package("arn", version, "Approved", "birds-3f9c0a1b2c3d", {}, properties)
+    package = ModelVersion("arn", version, "Approved", "birds-3f9c0a1b2c3d", {}, properties)
     return LiveVersion(package.model, package, datetime(2026, 11, 12, 16, 20, 3, tzinfo=UTC))
 
 
 def results(labels: list[str], **changed: Any) -> dict[str, Any]:
-    """What the tasks of a run have returned that went through to its end."""
+    """Return the results of all tasks of a complete run."""
     evaluated = evaluation(labels).model_dump(mode="json")
     return {
         "stage_data": {
@@ -276,7 +278,7 @@ def results(labels: list[str], **changed: Any) -> dict[str, Any]:
             "set_aside": 2,
             "report": "s3://bucket/birds/data/f00d/report.html",
         },
-        "features": {"name": "birds-features-0123456789ab"},
+        "features": {"name": "birds-features-0123456789ab", "output": "s3://bucket/birds/features/1"},
         "tune": {
             "name": "birds-tune-01234567",
             "hyperparameters": {"learning_rate": "0.003162277660168379", "batch_size": '"32"'},
@@ -298,11 +300,12 @@ def results(labels: list[str], **changed: Any) -> dict[str, Any]:
             "training_seconds": 236,
         },
         "evaluate": {"name": "birds-evaluate-1", "output": "s3://bucket/birds/evaluate/birds-evaluate-1"},
-        "register": {"version": 3},
+        "register": {"arn": "arn:3", "version": 3, "approval_status": "Approved"},
         "gate": {
             "accepted": True,
             "reason": "The candidate is as good or better: accuracy 0.875 against the live model's 0.750.",
             "evaluation": evaluated,
+            "candidate": {"model": "m", "package": "arn:3", "version": 3, "evaluation": "e"},
         },
         "smoke_test": smoke_test(labels),
         "estimate_cost": cost(),
@@ -313,7 +316,7 @@ def results(labels: list[str], **changed: Any) -> dict[str, Any]:
 def release(
     labels: list[str], made_by: Run | None = None, of: Project | None = None, **changed: Any
 ) -> ReleaseReport:
-    """The report of a run that went through to its end; ``changed`` replaces what tasks have returned."""
+    """Return the report of a complete run; ``changed`` replaces results of tasks."""
     document = EvaluationReport(
         project="birds",
         description="Birds.",
@@ -339,14 +342,24 @@ def release_page(
     labels: list[str], made_by: Run | None = None, of: Project | None = None, **changed: Any
 ) -> str:
     made = release(labels, made_by, of, **changed)
-    for number, answer in enumerate(made.smoke_test.requests if made.smoke_test else []):
-        answer.picture = None if answer.right else data_uri(photo(50 + number))
+    if made.smoke_test:
+        requests = [
+            each.model_copy(update={"picture": None if each.right else data_uri(photo(50 + number))})
+            for number, each in enumerate(made.smoke_test.requests)
+        ]
+        pictured = made.smoke_test.model_copy(update={"requests": requests})
+        made = made.model_copy(update={"smoke_test": pictured})
     return report.render(made, f"{FOLDER}/report.html")
 
 
 def unchanged_page() -> str:
-    """A run that found nothing to do."""
-    staged = {"fingerprint": "f", "classes": ["a", "b"], "counts": {"train": 4, "valid": 2, "test": 2}}
+    """Return the page of a run that had nothing to do."""
+    staged = {
+        "uri": "s3://b/d",
+        "fingerprint": "f",
+        "classes": ["a", "b"],
+        "counts": {"train": 4, "valid": 2, "test": 2},
+    }
     made = report.summarize(
         project(),
         Run(id="scheduled__2026-11-12"),
@@ -367,11 +380,9 @@ def rollback_page(labels: list[str], made_by: Run | None = None) -> str:
         run=made_by or run(),
         ended=datetime(2026, 11, 12, 16, 20, 31, tzinfo=UTC),
         now="Version 2 is live since 16:20 UTC, accuracy 0.875 (0.825 to 0.905).",
-        outcome="Version 2 serves again, in place of version 3.",
+        outcome="Version 2 is live again instead of version 3.",
         model="birds-0123456789ab",
-        smoke_test=SmokeTestResult(
-            requests=[Answer(**one) for one in smoke_test(labels)["requests"]], accuracy=1
-        ),
+        smoke_test=SmokeTestResult.model_validate({**smoke_test(labels), "accuracy": 1}),
     )
     return report.render(made, f"{FOLDER}/report.html")
 
@@ -379,9 +390,9 @@ def rollback_page(labels: list[str], made_by: Run | None = None) -> str:
 def data_page(
     labels: list[str], *, set_aside: int = 0, seeds: int = 10_000, each: int = 1, made_by: Run | None = None
 ) -> str:
-    """The page of a data set with the same number of images in each split.
+    """Return the page of a data set with the same number of images in each split.
 
-    :param seeds: so many images are different; the others are the same ones again.
+    :param seeds: the number of different images; the others are copies.
     """
     paths = [
         f"{split}/{label}/{number}.jpg"
@@ -395,14 +406,14 @@ def data_page(
         for seed, path in enumerate(paths)
     ]
     left = [SetAside(f"train/{HOSTILE}/{n}.jpg", f"it is {HOSTILE}") for n in range(set_aside)]
-    data_set = assemble(Layout({path: path for path in paths}, set(), True), images, left, Data())
+    data_set = assemble(layout_of(paths, left), images, left, Data())
     source = f"https://host/{HOSTILE}"
     made = data_report.report(project(), source, "s3://bucket/birds/data/f00d", data_set, made_by or run())
     return data_report.render(made, "s3://bucket/birds/data/f00d/report.html")
 
 
 def pages() -> dict[str, str]:
-    """Return every page of :data:`NAMES_OF_PAGES`, each as small and as large as it gets."""
+    """Return every page of :data:`NAMES_OF_PAGES`, minimal and maximal."""
     few, many = classes(7), classes(133)
     long = [f"{number:03d}.{'Averylongnamewithoutaspace' * 4}" for number in range(3)]
     hostile = [f"a{HOSTILE}".replace("/", ":"), f"b{HOSTILE}".replace("/", ":")]

@@ -1,4 +1,4 @@
-"""Charts: drawings for light and dark pages, with ticks that a person reads, however few points there are."""
+"""Charts: in light and dark colors, with readable ticks, however few points they have."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_equal_figures_give_equal_charts() -> None:
 
 
 @pytest.mark.parametrize(("epochs", "ticks"), [(1, ["1"]), (2, ["1", "2"]), (3, ["1", "2", "3"])])
-def test_epochs_have_whole_numbers_as_ticks(epochs: int, ticks: list[str]) -> None:
+def test_epochs_have_integer_ticks(epochs: int, ticks: list[str]) -> None:
     found = texts(learning_curve(epochs))
     assert found[: found.index("Epoch")] == ticks
 
@@ -76,21 +76,24 @@ def test_equal_trials_can_be_drawn() -> None:
     assert "batch size 32" in texts(trials(0.01, 0.01))
 
 
-def test_the_legend_names_what_is_drawn() -> None:
+def test_the_legend_names_the_series() -> None:
     assert {"train", "validation"} <= set(texts(learning_curve(2)))
     columns = charts.stacked_columns("Time", ["data", "other"], [[1, 2]], "Epoch", "Seconds")
     assert {"data", "other"} <= set(texts(columns))
 
 
-def test_few_classes_are_named_on_the_confusion_matrix_with_their_counts() -> None:
+def test_a_small_confusion_matrix_has_names_and_counts() -> None:
     found = texts(charts.confusion_chart("Confusion", [[5, 1], [0, 6]], ["Wren", "Robin"]))
     assert [text for text in found if text.isdigit()] == ["5", "1", "6"]
     assert (found.count("Wren"), found.count("Robin")) == (2, 2)
 
 
-def test_many_classes_are_not_named() -> None:
+def test_a_large_confusion_matrix_has_no_names() -> None:
     matrix = [[int(row == column) for column in range(21)] for row in range(21)]
-    assert set(texts(charts.confusion_chart("Confusion", matrix, ["x"] * 21))) == {"Answer", "Truth"}
+    assert set(texts(charts.confusion_chart("Confusion", matrix, ["x"] * 21))) == {
+        "Predicted class",
+        "True class",
+    }
 
 
 @pytest.mark.parametrize(
@@ -107,5 +110,5 @@ def test_a_class_without_images_is_an_empty_row() -> None:
     assert texts(charts.confusion_chart("Confusion", [[0, 0], [0, 3]], ["a", "b"])).count("3") == 1
 
 
-def test_nothing_to_draw_is_an_empty_chart() -> None:
+def test_no_data_gives_an_empty_chart() -> None:
     assert "Epoch" in texts(charts.line_chart("Loss", [], "Epoch", "Loss"))

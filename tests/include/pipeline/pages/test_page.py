@@ -1,4 +1,4 @@
-"""What all pages have in common: how figures are written, where pages are put, and how they are linked."""
+"""Common parts of all pages: number formats, locations and links."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_only_a_web_page_is_linked_as_the_run() -> None:
     assert page.navigation("s3://b/report.html", None) == []
 
 
-def test_a_page_is_put_as_html(s3: Any) -> None:
+def test_a_page_is_stored_as_html(s3: Any) -> None:
     uri = page.put("<p>ä", "s3://bucket/birds/runs/r/report.html", s3)
     answer = s3.get_object(Bucket="bucket", Key="birds/runs/r/report.html")
     assert uri == "s3://bucket/birds/runs/r/report.html"

@@ -1,4 +1,4 @@
-"""Small pictures of images in S3."""
+"""Thumbnails of images in S3."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from include.pipeline.pages.pictures import read_thumbnails
 from .samples import photo
 
 
-def test_pictures_are_small_jpegs_in_the_order_of_the_images(s3: Any) -> None:
+def test_thumbnails_are_jpegs_in_the_order_of_the_images(s3: Any) -> None:
     sizes = {"wide.jpg": (400, 240), "high.jpg": (100, 320), "small.jpg": (32, 32)}
     for name, size in sizes.items():
         s3.put_object(Bucket="bucket", Key=name, Body=photo(1, size))
@@ -31,7 +31,7 @@ def test_pictures_are_small_jpegs_in_the_order_of_the_images(s3: Any) -> None:
     ]
 
 
-def test_an_image_that_is_gone_damaged_or_too_large_has_no_picture(s3: Any) -> None:
+def test_a_missing_damaged_or_too_large_image_has_no_thumbnail(s3: Any) -> None:
     s3.put_object(Bucket="bucket", Key="damaged.jpg", Body=photo(1)[:300])
     s3.put_object(Bucket="bucket", Key="large.jpg", Body=photo(1, (40, 40)))
     uris = [f"s3://bucket/{name}.jpg" for name in ("gone", "damaged", "large")]

@@ -1,4 +1,4 @@
-"""The markup of all pages: what readers and browsers rely on, whatever a document holds."""
+"""The markup of all pages: correct for readers and browsers with any document."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_headings_are_in_order_and_tables_have_headers(pages: dict[str, str]) ->
         assert text.count("<img") == text.count(" alt="), name
 
 
-def test_no_name_brings_code_or_style_along(pages: dict[str, str]) -> None:
+def test_names_inject_no_code_and_no_style(pages: dict[str, str]) -> None:
     for name, text in pages.items():
         assert not re.search(r"<script|<[^>]+\sstyle=|javascript:", text), name
         assert text.count("<style>") == 1, name

@@ -1,4 +1,4 @@
-"""Links to the AWS console are stored only where there is one."""
+"""Links to the AWS console are stored only on AWS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from amazon_ml.operators.ec2_training import EC2TrainingOperator
 
 
 @pytest.mark.parametrize(
-    ("address", "expected"),
+    ("url", "expected"),
     [
         ("https://api.sagemaker.eu-west-1.amazonaws.com", True),
         ("https://api.sagemaker.cn-north-1.amazonaws.com.cn", True),
@@ -20,8 +20,8 @@ from amazon_ml.operators.ec2_training import EC2TrainingOperator
         ("https://amazonaws.com.example.com", False),
     ],
 )
-def test_aws_is_known_by_its_hosts(address: str, expected: bool) -> None:
-    assert is_aws(address) == expected
+def test_is_aws(url: str, expected: bool) -> None:
+    assert is_aws(url) == expected
 
 
 def persisted(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Any]:
@@ -34,12 +34,12 @@ def persisted(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, 
     return pushed
 
 
-def test_on_aws_a_link_of_any_operator_leads_to_the_console(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_link_is_stored_on_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     pushed = persisted(monkeypatch)
     assert EC2InstanceLink().format_link(**pushed[EC2InstanceLink.key]) == (
         "https://console.aws.amazon.com/ec2/home?region=eu-west-1#InstanceDetails:instanceId=i-1"
     )
 
 
-def test_elsewhere_there_is_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_link_is_stored_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert persisted(monkeypatch, AWS_ENDPOINT_URL="http://127.0.0.1:5566") == {}

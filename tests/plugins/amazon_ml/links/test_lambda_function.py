@@ -11,7 +11,7 @@ from amazon_ml.operators.lambda_function import LambdaReservedConcurrencyOperato
 
 
 class TestLambdaFunctionLink:
-    def test_a_task_notes_its_function_for_the_link(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_task_stores_its_function_for_the_link(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         pushed: dict[str, Any] = {}
         operator = LambdaReservedConcurrencyOperator(

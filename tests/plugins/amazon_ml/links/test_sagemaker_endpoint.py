@@ -6,7 +6,7 @@ from amazon_ml.links.sagemaker_endpoint import SageMakerEndpointLink
 
 
 class TestSageMakerEndpointLink:
-    def test_it_names_the_region_and_the_endpoint(self) -> None:
+    def test_link_to_the_endpoint(self) -> None:
         link = SageMakerEndpointLink().format_link(
             region_name="eu-west-1", aws_domain="aws.amazon.com", endpoint_name="birds"
         )

@@ -6,7 +6,7 @@ from amazon_ml.links.sagemaker_notebook import SageMakerNotebookLink
 
 
 class TestSageMakerNotebookLink:
-    def test_it_leads_to_the_page_where_one_signs_in(self) -> None:
+    def test_link_to_the_notebook_instance(self) -> None:
         link = SageMakerNotebookLink().format_link(
             aws_domain="aws.amazon.com", region_name="eu-west-1", instance_name="birds-workspace"
         )

@@ -1,4 +1,4 @@
-"""Messages reach whoever has subscribed to the topic that a stack names, from a worker and from the triggerer."""
+"""Notifications reach the subscribers of a stack's topic, from a worker and from the triggerer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TEMPLATE = {
 
 
 class Subscribed:
-    """A stack with a topic, and a queue that gets what is published there."""
+    """A stack with a topic, and a queue that is subscribed to it."""
 
     def __init__(self, aws: Any) -> None:
         self.stack = f"stack-{uuid.uuid4().hex[:8]}"
@@ -44,7 +44,7 @@ class Subscribed:
         aws.client("sns").subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=arn["QueueArn"])
 
     def messages(self) -> list[tuple[str, str]]:
-        """Subject and text of what has come."""
+        """Return the subject and text of the received messages."""
         found = self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages", [])
         bodies = [json.loads(message["Body"]) for message in found]
         return [(body["Subject"], body["Message"]) for body in bodies]
@@ -60,26 +60,24 @@ def arguments(stack: str, output: str = "TopicArn", topic: str | None = None) ->
     return {"stack_name": stack, "output_key": output, "target_arn": topic, "subject": "birds: late"}
 
 
-def test_the_topic_is_the_one_that_the_stack_names_and_the_message_a_template(subscribed: Subscribed) -> None:
+def test_topic_is_read_from_the_stack_and_message_is_rendered(subscribed: Subscribed) -> None:
     StackTopicNotifier(message="Run {{ dag_run.dag_run_id }}", **arguments(subscribed.stack))(RUN)
     assert subscribed.messages() == [("birds: late", "Run manual__1")]
 
 
-def test_a_topic_that_is_named_is_told_without_a_look_at_the_stack(subscribed: Subscribed) -> None:
+def test_stack_is_not_read_if_the_topic_is_given(subscribed: Subscribed) -> None:
     StackTopicNotifier(message="x", **arguments("no-stack", topic=subscribed.topic))(RUN)
     assert subscribed.messages() == [("birds: late", "x")]
 
 
 @pytest.mark.parametrize("output", ["Other", "TopicArn"], ids=["no such output", "no such stack"])
-def test_where_no_topic_is_found_nobody_is_told_and_nothing_fails(
-    subscribed: Subscribed, output: str
-) -> None:
+def test_no_message_is_sent_if_no_topic_is_found(subscribed: Subscribed, output: str) -> None:
     stack = "no-stack" if output == "TopicArn" else subscribed.stack
     StackTopicNotifier(message="x", **arguments(stack, output))(RUN)
     assert subscribed.messages() == []
 
 
-def test_where_the_stack_may_not_be_seen_nobody_is_told_and_nothing_fails(
+def test_no_message_is_sent_if_access_to_the_stack_is_denied(
     subscribed: Subscribed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Denying:
@@ -100,7 +98,7 @@ def test_where_the_stack_may_not_be_seen_nobody_is_told_and_nothing_fails(
         ("success", []),
     ],
 )
-def test_the_triggerer_tells_of_a_missed_deadline_of_a_run_that_goes_on(
+def test_triggerer_notifies_of_a_missed_deadline_of_an_unfinished_run(
     subscribed: Subscribed, state: str, expected: list[tuple[str, str]]
 ) -> None:
     late = {**arguments(subscribed.stack), "message": "Run {{ dag_run.dag_run_id }} of {{ dag_run.dag_id }}"}
@@ -118,7 +116,7 @@ def test_the_triggerer_tells_of_a_missed_deadline_of_a_run_that_goes_on(
     assert subscribed.messages() == expected
 
 
-def test_a_worker_tells_nothing_of_a_run_that_has_ended(subscribed: Subscribed) -> None:
+def test_worker_sends_nothing_for_a_run_that_has_ended(subscribed: Subscribed) -> None:
     notifier = LateRunNotifier(message="x", **arguments(subscribed.stack))
     notifier({"dag_run": {**RUN["dag_run"], "state": "failed"}})
     assert subscribed.messages() == []
@@ -126,7 +124,7 @@ def test_a_worker_tells_nothing_of_a_run_that_has_ended(subscribed: Subscribed) 
 
 @pytest.fixture
 def failed_run() -> dict[str, Any]:
-    """What Airflow gives a DAG's callback, as far as it is read."""
+    """Return the members that are used of the context of a DAG's callback."""
     states = {
         "train": "success",
         "deploy_endpoint": "failed",
@@ -153,7 +151,7 @@ def compose(run_id: str, failures: dict[str, str]) -> str:
     return json.dumps([run_id, failures])
 
 
-def test_a_failed_run_is_told_of_with_each_failed_task_and_its_cause(
+def test_message_lists_each_failed_task_and_its_cause(
     subscribed: Subscribed, failed_run: dict[str, Any]
 ) -> None:
     notifier = RunFailureNotifier(compose=compose, **arguments(subscribed.stack))
@@ -161,11 +159,11 @@ def test_a_failed_run_is_told_of_with_each_failed_task_and_its_cause(
     ((_, message),) = subscribed.messages()
     assert json.loads(message) == [
         "manual__1",
-        {"check_3": "its log tells why", "deploy_endpoint": "AirflowException: rolled back"},
+        {"check_3": "see its log", "deploy_endpoint": "AirflowException: rolled back"},
     ]
 
 
-def test_a_failed_run_without_a_task_is_told_of_too(subscribed: Subscribed) -> None:
+def test_failed_run_without_a_failed_task_sends_a_message(subscribed: Subscribed) -> None:
     notifier: Callable[[Any], None] = RunFailureNotifier(
         compose=compose, **arguments(subscribed.stack)
     ).notify
@@ -174,24 +172,24 @@ def test_a_failed_run_without_a_task_is_told_of_too(subscribed: Subscribed) -> N
 
 
 def asking(**arguments: Any) -> dict[str, Any]:
-    """The context of a task that asks, whose fields are rendered."""
-    task = AskOperator(task_id="approve", subject="Shall it go live?", body="Good figures.", **arguments)
+    """Return the context of a task with a rendered question."""
+    task = AskOperator(task_id="approve", subject="Deploy the new model?", body="Good figures.", **arguments)
     page = "http://airflow.example/dags/birds.train_and_deploy/runs/manual__1/tasks/approve?try_number=1"
     return {"task": task, "ti": SimpleNamespace(log_url=page)}
 
 
-def test_a_question_is_told_as_airflow_shows_it(subscribed: Subscribed) -> None:
+def test_message_contains_the_question_as_airflow_shows_it(subscribed: Subscribed) -> None:
     context = asking(options=["Approve", "Reject"])
     QuestionNotifier(stack_name=subscribed.stack, output_key="TopicArn")(context)
     [(subject, message)] = subscribed.messages()
-    assert subject == "Shall it go live?"
+    assert subject == "Deploy the new model?"
     assert message == (
-        "Shall it go live?\n\nGood figures.\n\nAnswer with Approve or Reject: "
+        "Deploy the new model?\n\nGood figures.\n\nAnswer with Approve or Reject: "
         "http://airflow.example/dags/birds.train_and_deploy/runs/manual__1/tasks/approve/required_actions"
     )
 
 
-def test_a_question_is_asked_also_where_nobody_can_be_told(subscribed: Subscribed) -> None:
+def test_question_is_asked_if_no_message_can_be_sent(subscribed: Subscribed) -> None:
     topic = subscribed.topic.replace("Topic", "Gone")
     context = asking(options=["Approve", "Reject"])
     QuestionNotifier(stack_name=subscribed.stack, output_key="TopicArn", target_arn=topic)(context)

@@ -1,4 +1,4 @@
-"""What the tests of Lambda operators have in common."""
+"""Fixtures for the tests of the Lambda operators."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def function(aws: Any) -> Iterator[str]:
 
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    """Answers of Lambda's that local AWS does not give; each is asked for once, in this order."""
+    """Responses of Lambda that local AWS can't return; each is used once, in this order."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")

@@ -10,18 +10,21 @@ from typing import Any
 from amazon_ml.operators.lambda_function import LambdaDeployFunctionOperator
 
 
-def zipped(answer: str) -> bytes:
+def zipped(answer: str, first: str = "") -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        # a fixed date, so that equal code is equal bytes
+        # a fixed date, so that equal code results in equal bytes
         archive.writestr(
             zipfile.ZipInfo("app.py", (2026, 1, 1, 0, 0, 0)),
-            f"def handler(event, context): return {answer!r}\n",
+            f"{first}def handler(event, context): return {answer!r}\n",
         )
     return file.getvalue()
 
 
-def deploy(function: str, role: str, answer: str, publish: bool = True, **config: Any) -> dict[str, str]:
+def deploy(
+    function: str, role: str, answer: str, publish: bool = True, first: str = "", **config: Any
+) -> dict[str, str]:
+    """Deploy a function that returns an answer; its module runs other code first."""
     config = {
         "Runtime": "python3.12",
         "Role": role,
@@ -35,7 +38,7 @@ def deploy(function: str, role: str, answer: str, publish: bool = True, **config
         task_id="deploy",
         function_name=function,
         config=config,
-        zip_file=lambda: zipped(answer),
+        zip_file=lambda: zipped(answer, first),
         publish=publish,
         poll_interval=0.1,
     ).execute({})

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import AirflowFailException
 from amazon_ml.hooks.application_autoscaling import ApplicationAutoScalingHook
 from amazon_ml.operators.application_autoscaling import (
     ApplicationAutoScalingDeregisterTargetOperator,
-    ApplicationAutoScalingPutTargetTrackingPolicyOperator,
-    ApplicationAutoScalingRegisterTargetOperator,
-    ApplicationAutoScalingSuspendOperator,
     ApplicationAutoScalingTargetTrackingOperator,
+    ScaledTarget,
 )
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
+
+from tests.archives import put_archive
+from tests.endpoints import create_endpoint
 
 TRACKING = {
     "TargetValue": 20.0,
@@ -30,18 +30,13 @@ ROLE = "arn:aws:iam::123456789012:role/any"
 
 @pytest.fixture
 def target(aws: Any) -> dict[str, str]:
-    """A variant of an endpoint without a model: there is nothing that local AWS could scale."""
+    """A variant of an endpoint whose model archive is deleted, so that local AWS can't scale it."""
     sagemaker, name = aws.client("sagemaker"), f"scaled-{uuid.uuid4().hex[:8]}"
-    container = {"Image": "image", "ModelDataUrl": f"s3://no-bucket/{name}"}
+    archive = put_archive(aws.client("s3"), f"s3://any-models/{name}")
+    container = {"Image": "image", "ModelDataUrl": archive}
     sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
-    variant = {
-        "VariantName": "AllTraffic",
-        "ModelName": name,
-        "InstanceType": "ml.m5.large",
-        "InitialInstanceCount": 1,
-    }
-    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
-    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    aws.client("s3").delete_object(Bucket="any-models", Key=name)
+    create_endpoint(sagemaker, name, "AllTraffic")
     return {
         "task_id": "scale",
         "service_namespace": "sagemaker",
@@ -52,7 +47,7 @@ def target(aws: Any) -> dict[str, str]:
 
 @pytest.fixture
 def stub(aws: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    """Answers that local AWS does not give."""
+    """Responses that local AWS can't return."""
     client = ApplicationAutoScalingHook(aws_conn_id=None).conn
     monkeypatch.setattr(ApplicationAutoScalingHook, "conn", client)
     with Stubber(client) as stub:
@@ -80,51 +75,14 @@ def policies(aws: Any, target: dict[str, str]) -> list[tuple[str, float]]:
     ]
 
 
-def register(target: dict[str, str], maximum: int = 2) -> dict[str, Any]:
-    return ApplicationAutoScalingRegisterTargetOperator(
-        **target, min_capacity=1, max_capacity=maximum
+def register(target: dict[str, str], maximum: int = 2, value: float = 20.0) -> ScaledTarget:
+    return ApplicationAutoScalingTargetTrackingOperator(
+        **target,
+        min_capacity=1,
+        max_capacity=maximum,
+        policy_name="invocations",
+        target_tracking_configuration=TRACKING | {"TargetValue": value},
     ).execute({})
-
-
-class TestApplicationAutoScalingRegisterTargetOperator:
-    def test_template_fields(self) -> None:
-        assert set(ApplicationAutoScalingRegisterTargetOperator.template_fields) == set(
-            aws_template_fields("resource_id")
-        )
-
-    def test_running_it_twice_leaves_one_target_with_the_last_values(
-        self, aws: Any, target: dict[str, str]
-    ) -> None:
-        for maximum in (2, 3):
-            result = register(target, maximum)
-        assert result == {"resource_id": target["resource_id"], "min_capacity": 1, "max_capacity": 3}
-        assert capacities(aws, target) == [(1, 3)]
-
-
-class TestApplicationAutoScalingPutTargetTrackingPolicyOperator:
-    def operator(
-        self, target: dict[str, str], value: float = 20.0
-    ) -> ApplicationAutoScalingPutTargetTrackingPolicyOperator:
-        return ApplicationAutoScalingPutTargetTrackingPolicyOperator(
-            **target,
-            policy_name="invocations",
-            target_tracking_configuration=TRACKING | {"TargetValue": value},
-        )
-
-    def test_template_fields(self) -> None:
-        assert set(ApplicationAutoScalingPutTargetTrackingPolicyOperator.template_fields) == set(
-            aws_template_fields("resource_id", "policy_name", "target_tracking_configuration")
-        )
-
-    def test_a_policy_is_made_and_replaced(self, aws: Any, target: dict[str, str]) -> None:
-        register(target)
-        arns = {self.operator(target, value).execute({})["policy_arn"] for value in (20.0, 30.0)}
-        assert policies(aws, target) == [("invocations", 30.0)]
-        assert all("invocations" in arn for arn in arns)
-
-    def test_without_a_target_it_says_what_to_do(self, target: dict[str, str]) -> None:
-        with pytest.raises(AirflowFailException, match="register it first"):
-            self.operator(target).execute({})
 
 
 class TestApplicationAutoScalingTargetTrackingOperator:
@@ -133,58 +91,26 @@ class TestApplicationAutoScalingTargetTrackingOperator:
             aws_template_fields("resource_id", "policy_name", "target_tracking_configuration")
         )
 
-    def test_running_it_twice_leaves_one_target_and_one_policy_with_the_last_values(
-        self, aws: Any, target: dict[str, str]
-    ) -> None:
-        for maximum in (2, 3):
-            result = ApplicationAutoScalingTargetTrackingOperator(
-                **target,
-                min_capacity=1,
-                max_capacity=maximum,
-                policy_name="invocations",
-                target_tracking_configuration=TRACKING,
-            ).execute({})
+    def test_second_run_updates_the_target_and_the_policy(self, aws: Any, target: dict[str, str]) -> None:
+        for maximum, value in ((2, 20.0), (3, 30.0)):
+            result = register(target, maximum, value)
         assert (result["min_capacity"], result["max_capacity"]) == (1, 3)
         assert "invocations" in result["policy_arn"]
         assert capacities(aws, target) == [(1, 3)]
-        assert policies(aws, target) == [("invocations", 20.0)]
+        assert policies(aws, target) == [("invocations", 30.0)]
 
-
-class TestApplicationAutoScalingSuspendOperator:
-    def test_template_fields(self) -> None:
-        assert set(ApplicationAutoScalingSuspendOperator.template_fields) == set(
-            aws_template_fields("resource_id")
+    def test_registration_does_not_resume_scaling(self, aws: Any, target: dict[str, str]) -> None:
+        register(target)
+        kinds = ("DynamicScalingIn", "DynamicScalingOut", "ScheduledScaling")
+        aws.client("application-autoscaling").register_scalable_target(
+            ServiceNamespace="sagemaker",
+            ResourceId=target["resource_id"],
+            ScalableDimension=DIMENSION,
+            SuspendedState={f"{kind}Suspended": True for kind in kinds},
         )
-
-    def test_scaling_is_suspended_and_resumed_and_the_capacities_stay(
-        self, aws: Any, target: dict[str, str]
-    ) -> None:
-        register(target)
-        for suspend in (True, True, False):
-            result = ApplicationAutoScalingSuspendOperator(**target, suspend=suspend).execute({})
-            assert result == {"resource_id": target["resource_id"], "suspended": suspend}
-            (found,) = registered(aws, target)
-            assert set(found["SuspendedState"].values()) == {suspend}
-        assert capacities(aws, target) == [(1, 2)]
-
-    def test_registering_again_does_not_resume(self, aws: Any, target: dict[str, str]) -> None:
-        register(target)
-        ApplicationAutoScalingSuspendOperator(**target).execute({})
         register(target, maximum=4)
         (found,) = registered(aws, target)
         assert set(found["SuspendedState"].values()) == {True}
-
-    def test_it_registers_nothing(self, aws: Any, target: dict[str, str]) -> None:
-        with pytest.raises(AirflowFailException, match="register it first"):
-            ApplicationAutoScalingSuspendOperator(**target).execute({})
-        assert registered(aws, target) == []
-
-    def test_where_that_is_allowed_there_may_be_nothing_to_suspend(
-        self, aws: Any, target: dict[str, str]
-    ) -> None:
-        result = ApplicationAutoScalingSuspendOperator(**target, if_registered=True).execute({})
-        assert result == {"resource_id": target["resource_id"], "suspended": None}
-        assert registered(aws, target) == []
 
 
 class TestApplicationAutoScalingDeregisterTargetOperator:
@@ -193,7 +119,7 @@ class TestApplicationAutoScalingDeregisterTargetOperator:
             aws_template_fields("resource_id")
         )
 
-    def test_a_target_is_deregistered_once(self, aws: Any, target: dict[str, str]) -> None:
+    def test_target_is_deregistered_once(self, aws: Any, target: dict[str, str]) -> None:
         register(target)
         for deregistered in (True, False):
             result = ApplicationAutoScalingDeregisterTargetOperator(**target).execute({})
@@ -201,10 +127,10 @@ class TestApplicationAutoScalingDeregisterTargetOperator:
         assert registered(aws, target) == []
 
     @pytest.mark.parametrize("verb", ["found", "registered"])
-    def test_one_that_is_gone_is_told_by_the_code(
+    def test_missing_target_is_detected_by_the_error_code(
         self, target: dict[str, str], stub: Stubber, verb: str
     ) -> None:
-        """Which of the two words AWS uses is not known."""
+        """It is not known which of the two words AWS uses."""
         stub.add_client_error(
             "deregister_scalable_target",
             "ObjectNotFoundException",
@@ -212,7 +138,7 @@ class TestApplicationAutoScalingDeregisterTargetOperator:
         )
         assert not ApplicationAutoScalingDeregisterTargetOperator(**target).execute({})["deregistered"]
 
-    def test_another_error_is_not_taken_for_gone(self, target: dict[str, str], stub: Stubber) -> None:
+    def test_other_errors_are_raised(self, target: dict[str, str], stub: Stubber) -> None:
         stub.add_client_error("deregister_scalable_target", "ValidationException", "Unsupported namespace")
         with pytest.raises(ClientError, match="Unsupported namespace"):
             ApplicationAutoScalingDeregisterTargetOperator(**target).execute({})

@@ -1,10 +1,11 @@
-"""Training on EC2 against local AWS: the instance is used once, adopted, and always let go."""
+"""Training on EC2 against local AWS: the instance is used once, adopted, and always terminated."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from shlex import quote
 from types import SimpleNamespace
 from typing import Any
@@ -16,11 +17,13 @@ from amazon_ml.operators.ec2_training import EC2TrainingOperator
 from amazon_ml.triggers.ec2_training import EC2CommandTrigger
 from botocore.exceptions import ClientError
 
-IMAGE = "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.10-ubuntu-24.04/latest/ami-id"
+from tests.plugins.amazon_ml.operators.context import Context
+
+IMAGE = "/aws/service/deeplearning/ami/x86_64/oss-nvidia-driver-gpu-pytorch-2.13-ubuntu-24.04/latest/ami-id"
 PROFILE = "training"
 BUCKET = "operators"
 FOREVER = "sleep 600"
-# What the commands of a training do at last, as a program of four arguments: bucket, name, status, reason.
+# The last step of the commands of a training, as a program with four arguments: bucket, name, status, reason.
 LEAVE = """
 import boto3, json, os, sys
 bucket, name, status, reason = sys.argv[1:]
@@ -52,7 +55,7 @@ def leave(name: str, status: str = "Completed", reason: str = "") -> str:
 
 @pytest.fixture
 def config(aws: Any) -> Callable[..., Config]:
-    """A training whose commands are given, or leave a model and a record at once."""
+    """A training with the given commands, or with commands that immediately write a model and a record."""
     iam = aws.client("iam")
     if PROFILE not in [
         profile["InstanceProfileName"] for profile in iam.list_instance_profiles()["InstanceProfiles"]
@@ -89,20 +92,6 @@ def operator(config: Config, **kwargs: Any) -> EC2TrainingOperator:
     return EC2TrainingOperator(task_id="train_on_ec2", config=config, **(arguments | kwargs))
 
 
-class Context:
-    """A task's context, as far as links need it."""
-
-    def __init__(self) -> None:
-        self.pushed: dict[str, Any] = {}
-
-    def __getitem__(self, key: str) -> Context:
-        assert key == "ti"
-        return self
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        self.pushed[key] = value
-
-
 def deferred(method: Callable[..., Any], **arguments: Any) -> TaskDeferred:
     with pytest.raises(TaskDeferred) as wait:
         method(Context(), **arguments)
@@ -110,7 +99,7 @@ def deferred(method: Callable[..., Any], **arguments: Any) -> TaskDeferred:
 
 
 def run(task: EC2TrainingOperator, context: Any = None) -> Any:
-    """Run a task as Airflow does: each time it defers, the trigger runs, then the method it named."""
+    """Run a task as Airflow does: after each deferral, run the trigger, then the given method."""
     context = context or Context()
     method, arguments = task.execute, {}
     while True:
@@ -118,7 +107,7 @@ def run(task: EC2TrainingOperator, context: Any = None) -> Any:
             return method(context, **arguments)
         except TaskDeferred as wait:
             arguments = {"event": asyncio.run(wait.trigger.wait()), **(wait.kwargs or {})}
-            task.instance_id = None  # another process goes on
+            task.instance_id = None  # another process continues
             method = getattr(task, wait.method_name)
 
 
@@ -130,7 +119,7 @@ def until_command(config: Config) -> TaskDeferred:
 
 
 def instances(aws: Any, config: Config) -> list[dict[str, Any]]:
-    """All instances of a training, the gone ones too."""
+    """Return all instances of a training, including terminated ones."""
     found = aws.client("ec2").describe_instances(Filters=[{"Name": "tag:Name", "Values": [config["Name"]]}])
     return [instance for reservation in found["Reservations"] for instance in reservation["Instances"]]
 
@@ -153,7 +142,7 @@ class TestEC2TrainingOperator:
 
     @pytest.mark.usefixtures("with_console")
     @pytest.mark.parametrize("deferrable", [False, True], ids=["in the worker", "deferred"])
-    def test_it_trains_shows_the_output_gives_a_small_result_and_lets_the_instance_go(
+    def test_training_logs_the_output_returns_a_result_and_terminates_the_instance(
         self, aws: Any, config: Callable[..., Config], capsys: Any, deferrable: bool
     ) -> None:
         wanted, context = config(), Context()
@@ -176,7 +165,7 @@ class TestEC2TrainingOperator:
         assert context.pushed["_instance_id"]["instance_id"] == instance["InstanceId"]
         assert context.pushed["command_logs"]["log_group"] == "/training/birds"
 
-    def test_what_was_trained_is_used_as_long_as_its_model_exists(
+    def test_completed_training_is_used_if_its_model_exists(
         self, aws: Any, config: Callable[..., Config]
     ) -> None:
         wanted = config()
@@ -185,24 +174,28 @@ class TestEC2TrainingOperator:
         aws.client("s3").delete_object(Bucket=BUCKET, Key=f"{wanted['Name']}/output/model.tar.gz")
         assert not task.is_done(task.read_record())  # type: ignore[arg-type]
 
-    def test_a_retry_adopts_the_instance_that_was_launched(
-        self, aws: Any, config: Callable[..., Config]
-    ) -> None:
+    def test_retry_adopts_the_instance(self, aws: Any, config: Callable[..., Config]) -> None:
         wanted = config()
         wait = deferred(operator(wanted, deferrable=True).execute)
         assert wait.method_name == "execute_command"
         run(operator(wanted))
         assert (len(instances(aws, wanted)), len(commands(aws, wanted))) == (1, 1)
 
-    def test_a_retry_adopts_the_command_that_runs(self, aws: Any, config: Callable[..., Config]) -> None:
-        wanted = config()
-        wanted["Commands"].insert(0, "sleep 1")
+    def test_retry_adopts_the_running_command(
+        self, aws: Any, config: Callable[..., Config], tmp_path: Path
+    ) -> None:
+        wanted, gate = config(), tmp_path / "gate"
+        wanted["Commands"].insert(0, f"until [ -e {gate} ]; do sleep 0.1; done")
         assert until_command(wanted).method_name == "execute_complete"
-        assert run(operator(wanted, deferrable=True))["status"] == "Completed"
+        wait = deferred((retry := operator(wanted, deferrable=True)).execute)
+        assert wait.method_name == "execute_complete"
+        gate.touch()
+        event = asyncio.run(wait.trigger.wait())
+        assert retry.execute_complete(Context(), event)["status"] == "Completed"  # type: ignore[arg-type]
         assert (len(instances(aws, wanted)), len(commands(aws, wanted))) == (1, 1)
         assert is_gone(aws, wanted)
 
-    def test_a_script_that_failed_is_not_tried_again_by_itself_and_its_reason_is_named(
+    def test_failed_script_fails_without_a_retry_and_with_its_reason(
         self, aws: Any, config: Callable[..., Config]
     ) -> None:
         wanted = config()
@@ -215,46 +208,46 @@ class TestEC2TrainingOperator:
         assert run(operator(wanted))["status"] == "Completed"
         assert len(instances(aws, wanted)) == 2
 
-    def test_commands_that_leave_no_record_may_be_tried_again(
-        self, aws: Any, config: Callable[..., Config]
-    ) -> None:
+    def test_commands_without_a_record_may_be_retried(self, aws: Any, config: Callable[..., Config]) -> None:
         wanted = config("echo 'no way to S3' >&2; exit 7")
-        message = r"came to no end on i-\w+: its command is Failed. no way"
+        message = r"did not complete on i-\w+: its command is Failed. no way"
         with pytest.raises(AirflowException, match=message) as error:
             run(operator(wanted))
         assert not isinstance(error.value, AirflowFailException)
         assert is_gone(aws, wanted)
 
-    def test_commands_that_outlive_their_limit_are_ended_without_a_retry(
+    def test_commands_that_exceed_their_limit_fail_without_a_retry(
         self, aws: Any, config: Callable[..., Config]
     ) -> None:
         wanted = config(FOREVER, timeout=1)
-        with pytest.raises(AirflowFailException, match="has not ended within 1 seconds, its limit"):
+        with pytest.raises(AirflowFailException, match="has not ended within its limit of 1 seconds"):
             run(operator(wanted))
         assert is_gone(aws, wanted)
 
-    def test_commands_that_systems_manager_does_not_end_are_not_waited_for_longer(
+    def test_deadline_ends_the_wait_if_systems_manager_does_not(
         self, aws: Any, config: Callable[..., Config]
     ) -> None:
         wanted = config()
         task, event = launched(wanted, command_id="command", deadline=0)
-        with pytest.raises(AirflowFailException, match="has not ended within 600 seconds, its limit"):
+        with pytest.raises(AirflowFailException, match="has not ended within its limit of 600 seconds"):
             task.execute_complete(Context(), {**event, "status": "timeout"})  # type: ignore[arg-type]
         assert is_gone(aws, wanted)
 
-    def test_an_instance_that_takes_no_commands_is_let_go(
+    def test_instance_that_accepts_no_commands_is_terminated(
         self, aws: Any, config: Callable[..., Config]
     ) -> None:
         wanted = config()
         del wanted["Instance"]["IamInstanceProfile"]
         task, event = launched(wanted, deadline=0)
         assert event["status"] == "timeout"
-        with pytest.raises(AirflowException, match=r"took no commands .*needs the instance profile") as error:
+        with pytest.raises(
+            AirflowException, match=r"accepted no commands .*has the instance profile"
+        ) as error:
             task.execute_command(Context(), event)  # type: ignore[arg-type]
         assert not isinstance(error.value, AirflowFailException)
         assert is_gone(aws, wanted)
 
-    def test_an_instance_that_is_lost_leads_to_a_retry_on_another(
+    def test_lost_instance_leads_to_a_retry_on_another_instance(
         self, aws: Any, config: Callable[..., Config]
     ) -> None:
         wanted = config(FOREVER)
@@ -273,7 +266,7 @@ class TestEC2TrainingOperator:
         assert task.instance_id != lost
         task.terminate()
 
-    def test_an_instance_that_the_old_try_terminates_late_is_replaced_in_the_same_try(
+    def test_instance_that_the_old_try_terminates_late_is_replaced_in_the_same_try(
         self, aws: Any, config: Callable[..., Config]
     ) -> None:
         wanted = config()
@@ -287,13 +280,13 @@ class TestEC2TrainingOperator:
         assert again.kwargs == {"adopted": False}
         task.terminate()
 
-    def test_a_killed_task_lets_the_instance_go(self, aws: Any, config: Callable[..., Config]) -> None:
+    def test_killed_task_terminates_the_instance(self, aws: Any, config: Callable[..., Config]) -> None:
         wanted = config()
         operator(wanted).launch()
         operator(wanted).on_kill()
         assert is_gone(aws, wanted)
 
-    def test_a_deferred_task_that_is_killed_lets_the_instance_go(
+    def test_killed_deferred_task_terminates_the_instance(
         self, aws: Any, config: Callable[..., Config]
     ) -> None:
         wanted = config()
@@ -301,7 +294,7 @@ class TestEC2TrainingOperator:
         asyncio.run(wait.trigger.on_kill())
         assert is_gone(aws, wanted)
 
-    def test_a_task_that_fails_in_the_middle_lets_the_instance_go(
+    def test_task_that_fails_early_terminates_the_instance(
         self, aws: Any, config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         wanted = config()
@@ -320,7 +313,7 @@ class TestEC2TrainingOperator:
             pytest.param("UnauthorizedOperation", True, id="not allowed"),
         ],
     )
-    def test_a_launch_that_may_succeed_later_is_tried_again(
+    def test_launch_that_may_succeed_later_is_retried(
         self, aws: Any, config: Callable[..., Config], code: str, is_final: bool
     ) -> None:
         task = operator(config())
@@ -329,11 +322,11 @@ class TestEC2TrainingOperator:
             raise ClientError({"Error": {"Code": code, "Message": "no"}}, "RunInstances")
 
         task.hook.conn.run_instances = refuse
-        with pytest.raises(AirflowException, match=rf"EC2 launches no g4dn.xlarge: .*\({code}\)") as error:
+        with pytest.raises(AirflowException, match=rf"EC2 can't launch g4dn.xlarge: .*\({code}\)") as error:
             task.launch()
         assert isinstance(error.value, AirflowFailException) == is_final
 
-    def test_a_lost_answer_and_a_token_of_the_past_launch_no_second_instance(
+    def test_lost_response_and_used_token_launch_no_second_instance(
         self, aws: Any, config: Callable[..., Config]
     ) -> None:
         wanted = config()
@@ -342,13 +335,13 @@ class TestEC2TrainingOperator:
         assert task.launch()["InstanceId"] == first
         ec2.terminate_instances(InstanceIds=[first])
         ec2.get_waiter("instance_terminated").wait(InstanceIds=[first], WaiterConfig={"Delay": 1})
-        ec2.delete_tags(Resources=[first], Tags=[{"Key": "Name"}])  # AWS lists it no longer
+        ec2.delete_tags(Resources=[first], Tags=[{"Key": "Name"}])  # AWS no longer lists it
         assert task.launch()["InstanceId"] != first
         task.terminate()
 
 
 def launched(config: Config, **kwargs: Any) -> tuple[EC2TrainingOperator, dict[str, Any]]:
-    """A task with an instance, and the event of a trigger that waits for it."""
+    """Return a task with an instance, and the event of the trigger that waits for it."""
     task = operator(config)
     trigger = EC2CommandTrigger(
         instance_id=task.launch()["InstanceId"], poll_interval=0.1, **({"deadline": 0.0} | kwargs)
@@ -363,7 +356,7 @@ def launched(config: Config, **kwargs: Any) -> tuple[EC2TrainingOperator, dict[s
 
 
 class Ec2:
-    """EC2 that does not know some instances, for some calls, and notes which it terminates."""
+    """EC2 that can't find some instances for a number of calls, and records the terminated ones."""
 
     def __init__(self, **unknown: int) -> None:
         self.unknown = unknown
@@ -380,7 +373,7 @@ class Ec2:
 
 
 def terminated(ec2: Ec2, monkeypatch: pytest.MonkeyPatch, *instance_ids: str) -> list[str]:
-    """Which instances a training that has these terminates."""
+    """Return the instances that a training with these instances terminates."""
     task = operator({"Name": "birds"}, poll_interval=0)
     monkeypatch.setattr(type(task), "hook", SimpleNamespace(conn=ec2))
     monkeypatch.setattr(task, "_instances", lambda _: [{"InstanceId": each} for each in instance_ids[1:]])
@@ -389,13 +382,13 @@ def terminated(ec2: Ec2, monkeypatch: pytest.MonkeyPatch, *instance_ids: str) ->
     return ec2.terminated
 
 
-def test_an_instance_that_ec2_does_not_know_yet_is_terminated_later_and_the_others_at_once(
+def test_termination_is_retried_only_for_a_new_instance(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert terminated(Ec2(new=3), monkeypatch, "new", "other") == ["other", "new"]
 
 
-def test_an_instance_that_is_gone_keeps_no_other_from_being_terminated(
+def test_missing_instance_does_not_prevent_the_termination_of_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ec2_training, "NEW_INSTANCE_SECONDS", -1)
@@ -412,7 +405,7 @@ def test_an_instance_that_is_gone_keeps_no_other_from_being_terminated(
         ("InvalidGroup.NotFound", "The security group 'sg-1' does not exist"),
     ],
 )
-def test_a_launch_waits_for_what_was_made_a_moment_ago(
+def test_launch_is_retried_while_a_new_resource_propagates(
     config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, code: str, message: str
 ) -> None:
     task = operator(config(FOREVER))
@@ -429,7 +422,7 @@ def test_a_launch_waits_for_what_was_made_a_moment_ago(
     task.terminate()
 
 
-def test_a_launch_that_is_wrong_for_good_is_not_repeated() -> None:
+def test_invalid_launch_is_not_retried() -> None:
     error = ClientError(
         {"Error": {"Code": "InvalidParameterValue", "Message": "Invalid value 'x' for InstanceType."}},
         "RunInstances",
@@ -437,9 +430,7 @@ def test_a_launch_that_is_wrong_for_good_is_not_repeated() -> None:
     assert not ec2_training.is_unknown_yet(error)
 
 
-def test_an_instance_that_systems_manager_does_not_know_has_no_command_yet(
-    aws: Any, config: Callable[..., Config]
-) -> None:
+def test_unregistered_instance_has_no_command(aws: Any, config: Callable[..., Config]) -> None:
     task = operator(config(FOREVER))
     instance = task.launch()
     assert task.find_command(instance["InstanceId"]) is None

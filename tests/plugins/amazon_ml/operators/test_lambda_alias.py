@@ -1,4 +1,4 @@
-"""Aliases and their warm environments, against local AWS; a stub where that can't answer as Lambda does."""
+"""Aliases and provisioned concurrency against local AWS, or a stub where local AWS can't respond like Lambda."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TestLambdaAliasOperator:
         return run(self.operator(function, version, **kwargs))
 
     def provision(self, client: Any, function: str, count: int = 1) -> None:
-        """Have the alias's environments warm."""
+        """Provision concurrency for the alias."""
         client.put_provisioned_concurrency_config(
             FunctionName=function, Qualifier="live", ProvisionedConcurrentExecutions=count
         )
@@ -65,7 +65,7 @@ class TestLambdaAliasOperator:
         expected = aws_template_fields("function_name", "alias", "function_version", "routing_config")
         assert set(LambdaAliasOperator.template_fields) == set(expected)
 
-    def test_an_alias_is_created_and_moved(self, aws: Any, role: str, function: str) -> None:
+    def test_alias_is_created_and_updated(self, aws: Any, role: str, function: str) -> None:
         previous = None
         for answer in ("one", "two"):
             version = deploy(function, role, answer)["version"]
@@ -75,9 +75,7 @@ class TestLambdaAliasOperator:
             assert answer_of(aws, function, "live") == answer
             previous = version
 
-    def test_calls_are_shared_until_the_weights_are_taken_away(
-        self, aws: Any, role: str, function: str
-    ) -> None:
+    def test_weights_are_set_and_removed(self, aws: Any, role: str, function: str) -> None:
         for answer in ("one", "two"):
             deploy(function, role, answer)
         self.move(function, "1", routing_config={"AdditionalVersionWeights": {"2": 1.0}})
@@ -85,12 +83,12 @@ class TestLambdaAliasOperator:
         self.move(function, "1")
         assert answer_of(aws, function, "live") == "one"
 
-    def test_an_alias_that_is_as_asked_is_not_moved(self, stub: Stubber) -> None:
+    def test_alias_that_is_up_to_date_is_not_updated(self, stub: Stubber) -> None:
         stub.add_response("get_alias", ALIAS)
         stub.add_client_error("get_provisioned_concurrency_config", NOTHING)
         assert self.move("birds", "3")["previous_version"] == "3"
 
-    def test_an_alias_that_is_created_meanwhile_is_moved(self, stub: Stubber) -> None:
+    def test_alias_that_is_created_in_the_meantime_is_updated(self, stub: Stubber) -> None:
         stub.add_client_error("get_alias", "ResourceNotFoundException")
         stub.add_client_error("create_alias", "ResourceConflictException")
         stub.add_response("get_alias", ALIAS)
@@ -100,7 +98,7 @@ class TestLambdaAliasOperator:
         assert self.move("birds", "4")["previous_version"] == "3"
 
     @pytest.mark.parametrize("deferrable", [False, True])
-    def test_with_provisioned_concurrency_it_waits_until_the_new_version_serves(
+    def test_update_waits_for_provisioned_concurrency(
         self, aws: Any, role: str, function: str, deferrable: bool
     ) -> None:
         client = aws.client("lambda")
@@ -113,20 +111,28 @@ class TestLambdaAliasOperator:
         assert answer_of(aws, function, "live") == "two"
         assert self.await_provisioned(client, function) == "READY"
 
-    def test_a_retry_waits_for_the_move_that_an_earlier_try_has_begun(
-        self, aws: Any, role: str, function: str
+    def test_retry_waits_for_the_update_of_an_earlier_try(
+        self, aws: Any, role: str, function: str, slow_import: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         client = aws.client("lambda")
         self.move(function, deploy(function, role, "one")["version"])
         self.provision(client, function)
-        version = deploy(function, role, "two")["version"]
+        version = deploy(function, role, "two", first=slow_import.code)["version"]
         with pytest.raises(TaskDeferred):
             self.operator(function, version, deferrable=True).execute({})
         assert answer_of(aws, function, "live") == "one"
-        assert self.move(function, version)["previous_version"] == "2"
+        retry = self.operator(function, version)
+        wait = retry.wait
+
+        def finish_and_wait(*args: Any, **kwargs: Any) -> Any:
+            slow_import.finish()
+            return wait(*args, **kwargs)
+
+        monkeypatch.setattr(retry, "wait", finish_and_wait)
+        assert run(retry)["previous_version"] == "2"
         assert answer_of(aws, function, "live") == "two"
 
-    def test_a_version_that_can_not_be_provisioned_is_an_error_and_the_one_before_serves(
+    def test_failed_provisioning_is_an_error_and_the_previous_version_stays_live(
         self, aws: Any, role: str, function: str
     ) -> None:
         client = aws.client("lambda")
@@ -135,24 +141,24 @@ class TestLambdaAliasOperator:
         version = deploy(function, role, "two", Handler="missing.handler")["version"]
         with pytest.raises(
             AirflowException,
-            match=r"for version 2 of .*:live: FUNCTION_ERROR_INIT_FAILURE\. Calls still go to version 1\.",
+            match=r"for version 2 of .*:live: FUNCTION_ERROR_INIT_FAILURE\. Traffic still goes to version 1\.",
         ):
             self.move(function, version)
         assert answer_of(aws, function, "live") == "one"
-        # What that has left refuses the next move, unless it is cleared.
+        # Unless the remaining weights are removed, the next update is rejected.
         version = deploy(function, role, "three")["version"]
         assert self.move(function, version)["previous_version"] == "2"
         assert answer_of(aws, function, "live") == "three"
 
-    def test_after_max_wait_it_gives_up(self, aws: Any, role: str, function: str) -> None:
+    def test_max_wait_ends_the_wait(self, aws: Any, role: str, function: str, slow_import: Any) -> None:
         client = aws.client("lambda")
         self.move(function, deploy(function, role, "one")["version"])
         self.provision(client, function)
-        version = deploy(function, role, "two")["version"]
+        version = deploy(function, role, "two", first=slow_import.code)["version"]
         with pytest.raises(AirflowException, match=r":live is not ready after -1 s"):
             self.move(function, version, max_wait=-1)
 
-    def test_a_move_that_is_refused_for_another_reason_is_told(self, stub: Stubber) -> None:
+    def test_other_errors_of_an_update_are_raised(self, stub: Stubber) -> None:
         stub.add_response("get_alias", ALIAS)
         stub.add_client_error("get_provisioned_concurrency_config", NOTHING)
         stub.add_client_error("update_alias", "InvalidParameterValueException", "no such thing")
@@ -174,7 +180,7 @@ class TestLambdaProvisionedConcurrencyOperator:
         expected = aws_template_fields("function_name", "qualifier")
         assert set(LambdaProvisionedConcurrencyOperator.template_fields) == set(expected)
 
-    def test_environments_are_warmed_and_removed(self, aws: Any, role: str, function: str) -> None:
+    def test_concurrency_is_provisioned_and_removed(self, aws: Any, role: str, function: str) -> None:
         deploy(function, role, "one")
         client = aws.client("lambda")
         for count in (1, 1, 0, 0):
@@ -189,7 +195,7 @@ class TestLambdaProvisionedConcurrencyOperator:
         with pytest.raises(client.exceptions.ProvisionedConcurrencyConfigNotFoundException):
             client.get_provisioned_concurrency_config(FunctionName=function, Qualifier="1")
 
-    def test_deferred_it_waits_in_the_trigger(self, aws: Any, role: str, function: str) -> None:
+    def test_deferred_task_waits_in_the_trigger(self, aws: Any, role: str, function: str) -> None:
         deploy(function, role, "one")
         operator = self.operator(function, 1, deferrable=True)
         with pytest.raises(TaskDeferred):
@@ -197,7 +203,7 @@ class TestLambdaProvisionedConcurrencyOperator:
         assert run(operator)["provisioned_concurrent_executions"] == 1
 
     @pytest.mark.parametrize("deferrable", [False, True])
-    def test_what_can_not_be_provisioned_is_an_error_with_its_reason(
+    def test_failed_provisioning_is_an_error_with_its_reason(
         self, aws: Any, role: str, function: str, deferrable: bool
     ) -> None:
         deploy(function, role, "one", Handler="missing.handler")
@@ -206,13 +212,15 @@ class TestLambdaProvisionedConcurrencyOperator:
             run(operator)
 
     @pytest.mark.parametrize("deferrable", [False, True])
-    def test_after_max_wait_it_gives_up(self, aws: Any, role: str, function: str, deferrable: bool) -> None:
-        deploy(function, role, "one")
+    def test_max_wait_ends_the_wait(
+        self, aws: Any, role: str, function: str, slow_import: Any, deferrable: bool
+    ) -> None:
+        deploy(function, role, "one", first=slow_import.code)
         operator = self.operator(function, 1, deferrable=deferrable, max_wait=-1)
         with pytest.raises(AirflowException, match=r":1 is not ready after -1 s"):
             run(operator)
 
-    def test_deferred_it_heeds_the_execution_timeout(self, stub: Stubber) -> None:
+    def test_deferred_task_applies_the_execution_timeout(self, stub: Stubber) -> None:
         stub.add_client_error("get_provisioned_concurrency_config", NOTHING)
         stub.add_response("put_provisioned_concurrency_config", {})
         limits = {"max_wait": timedelta(hours=2), "execution_timeout": timedelta(hours=1)}
@@ -221,14 +229,14 @@ class TestLambdaProvisionedConcurrencyOperator:
             self.operator("birds", 1, deferrable=True, **limits).execute({})
         assert begun + 3600 <= deferred.value.trigger.deadline <= time.time() + 3600
 
-    def test_a_number_that_is_there_is_not_put_again(self, stub: Stubber) -> None:
+    def test_equal_number_is_not_set_again(self, stub: Stubber) -> None:
         for _ in range(2):
             found = {"Status": "READY", "RequestedProvisionedConcurrentExecutions": 2}
             stub.add_response("get_provisioned_concurrency_config", found)
         assert run(self.operator("birds", 2))["provisioned_concurrent_executions"] == 2
 
     @pytest.mark.parametrize("deferrable", [False, True])
-    def test_another_number_is_put_once_the_alias_has_moved(
+    def test_different_number_is_set_after_the_update_of_the_alias(
         self, aws: Any, role: str, function: str, deferrable: bool
     ) -> None:
         client = aws.client("lambda")
@@ -242,9 +250,7 @@ class TestLambdaProvisionedConcurrencyOperator:
         assert (found["Status"], found["RequestedProvisionedConcurrentExecutions"]) == ("READY", 2)
         assert answer_of(aws, function, "live") == "two"
 
-    def test_weights_that_a_failed_initialization_has_left_are_cleared_before_it_is_put_again(
-        self, stub: Stubber
-    ) -> None:
+    def test_weights_of_a_failed_initialization_are_removed_first(self, stub: Stubber) -> None:
         failed = {"Status": "FAILED", "RequestedProvisionedConcurrentExecutions": 1}
         for _ in range(2):
             stub.add_response("get_provisioned_concurrency_config", failed)
@@ -255,7 +261,7 @@ class TestLambdaProvisionedConcurrencyOperator:
         with pytest.raises(TaskDeferred):
             self.operator("birds", 1, qualifier="live", deferrable=True).execute({})
 
-    def test_what_somebody_removed_meanwhile_is_an_error(self) -> None:
+    def test_provisioned_concurrency_that_was_removed_is_an_error(self) -> None:
         event = {"status": "error", "reason": f"An error occurred ({NOTHING})"}
         with pytest.raises(AirflowException, match=NOTHING):
             self.operator("birds", 1).execute_complete({}, event)

@@ -1,4 +1,4 @@
-"""Lambda operators against local AWS; a stub where that can't fail as Lambda does."""
+"""Lambda operators against local AWS, or a stub where local AWS can't fail like Lambda."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from amazon_ml.operators.lambda_function import (
     LambdaDeleteFunctionOperator,
     LambdaDeployFunctionOperator,
     LambdaFunctionUrlOperator,
-    LambdaPublishVersionOperator,
     LambdaReservedConcurrencyOperator,
-    is_as_asked,
+    is_up_to_date,
 )
 from botocore.stub import Stubber
 
 from tests.plugins.amazon_ml.operators.deployed_function import answer_of, deploy
 
 ROLE = "arn:aws:iam::123456789012:role/any"
-SHA256 = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="  # of nothing
+SHA256 = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="  # of empty content
 
 
 class TestLambdaDeployFunctionOperator:
@@ -52,10 +51,10 @@ class TestLambdaDeployFunctionOperator:
             assert configuration["EphemeralStorage"]["Size"] == 1024
         assert client.get_function(FunctionName=function)["Tags"] == {"project": "birds", "owner": "me"}
 
-    def test_nothing_changed_publishes_no_version(self, aws: Any, role: str, function: str) -> None:
+    def test_unchanged_function_publishes_no_version(self, aws: Any, role: str, function: str) -> None:
         assert deploy(function, role, "one") == deploy(function, role, "one")
 
-    def test_a_variable_taken_away_is_gone(self, aws: Any, role: str, function: str) -> None:
+    def test_removed_variable_is_deleted(self, aws: Any, role: str, function: str) -> None:
         for variables in ({"A": "1", "B": "2"}, {"A": "1"}):
             deploy(function, role, "one", Environment={"Variables": variables})
         found = aws.client("lambda").get_function_configuration(FunctionName=function)
@@ -66,12 +65,12 @@ class TestLambdaDeployFunctionOperator:
         versions = aws.client("lambda").list_versions_by_function(FunctionName=function)["Versions"]
         assert [version["Version"] for version in versions] == ["$LATEST"]
 
-    def test_what_is_as_asked_is_not_updated(self, stub: Stubber) -> None:
+    def test_function_that_is_up_to_date_is_not_updated(self, stub: Stubber) -> None:
         stub.add_response("get_function", {"Tags": {}})
         stub.add_response("get_function_configuration", {"CodeSha256": SHA256, "Timeout": 9})
         assert self.operator(publish=False).execute({})["code_sha256"] == SHA256
 
-    def test_it_waits_between_code_and_configuration(self, stub: Stubber) -> None:
+    def test_waits_between_updates_of_code_and_configuration(self, stub: Stubber) -> None:
         stub.add_response("get_function", {})
         for status in ("InProgress", "Successful"):
             stub.add_response(
@@ -88,7 +87,7 @@ class TestLambdaDeployFunctionOperator:
         stub.add_response("get_function_configuration", {"LastUpdateStatus": "Successful"})
         self.operator(publish=False).execute({})
 
-    def test_the_architecture_goes_with_the_code(self, stub: Stubber) -> None:
+    def test_architecture_is_updated_with_the_code(self, stub: Stubber) -> None:
         stub.add_response("get_function", {})
         stub.add_response("get_function_configuration", {"CodeSha256": SHA256, "Architectures": ["x86_64"]})
         request = {"FunctionName": "birds", "ZipFile": b"", "Architectures": ["arm64"]}
@@ -96,7 +95,7 @@ class TestLambdaDeployFunctionOperator:
         stub.add_response("get_function_configuration", {"Architectures": ["arm64"]})
         self.operator(publish=False, config={"Architectures": ["arm64"]}).execute({})
 
-    def test_a_failed_update_is_an_error_with_its_reason(self, stub: Stubber) -> None:
+    def test_failed_update_is_an_error_with_its_reason(self, stub: Stubber) -> None:
         stub.add_response("get_function", {})
         stub.add_response("get_function_configuration", {"CodeSha256": SHA256, "Timeout": 3})
         stub.add_response("update_function_configuration", {})
@@ -107,7 +106,7 @@ class TestLambdaDeployFunctionOperator:
         with pytest.raises(AirflowException, match=r"could not update birds: The subnet is full\."):
             self.operator(publish=False).execute({})
 
-    def test_after_a_failed_update_all_is_done_again(self, stub: Stubber) -> None:
+    def test_code_and_configuration_are_updated_after_a_failed_update(self, stub: Stubber) -> None:
         stub.add_response("get_function", {})
         as_asked = {"CodeSha256": SHA256, "Timeout": 9}
         stub.add_response("get_function_configuration", {**as_asked, "LastUpdateStatus": "Failed"})
@@ -117,7 +116,7 @@ class TestLambdaDeployFunctionOperator:
         stub.add_response("get_function_configuration", as_asked)
         self.operator(publish=False).execute({})
 
-    def test_a_function_that_can_not_be_created_is_an_error_with_its_reason(self, stub: Stubber) -> None:
+    def test_failed_creation_is_an_error_with_its_reason(self, stub: Stubber) -> None:
         stub.add_client_error("get_function", "ResourceNotFoundException", http_status_code=404)
         stub.add_response("create_function", {})
         stub.add_response(
@@ -126,7 +125,7 @@ class TestLambdaDeployFunctionOperator:
         with pytest.raises(AirflowException, match=r"The image is gone\."):
             self.operator(config={"Role": ROLE}).execute({})
 
-    def test_a_role_that_lambda_does_not_know_yet_is_waited_for(self, stub: Stubber) -> None:
+    def test_creation_is_retried_while_the_role_propagates(self, stub: Stubber) -> None:
         stub.add_client_error("get_function", "ResourceNotFoundException", http_status_code=404)
         unknown = "The role defined for the function cannot be assumed by Lambda."
         for _ in range(2):
@@ -135,50 +134,27 @@ class TestLambdaDeployFunctionOperator:
         stub.add_response("get_function_configuration", {"State": "Active"})
         self.operator(publish=False, config={"Role": ROLE}).execute({})
 
-    def test_any_other_refusal_to_create_a_function_is_told_at_once(self, stub: Stubber) -> None:
+    def test_other_errors_of_a_creation_are_raised_immediately(self, stub: Stubber) -> None:
         stub.add_client_error("get_function", "ResourceNotFoundException", http_status_code=404)
         stub.add_client_error("create_function", "InvalidParameterValueException", "Timeout is too long.")
         with pytest.raises(stub.client.exceptions.ClientError, match="too long"):
             self.operator(publish=False, config={"Role": ROLE}).execute({})
 
-    def test_an_update_that_does_not_end_is_given_up(self, stub: Stubber) -> None:
-        stub.add_response("get_function", {})
-        stub.add_response("get_function_configuration", {"LastUpdateStatus": "InProgress"})
-        with pytest.raises(AirflowException, match=r"still being updated after -1 s"):
-            self.operator(max_wait=-1).execute({})
-
-
-class TestLambdaPublishVersionOperator:
-    def operator(self, function: str, **kwargs: Any) -> LambdaPublishVersionOperator:
-        return LambdaPublishVersionOperator(
-            task_id="publish", function_name=function, poll_interval=0, **kwargs
-        )
-
-    def test_template_fields(self) -> None:
-        expected = aws_template_fields("function_name", "code_sha256", "description")
-        assert set(LambdaPublishVersionOperator.template_fields) == set(expected)
-
-    def test_a_version_is_published_once(self, aws: Any, role: str, function: str) -> None:
-        sha256 = deploy(function, role, "one", publish=False)["code_sha256"]
-        for _ in range(2):
-            result = self.operator(function, description="first").execute({})
-            assert result == {"function": function, "version": "1", "code_sha256": sha256}
-        found = aws.client("lambda").get_function_configuration(FunctionName=function, Qualifier="1")
-        assert found["Description"] == "first"
-
-    def test_other_code_than_expected_is_not_published(self, aws: Any, role: str, function: str) -> None:
-        deploy(function, role, "one", publish=False)
-        with pytest.raises(AirflowException, match="somebody else has deployed it"):
-            self.operator(function, code_sha256=SHA256).execute({})
-
-    def test_it_waits_until_the_version_can_be_invoked(self, stub: Stubber) -> None:
-        stub.add_response("get_function_configuration", {"CodeSha256": SHA256})
-        request = {"FunctionName": "birds", "CodeSha256": SHA256, "Description": ""}
+    def test_waits_until_the_version_can_be_invoked(self, stub: Stubber) -> None:
+        stub.add_response("get_function", {"Tags": {}})
+        stub.add_response("get_function_configuration", {"CodeSha256": SHA256, "Timeout": 9})
+        request = {"FunctionName": "birds", "CodeSha256": SHA256, "Description": "first"}
         stub.add_response("publish_version", {"Version": "7"}, request)
         for state in ("Pending", "Active"):
             request = {"FunctionName": "birds", "Qualifier": "7"}
             stub.add_response("get_function_configuration", {"State": state}, request)
-        assert self.operator("birds").execute({})["version"] == "7"
+        assert self.operator(description="first").execute({})["version"] == "7"
+
+    def test_max_wait_ends_the_wait_for_an_update(self, stub: Stubber) -> None:
+        stub.add_response("get_function", {})
+        stub.add_response("get_function_configuration", {"LastUpdateStatus": "InProgress"})
+        with pytest.raises(AirflowException, match=r"still being updated after -1 s"):
+            self.operator(max_wait=-1).execute({})
 
 
 class TestLambdaReservedConcurrencyOperator:
@@ -187,7 +163,7 @@ class TestLambdaReservedConcurrencyOperator:
             aws_template_fields("function_name")
         )
 
-    def test_concurrency_is_reserved_and_given_back(self, aws: Any, role: str, function: str) -> None:
+    def test_concurrency_is_reserved_and_released(self, aws: Any, role: str, function: str) -> None:
         deploy(function, role, "one", publish=False)
         for count in (5, 5, 0, None, None):
             result = LambdaReservedConcurrencyOperator(
@@ -198,7 +174,7 @@ class TestLambdaReservedConcurrencyOperator:
             assert found.get("ReservedConcurrentExecutions") == count
 
     @pytest.mark.parametrize(("reserved", "count"), [(3, 2), (2, 2), (1, 1), (0, 0)])
-    def test_less_is_provisioned_where_less_shall_be_reserved(
+    def test_provisioned_concurrency_is_reduced_to_fit_the_reservation(
         self, aws: Any, role: str, function: str, reserved: int, count: int
     ) -> None:
         version = deploy(function, role, "one")["version"]
@@ -232,7 +208,7 @@ class TestLambdaFunctionUrlOperator:
         expected = aws_template_fields("function_name", "qualifier")
         assert set(LambdaFunctionUrlOperator.template_fields) == set(expected)
 
-    def test_an_alias_gets_an_address_keeps_it_and_loses_it(self, aws: Any, role: str, function: str) -> None:
+    def test_url_of_an_alias_is_created_kept_and_deleted(self, aws: Any, role: str, function: str) -> None:
         version = deploy(function, role, "one")["version"]
         client = aws.client("lambda")
         client.create_alias(FunctionName=function, Name="live", FunctionVersion=version)
@@ -246,7 +222,7 @@ class TestLambdaFunctionUrlOperator:
         with pytest.raises(client.exceptions.ResourceNotFoundException):
             client.get_function_url_config(FunctionName=function, Qualifier="live")
 
-    def test_a_function_that_is_not_there_gets_none(self, aws: Any, function: str) -> None:
+    def test_missing_function_gets_no_url(self, aws: Any, function: str) -> None:
         with pytest.raises(aws.client("lambda").exceptions.ClientError, match="does not exist"):
             self.put(function, "AWS_IAM", qualifier=None)
 
@@ -273,9 +249,9 @@ class TestLambdaDeleteFunctionOperator:
         assert answer_of(aws, function, "2") == "two"
 
 
-class TestIsAsAsked:
+class TestIsUpToDate:
     @pytest.mark.parametrize(
-        ("found", "asked", "expected"),
+        ("found", "requested", "expected"),
         [
             ({"MemorySize": 128, "Timeout": 3}, {"MemorySize": 128}, True),
             ({"MemorySize": 128}, {"MemorySize": 256}, False),
@@ -297,7 +273,5 @@ class TestIsAsAsked:
             ({"Environment": {"Variables": {"A": "1"}}}, {"Timeout": 3}, False),
         ],
     )
-    def test_lambdas_description_is_compared_with_the_request(
-        self, found: dict[str, Any], asked: dict[str, Any], expected: bool
-    ) -> None:
-        assert is_as_asked(found, asked) is expected
+    def test_is_up_to_date(self, found: dict[str, Any], requested: dict[str, Any], expected: bool) -> None:
+        assert is_up_to_date(found, requested) is expected

@@ -1,4 +1,4 @@
-"""A task whose trigger is lost looks at AWS again, in the same try."""
+"""A task whose trigger is lost starts over in the same try."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import TaskDeferralError
 from amazon_ml.operators import lost_trigger
 from amazon_ml.operators.ec2_training import EC2TrainingOperator
 from amazon_ml.operators.lambda_alias import LambdaProvisionedConcurrencyOperator
-from amazon_ml.operators.lost_trigger import LookAgainOperator, deferral_timeout
+from amazon_ml.operators.lost_trigger import RestartOnLostTriggerOperator, deferral_timeout
 from amazon_ml.operators.sagemaker_jobs import SageMakerResumableTrainingOperator
 
 NOW = 1_800_000_000.0
@@ -29,18 +29,18 @@ def now(monkeypatch: pytest.MonkeyPatch) -> None:
     ("deadline", "expected"),
     [
         pytest.param(NOW + 600, timedelta(minutes=20), id="after the trigger's own deadline"),
-        pytest.param(NOW - 600, timedelta(minutes=10), id="a deadline that is over"),
+        pytest.param(NOW - 600, timedelta(minutes=10), id="a deadline in the past"),
         pytest.param(None, timedelta(hours=12), id="no deadline"),
-        pytest.param(NOW + 100 * 3600, timedelta(hours=12), id="a deadline that is far away"),
+        pytest.param(NOW + 100 * 3600, timedelta(hours=12), id="a distant deadline"),
     ],
 )
-def test_airflow_ends_the_deferral_later_than_the_trigger(
+def test_deferral_timeout_is_later_than_the_triggers_deadline(
     deadline: float | None, expected: timedelta
 ) -> None:
     assert deferral_timeout(deadline) == expected
 
 
-class Operator(LookAgainOperator):
+class Operator(RestartOnLostTriggerOperator):
     begun = 0
 
     def begin(self, context: Any) -> str:
@@ -52,16 +52,16 @@ def resume(error: str) -> Any:
     return Operator(task_id="task").resume_execution(TRIGGER_FAIL_REPR, {"error": error}, {})
 
 
-def test_a_task_whose_trigger_did_not_fire_begins_again() -> None:
+def test_task_starts_over_if_its_trigger_did_not_fire() -> None:
     assert resume(TriggerFailureReason.TRIGGER_TIMEOUT) == "found"
 
 
-def test_a_trigger_that_failed_fails_the_try() -> None:
+def test_failed_trigger_fails_the_try() -> None:
     with pytest.raises(TaskDeferralError):
         resume(TriggerFailureReason.TRIGGER_FAILURE)
 
 
-def test_a_job_that_runs_on_is_found_again_with_the_deadline_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_job_is_adopted_with_the_same_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     job = SageMakerResumableTrainingOperator(
         task_id="train", config={"TrainingJobName": "birds"}, deferrable=True, max_wait=60
     )

@@ -1,4 +1,4 @@
-"""How SageMaker's errors are read."""
+"""The interpretation of SageMaker's errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from amazon_ml.operators import sagemaker_base
-from amazon_ml.operators.sagemaker_base import ROLE_SPREADS, call_once_known, is_missing
+from amazon_ml.operators.sagemaker_base import ROLE_NOT_PROPAGATED, call_until_propagated, is_missing
 from botocore.exceptions import ClientError
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:"
@@ -48,9 +48,7 @@ def error(code: str, message: str) -> ClientError:
         ),
     ],
 )
-def test_every_way_in_which_sagemaker_says_that_something_does_not_exist_is_known(
-    code: str, message: str
-) -> None:
+def test_is_missing(code: str, message: str) -> None:
     assert is_missing(error(code, message))
 
 
@@ -65,7 +63,7 @@ def test_every_way_in_which_sagemaker_says_that_something_does_not_exist_is_know
         pytest.param("ResourceInUse", "Job name must be unique", id="taken"),
     ],
 )
-def test_any_other_refusal_does_not_mean_that_it_is_missing(code: str, message: str) -> None:
+def test_other_errors_are_not_missing(code: str, message: str) -> None:
     assert not is_missing(error(code, message))
 
 
@@ -78,7 +76,7 @@ EARLY = [
 
 
 class Sagemaker:
-    """A method of a client that refuses so many times, and then answers."""
+    """A client whose method fails a number of times and then succeeds."""
 
     def __init__(self, refusal: ClientError, times: float) -> None:
         self.refusal, self.times, self.calls = refusal, times, 0
@@ -92,27 +90,27 @@ class Sagemaker:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that goes on by the pause with each look at it."""
-    ticks = itertools.count(step=sagemaker_base.SPREAD_PAUSE_SECONDS)
+    """A clock that advances by the pause at each reading."""
+    ticks = itertools.count(step=sagemaker_base.PROPAGATION_PAUSE_SECONDS)
     monkeypatch.setattr(sagemaker_base.time, "monotonic", lambda: next(ticks))
     monkeypatch.setattr(sagemaker_base.time, "sleep", lambda seconds: None)
 
 
 @pytest.mark.parametrize("message", EARLY)
-def test_a_role_that_is_not_known_everywhere_yet_is_given_again(clock: None, message: str) -> None:
+def test_call_is_retried_while_the_role_propagates(clock: None, message: str) -> None:
     sagemaker = Sagemaker(error("ValidationException", message), times=3)
-    assert call_once_known(logging.getLogger(), sagemaker.create, {"Name": "n"}, *ROLE_SPREADS) == {
-        "Name": "n"
-    }
+    assert call_until_propagated(
+        logging.getLogger(), sagemaker.create, {"Name": "n"}, *ROLE_NOT_PROPAGATED
+    ) == {"Name": "n"}
     assert sagemaker.calls == 4
 
 
 @pytest.mark.parametrize("message", EARLY)
-def test_a_role_that_stays_unknown_is_told_after_two_minutes(clock: None, message: str) -> None:
+def test_unknown_role_is_raised_after_two_minutes(clock: None, message: str) -> None:
     sagemaker = Sagemaker(error("ValidationException", message), times=float("inf"))
     with pytest.raises(ClientError):
-        call_once_known(logging.getLogger(), sagemaker.create, {}, *ROLE_SPREADS)
-    assert sagemaker.calls == 120 / sagemaker_base.SPREAD_PAUSE_SECONDS
+        call_until_propagated(logging.getLogger(), sagemaker.create, {}, *ROLE_NOT_PROPAGATED)
+    assert sagemaker.calls == 120 / sagemaker_base.PROPAGATION_PAUSE_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -124,8 +122,8 @@ def test_a_role_that_stays_unknown_is_told_after_two_minutes(clock: None, messag
         ),
     ],
 )
-def test_any_other_refusal_is_told_at_once(clock: None, code: str, message: str) -> None:
+def test_other_errors_are_raised_immediately(clock: None, code: str, message: str) -> None:
     sagemaker = Sagemaker(error(code, message), times=float("inf"))
     with pytest.raises(ClientError):
-        call_once_known(logging.getLogger(), sagemaker.create, {}, *ROLE_SPREADS)
+        call_until_propagated(logging.getLogger(), sagemaker.create, {}, *ROLE_NOT_PROPAGATED)
     assert sagemaker.calls == 1

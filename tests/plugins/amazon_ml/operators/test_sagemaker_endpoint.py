@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import tarfile
 import threading
 import time
 import uuid
@@ -23,40 +21,22 @@ from amazon_ml.operators.sagemaker_endpoint import (
     SageMakerDeleteModelIfExistsOperator,
     SageMakerDeployEndpointOperator,
     SageMakerEndpointConfigIfAbsentOperator,
-    SageMakerInvokeEndpointOperator,
     SageMakerModelIfAbsentOperator,
 )
 from botocore.exceptions import ClientError, ConnectionClosedError
 
+from tests.archives import ANSWERS_ALL, put_archive
+from tests.endpoints import variant
 from tests.environments import WITHOUT_TORCH
+from tests.plugins.amazon_ml.asynchronous import connect_triggers
 
 BUCKET = "operators"
 ROLE = "arn:aws:iam::123456789012:role/any"
 VARIANT = "AllTraffic"
 DEFERRED = [pytest.param(False, id="waiting"), pytest.param(True, id="deferred")]
 
-ECHO = """
-import json, sys
-from sagemaker_inference.errors import GenericInferenceToolkitError
-
-def model_fn(model_dir):
-    return None
-
-def transform_fn(model, body, content_type, accept):
-    body = body if isinstance(body, str) else bytes(body).decode(errors="replace")
-    if body.isdigit():
-        raise GenericInferenceToolkitError(int(body), f"this model can't {body}")
-    if body == "long":
-        return json.dumps("x" * 100_000), "application/json"
-    if body == "binary":
-        return b"\\xff\\xfe", "image/png"
-    if body == "lie":
-        return "no JSON", "application/json"
-    if accept == "text/plain":
-        return f"you said {body}", "text/plain"
-    return json.dumps({"body": body, "content_type": content_type}), "application/json"
-"""
-# Put before another model's code: it does not start before a file exists.
+CODE = ANSWERS_ALL["code/inference.py"]
+# Prepended to the code of a model, so that it does not start before a file exists.
 GATED = """
 import pathlib, time
 
@@ -71,15 +51,20 @@ def unique(name: str) -> str:
 
 
 def upload_model(s3: Any, code: str) -> str:
-    """Put a model that consists of its code to S3, and return its address."""
-    file, name = io.BytesIO(), unique("model")
-    with tarfile.open(fileobj=file, mode="w:gz") as archive:
-        member = tarfile.TarInfo("code/inference.py")
-        member.size = len(code)
-        archive.addfile(member, io.BytesIO(code.encode()))
-    s3.create_bucket(Bucket=BUCKET)
-    s3.put_object(Bucket=BUCKET, Key=f"{name}.tar.gz", Body=file.getvalue())
-    return f"s3://{BUCKET}/{name}.tar.gz"
+    """Upload a model that consists of its code to S3, and return its URI."""
+    return put_archive(s3, f"s3://{BUCKET}/{unique('model')}.tar.gz", {"code/inference.py": code})
+
+
+@pytest.fixture
+def any_model(aws: Any) -> str:
+    """The URI of a model archive that is never loaded."""
+    return put_archive(aws.client("s3"), f"s3://{BUCKET}/any.tar.gz")
+
+
+@pytest.fixture
+def other_model(aws: Any) -> str:
+    """The URI of another model archive."""
+    return put_archive(aws.client("s3"), f"s3://{BUCKET}/other.tar.gz")
 
 
 def model_request(name: str, artifact: str) -> dict[str, Any]:
@@ -92,17 +77,11 @@ def model_request(name: str, artifact: str) -> dict[str, Any]:
 
 
 def config_request(name: str, model: str) -> dict[str, Any]:
-    variant = {
-        "VariantName": VARIANT,
-        "ModelName": model,
-        "InstanceType": "ml.m5.large",
-        "InitialInstanceCount": 1,
-    }
-    return {"EndpointConfigName": name, "ProductionVariants": [variant]}
+    return {"EndpointConfigName": name, "ProductionVariants": [variant(model, VARIANT)]}
 
 
 def create_configuration(sagemaker: Any, artifact: str) -> str:
-    """Create a model and an endpoint configuration of one name, and return it."""
+    """Create a model and an endpoint configuration with the same name, and return the name."""
     name = unique("config")
     sagemaker.create_model(**model_request(name, artifact))
     sagemaker.create_endpoint_config(**config_request(name, name))
@@ -110,7 +89,7 @@ def create_configuration(sagemaker: Any, artifact: str) -> str:
 
 
 def delete_endpoint(sagemaker: Any, name: str) -> None:
-    """Delete an endpoint if it is there, whatever happens to it now."""
+    """Delete an endpoint if it exists, even if it is being changed."""
     while True:
         try:
             sagemaker.delete_endpoint(EndpointName=name)
@@ -145,7 +124,7 @@ def finish(
 
 
 class FakeContext(dict):
-    """A task's context that keeps what is pushed to XCom."""
+    """A task's context that stores XComs."""
 
     def __init__(self, **kwargs: Any) -> None:
         self.pushed: dict[str, Any] = {}
@@ -159,7 +138,7 @@ class FakeContext(dict):
 
 @pytest.fixture
 def artifact(aws: Any) -> str:
-    return upload_model(aws.client("s3"), ECHO)
+    return upload_model(aws.client("s3"), CODE)
 
 
 @pytest.fixture
@@ -169,17 +148,17 @@ def broken_artifact(aws: Any) -> str:
 
 @pytest.fixture
 def endpoint(aws: Any) -> Iterator[str]:
-    """The name of an endpoint that is deleted in the end, if there is one."""
+    """The name of an endpoint that is deleted at the end, if it exists."""
     name = unique("endpoint")
     yield name
     delete_endpoint(aws.client("sagemaker"), name)
 
 
 @pytest.fixture(scope="module")
-def echo_endpoint(local_aws: Any) -> Iterator[str]:
-    """An endpoint in service that answers with what it was asked."""
-    sagemaker, name = local_aws.client("sagemaker"), unique("echo")
-    configuration = create_configuration(sagemaker, upload_model(local_aws.client("s3"), ECHO))
+def served_endpoint(local_aws: Any) -> Iterator[str]:
+    """An endpoint in service."""
+    sagemaker, name = local_aws.client("sagemaker"), unique("served")
+    configuration = create_configuration(sagemaker, upload_model(local_aws.client("s3"), CODE))
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=configuration)
     sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 1})
     yield name
@@ -198,30 +177,32 @@ class TestSageMakerModelIfAbsentOperator:
             "verify",
         )
 
-    def test_it_is_created(self, aws: Any) -> None:
-        request = model_request(unique("model"), "s3://any/model.tar.gz")
+    def test_model_is_created(self, aws: Any, any_model: str) -> None:
+        request = model_request(unique("model"), any_model)
         assert self.create(request) == request["ModelName"]
         found = aws.client("sagemaker").describe_model(ModelName=request["ModelName"])
-        assert found["PrimaryContainer"]["ModelDataUrl"] == "s3://any/model.tar.gz"
+        assert found["PrimaryContainer"]["ModelDataUrl"] == any_model
 
-    def test_the_same_one_is_fine_with_other_tags_too(self, aws: Any) -> None:
-        request = model_request(unique("model"), "s3://any/model.tar.gz")
+    def test_existing_equal_model_is_accepted_with_other_tags(self, aws: Any, any_model: str) -> None:
+        request = model_request(unique("model"), any_model)
         assert self.create(request) == self.create({**request, "Tags": []})
 
-    def test_another_one_of_that_name_is_an_error_that_shows_the_difference(self, aws: Any) -> None:
+    def test_different_resource_of_that_name_is_an_error_with_the_differences(
+        self, aws: Any, any_model: str, other_model: str
+    ) -> None:
         name = unique("model")
-        self.create(model_request(name, "s3://any/model.tar.gz"))
+        self.create(model_request(name, any_model))
         with pytest.raises(
             AirflowFailException,
-            match=f"a model {name} already.*PrimaryContainer.ModelDataUrl: asked for 's3://any/other.tar.gz', "
-            "there is 's3://any/model.tar.gz'",
+            match=f"The model {name} already.*PrimaryContainer.ModelDataUrl: requested '{other_model}', "
+            f"found '{any_model}'",
         ):
-            self.create(model_request(name, "s3://any/other.tar.gz"))
+            self.create(model_request(name, other_model))
 
-    def test_after_a_lost_answer_the_retry_finds_it_there(
-        self, aws: Any, monkeypatch: pytest.MonkeyPatch
+    def test_retry_after_a_lost_response_finds_the_model(
+        self, aws: Any, monkeypatch: pytest.MonkeyPatch, any_model: str
     ) -> None:
-        request, client = model_request(unique("model"), "s3://any/model.tar.gz"), aws.client("sagemaker")
+        request, client = model_request(unique("model"), any_model), aws.client("sagemaker")
 
         def create_and_lose(**arguments: Any) -> None:
             type(client).create_model(client, **arguments)
@@ -234,8 +215,8 @@ class TestSageMakerModelIfAbsentOperator:
                 self.create(request)
         assert self.create(request) == request["ModelName"]
 
-    def test_one_that_is_created_in_the_meantime_is_compared_as_well(
-        self, aws: Any, monkeypatch: pytest.MonkeyPatch
+    def test_model_that_is_created_in_the_meantime_is_compared(
+        self, aws: Any, monkeypatch: pytest.MonkeyPatch, any_model: str, other_model: str
     ) -> None:
         name, client = unique("model"), aws.client("sagemaker")
         missing = ClientError(
@@ -245,16 +226,16 @@ class TestSageMakerModelIfAbsentOperator:
 
         def describe(**arguments: Any) -> Any:
             if error := next(answers, None):
-                client.create_model(**model_request(name, "s3://any/model.tar.gz"))
+                client.create_model(**model_request(name, any_model))
                 raise error
             return real(**arguments)
 
         monkeypatch.setattr(client, "describe_model", describe)
         monkeypatch.setattr(SageMakerHook, "conn", client)
         with pytest.raises(AirflowFailException, match="ModelDataUrl"):
-            self.create(model_request(name, "s3://any/other.tar.gz"))
+            self.create(model_request(name, other_model))
 
-    def test_an_error_of_another_kind_is_not_hidden(self, aws: Any) -> None:
+    def test_other_errors_are_raised(self, aws: Any) -> None:
         with pytest.raises(ClientError, match="ValidationException"):
             self.create({"ModelName": unique("model"), "ExecutionRoleArn": ROLE, "Containers": []})
 
@@ -264,19 +245,19 @@ class TestSageMakerEndpointConfigIfAbsentOperator:
         return SageMakerEndpointConfigIfAbsentOperator(task_id="config", config=request).execute({})
 
     @pytest.fixture
-    def model(self, aws: Any) -> str:
+    def model(self, aws: Any, any_model: str) -> str:
         name = unique("model")
-        aws.client("sagemaker").create_model(**model_request(name, "s3://any/model.tar.gz"))
+        aws.client("sagemaker").create_model(**model_request(name, any_model))
         return name
 
     def test_template_fields(self) -> None:
         assert "config" in SageMakerEndpointConfigIfAbsentOperator.template_fields
 
-    def test_it_is_created_and_the_same_one_is_fine(self, aws: Any, model: str) -> None:
+    def test_configuration_is_created_once(self, aws: Any, model: str) -> None:
         request = config_request(unique("config"), model)
         assert self.create(request) == self.create(request) == request["EndpointConfigName"]
 
-    def test_another_one_of_that_name_is_an_error_that_shows_the_difference(
+    def test_different_resource_of_that_name_is_an_error_with_the_differences(
         self, aws: Any, model: str
     ) -> None:
         request = config_request(unique("config"), model)
@@ -284,15 +265,15 @@ class TestSageMakerEndpointConfigIfAbsentOperator:
         request["ProductionVariants"][0]["InitialInstanceCount"] = 2
         with pytest.raises(
             AirflowFailException,
-            match=r"ProductionVariants\[AllTraffic\].InitialInstanceCount: asked for 2, there is 1",
+            match=r"ProductionVariants\[AllTraffic\].InitialInstanceCount: requested 2, found 1",
         ):
             self.create(request)
 
     @pytest.mark.parametrize("message", ['Could not find model "arn".', "Could not assume role arn."])
-    def test_what_sagemaker_does_not_know_yet_is_given_again(
+    def test_creation_is_retried_while_the_model_propagates(
         self, aws: Any, model: str, monkeypatch: pytest.MonkeyPatch, message: str
     ) -> None:
-        monkeypatch.setattr("amazon_ml.operators.sagemaker_base.SPREAD_PAUSE_SECONDS", 0.0)
+        monkeypatch.setattr("amazon_ml.operators.sagemaker_base.PROPAGATION_PAUSE_SECONDS", 0.0)
         request, client = config_request(unique("config"), model), aws.client("sagemaker")
         early = ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "Create")
         create, refusals = client.create_endpoint_config, [early, early]
@@ -327,7 +308,7 @@ class TestSageMakerDeployEndpointOperator:
         )
 
     @pytest.mark.parametrize("deferrable", DEFERRED)
-    def test_an_endpoint_is_created_updated_and_left_alone(
+    def test_endpoint_is_created_updated_and_not_changed_again(
         self, aws: Any, endpoint: str, artifact: str, deferrable: bool
     ) -> None:
         sagemaker = aws.client("sagemaker")
@@ -345,9 +326,7 @@ class TestSageMakerDeployEndpointOperator:
         assert updated["configuration"] == second
         assert self.deploy(endpoint, second, deferrable=deferrable) == updated
 
-    def test_an_update_keeps_what_scaling_has_set_unless_told_otherwise(
-        self, aws: Any, endpoint: str, artifact: str
-    ) -> None:
+    def test_update_retains_scaling_unless_disabled(self, aws: Any, endpoint: str, artifact: str) -> None:
         sagemaker = aws.client("sagemaker")
         first, second, third = (create_configuration(sagemaker, artifact) for _ in range(3))
         self.deploy(endpoint, first)
@@ -362,7 +341,7 @@ class TestSageMakerDeployEndpointOperator:
             counts.append(variant["CurrentInstanceCount"])
         assert counts == [2, 1]
 
-    def test_when_the_new_model_can_t_start_every_request_is_answered_and_the_task_says_why(
+    def test_failed_update_affects_no_request_and_reports_the_reason(
         self, aws: Any, endpoint: str, artifact: str, tmp_path: Path, eventually: Callable[..., Any]
     ) -> None:
         sagemaker, runtime, gate = aws.client("sagemaker"), aws.client("sagemaker-runtime"), tmp_path / "gate"
@@ -388,7 +367,7 @@ class TestSageMakerDeployEndpointOperator:
         try:
             with pytest.raises(
                 AirflowException,
-                match=f"InService with configuration {good}, not {bad}; the update was rolled back: .*ping",
+                match=f"InService with configuration {good} instead of {bad}. The update was rolled back: .*ping",
             ):
                 self.deploy(endpoint, bad)
             so_far = len(answers)
@@ -400,7 +379,7 @@ class TestSageMakerDeployEndpointOperator:
         assert "Updating" in {status for status, _ in answers}
 
     @pytest.mark.parametrize("deferrable", DEFERRED)
-    def test_an_endpoint_that_never_came_into_service_fails_and_is_replaced_by_the_next_try(
+    def test_failed_endpoint_is_replaced_by_the_next_try(
         self, aws: Any, endpoint: str, artifact: str, broken_artifact: str, deferrable: bool
     ) -> None:
         sagemaker = aws.client("sagemaker")
@@ -409,16 +388,16 @@ class TestSageMakerDeployEndpointOperator:
             create_configuration(sagemaker, artifact),
         )
         with pytest.raises(
-            AirflowException, match=f"{endpoint} is Failed after it was to serve {bad}: .*ping"
+            AirflowException, match=f"{endpoint} is Failed after the deployment of {bad}: .*ping"
         ):
             self.deploy(endpoint, bad, deferrable=deferrable)
         assert self.deploy(endpoint, good, deferrable=deferrable)["configuration"] == good
 
-    def test_somebody_else_s_update_is_waited_for_without_a_worker_and_then_updated(
+    def test_update_of_another_user_is_waited_for_without_a_worker(
         self, aws: Any, endpoint: str, tmp_path: Path
     ) -> None:
         sagemaker, gate = aws.client("sagemaker"), tmp_path / "gate"
-        artifact = upload_model(aws.client("s3"), GATED.format(gate=str(gate)) + ECHO)
+        artifact = upload_model(aws.client("s3"), GATED.format(gate=str(gate)) + CODE)
         other, wanted = (create_configuration(sagemaker, artifact) for _ in range(2))
         sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=other)
         result, resumed = finish(
@@ -428,7 +407,7 @@ class TestSageMakerDeployEndpointOperator:
         assert resumed == ["execute_next", "execute_complete"]
 
     @pytest.mark.parametrize("deferrable", DEFERRED)
-    def test_a_retry_waits_for_the_change_that_the_killed_try_began(
+    def test_retry_waits_for_the_change_of_the_killed_try(
         self, aws: Any, endpoint: str, artifact: str, deferrable: bool
     ) -> None:
         sagemaker = aws.client("sagemaker")
@@ -438,7 +417,7 @@ class TestSageMakerDeployEndpointOperator:
         assert self.deploy(endpoint, wanted, deferrable=deferrable)["configuration"] == wanted
         assert sagemaker.describe_endpoint(EndpointName=endpoint)["CreationTime"] == begun
 
-    def test_killing_the_task_leaves_the_endpoint_alone(
+    def test_kill_does_not_affect_the_endpoint(
         self, aws: Any, endpoint: str, artifact: str, eventually: Callable[..., Any]
     ) -> None:
         sagemaker = aws.client("sagemaker")
@@ -451,24 +430,24 @@ class TestSageMakerDeployEndpointOperator:
         eventually(lambda: describe(EndpointName=endpoint)["EndpointStatus"] == "InService")
 
     @pytest.mark.parametrize("deferrable", DEFERRED)
-    def test_it_gives_up_when_the_time_is_over_and_says_how_the_endpoint_is(
+    def test_timeout_reports_the_status_of_the_endpoint(
         self, aws: Any, endpoint: str, tmp_path: Path, deferrable: bool
     ) -> None:
         gate = tmp_path / "gate"
-        artifact = upload_model(aws.client("s3"), GATED.format(gate=str(gate)) + ECHO)
+        artifact = upload_model(aws.client("s3"), GATED.format(gate=str(gate)) + CODE)
         configuration = create_configuration(aws.client("sagemaker"), artifact)
         with pytest.raises(AirflowException, match=f"Endpoint {endpoint} is still Creating"):
             self.deploy(endpoint, configuration, deferrable=deferrable, max_wait=timedelta(seconds=0.1))
         gate.touch()
 
     @pytest.mark.usefixtures("with_console")
-    def test_the_link_leads_to_the_endpoint(self, aws: Any, echo_endpoint: str) -> None:
+    def test_link_to_the_endpoint(self, aws: Any, served_endpoint: str) -> None:
         context = FakeContext()
-        configuration = aws.client("sagemaker").describe_endpoint(EndpointName=echo_endpoint)[
+        configuration = aws.client("sagemaker").describe_endpoint(EndpointName=served_endpoint)[
             "EndpointConfigName"
         ]
-        self.operator(echo_endpoint, configuration).execute(context)
-        assert context.pushed["sagemaker_endpoint"]["endpoint_name"] == echo_endpoint
+        self.operator(served_endpoint, configuration).execute(context)
+        assert context.pushed["sagemaker_endpoint"]["endpoint_name"] == served_endpoint
 
 
 class ScriptedSageMaker:
@@ -525,12 +504,17 @@ class ScriptedSageMaker:
         return ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "any")
 
 
-class TestSageMakerDeployEndpointOperatorInStatesOfAwsAlone:
+def unknown_config(name: str) -> str:
+    return f'Could not find endpoint configuration "arn:aws:sagemaker:us-east-1:1:endpoint-config/{name}".'
+
+
+class TestSageMakerDeployEndpointOperatorInScriptedStates:
     @pytest.fixture
     def script(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ScriptedSageMaker]:
         def use(*states: Any, **kwargs: Any) -> ScriptedSageMaker:
             client = ScriptedSageMaker(*states, **kwargs)
             monkeypatch.setattr(SageMakerHook, "conn", client)
+            connect_triggers(monkeypatch, client)
             return client
 
         return use
@@ -547,39 +531,39 @@ class TestSageMakerDeployEndpointOperatorInStatesOfAwsAlone:
     def deploy(self, **kwargs: Any) -> dict[str, Any]:
         return self.operator(**kwargs).execute({})
 
-    def test_a_rollback_is_waited_for_and_then_a_failure(self, script: Any) -> None:
+    def test_rollback_is_waited_for_and_fails_the_task(self, script: Any) -> None:
         script(("InService", "old"), ("Updating", "old"), ("RollingBack", "old"), ("InService", "old"))
         with pytest.raises(
-            AirflowException, match="old, not new; the update was rolled back: an alarm went off"
+            AirflowException, match=r"old instead of new\. The update was rolled back: an alarm went off"
         ):
             self.deploy()
 
     @pytest.mark.parametrize("status", ["UpdateRollbackFailed", "OutOfService", "Failed"])
-    def test_a_bad_end_is_a_failure_with_sagemaker_s_reason(self, script: Any, status: str) -> None:
+    def test_failed_deployment_fails_with_sagemakers_reason(self, script: Any, status: str) -> None:
         script(("InService", "old"), ("Updating", "old"), (status, "new"))
         with pytest.raises(
-            AirflowException, match=f"birds is {status} after it was to serve new: an alarm went off"
+            AirflowException, match=f"birds is {status} after the deployment of new: an alarm went off"
         ):
             self.deploy()
 
-    def test_an_endpoint_whose_rollback_failed_is_updated_even_if_it_names_what_is_wanted(
+    def test_endpoint_with_a_failed_rollback_is_updated_even_to_the_same_configuration(
         self, script: Any
     ) -> None:
         client = script(("UpdateRollbackFailed", "new"), ("Updating", "new"), ("InService", "new"))
         assert self.deploy()["configuration"] == "new"
         assert [operation for operation, _ in client.calls] == ["update_endpoint"]
 
-    def test_an_endpoint_that_is_deleted_meanwhile_is_a_failure(self, script: Any) -> None:
+    def test_endpoint_that_is_deleted_in_the_meantime_is_an_error(self, script: Any) -> None:
         script(("InService", "old"), ("Updating", "old"), None)
         with pytest.raises(AirflowException, match="was deleted while it was being deployed"):
             self.deploy()
 
-    def test_a_failed_endpoint_that_can_t_be_deleted_is_a_failure(self, script: Any) -> None:
+    def test_failed_endpoint_that_can_not_be_deleted_is_an_error(self, script: Any) -> None:
         script(("Failed", "old"))
         with pytest.raises(AirflowException, match="can't be deleted to replace it: an alarm went off"):
             self.deploy()
 
-    def test_an_update_that_came_in_between_is_waited_for(self, script: Any) -> None:
+    def test_concurrent_update_is_waited_for(self, script: Any) -> None:
         client = script(
             ("InService", "old"),
             ("Updating", "old"),
@@ -591,7 +575,7 @@ class TestSageMakerDeployEndpointOperatorInStatesOfAwsAlone:
         assert self.deploy()["configuration"] == "new"
         assert [operation for operation, _ in client.calls] == ["update_endpoint", "update_endpoint"]
 
-    def test_a_creation_whose_answer_was_lost_is_waited_for(self, script: Any) -> None:
+    def test_creation_with_a_lost_response_is_waited_for(self, script: Any) -> None:
         client = script(
             None,
             ("Creating", "new"),
@@ -601,7 +585,7 @@ class TestSageMakerDeployEndpointOperatorInStatesOfAwsAlone:
         assert self.deploy()["configuration"] == "new"
         assert [operation for operation, _ in client.calls] == ["create_endpoint"]
 
-    def test_scaling_that_begins_right_after_the_update_is_waited_for(self, script: Any) -> None:
+    def test_scaling_after_the_update_is_waited_for(self, script: Any) -> None:
         script(
             ("InService", "old"),
             ("Updating", "old"),
@@ -611,12 +595,12 @@ class TestSageMakerDeployEndpointOperatorInStatesOfAwsAlone:
         )
         assert self.deploy()["status"] == "InService"
 
-    def test_it_does_not_try_for_ever_to_change_what_others_keep_changing(self, script: Any) -> None:
+    def test_repeated_concurrent_changes_end_at_the_deadline(self, script: Any) -> None:
         script(("InService", "old"), errors=("Cannot update in-progress endpoint.",) * 1000)
-        with pytest.raises(AirflowException, match="the task's time is over"):
+        with pytest.raises(AirflowException, match="the task timed out"):
             self.deploy(max_wait=0.1)
 
-    def test_a_refusal_of_another_kind_is_not_hidden(self, script: Any) -> None:
+    def test_other_errors_are_raised(self, script: Any) -> None:
         script(("InService", "old"), errors=("The role is invalid.",))
         with pytest.raises(ClientError, match="The role is invalid"):
             self.deploy()
@@ -625,13 +609,13 @@ class TestSageMakerDeployEndpointOperatorInStatesOfAwsAlone:
         ("serving", "configured", "is_excluded"),
         [
             pytest.param({"a": 1}, {"a": 4}, True, id="more are configured"),
-            pytest.param({"a": 3}, {"a": 1}, False, id="more serve"),
-            pytest.param({"a": 2}, {"a": 2}, False, id="as many serve"),
+            pytest.param({"a": 3}, {"a": 1}, False, id="more are in service"),
+            pytest.param({"a": 2}, {"a": 2}, False, id="as many are in service"),
             pytest.param({"a": 1, "b": 3}, {"a": 2, "b": 1}, False, id="another variant would lose some"),
             pytest.param({"a": 1}, {"b": 4}, False, id="another variant"),
         ],
     )
-    def test_an_update_keeps_the_number_of_instances_unless_more_are_configured(
+    def test_update_retains_the_instance_count_unless_it_increases(
         self, script: Any, serving: dict[str, int], configured: dict[str, int], is_excluded: bool
     ) -> None:
         client = script(("InService", "old"), ("InService", "new"))
@@ -644,42 +628,42 @@ class TestSageMakerDeployEndpointOperatorInStatesOfAwsAlone:
     @pytest.mark.parametrize(
         ("before", "operation"), [(None, "create_endpoint"), (("InService", "old"), "update_endpoint")]
     )
-    def test_a_configuration_that_sagemaker_does_not_know_yet_is_given_again(
+    def test_call_is_retried_while_the_configuration_propagates(
         self, script: Any, monkeypatch: pytest.MonkeyPatch, before: Any, operation: str
     ) -> None:
-        monkeypatch.setattr("amazon_ml.operators.sagemaker_base.SPREAD_PAUSE_SECONDS", 0.0)
-        client = script(
-            before, ("InService", "new"), errors=('Could not find endpoint configuration "arn".',) * 2
-        )
+        monkeypatch.setattr("amazon_ml.operators.sagemaker_base.PROPAGATION_PAUSE_SECONDS", 0.0)
+        client = script(before, ("InService", "new"), errors=(unknown_config("new"),) * 2)
         assert self.deploy()["configuration"] == "new"
         assert [called for called, _ in client.calls] == [operation] * 3
 
-    def test_a_configuration_that_stays_unknown_is_an_error(
-        self, script: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("amazon_ml.operators.sagemaker_base.SPREAD_SECONDS", 0.0)
-        script(("InService", "old"), errors=("Could not find endpoint configuration.",))
+    def test_endpoint_whose_configuration_was_deleted_fails_immediately(self, script: Any) -> None:
+        client = script(("InService", "old"), errors=(unknown_config("old"),))
+        with pytest.raises(AirflowFailException, match="needs its configuration old, which was deleted"):
+            self.deploy()
+        assert [operation for operation, _ in client.calls] == ["update_endpoint"]
+
+    def test_missing_configuration_is_an_error(self, script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("amazon_ml.operators.sagemaker_base.PROPAGATION_SECONDS", 0.0)
+        script(("InService", "old"), errors=(unknown_config("new"),))
         with pytest.raises(ClientError, match="Could not find endpoint configuration"):
             self.deploy()
 
     @pytest.mark.parametrize(
         ("before", "operation"), [(None, "create_endpoint"), (("InService", "old"), "update_endpoint")]
     )
-    def test_the_deployment_configuration_is_passed_on(
-        self, script: Any, before: Any, operation: str
-    ) -> None:
+    def test_deployment_config_is_passed_to_sagemaker(self, script: Any, before: Any, operation: str) -> None:
         client = script(before, ("InService", "new"))
         self.deploy(deployment_config={"RollingUpdatePolicy": {"WaitIntervalInSeconds": 60}})
         [(called, arguments)] = client.calls
         assert called == operation
         assert arguments["DeploymentConfig"] == {"RollingUpdatePolicy": {"WaitIntervalInSeconds": 60}}
 
-    def test_an_end_that_comes_just_after_the_last_look_counts(self, script: Any) -> None:
+    def test_change_that_ends_after_the_last_poll_is_accepted(self, script: Any) -> None:
         script(("InService", "new"))
         event = {"status": "timeout", "name": "birds"}
         assert self.operator().execute_complete({}, event)["configuration"] == "new"
 
-    def test_time_runs_from_the_start_of_the_try_not_of_each_wait(self, script: Any) -> None:
+    def test_max_wait_starts_with_the_try(self, script: Any) -> None:
         script(("Updating", "old"))
         context = FakeContext()
         context["ti"].start_date -= timedelta(hours=1)
@@ -711,15 +695,15 @@ class TestSageMakerDeleteEndpointOperator:
         assert "config" in SageMakerDeleteEndpointOperator.template_fields
 
     @pytest.mark.parametrize("deferrable", DEFERRED)
-    def test_one_that_is_being_created_is_waited_for_and_deleted(
+    def test_endpoint_is_deleted_after_its_creation(
         self, aws: Any, endpoint: str, tmp_path: Path, deferrable: bool
     ) -> None:
         sagemaker, gate = aws.client("sagemaker"), tmp_path / "gate"
-        artifact = upload_model(aws.client("s3"), GATED.format(gate=str(gate)) + ECHO)
+        artifact = upload_model(aws.client("s3"), GATED.format(gate=str(gate)) + CODE)
         sagemaker.create_endpoint(
             EndpointName=endpoint, EndpointConfigName=create_configuration(sagemaker, artifact)
         )
-        if not deferrable:  # then there is nothing between two waits
+        if not deferrable:  # without deferral, nothing happens between two waits
             threading.Timer(1, gate.touch).start()
         result, resumed = finish(
             lambda: self.operator(endpoint, deferrable=deferrable), before_waiting=gate.touch
@@ -728,17 +712,15 @@ class TestSageMakerDeleteEndpointOperator:
         assert resumed == (["execute_next", "execute_complete"] if deferrable else [])
         assert not self.exists(aws, endpoint)
 
-    def test_one_that_is_gone_already_is_fine(self, aws: Any) -> None:
+    def test_missing_endpoint_is_accepted(self, aws: Any) -> None:
         assert self.delete("no-such-endpoint") == {"name": "no-such-endpoint"}
 
-    def test_one_that_stays_is_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_endpoint_that_still_exists_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(SageMakerHook, "conn", ScriptedSageMaker(("InService", "a"), ("Failed", "a")))
-        with pytest.raises(AirflowException, match="birds is Failed after it was deleted: an alarm went off"):
+        with pytest.raises(AirflowException, match="birds is Failed after its deletion: an alarm went off"):
             self.delete("birds")
 
-    def test_one_that_somebody_changes_in_between_is_waited_for(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_concurrent_change_is_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         client = ScriptedSageMaker(
             ("InService", "a"),
             ("Updating", "a"),
@@ -751,12 +733,12 @@ class TestSageMakerDeleteEndpointOperator:
         assert self.delete("birds") == {"name": "birds"}
         assert len(client.calls) == 2
 
-    def test_one_that_somebody_else_deletes_in_between_is_fine(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_concurrent_deletion_is_accepted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         client = ScriptedSageMaker(("InService", "a"), None, errors=("Could not find endpoint.",))
         monkeypatch.setattr(SageMakerHook, "conn", client)
         assert self.delete("birds") == {"name": "birds"}
 
-    def test_a_refusal_of_another_kind_is_not_hidden(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_other_errors_are_raised(self, monkeypatch: pytest.MonkeyPatch) -> None:
         client = ScriptedSageMaker(("InService", "a"), errors=("You may not.",))
         monkeypatch.setattr(SageMakerHook, "conn", client)
         with pytest.raises(ClientError, match="You may not"):
@@ -767,8 +749,8 @@ class TestSageMakerDeleteEndpointConfigOperator:
     def test_template_fields(self) -> None:
         assert "config" in SageMakerDeleteEndpointConfigOperator.template_fields
 
-    def test_it_is_deleted_and_one_that_is_gone_already_is_fine(self, aws: Any) -> None:
-        name = create_configuration(aws.client("sagemaker"), "s3://any/model.tar.gz")
+    def test_resource_is_deleted_and_a_missing_one_is_accepted(self, aws: Any, any_model: str) -> None:
+        name = create_configuration(aws.client("sagemaker"), any_model)
         for _ in range(2):
             SageMakerDeleteEndpointConfigOperator(
                 task_id="delete", config={"EndpointConfigName": name}
@@ -776,7 +758,7 @@ class TestSageMakerDeleteEndpointConfigOperator:
             with pytest.raises(ClientError, match="Could not find"):
                 aws.client("sagemaker").describe_endpoint_config(EndpointConfigName=name)
 
-    def test_an_error_of_another_kind_is_not_hidden(self, aws: Any) -> None:
+    def test_other_errors_are_raised(self, aws: Any) -> None:
         with pytest.raises(ClientError, match="regular expression"):
             SageMakerDeleteEndpointConfigOperator(
                 task_id="delete", config={"EndpointConfigName": "no name"}
@@ -787,8 +769,8 @@ class TestSageMakerDeleteModelIfExistsOperator:
     def test_template_fields(self) -> None:
         assert "config" in SageMakerDeleteModelIfExistsOperator.template_fields
 
-    def test_it_is_deleted_and_one_that_is_gone_already_is_fine(self, aws: Any) -> None:
-        request = model_request(unique("model"), "s3://any/model.tar.gz")
+    def test_resource_is_deleted_and_a_missing_one_is_accepted(self, aws: Any, any_model: str) -> None:
+        request = model_request(unique("model"), any_model)
         aws.client("sagemaker").create_model(**request)
         for _ in range(2):
             SageMakerDeleteModelIfExistsOperator(
@@ -797,73 +779,8 @@ class TestSageMakerDeleteModelIfExistsOperator:
             with pytest.raises(ClientError, match="Could not find"):
                 aws.client("sagemaker").describe_model(ModelName=request["ModelName"])
 
-    def test_an_error_of_another_kind_is_not_hidden(self, aws: Any) -> None:
+    def test_other_errors_are_raised(self, aws: Any) -> None:
         with pytest.raises(ClientError, match="regular expression"):
             SageMakerDeleteModelIfExistsOperator(task_id="delete", config={"ModelName": "no name"}).execute(
                 {}
             )
-
-
-class TestSageMakerInvokeEndpointOperator:
-    def ask(self, endpoint: str, payload: Any, context: Any = None, **kwargs: Any) -> Any:
-        return SageMakerInvokeEndpointOperator(
-            task_id="ask", endpoint_name=endpoint, payload=payload, **kwargs
-        ).execute(context or {})
-
-    def test_template_fields(self) -> None:
-        assert {"endpoint_name", "payload", "content_type", "accept", "target_variant"} <= set(
-            SageMakerInvokeEndpointOperator.template_fields
-        )
-
-    @pytest.mark.parametrize(
-        ("payload", "content_type", "received"),
-        [
-            pytest.param({"url": "u"}, "application/json", '{"url": "u"}', id="JSON"),
-            pytest.param("a,b", "text/csv", "a,b", id="text"),
-            pytest.param(b"\x00\x01", "application/octet-stream", "\x00\x01", id="bytes"),
-        ],
-    )
-    def test_the_payload_arrives_and_the_answer_is_parsed(
-        self, aws: Any, echo_endpoint: str, payload: Any, content_type: str, received: str
-    ) -> None:
-        answer = self.ask(echo_endpoint, payload, content_type=content_type)
-        assert answer == {"body": received, "content_type": content_type}
-
-    def test_an_answer_that_is_not_json_is_text(self, aws: Any, echo_endpoint: str) -> None:
-        assert self.ask(echo_endpoint, "hi", accept="text/plain") == "you said hi"
-
-    def test_an_answer_that_only_claims_to_be_json_is_text(self, aws: Any, echo_endpoint: str) -> None:
-        assert self.ask(echo_endpoint, "lie") == "no JSON"
-
-    def test_a_variant_can_be_named(self, aws: Any, echo_endpoint: str) -> None:
-        assert self.ask(echo_endpoint, "hi", target_variant=VARIANT)["body"] == "hi"
-        with pytest.raises(ClientError, match="Variant other not found"):
-            self.ask(echo_endpoint, "hi", target_variant="other")
-
-    def test_the_caller_s_mistake_fails_without_a_retry(self, aws: Any, echo_endpoint: str) -> None:
-        with pytest.raises(AirflowFailException, match=r"status 422: .*this model can't 422"):
-            self.ask(echo_endpoint, "422")
-
-    def test_the_model_s_failure_can_be_retried(self, aws: Any, echo_endpoint: str) -> None:
-        with pytest.raises(AirflowException, match=r"status 503: .*this model can't 503") as raised:
-            self.ask(echo_endpoint, "503")
-        assert not isinstance(raised.value, AirflowFailException)
-
-    def test_an_answer_that_is_too_long_is_refused(self, aws: Any, echo_endpoint: str) -> None:
-        with pytest.raises(AirflowFailException, match="has 100002 bytes; at most 49152"):
-            self.ask(echo_endpoint, "long")
-        assert len(self.ask(echo_endpoint, "long", max_result_bytes=200_000)) == 100_000
-
-    def test_an_answer_that_is_no_text_is_refused(self, aws: Any, echo_endpoint: str) -> None:
-        with pytest.raises(AirflowFailException, match="not text but image/png"):
-            self.ask(echo_endpoint, "binary")
-
-    def test_an_endpoint_that_is_not_there_is_an_error_of_sagemaker_s(self, aws: Any) -> None:
-        with pytest.raises(ClientError, match="not found"):
-            self.ask("no-such-endpoint", "hi")
-
-    @pytest.mark.usefixtures("with_console")
-    def test_the_link_leads_to_the_endpoint(self, aws: Any, echo_endpoint: str) -> None:
-        context = FakeContext()
-        self.ask(echo_endpoint, "hi", context)
-        assert context.pushed["sagemaker_endpoint"]["endpoint_name"] == echo_endpoint

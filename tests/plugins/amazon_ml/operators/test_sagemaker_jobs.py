@@ -25,6 +25,8 @@ from amazon_ml.operators.sagemaker_jobs import (
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 from tests.environments import WITHOUT_TORCH
+from tests.plugins.amazon_ml.asynchronous import connect_triggers
+from tests.plugins.amazon_ml.operators.context import Context
 
 ROLE = "arn:aws:iam::123456789012:role/any"
 WRITE = "mkdir -p /opt/ml/processing/output && echo done > /opt/ml/processing/output/result.txt"
@@ -47,29 +49,15 @@ def processing_status(aws: Any, name: str) -> str:
 
 
 def stop(aws: Any, name: str) -> None:
-    """Stop a job, once it is there: beside the stop, an operator may be about to create it."""
+    """Stop a job when it exists, since an operator may be about to create it."""
     sagemaker = aws.client("sagemaker")
     while not sagemaker.list_processing_jobs(NameContains=name)["ProcessingJobSummaries"]:
         time.sleep(0.1)
     sagemaker.stop_processing_job(ProcessingJobName=name)
 
 
-class Context:
-    """A task's context, as far as links need it."""
-
-    def __init__(self) -> None:
-        self.pushed: dict[str, Any] = {}
-
-    def __getitem__(self, key: str) -> Context:
-        assert key == "ti"
-        return self
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        self.pushed[key] = value
-
-
 def run(operator: Any, context: Any = None) -> Any:
-    """Run a task as Airflow does: each time it defers, the trigger runs, then the method it named."""
+    """Run a task as Airflow does: after each deferral, run the trigger, then the given method."""
     context = context or Context()
     method, arguments = operator.execute, {}
     while True:
@@ -77,7 +65,7 @@ def run(operator: Any, context: Any = None) -> Any:
             return method(context, **arguments)
         except TaskDeferred as deferred:
             arguments = {"event": asyncio.run(deferred.trigger.wait())}
-            operator.name = None  # another process goes on
+            operator.name = None  # another process continues
             method = getattr(operator, deferred.method_name)
 
 
@@ -92,7 +80,7 @@ def until(gate: Path) -> str:
 
 
 def open_after_a_look(operator: SageMakerResumableProcessingOperator, gate: Path, status: str) -> None:
-    """Make a file once the operator has seen its job in a status."""
+    """Create a file when the operator has seen its job in a status."""
     describe = operator.describe
 
     def look(name: str) -> Any:
@@ -117,7 +105,7 @@ class TestSageMakerResumableProcessingOperator:
         )
 
     @both_ways
-    def test_a_job_runs_and_its_result_is_small(
+    def test_job_runs_and_returns_a_small_result(
         self, aws: Any, processing_config: ProcessingConfig, deferrable: bool
     ) -> None:
         name = unique("runs")
@@ -132,7 +120,7 @@ class TestSageMakerResumableProcessingOperator:
         }
         assert started < ended
 
-    def test_a_job_without_outputs_has_none(self, aws: Any, processing_config: ProcessingConfig) -> None:
+    def test_job_without_outputs_returns_none(self, aws: Any, processing_config: ProcessingConfig) -> None:
         config = processing_config(unique("silent"), "true")
         del config["ProcessingOutputConfig"]
         for _ in range(2):
@@ -140,21 +128,19 @@ class TestSageMakerResumableProcessingOperator:
         assert run(processing(config))["output"] is None
         assert processing_jobs(aws, config["ProcessingJobName"]) == [config["ProcessingJobName"]]
 
-    def test_a_second_run_uses_the_finished_job(self, aws: Any, processing_config: ProcessingConfig) -> None:
+    def test_second_run_uses_the_completed_job(self, aws: Any, processing_config: ProcessingConfig) -> None:
         config = processing_config(unique("twice"), WRITE)
         assert run(processing(config)) == run(processing(config))
         assert processing_jobs(aws, config["ProcessingJobName"]) == [config["ProcessingJobName"]]
 
-    def test_a_template_may_leave_numbers_as_text(
-        self, aws: Any, processing_config: ProcessingConfig
-    ) -> None:
+    def test_numbers_as_text_are_converted(self, aws: Any, processing_config: ProcessingConfig) -> None:
         config = processing_config(name := unique("text"), WRITE)
         config["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = "1"
         for _ in range(2):
             assert run(processing(config))["name"] == name
 
     @both_ways
-    def test_a_retry_adopts_the_running_job(
+    def test_retry_adopts_the_running_job(
         self, aws: Any, processing_config: ProcessingConfig, deferrable: bool, tmp_path: Path
     ) -> None:
         config = processing_config(unique("adopt"), f"{until(tmp_path / 'gate')}; {WRITE}")
@@ -164,7 +150,7 @@ class TestSageMakerResumableProcessingOperator:
         run(operator)
         assert processing_jobs(aws, config["ProcessingJobName"]) == [config["ProcessingJobName"]]
 
-    def test_an_adopted_job_gets_the_new_tags(self, aws: Any, processing_config: ProcessingConfig) -> None:
+    def test_adopted_job_gets_the_new_tags(self, aws: Any, processing_config: ProcessingConfig) -> None:
         config = processing_config(unique("tags"), WRITE)
         arn = run(processing(config))["arn"]
         run(processing(config | {"Tags": [{"Key": "project", "Value": "cats"}]}))
@@ -172,7 +158,7 @@ class TestSageMakerResumableProcessingOperator:
             {"Key": "project", "Value": "cats"}
         ]
 
-    def test_a_job_that_was_created_in_the_meantime_is_adopted(
+    def test_job_that_was_created_in_the_meantime_is_adopted(
         self, aws: Any, processing_config: ProcessingConfig, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         config = processing_config(unique("race"), WRITE)
@@ -189,23 +175,23 @@ class TestSageMakerResumableProcessingOperator:
         monkeypatch.setattr(operator, "describe", too_early)
         assert run(operator)["name"] == config["ProcessingJobName"]
 
-    def test_a_completed_job_that_does_something_else_is_an_error_that_says_what(
+    def test_completed_job_with_a_different_request_is_an_error_with_the_differences(
         self, aws: Any, processing_config: ProcessingConfig
     ) -> None:
         config = processing_config(name := unique("other"), WRITE)
         run(processing(config))
-        message = f"{name} exists.*RoleArn: asked for '{ROLE}-else', there is '{ROLE}'"
+        message = f"{name} already exists.*RoleArn: requested '{ROLE}-else', found '{ROLE}'"
         with pytest.raises(AirflowFailException, match=message):
             run(processing(config | {"RoleArn": f"{ROLE}-else"}))
 
-    def test_a_running_job_that_does_something_else_is_an_error_and_runs_on(
+    def test_running_job_with_a_different_request_is_an_error_and_continues(
         self, aws: Any, processing_config: ProcessingConfig
     ) -> None:
         config = processing_config(name := unique("busy"), FOREVER)
         aws.client("sagemaker").create_processing_job(**config)
         operator = processing(processing_config(name, WRITE))
         with pytest.raises(
-            AirflowFailException, match=r"ContainerEntrypoint\[2\]: asked for '.*', there is 'sleep"
+            AirflowFailException, match=r"ContainerEntrypoint\[2\]: requested '.*', found 'sleep"
         ):
             run(operator)
         operator.on_kill()
@@ -213,7 +199,7 @@ class TestSageMakerResumableProcessingOperator:
         stop(aws, name)
 
     @both_ways
-    def test_after_a_failure_the_next_attempt_has_a_number(
+    def test_next_attempt_after_a_failure_has_a_number(
         self, aws: Any, processing_config: ProcessingConfig, deferrable: bool
     ) -> None:
         name = unique("fails")
@@ -221,7 +207,7 @@ class TestSageMakerResumableProcessingOperator:
             run(processing(processing_config(name, "exit 3"), deferrable=deferrable))
         assert run(processing(processing_config(name, WRITE), deferrable=deferrable))["name"] == f"{name}-2"
 
-    def test_a_failure_that_is_not_the_scripts_may_be_retried(
+    def test_failure_outside_the_script_may_be_retried(
         self, aws: Any, processing_config: ProcessingConfig
     ) -> None:
         config = processing_config(unique("input"), WRITE)
@@ -240,7 +226,7 @@ class TestSageMakerResumableProcessingOperator:
             run(processing(config))
         assert not isinstance(failure.value, AirflowFailException)
 
-    def test_a_finished_job_whose_output_was_deleted_runs_again(
+    def test_completed_job_without_output_runs_again(
         self, aws: Any, processing_config: ProcessingConfig
     ) -> None:
         config = processing_config(unique("gone"), WRITE)
@@ -248,34 +234,33 @@ class TestSageMakerResumableProcessingOperator:
         aws.client("s3").delete_object(Bucket="operators", Key=f"{config['ProcessingJobName']}/result.txt")
         assert run(processing(config))["name"] == f"{config['ProcessingJobName']}-2"
 
-    def test_a_name_that_is_too_long_is_an_error_before_anything_runs(
-        self, aws: Any, processing_config: ProcessingConfig
-    ) -> None:
-        with pytest.raises(AirflowFailException, match="has 64 characters, and SageMaker allows 63: give"):
+    def test_name_that_is_too_long_is_an_error(self, aws: Any, processing_config: ProcessingConfig) -> None:
+        with pytest.raises(
+            AirflowFailException, match=r"has 64 characters, but SageMaker allows 63\. Shorten"
+        ):
             run(processing(processing_config("n" * 64, WRITE)))
 
-    def test_a_name_without_room_for_the_next_attempt_is_an_error(
+    def test_name_too_long_for_the_next_attempt_is_an_error(
         self, aws: Any, processing_config: ProcessingConfig
     ) -> None:
         name = unique("full").ljust(62, "x")
         with pytest.raises(AirflowFailException, match="AlgorithmError"):
             run(processing(processing_config(name, "exit 1")))
         with pytest.raises(
-            AirflowFailException, match=f"64 characters, .* 63: attempt 2 of '{name}' has no room"
+            AirflowFailException,
+            match=f"64 characters, .* 63. Shorten '{name}', so that the suffix of attempt 2",
         ):
             run(processing(processing_config(name, WRITE)))
 
-    def test_a_request_that_sagemaker_refuses_is_raised(
-        self, aws: Any, processing_config: ProcessingConfig
-    ) -> None:
+    def test_rejected_request_is_raised(self, aws: Any, processing_config: ProcessingConfig) -> None:
         config = processing_config(unique("invalid"), WRITE) | {"RoleArn": "no role at all, but long enough"}
         with pytest.raises(ClientError, match="ValidationException"):
             run(processing(config))
 
-    def test_a_role_that_sagemaker_does_not_know_yet_is_given_again(
+    def test_creation_is_retried_while_the_role_propagates(
         self, aws: Any, processing_config: ProcessingConfig, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("amazon_ml.operators.sagemaker_base.SPREAD_PAUSE_SECONDS", 0.0)
+        monkeypatch.setattr("amazon_ml.operators.sagemaker_base.PROPAGATION_PAUSE_SECONDS", 0.0)
         message = f"Could not assume role {ROLE}. Please ensure that the role exists."
         refusal = ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "Create")
         operator = processing(processing_config(unique("early"), WRITE))
@@ -291,7 +276,7 @@ class TestSageMakerResumableProcessingOperator:
         assert run(operator)["status"] == "Completed"
 
     @both_ways
-    def test_a_job_that_is_gone_may_be_retried(
+    def test_missing_job_may_be_retried(
         self, aws: Any, processing_config: ProcessingConfig, deferrable: bool
     ) -> None:
         operator = processing(processing_config("never", WRITE), deferrable=deferrable)
@@ -302,7 +287,7 @@ class TestSageMakerResumableProcessingOperator:
 
 class TestStoppedJobs:
     @both_ways
-    def test_it_fails_without_a_retry(
+    def test_stopped_job_fails_without_a_retry(
         self, aws: Any, processing_config: ProcessingConfig, deferrable: bool
     ) -> None:
         config = processing_config(name := unique("stopped"), FOREVER)
@@ -310,15 +295,13 @@ class TestStoppedJobs:
         with pytest.raises(AirflowFailException, match=f"{name} was stopped"):
             run(processing(config, deferrable=deferrable))
 
-    def test_it_is_a_success_where_that_is_asked_for(
-        self, aws: Any, processing_config: ProcessingConfig
-    ) -> None:
+    def test_allow_stopped_accepts_a_stopped_job(self, aws: Any, processing_config: ProcessingConfig) -> None:
         config = processing_config(name := unique("enough"), FOREVER)
         threading.Thread(target=stop, args=(aws, name)).start()
         result = run(processing(config, allow_stopped=True))
         assert (result["name"], result["status"]) == (name, "Stopped")
 
-    def test_a_cleared_task_starts_the_next_attempt(
+    def test_cleared_task_starts_the_next_attempt(
         self, aws: Any, processing_config: ProcessingConfig, eventually: Eventually
     ) -> None:
         name = unique("cleared")
@@ -328,7 +311,7 @@ class TestStoppedJobs:
         assert run(processing(processing_config(name, WRITE)))["name"] == f"{name}-2"
 
     @both_ways
-    def test_a_task_that_is_cleared_while_its_job_is_stopping_waits_for_the_end_of_that(
+    def test_cleared_task_waits_for_the_end_of_a_stopping_job(
         self,
         aws: Any,
         processing_config: ProcessingConfig,
@@ -359,7 +342,7 @@ def deferral(method: Callable[..., Any], *arguments: Any) -> TaskDeferred:
 
 
 class Described:
-    """SageMaker with one job, in this state and with these tags."""
+    """SageMaker with one job in this state and with these tags."""
 
     def __init__(self, status: str, *tags: dict[str, str]) -> None:
         self.status, self.tags_, self.conn = status, list(tags), self
@@ -391,15 +374,15 @@ every_kind = pytest.mark.parametrize(
 
 
 class TestClear:
-    """The old try's trigger stops the job; the new try looks at the job before, meanwhile or after."""
+    """The trigger of the old try stops the job before, while or after the new try describes it."""
 
     def both(self, config: dict[str, Any]) -> tuple[TaskDeferred, Any, TaskDeferred]:
-        """Let a try wait for the job, then the next one, which adopts it."""
+        """Let a try wait for the job, then the next try, which adopts it."""
         old = deferral(processing(config, deferrable=True).execute, Context())
         new = processing(config, deferrable=True)
         return old, new, deferral(new.execute, Context())
 
-    def test_a_job_that_is_stopped_after_its_adoption_is_followed_by_another_attempt(
+    def test_job_stopped_after_its_adoption_is_followed_by_another_attempt(
         self, aws: Any, processing_config: ProcessingConfig, tmp_path: Path
     ) -> None:
         gate = tmp_path / "gate"
@@ -413,7 +396,7 @@ class TestClear:
         event = asyncio.run(again.trigger.wait())  # type: ignore[attr-defined]
         assert new.execute_complete(Context(), event)["name"] == f"{name}-2"
 
-    def test_a_job_that_is_being_stopped_at_its_adoption_is_followed_by_another_attempt(
+    def test_job_stopping_during_its_adoption_is_followed_by_another_attempt(
         self, aws: Any, processing_config: ProcessingConfig, tmp_path: Path, eventually: Eventually
     ) -> None:
         gate = tmp_path / "gate"
@@ -426,7 +409,7 @@ class TestClear:
         open_after_a_look(operator, gate, "Stopping")
         assert run(operator)["name"] == f"{name}-2"
 
-    def test_a_job_that_was_stopped_before_the_next_try_is_followed_by_another_attempt(
+    def test_job_stopped_before_the_next_try_is_followed_by_another_attempt(
         self, aws: Any, processing_config: ProcessingConfig, tmp_path: Path, eventually: Eventually
     ) -> None:
         gate = tmp_path / "gate"
@@ -437,7 +420,7 @@ class TestClear:
         gate.touch()
         assert run(processing(config, deferrable=True))["name"] == f"{name}-2"
 
-    def test_a_person_who_stops_an_adopted_job_ends_the_task(
+    def test_adopted_job_stopped_by_a_user_fails_the_task(
         self, aws: Any, processing_config: ProcessingConfig
     ) -> None:
         _, new, wait = self.both(processing_config(name := unique("person"), FOREVER))
@@ -448,14 +431,14 @@ class TestClear:
 
     @every_kind
     @pytest.mark.parametrize("allow_stopped", [False, True])
-    def test_a_marked_job_is_no_result(self, kind: Any, allow_stopped: bool) -> None:
+    def test_result_of_a_tagged_job_is_not_used(self, kind: Any, allow_stopped: bool) -> None:
         operator = kind(task_id="job", config={}, allow_stopped=allow_stopped)
         operator.hook = Described("Stopped", MARK)
         operator.begin = lambda context: "another attempt"
         assert operator.execute_complete({}, {"status": "Stopped", "name": "birds"}) == "another attempt"
 
     @every_kind
-    def test_a_worker_marks_the_job_before_it_stops_it(self, kind: Any) -> None:
+    def test_worker_tags_the_job_before_it_stops_it(self, kind: Any) -> None:
         operator = kind(task_id="job", config={})
         operator.name, operator.hook = "birds", Described("InProgress", {"Key": "project", "Value": "x"})
         operator.on_kill()
@@ -465,7 +448,7 @@ class TestClear:
 
 class TestKilling:
     @both_ways
-    def test_the_job_is_stopped(
+    def test_job_is_stopped(
         self, aws: Any, processing_config: ProcessingConfig, eventually: Eventually, deferrable: bool
     ) -> None:
         config = processing_config(name := unique("killed"), FOREVER)
@@ -476,27 +459,27 @@ class TestKilling:
             asyncio.run(deferred.value.trigger.on_kill())
         else:
             with ThreadPoolExecutor(1) as pool:
-                # The name is there before the job is.
+                # The name exists before the job.
                 pool.submit(lambda: eventually(lambda: processing_jobs(aws, name)) and operator.on_kill())
                 with pytest.raises(AirflowFailException, match="was stopped"):
                     run(operator)
         eventually(lambda: processing_status(aws, name) == "Stopped")
         assert processing_jobs(aws, name) == [name]
 
-    def test_a_job_that_has_ended_is_left_alone(self, aws: Any, processing_config: ProcessingConfig) -> None:
+    def test_ended_job_is_not_stopped(self, aws: Any, processing_config: ProcessingConfig) -> None:
         operator = processing(processing_config(name := unique("late"), WRITE))
         run(operator)
         operator.on_kill()
         assert processing_status(aws, name) == "Completed"
 
-    def test_before_there_is_a_job_nothing_is_stopped(self) -> None:
+    def test_nothing_is_stopped_before_the_job_exists(self) -> None:
         processing({}, aws_conn_id="no-such-connection").on_kill()
 
 
 class TestMaxWait:
     @both_ways
     @pytest.mark.parametrize("limit", [1, timedelta(seconds=1)], ids=["seconds", "timedelta"])
-    def test_the_job_is_stopped_and_the_task_fails(
+    def test_job_is_stopped_and_the_task_fails(
         self,
         aws: Any,
         processing_config: ProcessingConfig,
@@ -505,11 +488,11 @@ class TestMaxWait:
         deferrable: bool,
     ) -> None:
         config = processing_config(name := unique("slow"), FOREVER)
-        with pytest.raises(AirflowFailException, match=f"{name} has not ended within the time"):
+        with pytest.raises(AirflowFailException, match=f"{name} has not ended within the task's time limit"):
             run(processing(config, max_wait=limit, deferrable=deferrable, poll_interval=30))
         eventually(lambda: processing_status(aws, name) == "Stopped")
 
-    def test_it_begins_with_the_job_and_not_with_the_retry(
+    def test_max_wait_starts_with_the_job_not_with_the_retry(
         self, aws: Any, processing_config: ProcessingConfig
     ) -> None:
         config, sagemaker = processing_config(name := unique("old"), FOREVER), aws.client("sagemaker")
@@ -520,18 +503,16 @@ class TestMaxWait:
         assert deferred.value.trigger.deadline == pytest.approx(created + 60)  # type: ignore[attr-defined]
         stop(aws, name)
 
-    def test_deferred_the_execution_timeout_counts_as_well(
+    def test_deferred_task_applies_the_execution_timeout(
         self, aws: Any, processing_config: ProcessingConfig, eventually: Eventually
     ) -> None:
         config = processing_config(name := unique("timeout"), FOREVER)
         operator = processing(config, deferrable=True, execution_timeout=timedelta(seconds=1))
-        with pytest.raises(AirflowFailException, match="has not ended within the time"):
+        with pytest.raises(AirflowFailException, match="has not ended within the task's time limit"):
             run(operator)
         eventually(lambda: processing_status(aws, name) == "Stopped")
 
-    def test_a_job_that_is_in_time_is_not_stopped(
-        self, aws: Any, processing_config: ProcessingConfig
-    ) -> None:
+    def test_job_within_max_wait_is_not_stopped(self, aws: Any, processing_config: ProcessingConfig) -> None:
         assert (
             run(processing(processing_config(unique("fast"), WRITE), max_wait=600))["status"] == "Completed"
         )
@@ -539,7 +520,7 @@ class TestMaxWait:
 
 class TestTaskLog:
     @both_ways
-    def test_the_jobs_lines_and_states_are_shown(
+    def test_log_lines_and_states_of_the_job_are_logged(
         self,
         aws: Any,
         processing_config: ProcessingConfig,
@@ -550,23 +531,15 @@ class TestTaskLog:
     ) -> None:
         # The job continues only after its first line was shown.
         gate, outputs = tmp_path / "gate", []
-        read, read_async = JobLogReader.read, JobLogReader.read_async
+        read = JobLogReader.read
 
-        def look() -> None:
+        async def read_and_look(*arguments: Any, **options: Any) -> None:
+            await read(*arguments, **options)
             outputs.append(capsys.readouterr().out)
             if "12 birds" in outputs[-1]:
                 gate.touch()
 
-        def read_and_look(*arguments: Any, **options: Any) -> None:
-            read(*arguments, **options)
-            look()
-
-        async def read_and_look_async(*arguments: Any, **options: Any) -> None:
-            await read_async(*arguments, **options)
-            look()
-
         monkeypatch.setattr(JobLogReader, "read", read_and_look)
-        monkeypatch.setattr(JobLogReader, "read_async", read_and_look_async)
         command = f"echo 12 birds; {until(gate)}; {WRITE}; echo 13 cats"
         config = processing_config(name := unique("lines"), command)
         run(processing(config, deferrable=deferrable))
@@ -576,7 +549,7 @@ class TestTaskLog:
         assert f"{name}: Completed" in shown
 
     @both_ways
-    def test_the_lines_are_left_out_where_that_is_asked_for(
+    def test_print_log_omits_the_lines(
         self, aws: Any, processing_config: ProcessingConfig, deferrable: bool, capsys: Any
     ) -> None:
         config = processing_config(name := unique("quiet"), f"echo 12 birds; {WRITE}")
@@ -588,9 +561,7 @@ class TestTaskLog:
 
 class TestLinks:
     @pytest.mark.usefixtures("with_console")
-    def test_job_and_logs_are_linked_before_the_task_waits(
-        self, aws: Any, processing_config: ProcessingConfig
-    ) -> None:
+    def test_links_are_stored_before_the_wait(self, aws: Any, processing_config: ProcessingConfig) -> None:
         context = Context()
         config = processing_config(name := unique("linked"), WRITE)
         with pytest.raises(TaskDeferred):
@@ -605,9 +576,7 @@ class TestLinks:
             },
         }
 
-    def test_nothing_is_linked_where_there_is_no_console(
-        self, aws: Any, processing_config: ProcessingConfig
-    ) -> None:
+    def test_no_links_without_a_console(self, aws: Any, processing_config: ProcessingConfig) -> None:
         context = Context()
         with pytest.raises(TaskDeferred):
             processing(processing_config(unique("local"), WRITE), deferrable=True).execute(context)
@@ -615,7 +584,7 @@ class TestLinks:
 
 
 class Troubled:
-    """SageMaker that gives these answers about a job, one after the other."""
+    """SageMaker that returns these responses for a job, one after the other."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
@@ -636,26 +605,31 @@ def throttled() -> ClientError:
     return ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Describe")
 
 
-class TestTroubleWithAws:
-    def waiting(self, *answers: Any) -> SageMakerResumableProcessingOperator:
-        operator = processing({}, poll_interval=0.01, print_log=False)
-        operator.hook = Troubled(*answers)  # type: ignore[misc, assignment]
-        return operator
+class TestErrorsOfAws:
+    @pytest.fixture
+    def waiting(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SageMakerResumableProcessingOperator]:
+        def waiting(*answers: Any) -> SageMakerResumableProcessingOperator:
+            operator = processing({}, poll_interval=0.01, print_log=False)
+            operator.hook = Troubled(*answers)  # type: ignore[misc, assignment]
+            connect_triggers(monkeypatch, operator.hook.conn)
+            return operator
 
-    def test_passing_trouble_is_survived(self) -> None:
+        return waiting
+
+    def test_transient_errors_are_retried(self, waiting: Any) -> None:
         lost = ConnectionClosedError(endpoint_url="https://aws")
-        operator = self.waiting("InProgress", throttled(), lost, "InProgress", throttled(), "Completed")
+        operator = waiting("InProgress", throttled(), lost, "InProgress", throttled(), "Completed")
         assert operator.wait("birds")["status"] == "Completed"
 
-    def test_lasting_trouble_is_raised(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("amazon_ml.outage.LIMIT_SECONDS", 0.05)
-        with pytest.raises(ClientError, match="Rate exceeded"):
-            self.waiting("InProgress", throttled()).wait("birds")
+    def test_lasting_error_is_raised(self, waiting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("amazon_ml.transient_errors.LIMIT_SECONDS", 0.05)
+        with pytest.raises(AirflowException, match="Rate exceeded"):
+            waiting("InProgress", throttled()).wait("birds")
 
-    def test_a_refusal_is_raised_at_once(self) -> None:
+    def test_permanent_error_is_raised_immediately(self, waiting: Any) -> None:
         denied = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "Describe")
-        with pytest.raises(ClientError, match="AccessDenied"):
-            self.waiting("InProgress", denied).wait("birds")
+        with pytest.raises(AirflowException, match="AccessDenied"):
+            waiting("InProgress", denied).wait("birds")
 
 
 SCRIPT = """
@@ -717,7 +691,7 @@ class TestSageMakerResumableTrainingOperator:
     def test_template_fields(self) -> None:
         assert "config" in SageMakerResumableTrainingOperator.template_fields
 
-    def test_a_model_is_trained_once(self, aws: Any, source_uri: str, capsys: Any) -> None:
+    def test_model_is_trained_once(self, aws: Any, source_uri: str, capsys: Any) -> None:
         operator = self.operator(self.config(source_uri, learning_rate="0.25"))
         name = operator.config["TrainingJobName"]
         result = run(operator)
@@ -730,7 +704,7 @@ class TestSageMakerResumableTrainingOperator:
         assert run(operator) == result
         assert "loss=0.25" in capsys.readouterr().out
 
-    def test_a_retry_adopts_the_running_job(self, aws: Any, source_uri: str) -> None:
+    def test_retry_adopts_the_running_job(self, aws: Any, source_uri: str) -> None:
         config, sagemaker = self.config(source_uri, seconds="1"), aws.client("sagemaker")
         name = config["TrainingJobName"]
         sagemaker.create_training_job(**config)
@@ -738,7 +712,7 @@ class TestSageMakerResumableTrainingOperator:
         (job,) = sagemaker.list_training_jobs(NameContains=name)["TrainingJobSummaries"]
         assert job["TrainingJobName"] == name
 
-    def test_a_deleted_model_is_trained_again(self, aws: Any, source_uri: str) -> None:
+    def test_deleted_model_is_trained_again(self, aws: Any, source_uri: str) -> None:
         config = self.config(source_uri)
         name = config["TrainingJobName"]
         run(self.operator(config))
@@ -748,12 +722,12 @@ class TestSageMakerResumableTrainingOperator:
     @pytest.mark.parametrize(
         ("allow_stopped", "secondary_status", "is_used"),
         [
-            pytest.param(True, "MaxRuntimeExceeded", True, id="its time was over"),
-            pytest.param(True, "Stopped", False, id="somebody stopped it"),
+            pytest.param(True, "MaxRuntimeExceeded", True, id="time limit exceeded"),
+            pytest.param(True, "Stopped", False, id="stopped by a user"),
             pytest.param(False, "MaxRuntimeExceeded", False, id="a stop is not allowed"),
         ],
     )
-    def test_of_stopped_jobs_one_at_its_time_limit_is_used_where_a_stop_is_allowed(
+    def test_stopped_job_is_used_only_after_its_time_limit_and_with_allow_stopped(
         self, aws: Any, allow_stopped: bool, secondary_status: str, is_used: bool
     ) -> None:
         aws.client("s3").put_object(Bucket="operators", Key="stopped/model.tar.gz", Body=b"model")
@@ -764,7 +738,7 @@ class TestSageMakerResumableTrainingOperator:
         }
         assert self.operator({}, allow_stopped=allow_stopped).is_done(description) is is_used
 
-    def test_a_job_that_was_stopped_at_its_time_limit_says_so(self, aws: Any, source_uri: str) -> None:
+    def test_job_stopped_at_its_time_limit_reports_the_reason(self, aws: Any, source_uri: str) -> None:
         config = self.config(source_uri, seconds="600") | {"StoppingCondition": {"MaxRuntimeInSeconds": 1}}
         with pytest.raises(AirflowFailException, match=r"was stopped \(MaxRuntimeExceeded\)"):
             run(self.operator(config))
@@ -798,7 +772,7 @@ class TestSageMakerResumableTuningOperator:
     def test_template_fields(self) -> None:
         assert "config" in SageMakerResumableTuningOperator.template_fields
 
-    def test_the_best_trial_and_all_others_are_given(self, aws: Any, source_uri: str, capsys: Any) -> None:
+    def test_result_has_the_best_trial_and_all_others(self, aws: Any, source_uri: str, capsys: Any) -> None:
         operator = self.operator(self.config(source_uri, unique("tune")))
         result = run(operator)
         assert len(result["trials"]) == 2
@@ -812,7 +786,7 @@ class TestSageMakerResumableTuningOperator:
         assert "2 Completed" in shown
         assert run(operator) == result
 
-    def test_a_retry_adopts_the_running_job_and_its_trials(self, aws: Any, source_uri: str) -> None:
+    def test_retry_adopts_the_running_job_and_its_trials(self, aws: Any, source_uri: str) -> None:
         config, sagemaker = self.config(source_uri, name := unique("adopt")), aws.client("sagemaker")
         sagemaker.create_hyper_parameter_tuning_job(**config)
         assert run(self.operator(config, deferrable=True))["name"] == name
@@ -822,12 +796,12 @@ class TestSageMakerResumableTuningOperator:
         assert job["HyperParameterTuningJobName"] == name
         assert len(sagemaker.list_training_jobs(NameContains=name)["TrainingJobSummaries"]) == 2
 
-    def test_a_name_that_is_too_long_is_an_error_before_anything_runs(
-        self, aws: Any, source_uri: str
-    ) -> None:
-        with pytest.raises(AirflowFailException, match="has 33 characters, and SageMaker allows 32: give"):
+    def test_name_that_is_too_long_is_an_error(self, aws: Any, source_uri: str) -> None:
+        with pytest.raises(
+            AirflowFailException, match=r"has 33 characters, but SageMaker allows 32\. Shorten"
+        ):
             run(self.operator(self.config(source_uri, "n" * 33)))
 
-    def test_without_any_objective_there_is_no_best_trial(self, aws: Any) -> None:
+    def test_job_without_an_objective_has_no_best_trial(self, aws: Any) -> None:
         with pytest.raises(AirflowFailException, match="no trial reported its objective"):
             self.operator({}).result({"HyperParameterTuningJobName": "birds"})

@@ -27,11 +27,11 @@ from botocore.exceptions import ClientError
 ROLE = "arn:aws:iam::123456789012:role/any"
 POLL = 0.2
 FAILS = "exit 1"
-"""A script with which an instance fails: that takes less time than to serve."""
+"""A script that makes an instance fail, which is faster than an instance in service."""
 
 
 class FakeContext(dict):
-    """A task's context that keeps what is pushed to XCom."""
+    """A task's context that stores XComs."""
 
     def __init__(self) -> None:
         self.pushed: dict[str, Any] = {}
@@ -43,7 +43,7 @@ class FakeContext(dict):
 
 
 def finish(operator: type, config: dict[str, Any], *, deferrable: bool = True, context: Any = None) -> Any:
-    """Run a task to its end, as worker and triggerer would: with a new operator, and a new trigger, at each step."""
+    """Run a task to its end as worker and triggerer do, with a new operator and a new trigger at each step."""
     context, method, arguments = context or FakeContext(), "execute", {}
     while True:
         task = operator(task_id="task", config=config, poll_interval=POLL, deferrable=deferrable)
@@ -66,7 +66,7 @@ def name() -> str:
 
 @pytest.fixture
 def config(aws: Any, name: str) -> Iterator[dict[str, Any]]:
-    """A lifecycle configuration whose script does nothing; all of that name is deleted in the end."""
+    """A lifecycle configuration with an empty script; all resources of that name are deleted at the end."""
     sagemaker, key = aws.client("sagemaker"), "NotebookInstanceLifecycleConfigName"
     sagemaker.create_notebook_instance_lifecycle_config(**{key: name}, OnStart=scripts("true"))
     yield {key: name}
@@ -105,7 +105,7 @@ def failing(aws: Any, name: str, request_for: Callable[..., dict[str, Any]]) -> 
     """The request of an instance that exists and has failed."""
     set_script(aws, name, FAILS)
     with pytest.raises(
-        AirflowException, match=r"is Failed after it was started: .*OnStart failed with exit status 1"
+        AirflowException, match=r"is Failed after its start: .*OnStart failed with exit status 1"
     ):
         finish(SageMakerDeployNotebookOperator, request_for())
     return request_for()
@@ -124,7 +124,7 @@ def status_of(sagemaker: Any, name: str) -> str | None:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What operators ask SageMaker to do from now on, but for looking."""
+    """The calls of operators that change something in SageMaker."""
     made: list[str] = []
     real = SageMakerDeployNotebookOperator.ask
 
@@ -136,7 +136,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-def test_the_whole_life_of_an_instance_with_each_step_repeated(
+def test_lifecycle_of_an_instance_with_each_step_repeated(
     aws: Any, name: str, request_for: Callable[..., dict[str, Any]], calls: list[str]
 ) -> None:
     only_name, context = {"NotebookInstanceName": name}, FakeContext()
@@ -175,7 +175,7 @@ class TestSageMakerDeployNotebookOperator:
             "verify",
         )
 
-    def test_a_failed_one_is_started_again_and_its_reason_told(
+    def test_failed_instance_is_started_again_and_its_reason_is_reported(
         self, failing: dict[str, Any], calls: list[str]
     ) -> None:
         with pytest.raises(AirflowException, match="OnStart failed with exit status 1"):
@@ -183,26 +183,28 @@ class TestSageMakerDeployNotebookOperator:
         assert calls == ["start"]
 
     @pytest.mark.parametrize(
-        ("wanted", "told"),
+        ("wanted", "difference"),
         [
             pytest.param(
                 {"DirectInternetAccess": "Disabled"},
-                "DirectInternetAccess: asked for 'Disabled', there is 'Enabled'",
+                "DirectInternetAccess: requested 'Disabled', found 'Enabled'",
                 id="what is fixed at creation",
             ),
             pytest.param(
-                {"VolumeSizeInGB": 5}, "VolumeSizeInGB: asked for 5, there is 10", id="a smaller volume"
+                {"VolumeSizeInGB": 5}, "VolumeSizeInGB: requested 5, found 10", id="a smaller volume"
             ),
         ],
     )
-    def test_what_can_not_be_changed_is_refused_and_nothing_is_touched(
-        self, failing: dict[str, Any], calls: list[str], wanted: dict[str, Any], told: str
+    def test_unsupported_change_is_an_error_without_any_change(
+        self, failing: dict[str, Any], calls: list[str], wanted: dict[str, Any], difference: str
     ) -> None:
-        with pytest.raises(AirflowFailException, match=f"can't become what is asked for: {told}. Ask for"):
+        with pytest.raises(
+            AirflowFailException, match=f"can't be changed as requested: {difference}. Request"
+        ):
             finish(SageMakerDeployNotebookOperator, {**failing, **wanted, "InstanceType": "ml.m5.xlarge"})
         assert calls == []
 
-    def test_an_update_that_changes_nothing_is_not_tried_for_ever(
+    def test_update_without_effect_is_an_error(
         self, failing: dict[str, Any], calls: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         send = SageMakerDeployNotebookOperator.ask
@@ -212,11 +214,11 @@ class TestSageMakerDeployNotebookOperator:
             send(self, operation, **members)
 
         monkeypatch.setattr("amazon_ml.operators.sagemaker_notebook.SageMakerBaseNotebookOperator.ask", ask)
-        with pytest.raises(AirflowException, match="was updated, and still differs in IpAddressType"):
+        with pytest.raises(AirflowException, match="was updated, but still differs in IpAddressType"):
             finish(SageMakerDeployNotebookOperator, {**failing, "IpAddressType": "dualstack"})
         assert calls == ["update"]
 
-    def test_one_that_is_created_in_the_meantime_is_adopted(
+    def test_instance_that_is_created_in_the_meantime_is_adopted(
         self, aws: Any, name: str, failing: dict[str, Any], calls: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real, answers = SageMakerDeployNotebookOperator.describe, iter([None])
@@ -227,13 +229,11 @@ class TestSageMakerDeployNotebookOperator:
             finish(SageMakerDeployNotebookOperator, failing)
         assert calls == ["create", "start"]
 
-    def test_an_error_of_another_kind_is_not_hidden(self, request_for: Callable[..., dict[str, Any]]) -> None:
+    def test_other_errors_are_raised(self, request_for: Callable[..., dict[str, Any]]) -> None:
         with pytest.raises(ClientError, match="Lifecycle Config does not exist"):
             finish(SageMakerDeployNotebookOperator, request_for(LifecycleConfigName="no-such"))
 
-    def test_killing_the_task_leaves_the_instance_alone(
-        self, failing: dict[str, Any], calls: list[str]
-    ) -> None:
+    def test_kill_does_not_affect_the_instance(self, failing: dict[str, Any], calls: list[str]) -> None:
         task = SageMakerDeployNotebookOperator(task_id="task", config=failing)
         task.name = failing["NotebookInstanceName"]
         task.on_kill()
@@ -241,15 +241,15 @@ class TestSageMakerDeployNotebookOperator:
 
 
 class TestSageMakerStartNotebookIfStoppedOperator:
-    def test_what_is_not_there_has_to_be_created_first(self, aws: Any, name: str) -> None:
+    def test_missing_instance_is_an_error(self, aws: Any, name: str) -> None:
         with pytest.raises(
-            AirflowFailException, match=f"no notebook instance {name} to start; create it first"
+            AirflowFailException, match=f"Notebook instance {name} does not exist. Create it first"
         ):
             finish(SageMakerStartNotebookIfStoppedOperator, {"NotebookInstanceName": name})
 
 
 class Sleepy:
-    """SageMaker with an instance that begins to start only at one of several starts that it accepts."""
+    """SageMaker with an instance that starts only at one of several accepted starts."""
 
     def __init__(self, starts: int) -> None:
         self.starts, self.asked = starts, 0
@@ -263,7 +263,7 @@ class Sleepy:
         return {"NotebookInstanceName": NotebookInstanceName, "NotebookInstanceStatus": status}
 
 
-class TestStartsThatDoNotBegin:
+class TestStartWithoutEffect:
     @pytest.fixture
     def sleepy(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Sleepy]:
         def use(starts: int) -> Sleepy:
@@ -274,14 +274,14 @@ class TestStartsThatDoNotBegin:
 
         return use
 
-    def test_it_is_started_again(self, sleepy: Callable[[int], Sleepy], name: str) -> None:
+    def test_start_is_repeated(self, sleepy: Callable[[int], Sleepy], name: str) -> None:
         client = sleepy(3)
         config = {"NotebookInstanceName": name}
         result = finish(SageMakerStartNotebookIfStoppedOperator, config, deferrable=False)
         assert result == {"name": name, "status": "InService"}
         assert client.asked == 3
 
-    def test_it_is_not_started_for_ever(self, sleepy: Callable[[int], Sleepy], name: str) -> None:
+    def test_number_of_starts_is_limited(self, sleepy: Callable[[int], Sleepy], name: str) -> None:
         client = sleepy(99)
         with pytest.raises(AirflowException, match="still Stopped after 4 starts that SageMaker accepted"):
             finish(SageMakerStartNotebookIfStoppedOperator, {"NotebookInstanceName": name}, deferrable=False)
@@ -289,7 +289,7 @@ class TestStartsThatDoNotBegin:
 
 
 class NewRole:
-    """SageMaker that does not know the role of an instance at the first two attempts to create it."""
+    """SageMaker that can't assume the role of an instance at the first two attempts to create it."""
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
@@ -310,12 +310,10 @@ class NewRole:
         raise ClientError({"Error": error}, "CreateNotebookInstance")
 
 
-def test_an_instance_whose_role_was_made_a_moment_ago_is_created(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_creation_is_retried_while_the_role_propagates(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     client = NewRole()
     monkeypatch.setattr(SageMakerHook, "conn", client)
-    monkeypatch.setattr("amazon_ml.operators.sagemaker_base.SPREAD_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("amazon_ml.operators.sagemaker_base.PROPAGATION_PAUSE_SECONDS", 0.0)
     config = {"NotebookInstanceName": name, "RoleArn": ROLE}
     result = finish(SageMakerDeployNotebookOperator, config, deferrable=False)
     assert result == {"name": name, "status": "InService"}
@@ -323,7 +321,7 @@ def test_an_instance_whose_role_was_made_a_moment_ago_is_created(
 
 
 class TestSageMakerStopNotebookIfRunningOperator:
-    def test_what_is_not_there_is_fine(self, aws: Any, name: str) -> None:
+    def test_missing_instance_is_accepted(self, aws: Any, name: str) -> None:
         stopped = finish(SageMakerStopNotebookIfRunningOperator, {"NotebookInstanceName": name})
         assert stopped == {"name": name, "status": None}
 
@@ -342,7 +340,7 @@ class TestSageMakerLifecycleConfigOperators:
             NotebookInstanceLifecycleConfigName=name
         )
 
-    def test_it_is_created_left_alone_changed_and_deleted(self, aws: Any, name: str) -> None:
+    def test_configuration_is_created_kept_updated_and_deleted(self, aws: Any, name: str) -> None:
         first = {"OnCreate": scripts("true"), "OnStart": scripts("true")}
         assert self.deploy(name, **first) == name
         before = self.found(aws, name)
@@ -356,16 +354,16 @@ class TestSageMakerLifecycleConfigOperators:
         with pytest.raises(ClientError, match="does not exist"):
             self.found(aws, name)
 
-    def test_one_that_does_not_exist_is_not_deleted(
+    def test_missing_configuration_is_accepted(
         self, aws: Any, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         client = aws.client("sagemaker")
-        # AWS answers with a denial where the policy asks for a tag: what does not exist has none.
+        # If the policy requires a tag, AWS denies access, since a missing resource has no tags.
         monkeypatch.setattr(client, "delete_notebook_instance_lifecycle_config", None)
         monkeypatch.setattr(SageMakerHook, "conn", client)
         self.delete(name)
 
-    def test_one_that_is_created_in_the_meantime_gets_the_scripts(
+    def test_configuration_that_is_created_in_the_meantime_is_updated(
         self, aws: Any, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         client = aws.client("sagemaker")

@@ -1,4 +1,4 @@
-"""The operator for the model registry against local AWS: registered once, with what was asked for."""
+"""The operator for the model registry against local AWS: models are registered once and as requested."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from amazon_ml.operators.sagemaker_registry import KEY_PROPERTY, SageMakerRegisterModelPackageOperator
 from botocore.exceptions import ClientError, ConnectionClosedError
 
+from tests.endpoints import create_endpoint
 from tests.environments import WITHOUT_TORCH
 
 
@@ -61,7 +62,7 @@ class TestSageMakerRegisterModelPackageOperator:
             "verify",
         }
 
-    def test_the_group_is_made_and_the_package_has_what_was_asked_for(self, aws: Any, group: str) -> None:
+    def test_group_is_created_and_package_matches_the_request(self, aws: Any, group: str) -> None:
         tags = [{"Key": "project", "Value": "birds"}]
         result = operator(
             group,
@@ -102,12 +103,10 @@ class TestSageMakerRegisterModelPackageOperator:
         assert package["CustomerMetadataProperties"] == {"accuracy": "0.9", KEY_PROPERTY: "job-1"}
 
     @pytest.mark.parametrize("approval", [ApprovalStatus.APPROVED, "Approved"])
-    def test_the_package_begins_with_the_approval_that_was_asked_for(
-        self, aws: Any, group: str, approval: Any
-    ) -> None:
+    def test_package_has_the_requested_initial_approval(self, aws: Any, group: str, approval: Any) -> None:
         assert operator(group, "job-1", model_approval=approval).execute({})["approval_status"] == "Approved"
 
-    def test_a_retry_finds_the_package_with_the_approval_it_has_by_now(self, aws: Any, group: str) -> None:
+    def test_retry_returns_the_package_with_its_current_approval(self, aws: Any, group: str) -> None:
         first = operator(group, "job-1").execute({})
         operator(group, "job-2").execute({})
         aws.client("sagemaker").update_model_package(
@@ -118,7 +117,7 @@ class TestSageMakerRegisterModelPackageOperator:
         assert operator(group, "job-1").execute({}) == {**first, "approval_status": "Approved"}
         assert self.versions(aws, group) == [1, 2]
 
-    def test_after_a_lost_answer_the_retry_finds_the_package(
+    def test_retry_after_a_lost_response_finds_the_package(
         self, aws: Any, group: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         client = aws.client("sagemaker")
@@ -135,13 +134,13 @@ class TestSageMakerRegisterModelPackageOperator:
         assert operator(group, "job-1").execute({})["version"] == 1
         assert self.versions(aws, group) == [1]
 
-    def test_a_group_that_is_there_keeps_its_description(self, aws: Any, group: str) -> None:
+    def test_existing_group_keeps_its_description(self, aws: Any, group: str) -> None:
         for description in ("first", "second"):
             operator(group, "job-1", package_group_desc=description).execute({})
         found = aws.client("sagemaker").describe_model_package_group(ModelPackageGroupName=group)
         assert found["ModelPackageGroupDescription"] == "first"
 
-    def test_a_registered_package_can_be_deployed(
+    def test_registered_package_can_be_deployed(
         self, aws: Any, group: str, model_artifact: str, eventually: Callable[..., Any]
     ) -> None:
         arn = operator(group, "job-1", model_url=model_artifact).execute({})["arn"]
@@ -151,24 +150,20 @@ class TestSageMakerRegisterModelPackageOperator:
             ExecutionRoleArn="arn:aws:iam::123456789012:role/any",
             Containers=[{"ModelPackageName": arn, "Environment": WITHOUT_TORCH}],
         )
-        variant = {"VariantName": "AllTraffic", "ModelName": group, "InstanceType": "ml.m5.large"}
-        sagemaker.create_endpoint_config(
-            EndpointConfigName=group, ProductionVariants=[{**variant, "InitialInstanceCount": 1}]
-        )
-        sagemaker.create_endpoint(EndpointName=group, EndpointConfigName=group)
+        create_endpoint(sagemaker, group)
         describe = sagemaker.describe_endpoint
         eventually(lambda: describe(EndpointName=group)["EndpointStatus"] != "Creating")
         status = describe(EndpointName=group)["EndpointStatus"]
         sagemaker.delete_endpoint(EndpointName=group)
         assert status == "InService"
 
-    def test_what_sagemaker_refuses_is_not_hidden(self, aws: Any, group: str) -> None:
+    def test_rejected_request_is_raised(self, aws: Any, group: str) -> None:
         with pytest.raises(ClientError, match="Perhaps"):
             operator(group, "job-1", model_approval="Perhaps").execute({})
 
 
 class ScriptedRegistry:
-    """A client of a registry in states that local AWS can't show."""
+    """A client of a registry in states that local AWS does not have."""
 
     def __init__(self, *statuses: str, group_error: str = "", listed: tuple[str, ...] = ()) -> None:
         self.statuses = list(statuses)
@@ -213,7 +208,7 @@ class ScriptedRegistry:
         return ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "any")
 
 
-class TestSageMakerRegisterModelPackageOperatorInStatesOfAwsAlone:
+class TestSageMakerRegisterModelPackageOperatorInScriptedStates:
     @pytest.fixture
     def script(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ScriptedRegistry]:
         def use(*statuses: str, **kwargs: Any) -> ScriptedRegistry:
@@ -223,35 +218,35 @@ class TestSageMakerRegisterModelPackageOperatorInStatesOfAwsAlone:
 
         return use
 
-    def test_a_package_that_is_not_complete_yet_is_waited_for(self, script: Any) -> None:
+    def test_incomplete_package_is_waited_for(self, script: Any) -> None:
         script("Pending", "InProgress", "Completed")
         assert operator("group", "job-1").execute({})["version"] == 7
 
-    def test_a_package_that_does_not_become_complete_in_time_is_a_failure(self, script: Any) -> None:
+    def test_package_that_does_not_complete_in_time_is_an_error(self, script: Any) -> None:
         script("InProgress")
         with pytest.raises(AirflowException, match="arn/new is still InProgress after 0 s"):
             operator("group", "job-1", max_wait=timedelta(seconds=0.05)).execute({})
 
-    def test_a_package_that_fails_is_a_failure_with_sagemaker_s_reason(self, script: Any) -> None:
+    def test_failed_package_is_an_error_with_sagemakers_reason(self, script: Any) -> None:
         script("Failed")
         with pytest.raises(AirflowException, match="arn/new is Failed: the image is not there"):
             operator("group", "job-1").execute({})
 
-    def test_a_failed_package_is_not_the_one_to_find(self, script: Any) -> None:
+    def test_failed_package_is_ignored(self, script: Any) -> None:
         client = script("Completed", listed=("Failed", "Deleting"))
         assert operator("group", "job-1").execute({})["arn"] == "arn/new"
         assert len(client.created) == 1
 
-    def test_a_package_that_another_try_has_just_begun_is_waited_for(self, script: Any) -> None:
+    def test_package_of_another_try_is_waited_for(self, script: Any) -> None:
         client = script("InProgress", "InProgress", "Completed", listed=("InProgress",))
         assert operator("group", "job-1").execute({})["arn"] == "arn/0"
         assert client.created == []
 
-    def test_a_group_that_is_created_in_the_meantime_is_fine(self, script: Any) -> None:
+    def test_group_that_is_created_in_the_meantime_is_accepted(self, script: Any) -> None:
         script("Completed", group_error="Model Package Group already exists: arn")
         assert operator("group", "job-1").execute({})["arn"] == "arn/new"
 
-    def test_a_group_that_can_t_be_created_is_an_error(self, script: Any) -> None:
+    def test_error_of_a_group_creation_is_raised(self, script: Any) -> None:
         script("Completed", group_error="You may not.")
         with pytest.raises(ClientError, match="You may not"):
             operator("group", "job-1").execute({})

@@ -17,7 +17,7 @@ def waiting(**kwargs: Any) -> EC2CommandTrigger:
     return EC2CommandTrigger(**(arguments | kwargs))
 
 
-def test_it_is_the_same_after_it_was_stored() -> None:
+def test_serialization() -> None:
     trigger = waiting(command_id="c-1", log_group="/birds", region_name="eu-west-1")
     path, arguments = trigger.serialize()
     assert path == "amazon_ml.triggers.ec2_training.EC2CommandTrigger"
@@ -26,7 +26,7 @@ def test_it_is_the_same_after_it_was_stored() -> None:
 
 
 @pytest.mark.usefixtures("aws")
-def test_it_gives_up_at_the_deadline() -> None:
+def test_deadline_ends_the_wait() -> None:
     event = asyncio.run(waiting(deadline=time.time() + 0.3).wait())
     assert event == {"instance_id": "i-0123", "command_id": None, "status": "timeout", "message": "launched"}
 
@@ -35,27 +35,27 @@ def test_it_gives_up_at_the_deadline() -> None:
 @pytest.mark.parametrize(
     ("trouble", "status"),
     [
-        pytest.param(ConnectionClosedError(endpoint_url="http://aws"), "timeout", id="passing"),
+        pytest.param(ConnectionClosedError(endpoint_url="http://aws"), "timeout", id="transient"),
         pytest.param(
             ClientError({"Error": {"Code": "UnauthorizedOperation", "Message": "no"}}, "DescribeInstances"),
             "error",
-            id="lasting",
+            id="permanent",
         ),
     ],
 )
-def test_trouble_that_passes_is_borne_and_other_is_told(
+def test_transient_errors_are_retried_and_others_are_reported(
     monkeypatch: pytest.MonkeyPatch, trouble: Exception, status: str
 ) -> None:
     trigger = waiting()
     asked = []
 
-    async def look(clients: dict[str, Any]) -> Any:
+    async def check(clients: dict[str, Any]) -> Any:
         asked.append(clients)
         if len(asked) == 2:
             trigger.deadline = time.time()
         raise trouble
 
-    monkeypatch.setattr(trigger, "_look", look)
+    monkeypatch.setattr(trigger, "_check", check)
     event = asyncio.run(trigger.wait())
     assert event["status"] == status
     assert len(asked) == (2 if status == "timeout" else 1)

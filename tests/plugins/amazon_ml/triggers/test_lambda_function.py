@@ -29,7 +29,7 @@ def event_after(
     weights: list[dict[str, float]] | None = None,
     qualifier: str = "live",
 ) -> dict[str, Any]:
-    """What the trigger fires after these answers of Lambda's, the last of which it gives for ever.
+    """Return the event of the trigger after these responses of Lambda, of which the last one is repeated.
 
     :param weights: those of the alias, each time that it is looked at; then it has none.
     """
@@ -62,7 +62,7 @@ def event_after(
 
 
 class TestLambdaProvisionedConcurrencyTrigger:
-    def test_it_is_the_same_after_the_triggerer_was_restarted(self) -> None:
+    def test_serialization(self) -> None:
         arguments = {
             "function_name": "birds",
             "qualifier": "live",
@@ -76,7 +76,7 @@ class TestLambdaProvisionedConcurrencyTrigger:
         path = "amazon_ml.triggers.lambda_function.LambdaProvisionedConcurrencyTrigger"
         assert LambdaProvisionedConcurrencyTrigger(**arguments).serialize() == (path, arguments)
 
-    def test_throttling_and_broken_connections_are_waited_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_throttling_and_broken_connections_are_retried(self, monkeypatch: pytest.MonkeyPatch) -> None:
         answers = [
             refused("TooManyRequestsException", 429),
             ConnectionClosedError(endpoint_url=URL),
@@ -87,25 +87,25 @@ class TestLambdaProvisionedConcurrencyTrigger:
         ]
         assert event_after(monkeypatch, answers) == {"status": "READY", "reason": ""}
 
-    def test_an_alias_that_still_has_weights_is_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_alias_with_weights_is_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         weights = [{"1": 1.0}] * 3
         event = event_after(monkeypatch, [{"Status": "READY"}], weights=weights)
         assert event == {"status": "READY", "reason": ""}
         event = event_after(monkeypatch, [{"Status": "READY"}], seconds=0, weights=weights)
         assert event["status"] == "IN_PROGRESS"
 
-    def test_a_version_has_no_weights_to_wait_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_version_has_no_weights(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert event_after(monkeypatch, [{"Status": "READY"}], qualifier="7")["status"] == "READY"
 
-    def test_a_failure_comes_with_its_reason(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_failure_has_its_reason(self, monkeypatch: pytest.MonkeyPatch) -> None:
         answer = {"Status": "FAILED", "StatusReason": "no capacity"}
         assert event_after(monkeypatch, [answer]) == {"status": "FAILED", "reason": "no capacity"}
 
-    def test_an_error_that_does_not_pass_is_told_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_permanent_error_is_reported_immediately(self, monkeypatch: pytest.MonkeyPatch) -> None:
         event = event_after(monkeypatch, [refused("ProvisionedConcurrencyConfigNotFoundException", 404)])
         assert event["status"] == "error"
         assert "ProvisionedConcurrencyConfigNotFoundException" in event["reason"]
 
     @pytest.mark.parametrize("answer", [{"Status": "IN_PROGRESS"}, refused("TooManyRequestsException", 429)])
-    def test_when_time_is_up_it_says_so(self, monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+    def test_deadline_ends_the_wait(self, monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
         assert event_after(monkeypatch, [answer], seconds=0.1)["status"] == "IN_PROGRESS"

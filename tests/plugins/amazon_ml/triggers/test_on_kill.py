@@ -1,4 +1,4 @@
-"""What a trigger stops when Airflow calls on_kill: asked of Airflow's own Execution API, in each state of the task."""
+"""What a trigger stops when Airflow calls on_kill, with Airflow's Execution API, in each state of the task."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KINDS = ("TrainingJob", "ProcessingJob", "HyperParameterTuningJob")
 
 
 class Aws:
-    """An asynchronous client that records what it is asked, and the hook that gives it."""
+    """An asynchronous client that records its calls, and the hook that returns it."""
 
     def __init__(self, refused: str = "", status: str = "InProgress") -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
@@ -67,7 +67,7 @@ class Aws:
 
 
 class Job(SageMakerStatusTrigger):
-    """A trigger that waits for a job of a kind."""
+    """A trigger that waits for a kind of job."""
 
     def __init__(self, aws: Aws, kind: str = "TrainingJob") -> None:
         method = {"HyperParameterTuningJob": "hyper_parameter_tuning_job"}.get(
@@ -98,7 +98,7 @@ class Instance(EC2CommandTrigger):
 
 
 def kill(trigger: Any, instance: Any = None) -> list[str]:
-    """Let Airflow kill the trigger of a task instance; returns what it asked AWS to do."""
+    """Let Airflow kill the trigger of a task instance; return its calls to AWS."""
     trigger.task_instance = instance
     asyncio.run(trigger.on_kill())
     return [operation for operation, _ in trigger.aws.calls]
@@ -130,11 +130,18 @@ def run_id() -> str:
     return run_id
 
 
-@pytest.fixture
-def instance(run_id: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Put the task into a state, and return its task instance as a triggerer gives it to the trigger."""
+@pytest.fixture(scope="module")
+def client() -> Client:
+    """A client of Airflow's Execution API. It is created here, since a trigger's time limit would include that."""
     client = Client(base_url=None, token="", dry_run=True, transport=in_process_api_server().transport)
     client.base_url = "http://in-process.invalid./"
+    client.get("health")
+    return client
+
+
+@pytest.fixture
+def instance(run_id: str, client: Client, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Set the state of the task, and return its task instance as the triggerer passes it to the trigger."""
     supervisor = SimpleNamespace(send=lambda message: handle_get_task_states(client, message)[0])
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
 
@@ -147,14 +154,14 @@ def instance(run_id: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]
     return put
 
 
-class TestATaskThatStillWaits:
+class TestDeferredTask:
     @pytest.mark.parametrize("map_index", [-1, 3], ids=["not mapped", "mapped"])
     @pytest.mark.parametrize("kind", [Job, Instance])
     def test_nothing_is_stopped(self, instance: Callable[..., Any], kind: Any, map_index: int) -> None:
         assert kill(kind(Aws()), instance("deferred", map_index)) == []
 
 
-class TestATaskThatWaitsNoLonger:
+class TestTaskThatIsNoLongerDeferred:
     @pytest.mark.parametrize(
         "state",
         [
@@ -165,14 +172,14 @@ class TestATaskThatWaitsNoLonger:
             pytest.param("running", id="cleared, and the next try runs"),
         ],
     )
-    def test_the_job_is_marked_then_stopped(self, instance: Callable[..., Any], state: str | None) -> None:
+    def test_job_is_tagged_then_stopped(self, instance: Callable[..., Any], state: str | None) -> None:
         calls = kill(Job(Aws()), instance(state))
         assert calls == ["describe_training_job", "list_tags", "add_tags", "stop_training_job"]
 
-    def test_the_instance_is_terminated(self, instance: Callable[..., Any]) -> None:
+    def test_instance_is_terminated(self, instance: Callable[..., Any]) -> None:
         assert kill(Instance(Aws()), instance("failed")) == ["terminate_instances"]
 
-    def test_an_instance_that_ec2_does_not_know_yet_is_terminated_a_moment_later(self) -> None:
+    def test_termination_is_retried_for_a_new_instance(self) -> None:
         trigger = Instance(aws := Aws())
         trigger.poll_interval = 0
         answers = [ClientError({"Error": {"Code": "InvalidInstanceID.NotFound"}}, "TerminateInstances")] * 2
@@ -186,19 +193,19 @@ class TestATaskThatWaitsNoLonger:
         assert kill(trigger) == ["terminate_instances"] * 3
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_the_mark_is_put_on_every_kind_of_job_beside_its_tags(self, kind: str) -> None:
+    def test_every_kind_of_job_gets_the_mark_in_addition_to_its_tags(self, kind: str) -> None:
         kill(Job(aws := Aws(), kind))
         assert dict(aws.calls)["add_tags"] == {"ResourceArn": "arn:job", "Tags": [TAGS[0], MARK]}
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_a_job_that_has_ended_gets_no_mark(self, kind: str) -> None:
+    def test_ended_job_is_not_tagged(self, kind: str) -> None:
         assert len(kill(Job(Aws(status="Completed"), kind))) == 1
 
     @pytest.mark.parametrize("refused", ["describe_training_job", "list_tags", "add_tags"])
-    def test_a_job_that_cannot_be_marked_is_stopped(self, refused: str) -> None:
+    def test_job_is_stopped_if_it_can_not_be_tagged(self, refused: str) -> None:
         assert kill(Job(Aws(refused=refused)))[-1] == "stop_training_job"
 
-    def test_a_job_is_stopped_where_the_state_is_unknown(
+    def test_job_is_stopped_if_the_task_state_is_unknown(
         self, instance: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fail(_: Any) -> None:
@@ -210,12 +217,12 @@ class TestATaskThatWaitsNoLonger:
 
 
 @pytest.mark.parametrize("make", [Job, Instance])
-def test_what_is_waited_for_is_stopped_however_often_airflow_cancels_the_trigger(
+def test_job_is_stopped_although_airflow_cancels_the_trigger_repeatedly(
     make: Callable[[Aws], Any],
 ) -> None:
-    """The triggerer cancels a killed trigger again and again until it has ended."""
+    """The triggerer cancels a killed trigger repeatedly until it has ended."""
 
-    async def cancelled_three_times() -> list[str]:
+    async def canceled_three_times() -> list[str]:
         trigger, answer = make(Aws()), asyncio.Event()
 
         async def is_still_deferred() -> bool:
@@ -232,10 +239,10 @@ def test_what_is_waited_for_is_stopped_however_often_airflow_cancels_the_trigger
         await killing
         return [operation for operation, _ in trigger.aws.calls]
 
-    assert asyncio.run(cancelled_three_times())[-1] in ("stop_training_job", "terminate_instances")
+    assert asyncio.run(canceled_three_times())[-1] in ("stop_training_job", "terminate_instances")
 
 
-def test_a_stop_that_hangs_ends_before_airflow_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_stop_ends_before_airflows_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("amazon_ml.triggers.base.KILL_SECONDS", 0)
     trigger: Any = Job(Aws())
 

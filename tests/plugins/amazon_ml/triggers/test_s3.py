@@ -1,4 +1,4 @@
-"""The trigger for new objects, against the S3 of local AWS."""
+"""The trigger for changed objects, against the S3 of local AWS."""
 
 from __future__ import annotations
 
@@ -48,54 +48,54 @@ def bucket(aws: Any) -> Bucket:
 
 
 class Watcher:
-    """A watcher that polls when the test says so, not after a time."""
+    """A watcher that polls on request of the test instead of after a time."""
 
     def __init__(self) -> None:
         self.pausing = asyncio.Event()
         self.go_on = asyncio.Event()
-        self.told: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
 
     async def sleep(self, seconds: float) -> None:
-        """Stand for asyncio.sleep: pause until the next look."""
+        """Replace asyncio.sleep: pause until the next poll."""
         self.pausing.set()
         await self.go_on.wait()
         self.go_on.clear()
 
     async def watch(self, events: AsyncIterator[TriggerEvent]) -> None:
         async for event in events:
-            self.told.append(event.payload)
+            self.events.append(event.payload)
 
-    async def look(self, times: int = 1) -> list[dict[str, Any]]:
-        """Let it look, and return what it tells of."""
+    async def poll(self, times: int = 1) -> list[dict[str, Any]]:
+        """Let the watcher poll, and return its events."""
         for _ in range(times):
             self.pausing.clear()
             self.go_on.set()
             await self.pausing.wait()
-        told, self.told = self.told, []
-        return told
+        events, self.events = self.events, []
+        return events
 
 
 def watching(
-    bucket: Bucket, key: str, store: Store, story: Callable[[Watcher], Coroutine[Any, Any, None]]
+    bucket: Bucket, key: str, store: Store, scenario: Callable[[Watcher], Coroutine[Any, Any, None]]
 ) -> None:
-    """Run a story beside a watcher that has looked twice, and so knows what was there."""
+    """Run a scenario with a watcher that has polled twice and knows the initial content."""
 
     async def both() -> None:
         trigger = S3ContentChangedTrigger(bucket_name=bucket.name, key=key, asset_name="birds.data")
         trigger.asset_state_store = store  # type: ignore[assignment]
         watcher = Watcher()
 
-        async def tell() -> None:
+        async def run_scenario() -> None:
             await watcher.pausing.wait()
             if not store.content:
-                assert await watcher.look(2) == []
+                assert await watcher.poll(2) == []
                 assert store.content
-            await story(watcher)
+            await scenario(watcher)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(triggers_s3, "asyncio", SimpleNamespace(sleep=watcher.sleep))
-            tasks = [asyncio.create_task(tell()), asyncio.create_task(watcher.watch(trigger.run()))]
-            # The watcher ends only with an error, after which a story would wait for ever.
+            tasks = [asyncio.create_task(run_scenario()), asyncio.create_task(watcher.watch(trigger.run()))]
+            # The watcher ends only with an error, after which a scenario would wait forever.
             ended, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in others:
                 task.cancel()
@@ -106,7 +106,7 @@ def watching(
 
 
 class TestS3ContentChangedTrigger:
-    def test_it_is_the_same_after_the_triggerer_was_restarted(self) -> None:
+    def test_serialization(self) -> None:
         arguments = {
             "bucket_name": "photos",
             "key": "birds.zip",
@@ -129,73 +129,71 @@ class TestS3ContentChangedTrigger:
             pytest.param("", "train/a.jpg", "train/b.jpg", id="a whole bucket"),
         ],
     )
-    def test_what_is_there_is_no_news_and_what_comes_is(
+    def test_initial_content_is_no_change_and_new_content_is(
         self, bucket: Bucket, key: str, first: str, second: str
     ) -> None:
         bucket.put(first, b"one")
 
-        async def story(watcher: Watcher) -> None:
-            assert await watcher.look() == []
+        async def scenario(watcher: Watcher) -> None:
+            assert await watcher.poll() == []
             await asyncio.to_thread(bucket.put, second, b"another")
-            assert await watcher.look(2) == [{"status": "success", "uri": f"s3://{bucket.name}/{key}"}]
-            assert await watcher.look(2) == []
+            assert await watcher.poll(2) == [{"status": "success", "uri": f"s3://{bucket.name}/{key}"}]
+            assert await watcher.poll(2) == []
 
-        watching(bucket, key, Store(), story)
+        watching(bucket, key, Store(), scenario)
 
-    def test_a_first_upload_is_news_and_a_deletion_is_not(self, bucket: Bucket) -> None:
-        async def story(watcher: Watcher) -> None:
+    def test_first_upload_is_a_change_and_deletion_is_not(self, bucket: Bucket) -> None:
+        async def scenario(watcher: Watcher) -> None:
             await asyncio.to_thread(bucket.put, "birds.zip", b"one")
-            assert len(await watcher.look(2)) == 1
+            assert len(await watcher.poll(2)) == 1
             await asyncio.to_thread(bucket.delete, "birds.zip")
-            assert await watcher.look(3) == []
+            assert await watcher.poll(3) == []
 
-        watching(bucket, "birds.zip", Store(), story)
+        watching(bucket, "birds.zip", Store(), scenario)
 
-    def test_what_came_while_no_triggerer_ran_is_told_by_the_next(self, bucket: Bucket) -> None:
+    def test_change_without_a_running_triggerer_is_noticed_later(self, bucket: Bucket) -> None:
         bucket.put("birds.zip", b"one")
         store = Store()
 
         async def no_news(watcher: Watcher) -> None:
-            assert await watcher.look(2) == []
+            assert await watcher.poll(2) == []
 
         async def news(watcher: Watcher) -> None:
-            assert len(await watcher.look(2)) == 1
+            assert len(await watcher.poll(2)) == 1
 
         watching(bucket, "birds.zip", store, no_news)
         bucket.put("birds.zip", b"another")
         watching(bucket, "birds.zip", store, news)
         watching(bucket, "birds.zip", store, no_news)
 
-    def test_what_was_told_is_noted_only_at_the_next_look(self, bucket: Bucket) -> None:
+    def test_new_content_is_stored_only_at_the_next_poll(self, bucket: Bucket) -> None:
         bucket.put("birds.zip", b"one")
         store = Store()
 
         async def lost(watcher: Watcher) -> None:
             before = dict(store.content)
             await asyncio.to_thread(bucket.put, "birds.zip", b"another")
-            assert len(await watcher.look(2)) == 1
+            assert len(await watcher.poll(2)) == 1
             assert store.content == before  # a triggerer that ends now may lose the event
 
         async def told_again(watcher: Watcher) -> None:
-            assert len(await watcher.look()) == 1
-            assert await watcher.look(2) == []
+            assert len(await watcher.poll()) == 1
+            assert await watcher.poll(2) == []
 
         watching(bucket, "birds.zip", store, lost)
         watching(bucket, "birds.zip", store, told_again)
 
-    def test_content_that_changes_back_right_after_an_event_is_told_too(self, bucket: Bucket) -> None:
+    def test_content_that_changes_back_after_an_event_fires_again(self, bucket: Bucket) -> None:
         bucket.put("birds.zip", b"one")
 
-        async def story(watcher: Watcher) -> None:
+        async def scenario(watcher: Watcher) -> None:
             for body in (b"another", b"one"):
                 await asyncio.to_thread(bucket.put, "birds.zip", body)
-                assert len(await watcher.look(2)) == 1
+                assert len(await watcher.poll(2)) == 1
 
-        watching(bucket, "birds.zip", Store(), story)
+        watching(bucket, "birds.zip", Store(), scenario)
 
-    def test_a_store_that_does_not_answer_is_asked_again(
-        self, bucket: Bucket, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_state_store_is_retried(self, bucket: Bucket, capsys: pytest.CaptureFixture[str]) -> None:
         store = Store()
         refusals = [ValueError("the asset is ambiguous")]
 
@@ -207,27 +205,27 @@ class TestS3ContentChangedTrigger:
         store.aget = aget  # type: ignore[method-assign]
         store.content["anything"] = "else"
 
-        async def story(watcher: Watcher) -> None:
+        async def scenario(watcher: Watcher) -> None:
             assert "can't be watched now: the asset is ambiguous" in capsys.readouterr().out
-            assert await watcher.look(3) == []
+            assert await watcher.poll(3) == []
             await asyncio.to_thread(bucket.put, "birds.zip", b"one")
-            assert len(await watcher.look(2)) == 1
+            assert len(await watcher.poll(2)) == 1
 
-        watching(bucket, "birds.zip", store, story)
+        watching(bucket, "birds.zip", store, scenario)
 
-    def test_an_upload_that_goes_on_is_told_once_at_its_end(self, bucket: Bucket) -> None:
+    def test_long_upload_fires_once_at_its_end(self, bucket: Bucket) -> None:
         bucket.put("birds/0.jpg", b"one")
 
-        async def story(watcher: Watcher) -> None:
+        async def scenario(watcher: Watcher) -> None:
             for number in range(5):
                 await asyncio.to_thread(bucket.put, f"birds/{number}.jpg", b"another")
-                assert await watcher.look() == []
-            assert len(await watcher.look()) == 1
-            assert await watcher.look(2) == []
+                assert await watcher.poll() == []
+            assert len(await watcher.poll()) == 1
+            assert await watcher.poll(2) == []
 
-        watching(bucket, "birds/", Store(), story)
+        watching(bucket, "birds/", Store(), scenario)
 
-    def test_it_goes_on_after_any_error(self, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_polling_continues_after_any_error(self, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
         connect, refusals = S3Hook.get_async_conn, list[EndpointConnectionError]()
 
         async def get_async_conn(hook: S3Hook) -> Any:
@@ -237,11 +235,11 @@ class TestS3ContentChangedTrigger:
 
         monkeypatch.setattr(S3Hook, "get_async_conn", get_async_conn)
 
-        async def story(watcher: Watcher) -> None:
+        async def scenario(watcher: Watcher) -> None:
             refusals.extend([EndpointConnectionError(endpoint_url="https://s3")] * 3)
             await asyncio.to_thread(bucket.put, "birds.zip", b"one")
-            assert await watcher.look(3) == []
+            assert await watcher.poll(3) == []
             assert not refusals
-            assert len(await watcher.look(2)) == 1
+            assert len(await watcher.poll(2)) == 1
 
-        watching(bucket, "birds.zip", Store(), story)
+        watching(bucket, "birds.zip", Store(), scenario)

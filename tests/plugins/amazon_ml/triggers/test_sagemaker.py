@@ -36,7 +36,7 @@ def waiting_for(name: str, **kwargs: Any) -> SageMakerStatusTrigger:
 
 @pytest.fixture
 def start(aws: Any, processing_config: ProcessingConfig) -> Callable[[str], str]:
-    """Start a processing job that runs a shell command; returns its name."""
+    """Start a processing job that runs a shell command; return its name."""
 
     def run(command: str) -> str:
         name = unique("job")
@@ -56,11 +56,11 @@ def status(aws: Any) -> Callable[[str], str]:
 
 
 class TestSageMakerStatusTrigger:
-    def test_it_fires_with_the_final_state(self, start: Callable[[str], str]) -> None:
+    def test_fires_with_the_final_state(self, start: Callable[[str], str]) -> None:
         name = start(WRITE)
         assert asyncio.run(waiting_for(name).wait()) == {"status": "Completed", "name": name}
 
-    def test_it_survives_being_moved_to_another_triggerer(self, start: Callable[[str], str]) -> None:
+    def test_serialization(self, start: Callable[[str], str]) -> None:
         trigger = waiting_for(
             start(WRITE), deadline=time.time() + 600, log_group="/aws/sagemaker/ProcessingJobs"
         )
@@ -70,7 +70,7 @@ class TestSageMakerStatusTrigger:
         assert again.serialize() == trigger.serialize()
         assert asyncio.run(again.wait())["status"] == "Completed"
 
-    def test_the_jobs_lines_and_states_are_logged(
+    def test_log_lines_and_states_of_the_job_are_logged(
         self, start: Callable[[str], str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         name = start(f"echo 12 birds; {WRITE}")
@@ -80,14 +80,14 @@ class TestSageMakerStatusTrigger:
         assert shown.count("12 birds") == 1
         assert f"{name}: Completed" in shown
 
-    def test_a_killed_task_stops_its_job(
+    def test_killed_task_stops_its_job(
         self, start: Callable[[str], str], status: Callable[[str], str], eventually: Callable[..., Any]
     ) -> None:
         name = start("sleep 600")
         asyncio.run(waiting_for(name).on_kill())
         eventually(lambda: status(name) == "Stopped")
 
-    def test_killing_a_task_whose_job_has_ended_does_nothing(
+    def test_kill_after_the_end_of_the_job_does_nothing(
         self, start: Callable[[str], str], status: Callable[[str], str]
     ) -> None:
         name = start(WRITE)
@@ -95,10 +95,10 @@ class TestSageMakerStatusTrigger:
         asyncio.run(waiting_for(name).on_kill())
         assert status(name) == "Completed"
 
-    def test_killing_a_task_whose_resource_cannot_be_stopped_asks_nothing(self) -> None:
+    def test_kill_makes_no_calls_if_the_resource_can_not_be_stopped(self) -> None:
         asyncio.run(waiting_for("any", stop=None, aws_conn_id="no-such-connection").on_kill())
 
-    def test_at_the_deadline_the_job_is_stopped(
+    def test_job_is_stopped_at_the_deadline(
         self, start: Callable[[str], str], status: Callable[[str], str], eventually: Callable[..., Any]
     ) -> None:
         name = start("sleep 600")
@@ -113,7 +113,7 @@ class TestSageMakerStatusTrigger:
 
 
 class Scripted(SageMakerStatusTrigger):
-    """A trigger whose AWS gives these answers, one after the other; the last one for ever."""
+    """A trigger with these responses of AWS, of which the last one is repeated."""
 
     def __init__(self, *answers: Any, **kwargs: Any) -> None:
         arguments: dict[str, Any] = {
@@ -153,7 +153,7 @@ def throttled() -> ClientError:
     return ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Describe")
 
 
-class TestTroubleWithAws:
+class TestErrorsOfAws:
     @pytest.mark.parametrize(
         "trouble",
         [
@@ -162,18 +162,18 @@ class TestTroubleWithAws:
             pytest.param(ConnectionResetError(), id="connection reset"),
         ],
     )
-    def test_passing_trouble_is_survived_with_a_new_client(self, trouble: Exception) -> None:
+    def test_transient_error_is_retried_with_a_new_client(self, trouble: Exception) -> None:
         trigger = Scripted("Updating", trouble, trouble, "Updating", trouble, "InService")
         assert asyncio.run(trigger.wait()) == {"status": "InService", "name": "birds"}
         assert trigger.clients == 4
 
-    def test_lasting_trouble_reaches_the_task(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("amazon_ml.outage.LIMIT_SECONDS", 0.05)
+    def test_permanent_error_is_reported_to_the_task(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("amazon_ml.transient_errors.LIMIT_SECONDS", 0.05)
         event = asyncio.run(Scripted("Updating", throttled()).wait())
         assert event["status"] == "error"
         assert "Rate exceeded" in event["message"]
 
-    def test_the_deadline_ends_a_wait_for_an_aws_that_does_not_answer(self) -> None:
+    def test_deadline_ends_the_wait_if_aws_does_not_respond(self) -> None:
         event = asyncio.run(Scripted(throttled(), deadline=time.time() + 0.05).wait())
         assert event == {"status": "timeout", "name": "birds"}
 
@@ -182,7 +182,7 @@ class TestTroubleWithAws:
     ("description", "expected"),
     [
         pytest.param({"S": "InProgress"}, "InProgress", id="status alone"),
-        pytest.param({"S": "Completed", "SecondaryStatus": "Completed"}, "Completed", id="said once"),
+        pytest.param({"S": "Completed", "SecondaryStatus": "Completed"}, "Completed", id="not repeated"),
         pytest.param(
             {
                 "S": "InProgress",
