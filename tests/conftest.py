@@ -8,7 +8,6 @@ import gc
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ import psutil
 import pytest
 
 from tests.e2e.service_files import parse_once
+from tests.free_ports import free_port
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -191,8 +191,7 @@ class LocalAws:
 @contextmanager
 def running(state_dir: Path, **environment: str) -> Iterator[LocalAws]:
     """Run a server on a free port until the end of the block."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "include.local_aws", "--port", str(port), "--state-dir", str(state_dir)]
     process = subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | environment)
     server = LocalAws(f"http://127.0.0.1:{port}", state_dir, process)

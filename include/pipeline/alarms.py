@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from include.pipeline.aws_documents import AwsRequest
+from include.aws.documents import AwsRequest
 from include.pipeline.names import VARIANT, endpoint_name, tag_list
 from include.pipeline.settings import Project
 

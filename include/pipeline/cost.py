@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from include.pipeline.aws_documents import AwsAnswer
+from include.aws.documents import AwsAnswer
 from include.pipeline.ec2_records import Ec2Records
 from include.pipeline.errors import PermanentError
 from include.pipeline.inventory import is_own, notebook_instance

@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from include.pipeline.aws_documents import AwsAnswer
+from include.aws.documents import AwsAnswer
 from include.pipeline.ec2_requests import RECORD, record_uri
 from include.pipeline.inventory import is_own
 from include.pipeline.names import project_uri, split_s3_uri

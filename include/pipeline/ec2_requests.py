@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from shlex import quote
 
-from include.pipeline.aws_documents import AwsRequest
+from include.aws.documents import AwsRequest
 from include.pipeline.ec2_launch import AMI_PARAMETERS, Launch
 from include.pipeline.errors import PermanentError
 from include.pipeline.job_requests import Environment, training_job

@@ -1,8 +1,4 @@
-"""Move the alias that callers of the function use, and wait until its calls reach the new version.
-
-An alias with provisioned concurrency moves slowly: Lambda gives the previous version a weight of 1 until the new
-version is provisioned, which takes minutes. If that fails, the weight stays.
-"""
+"""Move the alias that callers of the function use, and wait until its calls reach the new version."""
 
 from __future__ import annotations
 
@@ -10,14 +6,12 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from include.pipeline.aws_documents import AwsAnswer, AwsRequest
+from include.aws.lambda_alias import IN_PROGRESS, LambdaAlias
 from include.pipeline.names import ALIAS, function_name
 from include.pipeline.settings import Project
 from include.pipeline.waiting import WAIT_SECONDS, StepState
 
 log = logging.getLogger(__name__)
-
-NO_WEIGHTS: AwsRequest = {"AdditionalVersionWeights": {}}
 
 
 class AliasError(RuntimeError):
@@ -26,17 +20,7 @@ class AliasError(RuntimeError):
 
 def begin_move(project: Project, version: str, lambda_client: Any) -> None:
     """Point the alias to a version. With provisioned concurrency, its calls go there later."""
-    name = {"FunctionName": function_name(project), "Name": ALIAS}
-    # Lambda keeps the weights unless the request sets them.
-    request = {**name, "FunctionVersion": version, "RoutingConfig": NO_WEIGHTS}
-    try:
-        lambda_client.update_alias(**request)
-    except lambda_client.exceptions.InvalidParameterValueException:
-        if not _weights(name, lambda_client):
-            raise
-        # A failed provisioning has left weights, and Lambda does not move an alias that has weights.
-        lambda_client.update_alias(**name, RoutingConfig=NO_WEIGHTS)
-        lambda_client.update_alias(**request)
+    _alias(project, lambda_client).move(version)
 
 
 def end_move(
@@ -56,11 +40,11 @@ def end_move(
     try:
         wait_until_moved(project, lambda_client, state)
     except AliasError as error:
-        name = {"FunctionName": function_name(project), "Name": ALIAS}
-        if _provisioning(name, lambda_client).get("Status") != "FAILED":
+        alias = _alias(project, lambda_client)
+        if (alias.provisioned() or {}).get("Status") != "FAILED":
             raise
         progress(f"{error} The alias now sends all calls to version {version}, without warm environments.")
-        lambda_client.update_alias(**name, RoutingConfig=NO_WEIGHTS)
+        alias.clear_weights()
 
 
 def wait_until_moved(project: Project, lambda_client: Any, state: StepState) -> None:
@@ -69,41 +53,28 @@ def wait_until_moved(project: Project, lambda_client: Any, state: StepState) -> 
     :raises Pending: while it moves.
     :raises AliasError: if it does not within 30 minutes, or Lambda can't provision that version.
     """
-    name = {"FunctionName": function_name(project), "Name": ALIAS}
+    alias = _alias(project, lambda_client)
     # The order matters: Lambda removes the weights once it has provisioned the version.
-    provisioned = _provisioning(name, lambda_client)
-    weights = _weights(name, lambda_client) if provisioned else {}
-    # Without weights, a version whose provisioning failed serves all calls, without warm environments.
-    if not weights and provisioned.get("Status") != "IN_PROGRESS":
+    provisioned = alias.provisioned()
+    if provisioned is None:
         return
-    target, before = f"{name['FunctionName']}:{ALIAS}", ", ".join(weights) or "before"
+    weights = alias.weights()
+    # Without weights, a version whose provisioning failed serves all calls, without warm environments.
+    if not weights and provisioned["Status"] != IN_PROGRESS:
+        return
+    before = ", ".join(weights) or "before"
     if provisioned["Status"] == "FAILED":
         raise AliasError(
-            f"Calls of {target} still go to version {before}: Lambda can't provision concurrency for the version "
+            f"Calls of {alias} still go to version {before}: Lambda can't provision concurrency for the version "
             f"that it points to ({provisioned.get('StatusReason', 'no reason given')})."
         )
     late = AliasError(
-        f"Calls of {target} still go to version {before} after {WAIT_SECONDS // 60} minutes: its provisioned "
+        f"Calls of {alias} still go to version {before} after {WAIT_SECONDS // 60} minutes: its provisioned "
         f"concurrency is {provisioned['Status']}."
     )
-    message = f"Calls of {target} go to version {before} until its new version is provisioned."
-    state.wait(f"the alias {target}", late, WAIT_SECONDS, message)
+    message = f"Calls of {alias} go to version {before} until its new version is provisioned."
+    state.wait(f"the alias {alias}", late, WAIT_SECONDS, message)
 
 
-def _weights(name: dict[str, str], lambda_client: Any) -> dict[str, float]:
-    alias = lambda_client.get_alias(**name)
-    return (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
-
-
-def _provisioning(name: dict[str, str], lambda_client: Any) -> AwsAnswer:
-    """Return the provisioned concurrency of the alias; empty if it has none or does not exist."""
-    try:
-        found: AwsAnswer = lambda_client.get_provisioned_concurrency_config(
-            FunctionName=name["FunctionName"], Qualifier=name["Name"]
-        )
-    except (
-        lambda_client.exceptions.ProvisionedConcurrencyConfigNotFoundException,
-        lambda_client.exceptions.ResourceNotFoundException,
-    ):
-        return {}
-    return found
+def _alias(project: Project, lambda_client: Any) -> LambdaAlias:
+    return LambdaAlias(function_name(project), ALIAS, lambda_client)

@@ -11,8 +11,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from include.aws.documents import AwsAnswer
 from include.pipeline import alarms, ec2_launch, ec2_requests, live, names, resource_kinds
-from include.pipeline.aws_documents import AwsAnswer
 from include.pipeline.infrastructure import stack_name
 from include.pipeline.resource_kinds import SageMakerKind
 from include.pipeline.results import Resource

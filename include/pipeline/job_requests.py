@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 
+from include.aws.documents import AwsRequest
 from include.pipeline import support
-from include.pipeline.aws_documents import AwsRequest
 from include.pipeline.images import Images, processor
 from include.pipeline.infrastructure import Infrastructure
 from include.pipeline.names import (

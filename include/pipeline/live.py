@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from include.pipeline.aws_documents import AwsAnswer
+from include.aws.documents import AwsAnswer
 from include.pipeline.names import ALIAS, endpoint_name, function_name
 from include.pipeline.results import LiveRelease
 from include.pipeline.settings import Project

@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Any
 
-from include.pipeline.aws_documents import AwsRequest
+from include.aws.documents import AwsRequest
 from include.pipeline.settings import Project
 
 ALIAS = "live"

@@ -8,9 +8,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from include.aws.documents import AwsAnswer
 from include.classifier.image_classifier.metric_table import COMPARED
 from include.pipeline import aws_texts
-from include.pipeline.aws_documents import AwsAnswer
 from include.pipeline.gate import Decision
 from include.pipeline.names import model_package_group
 from include.pipeline.results import Evaluation, RegisteredVersion, StagedData

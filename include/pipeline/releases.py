@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from include.pipeline.aws_documents import AwsAnswer
+from include.aws.documents import AwsAnswer
 from include.pipeline.errors import PermanentError
 from include.pipeline.images import container_images
 from include.pipeline.live import is_missing

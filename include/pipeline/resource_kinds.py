@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from include.pipeline.aws_documents import AwsAnswer
+from include.aws.documents import AwsAnswer
 
 
 @dataclass(frozen=True)

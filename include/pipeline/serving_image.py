@@ -8,8 +8,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from include.aws.documents import AwsAnswer
 from include.pipeline import packages
-from include.pipeline.aws_documents import AwsAnswer
 from include.pipeline.errors import PermanentError
 from include.pipeline.infrastructure import Infrastructure
 from include.pipeline.results import ServingImage

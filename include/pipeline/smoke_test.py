@@ -15,8 +15,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 from pydantic import TypeAdapter
 
+from include.aws.documents import AwsAnswer
 from include.pipeline import function_alias
-from include.pipeline.aws_documents import AwsAnswer
 from include.pipeline.data.manifest import read_manifest
 from include.pipeline.errors import PermanentError
 from include.pipeline.names import ALIAS, function_name, split_s3_uri

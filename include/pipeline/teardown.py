@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 from botocore.exceptions import ClientError
 
+from include.aws.documents import AwsAnswer
 from include.pipeline import infrastructure, live, names, resource_kinds
-from include.pipeline.aws_documents import AwsAnswer
 from include.pipeline.errors import PermanentError
 from include.pipeline.infrastructure import stack_name
 from include.pipeline.inventory import (

@@ -6,8 +6,8 @@ import base64
 import shlex
 from typing import Any
 
+from include.aws.documents import AwsRequest
 from include.pipeline import packages
-from include.pipeline.aws_documents import AwsRequest
 from include.pipeline.infrastructure import Infrastructure, InfrastructureError, stack_name
 from include.pipeline.names import ALIAS, function_name, tag_list, tags, workspace_name
 from include.pipeline.settings import Project

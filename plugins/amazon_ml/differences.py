@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from amazon_ml.aws_documents import AwsAnswer, AwsRequest
+from include.aws.documents import AwsAnswer, AwsRequest
 
 # Members that a description does not include.
 NOT_DESCRIBED = frozenset({"Tags", "SessionChainingConfig"})

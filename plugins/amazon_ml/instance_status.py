@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Literal
 
-from amazon_ml.aws_documents import AwsAnswer, AwsRequest
+from include.aws.documents import AwsAnswer, AwsRequest
 
 # A command in any other state has ended.
 COMMAND_PENDING = ("Pending", "InProgress", "Delayed", "Cancelling")

@@ -7,8 +7,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from amazon_ml.aws_documents import AwsRequest
 from amazon_ml.transient_errors import is_transient
+from include.aws.documents import AwsRequest
 
 # Enough to keep up with a job at the usual poll intervals, and few enough for the CloudWatch quotas.
 CALLS_PER_POLL = 5

@@ -11,8 +11,8 @@ from airflow.sdk import Context
 from dag_defaults import aws_client
 from run_results import RunResults
 
+from include.aws.documents import AwsRequest
 from include.pipeline import job_requests, known_good, live
-from include.pipeline.aws_documents import AwsRequest
 from include.pipeline.ec2_launch import Launch
 from include.pipeline.ec2_records import Ec2Records
 from include.pipeline.errors import PermanentError

@@ -227,7 +227,7 @@ def test_an_update_while_one_is_in_progress_is_refused(function: Function, opera
             return error
         return None
 
-    error = next(filter(None, (refusal() for _ in range(10))))
+    error = next(filter(None, (refusal() for _ in range(100))))
     assert error.response["Error"]["Message"] == (
         "The operation cannot be performed at this time. An update is in progress for resource: "
         f"{function.arn}"
@@ -251,7 +251,7 @@ def test_an_update_of_a_function_that_is_being_created_is_refused(
             lambda_client.delete_function(FunctionName=name)
         return None
 
-    error = next(filter(None, (refusal(f"{unique}-{number}") for number in range(10))))
+    error = next(filter(None, (refusal(f"{unique}-{number}") for number in range(100))))
     assert "The operation cannot be performed at this time." in error.response["Error"]["Message"]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import io
 import shutil
-import socket
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -40,6 +39,7 @@ from tests.e2e.sample_runs import (
     start,
     states,
 )
+from tests.free_ports import free_port
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SWITCHES = [
@@ -67,14 +67,6 @@ IMPATIENT = {
 }
 
 
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in sockets]
-    for listener in sockets:
-        listener.close()
-    return ports
-
-
 @pytest.fixture(scope="session")
 def eventually(eventually: Callable[..., Any]) -> Callable[..., Any]:
     """Look less often than other tests, unless a test says otherwise."""
@@ -87,8 +79,7 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any
 
     @contextmanager
     def running(**options: Any) -> Iterator[Stack]:
-        airflow_port, aws_port = _free_ports(2)
-        stack = Stack(tmp_path_factory.mktemp("stack"), airflow_port, aws_port, **options)
+        stack = Stack(tmp_path_factory.mktemp("stack"), free_port(), free_port(), **options)
         try:
             stack.up()
             yield stack

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from include.pipeline.aws_documents import AwsRequest
+from include.aws.documents import AwsRequest
 from include.pipeline.pages.documents import Document
 
 

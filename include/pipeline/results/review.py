@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from include.pipeline.aws_documents import AwsRequest
+from include.aws.documents import AwsRequest
 from include.pipeline.pages.documents import Document
 from include.pipeline.results.evaluation import Evaluation
 

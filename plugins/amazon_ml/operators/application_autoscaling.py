@@ -9,8 +9,8 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from botocore.exceptions import ClientError
 
-from amazon_ml.aws_documents import AwsRequest
 from amazon_ml.hooks.application_autoscaling import ApplicationAutoScalingHook
+from include.aws.documents import AwsRequest
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

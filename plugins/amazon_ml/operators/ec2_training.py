@@ -21,13 +21,13 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred, conf
 from botocore.exceptions import ClientError
 
-from amazon_ml.aws_documents import AwsAnswer, RequestArgument
 from amazon_ml.instance_status import ALIVE, ENDED
 from amazon_ml.links.console import persist_console_link
 from amazon_ml.links.ec2_training import CommandLogsLink
 from amazon_ml.operators.lost_trigger import RestartOnLostTriggerOperator, deferral_timeout
 from amazon_ml.operators.sagemaker_jobs import TrainingResult, training_result
 from amazon_ml.triggers.ec2_training import CommandEvent, EC2CommandTrigger
+from include.aws.documents import AwsAnswer, RequestArgument
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

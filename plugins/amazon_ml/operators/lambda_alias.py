@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException, conf
 
-from amazon_ml.aws_documents import AwsAnswer, AwsRequest, RequestArgument
 from amazon_ml.operators.lambda_function import LambdaBaseOperator, seconds
 from amazon_ml.operators.lost_trigger import RestartOnLostTriggerOperator, deferral_timeout
 from amazon_ml.triggers.lambda_function import LambdaProvisionedConcurrencyTrigger, ProvisioningEvent
+from include.aws.documents import AwsAnswer, RequestArgument
+from include.aws.lambda_alias import IN_PROGRESS, LambdaAlias, weights_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-NO_WEIGHTS: AwsRequest = {"AdditionalVersionWeights": {}}
 
 
 class MovedAlias(TypedDict):
@@ -63,26 +62,9 @@ class LambdaBaseProvisioningOperator(RestartOnLostTriggerOperator, LambdaBaseOpe
         self.max_wait = max_wait
         self.deferrable = deferrable
 
-    def provisioned(self, qualifier: str) -> AwsAnswer | None:
-        """Describe the provisioned concurrency of an alias or version; None if there is none."""
-        client = self.hook.conn
-        try:
-            found: AwsAnswer = client.get_provisioned_concurrency_config(
-                FunctionName=self.function_name, Qualifier=qualifier
-            )
-        except client.exceptions.ProvisionedConcurrencyConfigNotFoundException:
-            return None
-        return found
-
-    def weights(self, qualifier: str) -> dict[str, float]:
-        """Return the additional version of an alias with its weight; empty for a version."""
-        if qualifier.isdecimal():
-            return {}
-        return weights_of(self.hook.conn.get_alias(FunctionName=self.function_name, Name=qualifier))
-
-    def clear_weights(self, alias: str) -> None:
-        """Send all invocations of an alias to its main version."""
-        self.hook.conn.update_alias(FunctionName=self.function_name, Name=alias, RoutingConfig=NO_WEIGHTS)
+    def alias_of(self, qualifier: str) -> LambdaAlias:
+        """Return an alias or version of the function."""
+        return LambdaAlias(self.function_name, qualifier, self.hook.conn)
 
     def wait(self, context: Context, qualifier: str, then: str, **kwargs: Any) -> Any:
         """
@@ -116,7 +98,7 @@ class LambdaBaseProvisioningOperator(RestartOnLostTriggerOperator, LambdaBaseOpe
 
         :raises AirflowException: If Lambda could not be reached, or the wait timed out.
         """
-        if event["status"] == "IN_PROGRESS":
+        if event["status"] == IN_PROGRESS:
             raise AirflowException(
                 f"The provisioned concurrency of {target} is not ready after {seconds(self.max_wait):.0f} s."
             )
@@ -168,16 +150,16 @@ class LambdaAliasOperator(LambdaBaseProvisioningOperator):
         """Create or update the alias, unless it is up to date or its update is in progress."""
         self.persist_link(context)
         weights = (self.routing_config or {}).get("AdditionalVersionWeights", {})
-        answer, previous = self._create_or_find(weights)
-        provisioned = None if previous is None else self.provisioned(self.alias)
-        is_in_progress = provisioned is not None and provisioned["Status"] == "IN_PROGRESS"
+        alias = self.alias_of(self.alias)
+        answer, previous = self._create_or_find(alias, weights)
+        provisioned = None if previous is None else alias.provisioned()
+        is_in_progress = provisioned is not None and provisioned["Status"] == IN_PROGRESS
         if previous is not None:
-            found = weights_of(answer)
             # An earlier try has updated the alias. Lambda sets these weights until the update is complete.
             moves_there = previous == self.function_version and is_in_progress and not weights
-            if (previous, found) != (self.function_version, weights) and not moves_there:
-                self._move(weights, found)
-                provisioned = self.provisioned(self.alias)
+            if (previous, weights_of(answer)) != (self.function_version, weights) and not moves_there:
+                alias.move(self.function_version, weights)
+                provisioned = alias.provisioned()
         self.log.info(
             "%s:%s points to version %s; previous version: %s.",
             self.function_name,
@@ -194,7 +176,7 @@ class LambdaAliasOperator(LambdaBaseProvisioningOperator):
         }
         if weights or provisioned is None:
             return result
-        if provisioned["Status"] != "IN_PROGRESS" and not self.weights(self.alias):
+        if provisioned["Status"] != IN_PROGRESS and not alias.weights():
             return result
         self.log.info(
             "Traffic goes to the previous version until version %s is provisioned.", self.function_version
@@ -202,50 +184,25 @@ class LambdaAliasOperator(LambdaBaseProvisioningOperator):
         moved: MovedAlias = self.wait(context, self.alias, "execute_complete", result=result)
         return moved
 
-    def _create_or_find(self, weights: dict[str, float]) -> tuple[AwsAnswer, str | None]:
+    def _create_or_find(self, alias: LambdaAlias, weights: dict[str, float]) -> tuple[AwsAnswer, str | None]:
         """Return the description of the alias and its previous version; None for a new alias."""
-        client = self.hook.conn
-        name = {"FunctionName": self.function_name, "Name": self.alias}
         try:
-            answer = client.get_alias(**name)
-        except client.exceptions.ResourceNotFoundException:
+            answer = alias.describe()
+        except alias.client.exceptions.ResourceNotFoundException:
             try:
-                return client.create_alias(**name, **self._target(weights)), None
-            except client.exceptions.ResourceConflictException:  # created in the meantime
-                answer = client.get_alias(**name)
+                return alias.create(self.function_version, weights), None
+            except alias.client.exceptions.ResourceConflictException:  # created in the meantime
+                answer = alias.describe()
         return answer, answer["FunctionVersion"]
-
-    def _move(self, weights: dict[str, float], found: dict[str, float]) -> None:
-        """
-        Point the alias to the version.
-
-        :param found: The current weights of the alias. Weights of a failed initialization must be removed first.
-        """
-        client = self.hook.conn
-        request = {"FunctionName": self.function_name, "Name": self.alias, **self._target(weights)}
-        try:
-            client.update_alias(**request)
-        except client.exceptions.InvalidParameterValueException:
-            if not found:
-                raise
-            self.clear_weights(self.alias)
-            client.update_alias(**request)
-
-    def _target(self, weights: dict[str, float]) -> AwsRequest:
-        # Always pass the weights. Without them, Lambda keeps those of an earlier release.
-        return {
-            "FunctionVersion": self.function_version,
-            "RoutingConfig": {"AdditionalVersionWeights": weights},
-        }
 
     def execute_complete(self, context: Context, event: ProvisioningEvent, result: MovedAlias) -> MovedAlias:
         """Evaluate the final state."""
-        target = f"{self.function_name}:{self.alias}"
-        self.check_event(event, target)
+        alias = self.alias_of(self.alias)
+        self.check_event(event, str(alias))
         # A failure without weights does not affect the alias: it already points to the requested version.
-        if event["status"] == "FAILED" and (weights := self.weights(self.alias)):
+        if event["status"] == "FAILED" and (weights := alias.weights()):
             raise AirflowException(
-                f"Lambda can't provision concurrency for version {self.function_version} of {target}: "
+                f"Lambda can't provision concurrency for version {self.function_version} of {alias}: "
                 f"{event['reason']}. Traffic still goes to version {', '.join(weights)}."
             )
         return result
@@ -281,10 +238,10 @@ class LambdaProvisionedConcurrencyOperator(LambdaBaseProvisioningOperator):
                 FunctionName=self.function_name, Qualifier=self.qualifier
             )
             return self._result()
-        found = self.provisioned(self.qualifier)
+        found = self.alias_of(self.qualifier).provisioned()
         if found is None:
             return self._put(context)
-        if found["Status"] != "IN_PROGRESS":
+        if found["Status"] != IN_PROGRESS:
             return self.execute_put(
                 context, {"status": found["Status"], "reason": found.get("StatusReason", "")}
             )
@@ -294,11 +251,12 @@ class LambdaProvisionedConcurrencyOperator(LambdaBaseProvisioningOperator):
 
     def execute_put(self, context: Context, event: ProvisioningEvent) -> ProvisionedConcurrency:
         """Set the number, unless it is already set."""
-        self.check_event(event, self._target)
-        found = self.provisioned(self.qualifier)
+        alias = self.alias_of(self.qualifier)
+        self.check_event(event, str(alias))
+        found = alias.provisioned()
         if event["status"] == "FAILED":
-            if self.weights(self.qualifier):  # weights of a failed initialization
-                self.clear_weights(self.qualifier)
+            if alias.weights():  # weights of a failed initialization
+                alias.clear_weights()
         elif found and (
             found["RequestedProvisionedConcurrentExecutions"] == self.provisioned_concurrent_executions
         ):
@@ -307,13 +265,12 @@ class LambdaProvisionedConcurrencyOperator(LambdaBaseProvisioningOperator):
 
     def execute_complete(self, context: Context, event: ProvisioningEvent) -> ProvisionedConcurrency:
         """Evaluate the final state."""
-        self.check_event(event, self._target)
+        target = str(self.alias_of(self.qualifier))
+        self.check_event(event, target)
         if event["status"] != "READY":
-            raise AirflowException(
-                f"Lambda can't provision concurrency for {self._target}: {event['reason']}"
-            )
+            raise AirflowException(f"Lambda can't provision concurrency for {target}: {event['reason']}")
         self.log.info(
-            "%s environments of %s are provisioned.", self.provisioned_concurrent_executions, self._target
+            "%s environments of %s are provisioned.", self.provisioned_concurrent_executions, target
         )
         return self._result()
 
@@ -326,19 +283,9 @@ class LambdaProvisionedConcurrencyOperator(LambdaBaseProvisioningOperator):
         result: ProvisionedConcurrency = self.wait(context, self.qualifier, "execute_complete")
         return result
 
-    @property
-    def _target(self) -> str:
-        return f"{self.function_name}:{self.qualifier}"
-
     def _result(self) -> ProvisionedConcurrency:
         return {
             "function": self.function_name,
             "qualifier": self.qualifier,
             "provisioned_concurrent_executions": self.provisioned_concurrent_executions,
         }
-
-
-def weights_of(alias: AwsAnswer) -> dict[str, float]:
-    """Return the additional version of an alias with its weight, from the description of the alias."""
-    weights: dict[str, float] = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
-    return weights

@@ -14,9 +14,9 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperatorLink
 
-from amazon_ml.aws_documents import AwsAnswer, AwsRequest, RequestArgument
 from amazon_ml.links.console import persist_console_link
 from amazon_ml.links.lambda_function import LambdaFunctionLink
+from include.aws.documents import AwsAnswer, AwsRequest, RequestArgument
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -14,9 +14,9 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException, conf
 from botocore.exceptions import ClientError
 
-from amazon_ml.aws_documents import AwsAnswer, AwsRequest, RequestArgument
 from amazon_ml.operators.lost_trigger import RestartOnLostTriggerOperator, deferral_timeout
 from amazon_ml.triggers.sagemaker import SageMakerStatusTrigger, StatusEvent
+from include.aws.documents import AwsAnswer, AwsRequest, RequestArgument
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

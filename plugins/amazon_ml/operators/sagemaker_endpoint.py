@@ -10,7 +10,6 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from botocore.exceptions import ClientError
 
-from amazon_ml.aws_documents import AwsAnswer, AwsRequest
 from amazon_ml.differences import differences
 from amazon_ml.links.console import persist_console_link
 from amazon_ml.links.sagemaker_endpoint import SageMakerEndpointLink
@@ -24,6 +23,7 @@ from amazon_ml.operators.sagemaker_base import (
     reason,
 )
 from amazon_ml.triggers.sagemaker import StatusEvent
+from include.aws.documents import AwsAnswer, AwsRequest
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

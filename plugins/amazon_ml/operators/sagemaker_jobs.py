@@ -11,7 +11,6 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from botocore.exceptions import ClientError
 
-from amazon_ml.aws_documents import AwsAnswer
 from amazon_ml.differences import differences
 from amazon_ml.job_request import coerce_types
 from amazon_ml.links.console import persist_console_link
@@ -23,6 +22,7 @@ from amazon_ml.operators.sagemaker_base import (
 )
 from amazon_ml.stop_mark import arn_key, is_marked, marked
 from amazon_ml.triggers.sagemaker import StatusEvent
+from include.aws.documents import AwsAnswer
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from botocore.exceptions import ClientError
 
-from amazon_ml.aws_documents import AwsAnswer, AwsRequest
 from amazon_ml.differences import NOT_DESCRIBED, differences
 from amazon_ml.links.console import persist_console_link
 from amazon_ml.links.sagemaker_notebook import SageMakerNotebookLink
@@ -21,6 +20,7 @@ from amazon_ml.operators.sagemaker_base import (
     reason,
 )
 from amazon_ml.triggers.sagemaker import StatusEvent
+from include.aws.documents import AwsAnswer, AwsRequest
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -14,8 +14,8 @@ from airflow.providers.amazon.aws.utils.sagemaker import ApprovalStatus
 from airflow.providers.common.compat.sdk import AirflowException
 from botocore.exceptions import ClientError
 
-from amazon_ml.aws_documents import AwsAnswer, AwsRequest
 from amazon_ml.operators.sagemaker_base import is_missing
+from include.aws.documents import AwsAnswer, AwsRequest
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

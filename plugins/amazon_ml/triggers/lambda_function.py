@@ -9,6 +9,7 @@ from airflow.providers.amazon.aws.hooks.lambda_function import LambdaHook
 
 from amazon_ml.transient_errors import TransientBackoff
 from amazon_ml.triggers.base import AwsWaitTrigger
+from include.aws.lambda_alias import IN_PROGRESS, weights_of
 
 
 class ProvisioningEvent(TypedDict):
@@ -56,7 +57,7 @@ class LambdaProvisionedConcurrencyTrigger(AwsWaitTrigger):
             event = await self.retry_transient(f"{self.function_name}:{self.qualifier}", self._watch)
         except Exception as lasting:
             return {"status": "error", "reason": str(lasting)}
-        return event or {"status": "IN_PROGRESS", "reason": ""}
+        return event or {"status": IN_PROGRESS, "reason": ""}
 
     async def _watch(self, backoff: TransientBackoff) -> ProvisioningEvent:
         """Return the event for the final state, or for the state at the deadline."""
@@ -65,7 +66,7 @@ class LambdaProvisionedConcurrencyTrigger(AwsWaitTrigger):
                 event = await self._check(client)
                 backoff.reset()
                 self.log.info("%s:%s: %s", self.function_name, self.qualifier, event["status"])
-                if event["status"] != "IN_PROGRESS" or self.deadline_has_passed():
+                if event["status"] != IN_PROGRESS or self.deadline_has_passed():
                     return event
                 await asyncio.sleep(self.until_deadline(self.poll_interval))
 
@@ -76,6 +77,6 @@ class LambdaProvisionedConcurrencyTrigger(AwsWaitTrigger):
         status = answer["Status"]
         if status == "READY" and not self.qualifier.isdecimal():
             alias = await client.get_alias(FunctionName=self.function_name, Name=self.qualifier)
-            if (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights"):
-                status = "IN_PROGRESS"
+            if weights_of(alias):
+                status = IN_PROGRESS
         return {"status": status, "reason": answer.get("StatusReason", "")}

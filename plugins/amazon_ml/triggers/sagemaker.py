@@ -10,11 +10,11 @@ from airflow.providers.amazon.aws.hooks.logs import AwsLogsHook
 from airflow.providers.amazon.aws.hooks.sagemaker import SageMakerHook
 from botocore.exceptions import ClientError
 
-from amazon_ml.aws_documents import AwsAnswer
 from amazon_ml.job_logs import JobLogReader
 from amazon_ml.stop_mark import arn_key, marked
 from amazon_ml.transient_errors import TransientBackoff
 from amazon_ml.triggers.base import AwsWaitTrigger
+from include.aws.documents import AwsAnswer
 
 
 def progress(description: AwsAnswer, status_key: str) -> str:

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.environments import PATIENCE
+from tests.free_ports import free_port
 from tests.include.classifier.adapter import ray_serving
 from tests.include.classifier.drawing import CLASSES, IMAGE_SIZE, draw, encode, write_images
 from tests.include.classifier.training import RunTraining, Trained
@@ -115,8 +115,7 @@ def endpoint(trained: Trained) -> Iterator[str]:
     # The shipped packages, where `make test-images` runs: the trained model has none of them in its folder.
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if Path(path).parent.name == "wheels")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-P", str(ray_serving.__file__), str(port), str(trained.model), "0", "100"],
         env={**environment, "MODEL_VERSION": "7", "SM_RAYSERVE_APP": "serve_app:app"},

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import pytest
 from image_classifier import payload, serve_app
 
 from tests.environments import PATIENCE
+from tests.free_ports import free_port
 from tests.include.classifier.training import Trained
 
 pytestmark = [
@@ -150,12 +150,6 @@ class Cluster:
             process.kill()
         self.ray.wait()
         shutil.rmtree(self.sessions, ignore_errors=True)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 def inherited() -> list[str]:

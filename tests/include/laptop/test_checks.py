@@ -18,6 +18,7 @@ import pytest
 from include.laptop.checks import StackError, check_disk, check_ports
 from include.laptop.stack import Stack
 from include.laptop.stack_paths import REPOSITORY, StackPaths
+from tests.free_ports import free_port
 
 ROOMY = SimpleNamespace(f_bavail=10**9, f_frsize=4096, f_files=100, f_favail=100)
 
@@ -102,7 +103,7 @@ def test_folder_that_is_not_writable_is_reported(
     def refuse(*_: Any, **__: Any) -> None:
         raise error
 
-    stack = Stack(tmp_path, *free_ports())
+    stack = Stack(tmp_path, free_port(), free_port())
     monkeypatch.setattr("os.statvfs", lambda _: ROOMY)
     monkeypatch.setattr(call, refuse)
     with pytest.raises(
@@ -122,7 +123,7 @@ def test_state_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
 def test_truncated_file_is_reported(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text('{"admin": ')
     with pytest.raises(StackError, match=r"is damaged .* delete keys\.json, passwords\.json"):
-        Stack(tmp_path, *free_ports()).up()
+        Stack(tmp_path, free_port(), free_port()).up()
 
 
 def test_truncated_file_of_ports_is_ignored(tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ def test_waiting_for_another_command_is_reported(tmp_path: Path) -> None:
 def test_program_that_supervisord_gave_up_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stack = Stack(tmp_path, *free_ports())
+    stack = Stack(tmp_path, free_port(), free_port())
     stack.paths.make()
     monkeypatch.setattr(stack.supervision, "is_running", lambda: True)
     stack.supervision.log.write_text(
@@ -170,7 +171,7 @@ def test_restarted_local_aws_gets_its_infrastructure_again(
         unfinished_runs=lambda: [run], fail_run=lambda run, note: ended.append(f"{run.run_id}: {note}")
     )
     with start_local_aws() as server:
-        airflow_port, _ = free_ports()
+        airflow_port = free_port()
         stack = Stack(tmp_path / "stack", airflow_port, int(server.url.rpartition(":")[2]), say=said.append)
         monkeypatch.setattr(stack.supervision, "is_running", lambda: True)
         monkeypatch.setattr(stack, "airflow_is_ready", lambda _: True)
@@ -201,10 +202,3 @@ def test_errors_of_a_command_are_one_sentence(command: list[str], message: str) 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
-
-
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        for each in (one, other):
-            each.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]

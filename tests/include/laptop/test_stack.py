@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,19 +15,12 @@ import pytest
 from include.laptop.airflow_api import AirflowApi, AirflowApiError
 from include.laptop.stack import Stack, StackError
 from include.laptop.stack_paths import REPOSITORY
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as open_sockets:
-        sockets = [open_sockets.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+from tests.free_ports import free_port
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("a stack"), *free_ports(2))
+    stack = Stack(tmp_path_factory.mktemp("a stack"), free_port(), free_port())
     try:
         assert stack.up()
         yield stack
@@ -70,7 +63,7 @@ class TestStackThatIsUp:
         assert deployed["StackStatus"] == "CREATE_COMPLETE"
 
     def test_second_start_finds_the_stack_regardless_of_its_ports(self, stack: Stack) -> None:
-        again = Stack(stack.paths.state_dir, *free_ports(2))
+        again = Stack(stack.paths.state_dir, free_port(), free_port())
         assert not again.up()
         assert again.paths == stack.paths
 
@@ -90,11 +83,11 @@ def test_used_port_is_an_error_with_the_variable_to_change(tmp_path: Path) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StackError, match=rf"Port {port} .* AIRFLOW_PORT={port + 1000}"):
-            Stack(tmp_path, airflow_port=port, aws_port=free_ports(1)[0]).up()
+            Stack(tmp_path, airflow_port=port, aws_port=free_port()).up()
 
 
 def test_failed_start_of_a_component_stops_the_stack_and_shows_its_log(tmp_path: Path) -> None:
-    stack = Stack(tmp_path, *free_ports(2))
+    stack = Stack(tmp_path, free_port(), free_port())
     stack.paths.make()
     (stack.paths.airflow_home / "airflow.db").touch()  # this test needs no real database
     (stack.paths.airflow_home / "migrated-to").write_text(version("apache-airflow-core"))

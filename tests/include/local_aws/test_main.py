@@ -14,6 +14,7 @@ import psutil
 
 from include.local_aws.sagemaker import warm_pool
 from tests.environments import WITHOUT_TORCH
+from tests.free_ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ROLE = "arn:aws:iam::123456789012:role/sagemaker"
@@ -72,8 +73,7 @@ def _leave_warm_pool(sagemaker: Any, eventually: Callable[..., Any]) -> None:
 
 
 def test_it_says_where_it_listens_once_it_does(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "include.local_aws", "--port", str(port), "--state-dir", str(tmp_path)]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -162,8 +162,7 @@ def test_health_names_the_account(local_aws: Any) -> None:
 
 def test_a_state_folder_that_can_not_be_used_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     done = subprocess.run(
         [sys.executable, "-m", "include.local_aws", "--port", str(port), "--state-dir", tmp_path / "file"],
         cwd=REPOSITORY,

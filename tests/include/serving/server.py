@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import psutil
 import urllib3
 
 from tests.environments import PATIENCE
+from tests.free_ports import free_port
 
 ROOT = Path(__file__).parents[3]
 SERVING = ROOT / "include" / "serving"
@@ -29,8 +29,7 @@ class Server:
     """
 
     def __init__(self, base: Path, **environment: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.model = base / "model"
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = base / "server.log"

@@ -15,6 +15,7 @@ import pytest
 
 from include.laptop.stack_paths import REPOSITORY
 from tests.conftest import LocalAws
+from tests.free_ports import free_port
 
 ACCOUNT = "123456789012"
 
@@ -32,8 +33,7 @@ def account(
 @pytest.fixture
 def plain_moto(eventually: Callable[..., Any]) -> Iterator[str]:
     """The URL of a plain moto server."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-p", str(port)], stderr=subprocess.DEVNULL
     )

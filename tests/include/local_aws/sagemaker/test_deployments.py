@@ -213,7 +213,7 @@ def test_an_alarm_that_is_raised_already_rolls_the_update_back_before_traffic_sh
         sagemaker.update_endpoint(
             EndpointName=endpoint,
             EndpointConfigName=endpoint_config("second", count=2, green=1.0),
-            DeploymentConfig=canary(50, 60, 0, (raised,)),
+            DeploymentConfig=canary(50, 3600, 0, (raised,)),
         )
         description = settled()
         updated.set()

@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import urllib3
 from include.local_aws.sagemaker import ray_serving
 from tests.archives import archive
 from tests.endpoints import create_endpoint
+from tests.free_ports import free_port
 from tests.include.local_aws.sagemaker.conftest import ROLE
 from tests.include.local_aws.sagemaker.ping import wait_until_it_serves
 
@@ -49,8 +49,7 @@ class Server:
     def __init__(self, folder: Path, app: str, *arguments: str, **environment: str) -> None:
         (folder / "code").mkdir(exist_ok=True)
         (folder / "code" / "own_app.py").write_text(app)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
             [sys.executable, "-P", ray_serving.__file__, str(self.port), str(folder), *arguments],

@@ -1,7 +1,6 @@
 """A serving process whose workers are all busy queues so many requests and answers the rest 503."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import urllib3
 
 from include.local_aws.sagemaker import serving
 from tests.environments import WITHOUT_TORCH
+from tests.free_ports import free_port
 from tests.include.local_aws.sagemaker.conftest import INFERENCE
 from tests.include.local_aws.sagemaker.ping import wait_until_it_serves
 
@@ -26,8 +26,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "inference.py").write_text(INFERENCE)
     (tmp_path / "answer.txt").write_text("yes")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     for name, value in {**WITHOUT_TORCH, "SAGEMAKER_BASE_DIR": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     process = subprocess.Popen(

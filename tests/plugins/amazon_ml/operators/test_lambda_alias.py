@@ -162,6 +162,7 @@ class TestLambdaAliasOperator:
         stub.add_response("get_alias", ALIAS)
         stub.add_client_error("get_provisioned_concurrency_config", NOTHING)
         stub.add_client_error("update_alias", "InvalidParameterValueException", "no such thing")
+        stub.add_response("get_alias", ALIAS)
         with pytest.raises(stub.client.exceptions.ClientError, match="no such thing"):
             self.move("birds", "4")
 
