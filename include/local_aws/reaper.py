@@ -20,7 +20,7 @@ _POLL_SECONDS = 0.05
 
 def marked(mark: str) -> list[psutil.Process]:
     """Return every process whose mark begins with this one."""
-    return [process for process in psutil.process_iter() if _is_marked(process, mark)]
+    return [process for process in psutil.process_iter() if (_mark(process) or "").startswith(mark)]
 
 
 def kill_marked(mark: str) -> None:
@@ -28,24 +28,35 @@ def kill_marked(mark: str) -> None:
 
     A process group is not enough: torchrun, for one, starts its workers in sessions of their own.
     """
+    seen: set[psutil.Process] = set()
     for _ in range(_ATTEMPTS):
-        found = marked(mark)
+        marks = {process: _mark(process) for process in psutil.process_iter()}
+        found = [process for process, its in marks.items() if (its or "").startswith(mark)]
+        # What another program is loaded into may be marked, too: look again. What is still the same then has no
+        # environment.
+        unknown = {process for process, its in marks.items() if its is None}
         for process in found:
             try:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        if not found:
+        if not found and unknown <= seen:
             return
+        seen |= unknown
         # Not psutil.wait_procs: it would take the exit status of the server's own children from subprocess.
         time.sleep(_POLL_SECONDS)
 
 
-def _is_marked(process: psutil.Process, mark: str) -> bool:
+def _mark(process: psutil.Process) -> str | None:
+    """Return the mark of a process, empty if it has none; None if its environment is empty.
+
+    On Linux, it is empty for a moment while a process starts another program (execve).
+    """
     try:
-        return process.environ().get(MARK, "").startswith(mark)
+        environment = process.environ()
     except (psutil.Error, OSError):
-        return False
+        return ""
+    return environment.get(MARK, "") if environment else None
 
 
 def _outlive(token: str) -> None:

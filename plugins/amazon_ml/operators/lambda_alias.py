@@ -265,7 +265,7 @@ class LambdaProvisionedConcurrencyOperator(LambdaBaseProvisioningOperator):
 
     def execute_complete(self, context: Context, event: ProvisioningEvent) -> ProvisionedConcurrency:
         """Evaluate the final state."""
-        target = str(self.alias_of(self.qualifier))
+        target = f"{self.function_name}:{self.qualifier}"
         self.check_event(event, target)
         if event["status"] != "READY":
             raise AirflowException(f"Lambda can't provision concurrency for {target}: {event['reason']}")

@@ -1,6 +1,7 @@
 """Child processes: their output, their end, and that of what they started themselves."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -102,6 +103,26 @@ def test_what_an_ended_child_left_running_is_killed(
     process = shell("setsid sleep 300 & echo $!")
     assert children.wait(process) == 0
     assert not psutil.pid_exists(int(lines[0])) or _is_zombie(int(lines[0]))
+
+
+def test_what_is_being_replaced_by_another_program_is_killed(
+    children: ChildProcesses,
+    shell: Callable[[str], Any],
+    lines: list[str],
+    eventually: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process = shell("setsid sleep 300 & echo $!; exec sleep 300")
+    eventually(lambda: lines)
+    read, looks = psutil.Process.environ, iter([{}])
+
+    def environ(each: psutil.Process) -> dict[str, str]:
+        return next(looks, read(each)) if each.pid == int(lines[0]) else read(each)
+
+    monkeypatch.setattr(psutil.Process, "environ", environ)  # empty at first, as during execve
+    os.kill(process.pid, signal.SIGKILL)
+    assert children.wait(process) == -signal.SIGKILL
+    assert next(looks, None) is None
 
 
 def test_waiting_gives_up_when_the_time_is_over(
