@@ -8,8 +8,8 @@ import socket
 from contextlib import suppress
 
 # Below 32768, where Linux begins to give ports to outgoing connections: one of these would take a port that is free
-# now, until the server listens on it. A stack needs some ten seconds for that.
-FIRST, LAST = 10_240, 32_000
+# now, until the server listens on it. A stack needs some ten seconds for that. Up to 19999 are Ray's workers.
+FIRST, LAST = 20_000, 32_000
 WORKERS = 8
 # Each worker of pytest-xdist has a range of its own, in which each run begins elsewhere.
 _SIZE = (LAST - FIRST) // WORKERS

@@ -90,7 +90,8 @@ class Cluster:
         )
 
     def start(self) -> None:
-        eventually(lambda: "Ray runtime started" in self.log("ray"))
+        eventually(lambda: "Ray runtime started" in self.log("ray") or self.ray.poll() is not None)
+        assert self.ray.returncode is None, self.log("ray")
         start = ("serve", "start", "--http-host=127.0.0.1", f"--http-port={self.port}")
         # On a busy machine, Serve gives its proxy up after a minute; asked again, it goes on waiting.
         eventually(lambda: self.run(*start).wait(PATIENCE) == 0)
@@ -143,11 +144,12 @@ class Cluster:
         return found
 
     def end(self) -> None:
-        started = psutil.Process(self.ray.pid).children(recursive=True)
-        self.ray.send_signal(signal.SIGTERM)
-        _, left = psutil.wait_procs([psutil.Process(self.ray.pid), *started], timeout=20)
-        for process in left:
-            process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has not started
+            ray = psutil.Process(self.ray.pid)
+            started = ray.children(recursive=True)
+            ray.terminate()
+            for process in psutil.wait_procs([ray, *started], timeout=20)[1]:
+                process.kill()
         self.ray.wait()
         shutil.rmtree(self.sessions, ignore_errors=True)
 
