@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[3]
 CODE = "\n".join(
     path.read_text(encoding="utf-8")
     for folder in (
-        *("dags", "plugins", "include/pipeline", "include/classifier"),
+        *("dags", "plugins", "include/aws", "include/pipeline", "include/classifier"),
         *("include/workspace", "include/lambda_function"),
     )
     for path in (REPOSITORY / folder).rglob("*.py")
