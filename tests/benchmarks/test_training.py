@@ -28,7 +28,7 @@ def test_sweep_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_training_step_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "ARCHITECTURE", "resnet18")
+    monkeypatch.setattr(train, "ARCHITECTURE", "shufflenet_v2_x0_5")
     [result] = train.run(FEW)
-    assert result.name == "train, resnet18, all layers, batch 32"
+    assert result.name == "train, shufflenet_v2_x0_5, all layers, batch 32"
     assert min(result.ours, result.peer) > 0

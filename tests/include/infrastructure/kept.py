@@ -69,8 +69,11 @@ CALLED: dict[str, tuple[str, ...]] = {
         "AirflowServingPolicy Change lambda:UpdateFunctionCode",
     ),
     "aliases": (
-        "plugins/amazon_ml/operators/lambda_alias.py",
+        "include/aws/lambda_alias.py",
         "AirflowServingPolicy Change lambda:UpdateAlias",
+    ),
+    "provisioned concurrency that a project takes away": (
+        "plugins/amazon_ml/operators/lambda_alias.py",
         "AirflowServingPolicy Change lambda:DeleteProvisionedConcurrencyConfig",
     ),
     "scaling that people have added, put back with the endpoint": (

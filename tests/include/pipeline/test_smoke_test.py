@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,6 +37,10 @@ REFUSALS = {"bm90IGFuIGltYWdl": 400, "http://127.0.0.1/image.jpg": 400}
 class FakeFunction:
     """A Lambda client whose function answers each image with the result of a callable."""
 
+    exceptions = SimpleNamespace(
+        ProvisionedConcurrencyConfigNotFoundException=StopIteration, ResourceNotFoundException=KeyError
+    )
+
     def __init__(
         self,
         answer: Any,
@@ -55,7 +60,7 @@ class FakeFunction:
         self.provisioned: Iterator[dict[str, Any]] = iter([])
 
     def get_provisioned_concurrency_config(self, **_: Any) -> dict[str, Any]:
-        return next(self.provisioned, {})
+        return next(self.provisioned)
 
     def get_alias(self, **_: Any) -> dict[str, Any]:
         return {"RoutingConfig": {"AdditionalVersionWeights": {"1": 1.0}}}
