@@ -96,6 +96,7 @@ SLOW = (
     "include/pipeline/data/test_staging.py",
     "dags/test_teardown.py",
 )
+LONGEST_VALUE_IN_ID = 100
 # Folders whose files one worker runs, since they share what takes seconds to make.
 TOGETHER = ("plugins/upstream_guards/",)
 
@@ -112,6 +113,13 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long values by their length: each worker of pytest-xdist sends the ids of all tests, and one had 27 MB."""
+    if isinstance(val, str | bytes) and len(val) > LONGEST_VALUE_IN_ID:
+        return f"{argname} of {len(val)}"
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)
