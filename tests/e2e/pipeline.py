@@ -210,7 +210,7 @@ class Pipeline:
         with tarfile.open(fileobj=body) as old:
             files = {m.name: old.extractfile(m).read() for m in old.getmembers() if m.isfile()}  # type: ignore[union-attr]
         changed = io.BytesIO()
-        with tarfile.open(fileobj=changed, mode="w:gz") as new:
+        with tarfile.open(fileobj=changed, mode="w:gz", compresslevel=1) as new:
             for name, content in change(files).items():
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
