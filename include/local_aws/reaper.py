@@ -32,8 +32,8 @@ def kill_marked(mark: str) -> None:
     for _ in range(_ATTEMPTS):
         marks = {process: _mark(process) for process in psutil.process_iter()}
         found = [process for process, its in marks.items() if (its or "").startswith(mark)]
-        # What another program is loaded into may be marked, too: look again. What is still the same then has no
-        # environment.
+        # A process without an environment may only be starting another program: look again. If it still has none
+        # then, it is not marked.
         unknown = {process for process, its in marks.items() if its is None}
         for process in found:
             try:
