@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,9 @@ class Theme:
     wrong: str
     series: tuple[str, ...]
 
+    def colors(self) -> tuple[str, ...]:
+        return (self.ink, self.faint, self.paper, self.right, self.wrong, *self.series)
+
 
 LIGHT = Theme(
     ink="#1f2733",
@@ -58,6 +62,8 @@ DARK = Theme(
     wrong="#f58095",
     series=("#76aaf8", "#f2a35c", "#5fcb95", "#a3adbd", "#c69bf5", "#5cc8d3", "#f08cba", "#d8bd62"),
 )
+
+Plot = Callable[[Axes, Theme], None]
 
 
 @dataclass(frozen=True)
@@ -200,16 +206,32 @@ def confusion_chart(alt: str, matrix: Sequence[Sequence[int]], labels: Sequence[
             axes.text(column, row, str(counts[row, column]), color=color, ha="center", va="center")
 
     side = max(320, 150 + 36 * len(labels)) if named else 520
-    return _draw(plot, alt, side, side)
+    # The cells are a picture, whose colors can't be replaced.
+    light, dark = (_svg(plot, theme, side, side) for theme in (LIGHT, DARK))
+    return _chart(light, dark, alt, side, side)
 
 
-def _draw(plot: Callable[[Axes, Theme], None], alt: str, width: int = WIDTH, height: int = HEIGHT) -> Chart:
-    light, dark = (_svg(plot, theme, width, height) for theme in (LIGHT, DARK))
-    return Chart(light=light, dark=dark, alt=alt, width=width, height=height)
+def _draw(plot: Plot, alt: str, width: int = WIDTH, height: int = HEIGHT) -> Chart:
+    """Draw in the light theme's colors, and replace these for the dark version: drawing takes a tenth of a second."""
+    light = _svg(plot, LIGHT, width, height)
+    return _chart(light, _dark(light), alt, width, height)
 
 
-def _svg(plot: Callable[[Axes, Theme], None], theme: Theme, width: int, height: int) -> str:
-    """Return a chart as a ``data:`` URI. Equal input gives an equal result."""
+def _dark(light: str) -> str:
+    colors = dict(zip(LIGHT.colors(), DARK.colors(), strict=True))
+    # Not in the text between tags: a class may be named like a color.
+    return re.sub(
+        "<[^>]+>", lambda tag: re.sub("#[0-9a-f]{6}", lambda color: colors[color[0]], tag[0]), light
+    )
+
+
+def _chart(light: str, dark: str, alt: str, width: int, height: int) -> Chart:
+    uris = [f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}" for svg in (light, dark)]
+    return Chart(light=uris[0], dark=uris[1], alt=alt, width=width, height=height)
+
+
+def _svg(plot: Plot, theme: Theme, width: int, height: int) -> str:
+    """Return a chart as SVG. Equal input gives an equal result."""
     settings: Any = {
         "axes.edgecolor": theme.faint,
         "axes.labelcolor": theme.ink,
@@ -236,7 +258,7 @@ def _svg(plot: Callable[[Axes, Theme], None], theme: Theme, width: int, height: 
         plot(figure.subplots(), theme)
         no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(file, format="svg", transparent=True, metadata=no_metadata)
-    return f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue().encode()).decode()}"
+    return file.getvalue()
 
 
 def _finish(axes: Axes, x_name: str, y_name: str) -> None:

@@ -20,6 +20,11 @@ def svg(uri: str) -> str:
     return base64.b64decode(uri.removeprefix("data:image/svg+xml;base64,")).decode()
 
 
+def without_ids(drawing: str) -> str:
+    """Return a drawing without identifiers, which matplotlib derives from colors too."""
+    return re.sub(r'(id="|"#|url\(#)\w+', r"\1", drawing)
+
+
 def texts(chart: Chart) -> list[str]:
     return [element.text or "" for element in ElementTree.fromstring(svg(chart.light)).iter(f"{SVG}text")]
 
@@ -39,6 +44,28 @@ def test_a_chart_has_the_colors_of_light_and_of_dark_pages() -> None:
     assert LIGHT.ink in svg(chart.light)
     assert DARK.ink in svg(chart.dark)
     assert LIGHT.ink not in svg(chart.dark)
+
+
+def one_of_each_kind() -> list[Chart]:
+    return [
+        learning_curve(3),
+        trials(0.01, 0.02),
+        charts.stacked_columns("Time", ["data", "other"], [[1, 2]], "Epoch", "Seconds"),
+        charts.line_chart("Reliability", [Line("test", [(0.5, 0.5)], [1.0])], "x", "y", unit_square=True),
+        charts.confusion_chart("Confusion", [[5, 1], [0, 6]], ["Wren", "Robin"]),
+    ]
+
+
+def test_dark_charts_are_as_if_they_were_drawn_in_dark_colors(monkeypatch: pytest.MonkeyPatch) -> None:
+    charted = one_of_each_kind()
+    monkeypatch.setattr(charts, "LIGHT", DARK)
+    for chart, drawn in zip(charted, one_of_each_kind(), strict=True):
+        assert without_ids(svg(chart.dark)) == without_ids(svg(drawn.light))
+
+
+def test_a_name_like_a_color_stays_as_it_is() -> None:
+    chart = charts.line_chart("Loss", [Line(f"color: {LIGHT.ink}", [(1, 1)])], "Epoch", "Loss")
+    assert f"color: {LIGHT.ink}" in svg(chart.dark)
 
 
 def test_equal_figures_give_equal_charts() -> None:
