@@ -30,6 +30,15 @@ def account(
         yield server
 
 
+@pytest.fixture(scope="module")
+def slow_account(
+    running_local_aws: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalAws]:
+    """A server whose functions never become active, so that tests of functions wait until they are ended."""
+    with running_local_aws(tmp_path_factory.mktemp("slow"), LOCAL_AWS_FUNCTION_UPDATE="3600") as server:
+        yield server
+
+
 @pytest.fixture
 def plain_moto(eventually: Callable[..., Any]) -> Iterator[str]:
     """The URL of a plain moto server."""

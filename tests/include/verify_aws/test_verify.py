@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ from tests.conftest import LocalAws
 ACCOUNT = "123456789012"
 
 pytestmark = pytest.mark.timeout(1200)
-LONG = "LA1,LA2,LA3,LA4,LA5,LA6,LA7,LA8,LA9"
-"""Rows that share a role, so that a resource exists until the last of them has ended."""
+WAITING = "LA5"
+"""A row that waits until a function is active."""
 WITHOUT_TAGS = (
     "CreateAlias",
     "CreateFunctionUrlConfig",
@@ -156,18 +155,18 @@ def test_rows_with_costs_are_skipped_and_reported(verify: Verify, account: Local
 
 
 def test_next_run_removes_only_resources_of_a_killed_run(
-    begin: Callable[..., subprocess.Popen[str]], verify: Verify, account: LocalAws, eventually: Any
+    begin: Callable[..., subprocess.Popen[str]], verify: Verify, slow_account: LocalAws, eventually: Any
 ) -> None:
-    sns = account.client("sns")
+    sns = slow_account.client("sns")
     foreign = sns.create_topic(Name="somebody-elses", Tags=[{"Key": TAG[0], "Value": TAG[1]}])["TopicArn"]
     untagged = sns.create_topic(Name=f"{PREFIX}-untagged")["TopicArn"]
-    process = begin("--confirm", ACCOUNT, "--rows", LONG)
-    eventually(lambda: "role" in [each.kind for each in search(account.client)[0]])
+    process = begin("--confirm", ACCOUNT, "--rows", WAITING, url=slow_account.url)
+    eventually(lambda: "function" in [each.kind for each in search(slow_account.client)[0]])
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    left = [each for each in search(account.client)[0] if each.tagged]
+    left = [each for each in search(slow_account.client)[0] if each.tagged]
     assert left
-    status, said = verify("--confirm", ACCOUNT, "--rows", "SN1")
+    status, said = verify("--confirm", ACCOUNT, "--rows", "SN1", url=slow_account.url)
     assert status == 0, said
     for each in left:
         assert f"Removing {each}" in said
@@ -178,15 +177,14 @@ def test_next_run_removes_only_resources_of_a_killed_run(
 
 
 def test_ctrl_c_removes_all_resources(
-    begin: Callable[..., subprocess.Popen[str]], account: LocalAws, page: Path, eventually: Any
+    begin: Callable[..., subprocess.Popen[str]], slow_account: LocalAws, page: Path, eventually: Any
 ) -> None:
-    process = begin("--confirm", ACCOUNT, "--rows", LONG)
-    eventually(lambda: "role" in [each.kind for each in search(account.client)[0]])
+    process = begin("--confirm", ACCOUNT, "--rows", WAITING, url=slow_account.url)
+    eventually(lambda: "function" in [each.kind for each in search(slow_account.client)[0]])
     os.killpg(process.pid, signal.SIGINT)
-    time.sleep(0.5)
     said, _ = process.communicate(timeout=240)
     assert process.returncode == 1, said
-    assert search(account.client) == ([], [])
+    assert search(slow_account.client) == ([], [])
     text = page.read_text()
     assert "The run did not finish." in text
     assert "the run ended early" in text
