@@ -22,6 +22,7 @@ import pytest
 from airflow import settings
 from airflow.sdk.execution_time import supervisor
 from fastapi import FastAPI
+from fastapi.dependencies import utils as dependencies
 
 _run_in_thread = anyio.to_thread.run_sync
 _in_call: ContextVar[bool] = ContextVar("in_call", default=False)
@@ -68,6 +69,8 @@ def in_same_thread() -> Iterator[None]:
     """Let tasks call the API in their own thread."""
     api = _api()
     with pytest.MonkeyPatch.context() as patch:
+        # Since some dependencies are replaced, FastAPI inspects the signature of each one in each call.
+        patch.setattr(dependencies, "get_dependant", _inspecting_each_function_once())
         patch.setattr(supervisor, "in_process_api_server", lambda: api)
         patch.setattr(anyio.to_thread, "run_sync", _run_sync)
         yield
@@ -84,6 +87,23 @@ def use_after_fork() -> None:
 def _api() -> Api:
     app = supervisor.in_process_api_server().app
     return Api(app, SameThread(app))
+
+
+def _inspecting_each_function_once() -> Callable[..., Any]:
+    inspect_function, found = dependencies.get_dependant, {}
+
+    def inspect_once(*, call: Callable[..., Any], **options: Any) -> Any:
+        key = (
+            call,
+            *sorted(
+                (name, tuple(value) if isinstance(value, list) else value) for name, value in options.items()
+            ),
+        )
+        if key not in found:
+            found[key] = inspect_function(call=call, **options)
+        return found[key]
+
+    return inspect_once
 
 
 async def _run_sync(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

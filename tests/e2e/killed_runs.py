@@ -6,6 +6,7 @@ the child process has recorded.
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import traceback
@@ -43,6 +44,8 @@ def fork(call: Callable[[], None]) -> int:
 def serve(pipeline: Pipeline, channel: Connection) -> None:
     """Run a child process for each `Wanted` from the channel, until the channel is closed."""
     pipeline.close_connections()
+    # Each child process would import Matplotlib, which takes half a second.
+    importlib.import_module("include.pipeline.pages.charts")
     with suppress(EOFError):
         while True:
             wanted = Wanted(*channel.recv())

@@ -23,7 +23,9 @@ from typing import Any
 import airflow.models.dagrun
 import jsonschema
 import pytest
+import sqlalchemy.event
 import yaml
+from airflow import settings
 from airflow.dag_processing import dagbag
 from airflow.dag_processing.dagbag import BundleDagBag, DagBag
 from airflow.models.dagrun import DagRun
@@ -238,6 +240,7 @@ class Pipeline:
 def tasks_asking(aws_url: str) -> Iterator[None]:
     """Let the tasks that Airflow runs in this process call this local AWS."""
     _make_one_execution_api()
+    _never_wait_for_the_disk()
     # Seconds, which every process that collects the tests would take.
     from aiobotocore.httpsession import AIOHTTPSession
 
@@ -369,6 +372,16 @@ def _make_one_execution_api() -> None:
     from include.laptop.execution_api import keep_newest_version
 
     keep_newest_version()
+
+
+@functools.cache
+def _never_wait_for_the_disk() -> None:
+    """Let SQLite leave it to the system when to write Airflow's database to the disk."""
+    assert settings.engine
+    settings.engine.dispose()
+    sqlalchemy.event.listen(
+        settings.engine, "connect", lambda dbapi, record: dbapi.execute("PRAGMA synchronous=OFF")
+    )
 
 
 _airflows_clients: dict[Any, Any] = {}

@@ -31,13 +31,14 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 RELEASE = "train_and_deploy"
 # The limits for latency are so high that a good model passes on a slow machine. The gate accepts any candidate.
 SETTINGS: dict[str, dict[str, Any]] = {
+    "classifier": {"epochs": 1},
     "alarms": {"max_latency_ms": 600_000},
     "smoke_test": {"images": 5, "max_p95_ms": 600_000},
     "gate": {"margin": -1},
     "endpoint": {"deployment": {"wait_minutes": 1, "termination_wait_minutes": 0}},
 }
-MODELS: tuple[dict[str, Any], ...] = ({"epochs": 1}, {"epochs": 2})
-"""The classifiers of the two models, one of which is live."""
+MODELS: tuple[dict[str, Any], ...] = ({"max_runtime_minutes": 100}, {"max_runtime_minutes": 200})
+"""The trainings of the two models, one of which is live. They share a tuning job."""
 STOPS = [
     pytest.param(when, kill, id=f"{when}: {kill[0]} {kill[1]}")
     for when, kills in WHEN.items()
@@ -57,26 +58,27 @@ class Stopped(Pipeline):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.made: dict[str, dict[str, Any]] = {}
-        """By model: its classifier."""
+        """By model: its training."""
         self.released: dict[str, Any] = {}
         """By model: the last run that has released it."""
         self.again: Again | None = None
         """The last release of a model that was live before."""
 
-    def set(self, classifier: dict[str, Any]) -> None:
+    def set(self, training: dict[str, Any]) -> None:
         # With each model goes another version of the function.
-        self.write(**SETTINGS, classifier=classifier, function={"memory_mb": 512 + classifier["epochs"]})
+        memory = 512 + training["max_runtime_minutes"]
+        self.write(**SETTINGS, training=training, function={"memory_mb": memory})
 
-    def release(self, classifier: dict[str, Any], then: Callable[[], None] = lambda: None) -> Any:
+    def release(self, training: dict[str, Any], then: Callable[[], None] = lambda: None) -> Any:
         """Run a release.
 
         :param then: is called after the run has found out what is live, before it changes anything.
         """
-        self.set(classifier)
+        self.set(training)
         run = self.run(RELEASE, before={"check_for_changes": lambda context: then()})
         assert str(run.state) == "success", states(run)
         model = xcom(run, "create_model")
-        self.made[model], self.released[model] = classifier, run
+        self.made[model], self.released[model] = training, run
         return run
 
     def release_again(self, model: str) -> Any:
@@ -163,9 +165,9 @@ def live_model(shapes: Stopped) -> str:
     return serving.model
 
 
-def stop(shapes: Stopped, children: ChildRuns, kill: tuple[str, str], classifier: dict[str, Any]) -> None:
+def stop(shapes: Stopped, children: ChildRuns, kill: tuple[str, str], training: dict[str, Any]) -> None:
     """Run a release until it is killed after a call."""
-    shapes.set(classifier)
+    shapes.set(training)
     exit_code, _ = children.run(Wanted({"require_approval": kill[0] == "gate"}, {}, set(), kill))
     assert exit_code == -signal.SIGKILL, "the run was not killed"
 
@@ -176,11 +178,11 @@ def stop_another(
     """Stop a release of the model that is not live. Return it, and whether it was good already."""
     known = shapes.candidate(live_model)
     was_good = known is not None and shapes.package(known).is_good
-    (classifier,) = [each for each in MODELS if each != shapes.made[live_model]]
-    stop(shapes, children, kill, classifier)
+    (training,) = [each for each in MODELS if each != shapes.made[live_model]]
+    stop(shapes, children, kill, training)
     candidate = shapes.candidate(live_model)
     assert candidate
-    shapes.made[candidate] = classifier
+    shapes.made[candidate] = training
     return candidate, was_good
 
 
@@ -313,8 +315,8 @@ def superseded(shapes: Stopped, green: tuple[Any, str]) -> tuple[Any, str, str]:
     for model, run in shapes.released.items():
         if model != live_model:
             return run, model, live_model
-    (classifier,) = [each for each in MODELS if each != shapes.made[live_model]]
-    return *green, xcom(shapes.release(classifier), "create_model")
+    (training,) = [each for each in MODELS if each != shapes.made[live_model]]
+    return *green, xcom(shapes.release(training), "create_model")
 
 
 def fail(_: Any) -> None:
