@@ -57,6 +57,7 @@ class RunResults:
     def __init__(self, context: Context | None = None) -> None:
         self.context = context or get_current_context()
         self._states: dict[str, str | None] | None = None
+        self._pushed: dict[tuple[str, str], Any] = {}
 
     def get(self, task_id: str, kind: type[Result]) -> Result:
         """
@@ -92,7 +93,9 @@ class RunResults:
         """Return the task's XCom with a key, or None if the task did not succeed in its current try."""
         if not self.succeeded(task_id):
             return None
-        return self.context["ti"].xcom_pull(task_ids=task_id, key=key)
+        if (task_id, key) not in self._pushed:  # a task that has succeeded changes nothing anymore
+            self._pushed[task_id, key] = self.context["ti"].xcom_pull(task_ids=task_id, key=key)
+        return self._pushed[task_id, key]
 
     def succeeded(self, task_id: str) -> bool:
         """Return whether the task has succeeded in its current try."""

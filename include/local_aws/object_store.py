@@ -80,8 +80,8 @@ def upload_archive(config: Config, folder: Path, uri: str) -> None:
     """Copy what is in a folder to uri as one tar.gz, as ``model.tar.gz`` is laid out."""
     bucket, key = split_uri(uri)
     with tempfile.TemporaryFile(dir=folder.parent) as file:
-        # Weights hardly shrink, so the highest level would only cost time.
-        with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as archive:
+        # Weights hardly shrink, so compressing them would only cost time.
+        with tarfile.open(fileobj=file, mode="w:gz", compresslevel=0) as archive:
             for path in sorted(folder.iterdir()):
                 archive.add(path, arcname=path.name)
         file.seek(0)

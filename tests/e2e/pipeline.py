@@ -21,8 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import airflow.models.dagrun
+import jsonschema
 import pytest
+import sqlalchemy.event
 import yaml
+from airflow import settings
 from airflow.dag_processing import dagbag
 from airflow.dag_processing.dagbag import BundleDagBag, DagBag
 from airflow.models.dagrun import DagRun
@@ -32,7 +35,6 @@ from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.sdk import DAG
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
-from jsonschema import Draft202012Validator
 from sqlalchemy import select
 
 from include.pipeline.data.drawings import CLASSES, draw_picture
@@ -51,9 +53,10 @@ SETTINGS: dict[str, Any] = {
     "training": {"keep_alive_minutes": 60},
     "smoke_test": {"images": 5},
 }
-PAUSE_SECONDS = 0.15
+PAUSE_SECONDS = 0.3
+"""How long a caller waits after each answer."""
 CALLERS = int(os.environ.get("CALLERS", "1"))
-"""How many callers send requests at the same time. Each sends about five a second."""
+"""How many callers send requests at the same time. Each sends about three a second."""
 PERSON = "anna"
 """The user who answers the questions of a run."""
 Hook = Callable[[Any], Any]
@@ -64,8 +67,8 @@ Choice = Callable[[list[str]], str]
 class Asking:
     """Sends requests to the function. Each of the :data:`CALLERS` sends one after the other, in its own thread."""
 
-    def __init__(self, ask: Callable[[], dict[str, Any]]) -> None:
-        self._ask = ask
+    def __init__(self, ask: Callable[[], dict[str, Any]], pause_seconds: float) -> None:
+        self._ask, self._pause_seconds = ask, pause_seconds
         self._changed = threading.Condition()
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(CALLERS)]
@@ -106,7 +109,7 @@ class Asking:
                     self._numbers.append(number)
                     self.answers.append(answer)
                     self._changed.notify_all()
-                self._ended.wait(PAUSE_SECONDS)  # the requests share two cores with the endpoint
+                self._ended.wait(self._pause_seconds)  # the requests share two cores with the endpoint
         except BaseException as error:
             with self._changed:
                 self._error = error
@@ -129,10 +132,24 @@ class Pipeline:
     :param folder: where its file and its images are.
     """
 
+    pause_seconds = PAUSE_SECONDS
+
     def __init__(self, folder: Path, aws_url: str, client: Callable[[str], Any]) -> None:
         self.folder, self.aws_url = folder, aws_url
-        self.client = functools.cache(client)
+        self._make_client = client
+        self._clients: dict[str, Any] = {}
         self.file = folder / f"{NAME}.yaml"
+
+    def client(self, service: str) -> Any:
+        """Return a client of a service, always the same one."""
+        if service not in self._clients:
+            self._clients[service] = self._make_client(service)
+        return self._clients[service]
+
+    def close_connections(self) -> None:
+        """Close the connections to local AWS, which a fork shares with its parent. The clients open others."""
+        for client in (*self._clients.values(), *_airflows_clients.values()):
+            client.close()
 
     @contextmanager
     def leading_here(self) -> Iterator[None]:
@@ -201,7 +218,7 @@ class Pipeline:
 
     def asked(self) -> Asking:
         """Send requests to the function until the end of the block."""
-        return Asking(self.ask)
+        return Asking(self.ask, self.pause_seconds)
 
     def change_artifact(self, uri: str, change: Callable[[dict[str, bytes]], dict[str, bytes]]) -> None:
         """Replace a ``model.tar.gz`` with one that has changed files."""
@@ -223,7 +240,13 @@ class Pipeline:
 def tasks_asking(aws_url: str) -> Iterator[None]:
     """Let the tasks that Airflow runs in this process call this local AWS."""
     _make_one_execution_api()
-    with pytest.MonkeyPatch.context() as patch:
+    _never_wait_for_the_disk()
+    # Seconds, which every process that collects the tests would take.
+    from aiobotocore.httpsession import AIOHTTPSession
+
+    from tests.e2e.execution_api import in_same_thread
+
+    with in_same_thread(), pytest.MonkeyPatch.context() as patch:
         for name, value in {
             "IMAGE_CLASSIFIER_TARGET": "local",
             "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
@@ -235,8 +258,10 @@ def tasks_asking(aws_url: str) -> Iterator[None]:
             patch.setenv(name, value)
         # Each task creates its own clients, which takes longer than most calls. Equal clients are shared here.
         patch.setattr(AwsGenericHook, "get_client_type", _making_each_client_once())
-        # Each task checks the schema of each parameter, a tenth of the time of a run. tests/dags checks them once.
-        patch.setattr(Draft202012Validator, "check_schema", lambda schema: None)
+        # Each task validates the same parameters several times, which takes a seventh of the time of a run.
+        patch.setattr(jsonschema, "validate", _validating_each_value_once())
+        # Each trigger reads all certificates again, although local AWS has none.
+        patch.setattr(AIOHTTPSession, "_build_verify_context", _reading_certificates_once(AIOHTTPSession))
         yield
 
 
@@ -349,8 +374,23 @@ def _make_one_execution_api() -> None:
     keep_newest_version()
 
 
+@functools.cache
+def _never_wait_for_the_disk() -> None:
+    """Let SQLite leave it to the system when to write Airflow's database to the disk."""
+    assert settings.engine
+    settings.engine.dispose()
+    sqlalchemy.event.listen(
+        settings.engine, "connect", lambda dbapi, record: dbapi.execute("PRAGMA synchronous=OFF")
+    )
+
+
+_airflows_clients: dict[Any, Any] = {}
+"""The clients of the tasks, by their service and options."""
+
+
 def _making_each_client_once() -> Callable[..., Any]:
-    make, made = AwsGenericHook.get_client_type, {}
+    make, made = AwsGenericHook.get_client_type, _airflows_clients
+    made.clear()
 
     def client(
         hook: Any, region_name: str | None = None, config: Any = None, deferrable: bool = False
@@ -363,6 +403,30 @@ def _making_each_client_once() -> Callable[..., Any]:
         return made[key]
 
     return client
+
+
+def _validating_each_value_once() -> Callable[..., None]:
+    validate, valid = jsonschema.validate, set()
+
+    def validate_once(instance: Any, schema: Any, *arguments: Any, **options: Any) -> None:
+        key = json.dumps([instance, schema], sort_keys=True)
+        if key not in valid:
+            validate(instance, schema, *arguments, **options)
+            valid.add(key)
+
+    return validate_once
+
+
+def _reading_certificates_once(sessions: Any) -> Callable[[Any], Any]:
+    build, built = sessions._build_verify_context, {}  # noqa: SLF001
+
+    def build_once(session: Any) -> Any:
+        verify = session._verify  # noqa: SLF001
+        if verify not in built:
+            built[verify] = build(session)
+        return built[verify]
+
+    return build_once
 
 
 def _picture(split: str, label: str, number: int) -> bytes:

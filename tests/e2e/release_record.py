@@ -95,8 +95,9 @@ class Wanted:
 class ReleaseRecord:
     """Records the resources that a release creates, and compares them with the inventory in each step.
 
-    The inventory is compared after the first call of a step that changes something. What the later calls of the step
-    create is compared in the next step, and after the last step by :meth:`compare`. The calls of triggers are not
+    The inventory is compared after the first call of a step that changes something, if there are resources that it was
+    not compared with. What the later calls of the step create is compared in the next step, and after the last step by
+    :meth:`compare`. The calls of triggers are not
     recorded, since they only read.
 
     :param look: return the inventory.
@@ -116,6 +117,7 @@ class ReleaseRecord:
         self._exists: set[Resource] = set()
         self._warm_pools: set[Resource] = set()
         self._has_changed = False
+        self._compared: set[Resource] = set()
         self.ended: list[str] = []
         """The steps that have ended."""
         self.jobs: list[str] = []
@@ -160,7 +162,8 @@ class ReleaseRecord:
             self._warm_pools.add(("warm pool", request["TrainingJobName"]))
         if not self._has_changed:
             self._has_changed = True
-            self.compare()
+            if not self._exists <= self._compared:
+                self.compare()
         self._then(self._step, operation)
 
     def _end(self, _: Any) -> None:
@@ -174,6 +177,7 @@ class ReleaseRecord:
         """Compare the resources that the release has created so far with the inventory."""
         if self._steps is not None and self._step not in self._steps:
             return
+        self._compared = set(self._exists)
         found = [(row.what, row.name) for row in self._look()]
         self.missed += [
             f"{self._step}: {what} {name}"

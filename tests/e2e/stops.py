@@ -8,10 +8,7 @@ WHEN: dict[str, list[tuple[str, str]]] = {
     "a job runs": [],
     "`approve` waits": [("gate", "UpdateModelPackage")],
     "`deploy_endpoint` changes the endpoint": [("deploy_endpoint", "UpdateEndpoint")],
-    "then, until `smoke_test` has passed": [
-        ("move_alias", "UpdateAlias"),
-        ("smoke_test", "Invoke"),
-    ],
+    "then, until `smoke_test` has passed": [("smoke_test", "Invoke")],
     "after that": [("smoke_test", "AddTags")],
 }
 # By row: the tests that show what happens.

@@ -35,14 +35,14 @@ ENDPOINT = {
     "target_invocations_per_minute": 6000,
     "deployment": {"wait_minutes": 1, "termination_wait_minutes": 0},
 }
-# The new model gets a quarter of the requests at first. Without an alarm, the shift takes several minutes.
+# The new model gets half of the requests at first. Without an alarm, the shift takes several minutes.
 SHIFT = {
     **ENDPOINT,
-    "min_instances": 4,
-    "max_instances": 4,
+    "min_instances": 2,
+    "max_instances": 2,
     "deployment": {
         "strategy": "linear",
-        "step_percent": 25,
+        "step_percent": 50,
         "wait_minutes": 60,
         "termination_wait_minutes": 60,
     },
@@ -62,13 +62,14 @@ def broken_predict(model, request):
 
 sound._predict = broken_predict
 """
+INFERENCE, SOUND = "code/image_classifier/inference.py", "code/image_classifier/sound.py"
 WEAK = {
     "classifier": {"epochs": 1},
     "tuning": {"learning_rate": [0.03, 0.04]},
     "function": {"provisioned_concurrency": 1},
 }
-# Each setting starts a new training. The tests change the artifacts of these trainings.
-WORSE, BROKEN_ONE = {"max_runtime_minutes": 100}, {"max_runtime_minutes": 200}
+# This setting starts a new training. The tests change its artifact one after the other.
+CHANGED = {"max_runtime_minutes": 100}
 # The gate accepts any candidate.
 ANY_ACCURACY = {"margin": -1}
 Change = Callable[[dict[str, bytes]], dict[str, bytes]]
@@ -195,6 +196,15 @@ def rejected(shapes: Shapes, first: Any) -> Released:
     )
 
 
+@pytest.fixture(scope="module")
+def worse(shapes: Shapes, first: Any) -> tuple[Released, dict[str, Any]]:
+    """Return the release of a worse model, and the package that it has registered."""
+    if shapes.serving() is None:  # another test has torn the project down
+        shapes.release_weak()
+    released = shapes.release({"evaluate": change_candidate(shapes, mix_up_classes)}, training=CHANGED)
+    return released, package_of(shapes, released.run)
+
+
 def package_of(shapes: Shapes, run: Any) -> dict[str, Any]:
     """Return the model package that a run has registered."""
     return shapes.client("sagemaker").describe_model_package(ModelPackageName=xcom(run, "register")["arn"])
@@ -207,21 +217,28 @@ def change_candidate(shapes: Shapes, change: Change) -> Hook:
     )
 
 
-def mix_up_classes(files: dict[str, bytes]) -> dict[str, bytes]:
-    first, *others = json.loads(files["classes.json"])
-    return files | {"classes.json": json.dumps([*others, first]).encode()}
+def sound(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Undo what a test has changed, since the tests change the same artifact one after the other."""
+    code = files.pop(SOUND, files[INFERENCE])
+    classes = json.dumps(sorted(json.loads(files["classes.json"]))).encode()
+    return files | {INFERENCE: code, "classes.json": classes}
+
+
+def mix_up_classes(files: dict[str, bytes], by: int = 1) -> dict[str, bytes]:
+    files = sound(files)
+    classes = json.loads(files["classes.json"])
+    return files | {"classes.json": json.dumps([*classes[by:], *classes[:by]]).encode()}
+
+
+def mix_up_otherwise(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Mix up the classes otherwise than in the model that was evaluated."""
+    return mix_up_classes(files, by=2)
 
 
 def break_serving(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Let each request raise an error.
-
-    This undoes :func:`mix_up_classes`, since the tests change the same artifact one after the other.
-    """
-    package = "code/image_classifier"
-    sound = files.get(f"{package}/sound.py", files[f"{package}/inference.py"])
-    classes = json.dumps(sorted(json.loads(files["classes.json"]))).encode()
-    broken = {f"{package}/sound.py": sound, f"{package}/inference.py": BROKEN}
-    return files | {"classes.json": classes} | broken
+    """Let each request raise an error."""
+    files = sound(files)
+    return files | {SOUND: files[INFERENCE], INFERENCE: BROKEN}
 
 
 def errors(answers: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -285,8 +302,8 @@ def test_two_instances_have_trained_it_together(shapes: Shapes, better: Released
     assert {metric["MetricName"] for metric in job["FinalMetricDataList"]} >= {"best:validation_accuracy"}
 
 
-def test_a_worse_model_is_rejected_by_the_gate(shapes: Shapes, live: str) -> None:
-    released = shapes.release({"evaluate": change_candidate(shapes, mix_up_classes)}, training=WORSE)
+def test_a_worse_model_is_rejected_by_the_gate(worse: tuple[Released, dict[str, Any]]) -> None:
+    released, package = worse
     assert str(released.run.state) == "success", states(released.run)
     found = states(released.run)
     assert (found["gate"], found["record_approval"]) == ("success", "success")
@@ -294,8 +311,7 @@ def test_a_worse_model_is_rejected_by_the_gate(shapes: Shapes, live: str) -> Non
     reason = xcom(released.run, "gate")["reason"]
     assert reason.startswith("The candidate is worse: accuracy 0.")
     assert reason in xcom(released.run, "report")["outcome"]
-    assert models(released.during) == {live}
-    package = package_of(shapes, released.run)
+    assert models(released.during) == {released.before}
     assert (package["ModelApprovalStatus"], package["ApprovalDescription"]) == ("Rejected", reason)
 
 
@@ -303,7 +319,7 @@ def test_a_worse_model_is_rejected_by_the_gate(shapes: Shapes, live: str) -> Non
     ("change", "settings", "failing_step", "cause"),
     [
         pytest.param(
-            mix_up_classes,
+            mix_up_otherwise,
             {},
             "smoke_test",
             "The endpoint differs from the evaluated model",
@@ -318,6 +334,7 @@ def test_a_worse_model_is_rejected_by_the_gate(shapes: Shapes, live: str) -> Non
         ),
     ],
 )
+@pytest.mark.usefixtures("worse")  # it has evaluated the model
 def test_a_model_is_taken_back_and_costs_no_request(
     request: pytest.FixtureRequest,
     shapes: Shapes,
@@ -329,7 +346,7 @@ def test_a_model_is_taken_back_and_costs_no_request(
 ) -> None:
     released = shapes.release(
         {"register": change_candidate(shapes, change)},
-        training=BROKEN_ONE,
+        training=CHANGED,
         gate=ANY_ACCURACY,
         **settings,
     )

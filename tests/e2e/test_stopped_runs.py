@@ -31,19 +31,20 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 RELEASE = "train_and_deploy"
 # The limits for latency are so high that a good model passes on a slow machine. The gate accepts any candidate.
 SETTINGS: dict[str, dict[str, Any]] = {
+    "classifier": {"epochs": 1},
     "alarms": {"max_latency_ms": 600_000},
     "smoke_test": {"images": 5, "max_p95_ms": 600_000},
     "gate": {"margin": -1},
     "endpoint": {"deployment": {"wait_minutes": 1, "termination_wait_minutes": 0}},
 }
-MODELS: tuple[dict[str, Any], ...] = ({"epochs": 1}, {"epochs": 2})
-"""The classifiers of the two models, one of which is live."""
+MODELS: tuple[dict[str, Any], ...] = ({"max_runtime_minutes": 100}, {"max_runtime_minutes": 200})
+"""The trainings of the two models, one of which is live. They share a tuning job."""
 STOPS = [
     pytest.param(when, kill, id=f"{when}: {kill[0]} {kill[1]}")
     for when, kills in WHEN.items()
     for kill in kills
 ]
-# After these, the next run releases the same model. After the others, it releases nothing.
+# By the step of the kill: the next run releases the same model. After the other kills, it releases nothing.
 RELEASED_NEXT = ("smoke_test",)
 UNTESTED = ("`deploy_endpoint` changes the endpoint", "then, until `smoke_test` has passed")
 
@@ -51,20 +52,43 @@ UNTESTED = ("`deploy_endpoint` changes the endpoint", "then, until `smoke_test` 
 class Stopped(Pipeline):
     """The project, with releases that are stopped."""
 
+    # Most runs of these tests change nothing that serves. test_releases.py sends more requests.
+    pause_seconds = 1.0
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.made: dict[str, dict[str, Any]] = {}
-        """By model: its classifier."""
+        """By model: its training."""
+        self.released: dict[str, Any] = {}
+        """By model: the last run that has released it."""
+        self.again: Again | None = None
+        """The last release of a model that was live before."""
 
-    def set(self, classifier: dict[str, Any]) -> None:
+    def set(self, training: dict[str, Any]) -> None:
         # With each model goes another version of the function.
-        self.write(**SETTINGS, classifier=classifier, function={"memory_mb": 512 + classifier["epochs"]})
+        memory = 512 + training["max_runtime_minutes"]
+        self.write(**SETTINGS, training=training, function={"memory_mb": memory})
 
-    def release(self, classifier: dict[str, Any]) -> Any:
-        self.set(classifier)
-        run = self.run(RELEASE)
+    def release(self, training: dict[str, Any], then: Callable[[], None] = lambda: None) -> Any:
+        """Run a release.
+
+        :param then: is called after the run has found out what is live, before it changes anything.
+        """
+        self.set(training)
+        run = self.run(RELEASE, before={"check_for_changes": lambda context: then()})
         assert str(run.state) == "success", states(run)
-        self.made[xcom(run, "create_model")] = classifier
+        model = xcom(run, "create_model")
+        self.made[model], self.released[model] = training, run
+        return run
+
+    def release_again(self, model: str) -> Any:
+        """Release the live model again."""
+        begun = jobs(self)
+        with self.asked() as asking:
+            (first,) = asking.next(1)
+            run = self.release(self.made[model])
+            asking.next()
+        self.again = Again(run, first["model"], jobs(self) - begun, asking.answers)
         return run
 
     def look_again(self, model: str) -> Any:
@@ -116,6 +140,8 @@ def shapes(
 
 @pytest.fixture(scope="module")
 def children(shapes: Stopped) -> Iterator[ChildRuns]:
+    run = shapes.run(RELEASE, dataset="/no/such/folder")
+    assert states(run)["stage_data"] == "failed"
     children = ChildRuns(shapes)
     yield children
     children.end()
@@ -139,9 +165,9 @@ def live_model(shapes: Stopped) -> str:
     return serving.model
 
 
-def stop(shapes: Stopped, children: ChildRuns, kill: tuple[str, str], classifier: dict[str, Any]) -> None:
+def stop(shapes: Stopped, children: ChildRuns, kill: tuple[str, str], training: dict[str, Any]) -> None:
     """Run a release until it is killed after a call."""
-    shapes.set(classifier)
+    shapes.set(training)
     exit_code, _ = children.run(Wanted({"require_approval": kill[0] == "gate"}, {}, set(), kill))
     assert exit_code == -signal.SIGKILL, "the run was not killed"
 
@@ -152,11 +178,11 @@ def stop_another(
     """Stop a release of the model that is not live. Return it, and whether it was good already."""
     known = shapes.candidate(live_model)
     was_good = known is not None and shapes.package(known).is_good
-    (classifier,) = [each for each in MODELS if each != shapes.made[live_model]]
-    stop(shapes, children, kill, classifier)
+    (training,) = [each for each in MODELS if each != shapes.made[live_model]]
+    stop(shapes, children, kill, training)
     candidate = shapes.candidate(live_model)
     assert candidate
-    shapes.made[candidate] = classifier
+    shapes.made[candidate] = training
     return candidate, was_good
 
 
@@ -178,38 +204,53 @@ def test_the_next_run_removes_a_first_release_that_was_stopped(
     shapes: Stopped, children: ChildRuns, kill: tuple[str, str]
 ) -> None:
     stop(shapes, children, kill, MODELS[0])
-    run = shapes.run(RELEASE, dataset="/no/such/folder")
-    assert (states(run)["stage_data"], states(run)["read_live"]) == ("failed", "success")
-    assert xcom(run, "read_live") == {"serving": None, "good": None, "scaling": None}
-    assert shapes.client("sagemaker").list_endpoints()["Endpoints"] == []
-    assert shapes.client("lambda").list_functions()["Functions"] == []
     model = shapes.candidate("")
     assert model
-    assert shapes.package(model).approval == "PendingManualApproval"
-    assert "it has not passed a smoke test" in shapes.reason(model)
+
+    def check() -> None:
+        assert shapes.client("sagemaker").list_endpoints()["Endpoints"] == []
+        assert shapes.client("lambda").list_functions()["Functions"] == []
+        assert shapes.package(model).approval == "PendingManualApproval"
+        assert "it has not passed a smoke test" in shapes.reason(model)
+
+    run = shapes.release(MODELS[0], check)
+    assert xcom(run, "read_live") == {"serving": None, "good": None, "scaling": None}
+    check_good(shapes, model)
 
 
 @pytest.mark.parametrize(("when", "kill"), STOPS)
 def test_the_next_run_puts_right_what_a_stopped_one_has_left(
     shapes: Stopped, children: ChildRuns, live_model: str, when: str, kill: tuple[str, str]
 ) -> None:
+    before = shapes.serving()
     with shapes.asked() as asking:
         candidate, was_good = stop_another(shapes, children, kill, live_model)
-        good = candidate if when == "after that" else live_model
-        if when in UNTESTED and kill[0] in RELEASED_NEXT:
-            run, after = shapes.release(shapes.made[candidate]), candidate
+        stays = when == "after that"
+        good = candidate if stays else live_model
+
+        def check() -> None:
+            """Check what the next run has put right before it releases anything itself."""
+            check_good(shapes, good)
+            assert stays or shapes.serving() == before
+            if not stays and not was_good:
+                assert shapes.package(candidate).approval == "PendingManualApproval"
+                if when in UNTESTED:
+                    assert "it has not passed a smoke test. Rolled back by http" in shapes.reason(candidate)
+
+        if stays:
+            run = shapes.release_again(good)
+        elif kill[0] in RELEASED_NEXT:
+            run = shapes.release(shapes.made[candidate], check)
         else:
-            run, after = shapes.look_again(good), good
+            run = shapes.look_again(good)
+            check()
         later = asking.next()
     found = xcom(run, "read_live")
     assert (found["serving"]["model"], any(found["scaling"]["suspended"].values())) == (good, False)
+    after = candidate if kill[0] in RELEASED_NEXT else live_model
     check_good(shapes, after)
     assert {answer.get("model") for answer in asking.answers} <= {live_model, candidate}
     assert {answer["model"] for answer in later} == {after}
-    if after != candidate and not was_good:
-        assert shapes.package(candidate).approval == "PendingManualApproval"
-        if when in UNTESTED:
-            assert "it has not passed a smoke test. Rolled back by http" in shapes.reason(candidate)
 
 
 def jobs(shapes: Stopped) -> set[str]:
@@ -245,16 +286,13 @@ class Again:
 
 @pytest.fixture(scope="module")
 def again(shapes: Stopped) -> Again:
-    """Release the live model again."""
-    serving = shapes.serving()
-    if not serving or shapes.made[serving.model] != MODELS[0]:
-        shapes.release(MODELS[0])
-    before, begun = shapes.ask()["model"], jobs(shapes)
-    with shapes.asked() as asking:
-        asking.next(1)
-        run = shapes.release(MODELS[0])
-        asking.next()
-    return Again(run, before, jobs(shapes) - begun, asking.answers)
+    """Return the last release of a model that was live before. A test of a stopped run may have made it."""
+    if shapes.again is None:
+        serving = shapes.serving()
+        model = serving.model if serving else xcom(shapes.release(MODELS[0]), "create_model")
+        shapes.release_again(model)
+    assert shapes.again
+    return shapes.again
 
 
 @pytest.fixture(scope="module")
@@ -272,15 +310,24 @@ def test_a_second_release_of_the_live_model_starts_no_job_and_costs_no_request(a
 
 @pytest.fixture(scope="module")
 def superseded(shapes: Stopped, green: tuple[Any, str]) -> tuple[Any, str, str]:
-    """Return a run that was cleared and has succeeded, its model, and the model that another run has released since."""
-    run, model = green
-    again = shapes.clear(RELEASE, run, "deploy_endpoint")
-    assert str(again.state) == "success", states(again)
-    return again, model, xcom(shapes.release(MODELS[1]), "create_model")
+    """Return a run that has succeeded, its model, and the model that was released since."""
+    _, live_model = green
+    for model, run in shapes.released.items():
+        if model != live_model:
+            return run, model, live_model
+    (training,) = [each for each in MODELS if each != shapes.made[live_model]]
+    return *green, xcom(shapes.release(training), "create_model")
 
 
 def fail(_: Any) -> None:
     raise ValueError("The test makes the task fail.")
+
+
+def test_a_cleared_smoke_test_runs_again(shapes: Stopped, green: tuple[Any, str]) -> None:
+    run, model = green
+    found = shapes.clear(RELEASE, run, "smoke_test")
+    assert (str(found.state), states(found)["smoke_test"]) == ("success", "success"), states(found)
+    check_good(shapes, model)
 
 
 @pytest.mark.parametrize("step", ["deploy_endpoint"])

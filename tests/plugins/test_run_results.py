@@ -41,6 +41,13 @@ def test_return_value_of_a_task_is_found() -> None:
     assert results().get("train", TrainedModel).artifact == "model.tar.gz"
 
 
+def test_return_value_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = results()
+    assert read.get("train", TrainedModel).artifact == "model.tar.gz"
+    monkeypatch.setattr(read, "context", {})
+    assert read.get("train", TrainedModel).artifact == "model.tar.gz"
+
+
 @pytest.mark.parametrize(
     "state", ["skipped", "upstream_failed", "failed", "running", "queued", "up_for_retry"]
 )

@@ -1,6 +1,7 @@
 """Metric math: arithmetic, comparisons, FILL and IF, as in ``IF(calls > 9, 100 * FILL(errors, 0) / calls, 0)``."""
 
 import ast
+import functools
 import operator
 from collections.abc import Callable, Mapping
 
@@ -28,9 +29,15 @@ def evaluate(expression: str, values: Mapping[str, float | None]) -> float | Non
     :raises ValueError: when the expression has anything else, or an id that is not there
     """
     try:
-        return _value(ast.parse(expression.strip(), mode="eval").body, values)
+        return _value(_parse(expression), values)
     except SyntaxError:
         raise _unsupported(expression) from None
+
+
+@functools.lru_cache(maxsize=64)
+def _parse(expression: str) -> ast.expr:
+    """Parse an expression. Each check of an alarm evaluates the same one for several periods."""
+    return ast.parse(expression.strip(), mode="eval").body
 
 
 def _value(node: ast.expr, values: Mapping[str, float | None]) -> float | None:

@@ -3,8 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from itertools import repeat
 
 _PERCENTILE = re.compile(r"p(\d+(?:\.\d+)?)")
 
@@ -31,8 +30,8 @@ def statistic(name: str, samples: Sequence[Sample]) -> float | None:
     percentile = _PERCENTILE.fullmatch(name)
     if percentile:
         known = [sample for sample in samples if sample.lowest == sample.highest]
-        values = np.repeat([sample.lowest for sample in known], [int(sample.count) for sample in known])
-        return float(np.percentile(values, float(percentile[1]))) if len(values) else None
+        values = sorted(value for sample in known for value in repeat(sample.lowest, int(sample.count)))
+        return _interpolated(values, float(percentile[1]) / 100) if values else None
     if not count:
         return None
     match name:
@@ -49,3 +48,11 @@ def statistic(name: str, samples: Sequence[Sample]) -> float | None:
     raise ValueError(
         f"Local AWS computes no statistic {name!r}; use SampleCount, Sum, Average, Minimum, Maximum or p99."
     )
+
+
+def _interpolated(values: Sequence[float], part: float) -> float:
+    """Return the value at a part of the sorted values, between two of them if need be."""
+    place = part * (len(values) - 1)
+    below = min(int(place), len(values) - 1)
+    above = min(below + 1, len(values) - 1)
+    return values[below] + (values[above] - values[below]) * (place - below)
