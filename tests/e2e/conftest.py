@@ -63,7 +63,7 @@ PAGE_MILLISECONDS = 180_000
 # loop of the scheduler takes some 40 ms of a processor.
 THRIFTY = {
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
-    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
 }
 # Airflow notices within seconds, not minutes, that a worker or a triggerer is dead, or that a timeout has passed.
 IMPATIENT = {
