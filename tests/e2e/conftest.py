@@ -13,6 +13,7 @@ from typing import Any
 
 import boto3
 import pytest
+import requests
 from botocore.config import Config
 
 from include.laptop import demo
@@ -47,14 +48,22 @@ SWITCHES = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--js-flags=--no-opt",  # no page is used for so long that optimized code would pay off
 ]
+# To draw the frames of animations takes a tenth of the time that a page takes. The content security policy of the
+# reports forbids further <style> elements.
+WITHOUT_ANIMATIONS = """
+const sheet = new CSSStyleSheet();
+sheet.replaceSync("*, *::before, *::after { animation: none !important; transition: none !important; }");
+document.adoptedStyleSheets = [sheet];
+"""
 
 PAGE_MILLISECONDS = 180_000
 # The tests change no DAG file, so to parse all of them every 10 s would only take their time. While a run waits, each
 # loop of the scheduler takes some 40 ms of a processor.
 THRIFTY = {
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
-    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
 }
 # Airflow notices within seconds, not minutes, that a worker or a triggerer is dead, or that a timeout has passed.
 IMPATIENT = {
@@ -210,45 +219,51 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def signed_in(browser: Any, whole_stack: Stack) -> Callable[[str], Any]:
-    """Sign a user in once, and return what the browser stores then. Airflow's pages take seconds to load."""
+def open_context(browser: Any, whole_stack: Stack) -> Iterator[Callable[..., Any]]:
+    """Open a part of the browser with cookies and a cache of its own, in which a user is signed in, or nobody."""
+    opened = []
 
-    @functools.cache
-    def storage_of(user: str) -> Any:
-        context = browser.new_context(base_url=whole_stack.paths.airflow_url)
-        page = context.new_page()
-        page.set_default_timeout(PAGE_MILLISECONDS)
-        page.goto("/")
-        sign_in(page, user, passwords(whole_stack.paths.passwords_file)[user])
-        page.wait_for_url(f"{whole_stack.paths.airflow_url}/")
-        storage = context.storage_state()
+    def open_one(user: str | None = None) -> Any:
+        url = whole_stack.paths.airflow_url
+        context = browser.new_context(viewport={"width": 1500, "height": 900}, base_url=url)
+        context.set_default_timeout(PAGE_MILLISECONDS)
+        context.add_init_script(WITHOUT_ANIMATIONS)
+        opened.append(context)
+        if user:
+            # The cookie that Airflow's login sets. Tests of the login itself fill it in, which loads two more pages.
+            password = passwords(whole_stack.paths.passwords_file)[user]
+            token = requests.post(
+                f"{url}/auth/token", json={"username": user, "password": password}, timeout=60
+            ).json()["access_token"]
+            context.add_cookies([{"name": "_token", "value": token, "url": url}])
+        return context
+
+    yield open_one
+    for context in opened:
         context.close()
-        return storage
 
-    return storage_of
+
+@pytest.fixture(scope="module")
+def context_of(open_context: Callable[..., Any]) -> Callable[[str], Any]:
+    """Return the part of the browser in which a user is signed in. What its pages share is loaded once."""
+    return functools.cache(open_context)
 
 
 @pytest.fixture
 def page_of(
-    browser: Any, whole_stack: Stack, signed_in: Callable[[str], Any]
+    open_context: Callable[..., Any], context_of: Callable[[str], Any]
 ) -> Iterator[Callable[..., Any]]:
     """Open an empty page of a browser in which a user is signed in, or nobody."""
     opened = []
 
     def open_page(user: str | None = None) -> Any:
-        context = browser.new_context(
-            viewport={"width": 1500, "height": 900},
-            base_url=whole_stack.paths.airflow_url,
-            storage_state=signed_in(user) if user else None,
-        )
-        opened.append(context)
-        page = context.new_page()
-        page.set_default_timeout(PAGE_MILLISECONDS)
+        page = (context_of(user) if user else open_context()).new_page()
+        opened.append(page)
         return page
 
     yield open_page
-    for context in opened:
-        context.close()
+    for page in opened:
+        page.close()
 
 
 def sign_in(page: Any, user: str, password: str) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urldefrag
+from urllib.parse import quote, urldefrag, urlsplit
 
 import pytest
 import requests
@@ -46,7 +47,7 @@ def links(airflow: AirflowApi, approved: Approved) -> dict[tuple[str, str], str]
 
 
 def see(page: Any, url: str) -> list[str]:
-    """Open a page, check that a person sees all of it, and return the URLs to which it links."""
+    """Open a report, check that a person sees all of it, and return the URLs to which it links."""
     wrong: list[str] = []
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     page.on("response", lambda answer: wrong.append(answer.url) if answer.status >= 400 else None)
@@ -59,6 +60,51 @@ def see(page: Any, url: str) -> list[str]:
     return [
         urldefrag(link).url for link in page.eval_on_selector_all("a[href]", "all => all.map(a => a.href)")
     ]
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The pages to which tasks, the question and the reports link.
+
+    :param reports: what the administrator received, by URL.
+    :param of_airflow: the URLs of pages of Airflow's UI.
+    """
+
+    reports: dict[str, bytes]
+    of_airflow: set[str]
+
+
+@pytest.fixture(scope="module")
+def followed(
+    context_of: Callable[[str], Any], airflow: AirflowApi, approved: Approved, whole_stack: Stack
+) -> Pages:
+    """Follow every link in the browser as the administrator."""
+    airflow_url = whole_stack.paths.airflow_url
+    page = context_of(ADMIN).new_page()
+    waiting = [*links_of(airflow, RELEASE, approved.run_id).values(), *links_in(approved.question)]
+    reports: dict[str, bytes] = {}
+    of_airflow = set()
+    while waiting:
+        url = waiting.pop()
+        assert url.startswith(f"{airflow_url}/"), f"{url} leads out of Airflow"
+        if not url.startswith(f"{airflow_url}/projects/"):
+            of_airflow.add(url)
+        elif url not in reports:
+            waiting += see(page, url)
+            reports[url] = airflow.session.get(url, timeout=60).content
+    page.close()
+    return Pages(reports, of_airflow)
+
+
+def api_of(airflow: AirflowApi, url: str) -> requests.Response:
+    """Return what the API tells a user of the DAG, run or task that a page of Airflow's UI shows."""
+    path = (
+        urlsplit(url)
+        .path.removeprefix("/")
+        .replace("/runs/", "/dagRuns/")
+        .replace("/tasks/", "/taskInstances/")
+    )
+    return airflow.request("GET", path)
 
 
 def test_a_task_links_to_pages_at_airflow_alone(
@@ -74,32 +120,21 @@ def test_a_task_links_to_pages_at_airflow_alone(
     assert [url for url in links.values() if not url.startswith(pages)] == []
 
 
-@pytest.mark.parametrize("user", [ADMIN, VIEWER])
 def test_every_link_of_tasks_questions_and_reports_leads_to_a_page(
-    page_of: PageOf,
-    links: dict[tuple[str, str], str],
-    approved: Approved,
-    whole_stack: Stack,
-    user: str,
+    followed: Pages, airflow: AirflowApi
 ) -> None:
-    airflow_url = whole_stack.paths.airflow_url
-    page = page_of(user)
-    waiting, seen = [*links.values(), *links_in(approved.question)], set()
-    while waiting:
-        url = waiting.pop()
-        if url in seen:
-            continue
-        seen.add(url)
-        assert url.startswith(f"{airflow_url}/"), f"{url} leads out of Airflow"
-        tab = page.context.new_page()
-        if url.startswith(f"{airflow_url}/projects/"):
-            waiting += see(tab, url)
-        else:
-            assert tab.goto(url).status == 200
-            tab.get_by_text("sample", exact=False).first.wait_for()
-            assert tab.get_by_text("not found", exact=False).count() == 0, url
-        tab.close()
-    assert len(seen) >= 3
+    assert len(followed.reports) >= 3
+    for url in followed.of_airflow:
+        assert api_of(airflow, url).status_code == 200, url
+
+
+def test_the_viewer_receives_what_the_administrator_sees(followed: Pages, viewer: AirflowApi) -> None:
+    viewer.ask("GET", "dags")  # signs in
+    for url, report in followed.reports.items():
+        answer = viewer.session.get(url, timeout=60)
+        assert (answer.status_code, answer.content) == (200, report), url
+    for url in followed.of_airflow:
+        assert api_of(viewer, url).status_code == 200, url
 
 
 def test_whoever_approves_has_seen_the_evaluation_before(approved: Approved) -> None:
@@ -107,30 +142,50 @@ def test_whoever_approves_has_seen_the_evaluation_before(approved: Approved) -> 
     assert "<svg" in approved.evidence or "<img" in approved.evidence
 
 
-@pytest.mark.parametrize("user", [ADMIN, VIEWER])
-def test_a_question_shows_its_link_in_airflow(page_of: PageOf, approved: Approved, user: str) -> None:
-    page = page_of(user)
-    page.goto(f"/dags/{RELEASE}/runs/{quote(approved.run_id)}/tasks/approve/required_actions")
-    (url,) = links_in(approved.question)
-    page.locator(f"a[href='{url}']").wait_for()
+@pytest.fixture
+def question_page(page_of: PageOf, approved: Approved) -> Callable[[str], Any]:
+    """Open the page of the question in Airflow, check that it shows the link, and return the page."""
+
+    def show(user: str) -> Any:
+        page = page_of(user)
+        page.goto(f"/dags/{RELEASE}/runs/{quote(approved.run_id)}/tasks/approve/required_actions")
+        (url,) = links_in(approved.question)
+        page.locator(f"a[href='{url}']").wait_for()
+        return page
+
+    return show
 
 
-def test_a_click_on_a_tasks_link_opens_the_page(page_of: PageOf, approved: Approved) -> None:
-    page = page_of(ADMIN)
-    page.goto(f"/dags/{RELEASE}/runs/{quote(approved.run_id)}/tasks/report/details")
+def test_the_viewer_sees_the_link_of_a_question_in_airflow(question_page: Callable[[str], Any]) -> None:
+    question_page(VIEWER)
+
+
+def test_the_administrator_opens_the_report_of_the_run_from_the_page_of_a_question(
+    question_page: Callable[[str], Any], approved: Approved
+) -> None:
+    page = question_page(ADMIN)
+    page.locator(f"a[href*='/runs/{approved.run_id}/tasks/report']").click()
+    page.get_by_role("link", name="Details").click()
     page.get_by_role("link", name="Run report").click()
     page.wait_for_url("**/projects/sample/reports/runs/*/report.html")
     assert "Accuracy of the candidate" in page.inner_text("body")
 
 
+def test_a_person_who_is_not_signed_in_is_sent_to_the_login(followed: Pages, whole_stack: Stack) -> None:
+    for url in followed.reports:
+        answer = requests.get(url, headers={"Accept": "text/html"}, timeout=60)
+        assert answer.url.startswith(f"{whole_stack.paths.airflow_url}/auth/login?next="), url
+        assert not any(b"Accuracy" in each.content for each in (*answer.history, answer)), url
+
+
 def test_a_person_who_is_not_signed_in_sees_the_login_and_then_the_page(
     page_of: PageOf, links: dict[tuple[str, str], str], whole_stack: Stack
 ) -> None:
-    for url in links.values():
-        page = page_of()
-        page.goto(url)
-        page.wait_for_selector("input[name=password]")
-        assert page.get_by_text("Accuracy").count() == 0
+    url = links["report", "Run report"]
+    page = page_of()
+    page.goto(url)
+    page.wait_for_selector("input[name=password]")
+    assert page.get_by_text("Accuracy").count() == 0
     sign_in(page, VIEWER, passwords(whole_stack.paths.passwords_file)[VIEWER])
     page.wait_for_url(url)
 
@@ -166,7 +221,8 @@ def test_a_report_that_was_deleted_says_what_to_do(page_of: PageOf, approved: Ap
     assert page.goto("/projects/sample/reports/runs/deleted/report.html").status == 404
     page.get_by_text("Run sample.train_and_deploy again").wait_for()
     page.get_by_role("link", name=RELEASE).click()
-    page.wait_for_url(f"**/dags/{RELEASE}")
+    # test_ui.py shows that page.
+    page.wait_for_url(f"**/dags/{RELEASE}", wait_until="commit")
 
 
 def test_the_link_of_a_workspace_opens_jupyterlab_for_whoever_may_trigger_it(
