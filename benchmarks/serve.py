@@ -57,15 +57,14 @@ def run(options: Options) -> list[Result]:
             print(absent, flush=True)
         for model in prepare(images, photos, scratch):
             results += check_answers(model, photos)
-            with (
-                worker("ours", model.folder, photos) as ours,
-                worker("original", model.folder, photos) as theirs,
-            ):
-                results += compare(f"serve, {model.name}", EAGER, ours, theirs, options.rounds)
-            if not model.is_int8:
-                results += with_servers(
-                    model, photos, scratch / f"served {model.name}", options.rounds, not absent
-                )
+            with worker("ours", model.folder, photos) as ours:
+                with worker("original", model.folder, photos) as theirs:
+                    results += compare(f"serve, {model.name}", EAGER, ours, theirs, options.rounds)
+                if not model.is_int8:
+                    folder_of_servers = scratch / f"served {model.name}"
+                    results += with_servers(
+                        model, photos, folder_of_servers, options.rounds, ours, not absent
+                    )
     return results
 
 
@@ -153,16 +152,25 @@ def worker(way: str, model: Path, photos: Path, *, one_core: bool = True) -> Ite
 
 
 def with_servers(
-    model: Model, photos: Path, scratch: Path, rounds: int, has_torchserve: bool
+    model: Model,
+    photos: Path,
+    scratch: Path,
+    rounds: int,
+    handler: Callable[[], Round],
+    has_torchserve: bool,
 ) -> list[Result]:
-    """Compare servers on one core each: those of the serving image and of local AWS, and TorchServe if available."""
+    """Compare servers on one core each: those of the serving image and of local AWS, and TorchServe if available.
+
+    :param handler: Run a round of the model's handler in one process, without HTTP.
+    """
     scratch.mkdir()
     with ExitStack() as opened:
-        ours = opened.enter_context(worker("ours", model.folder, photos))
         peer = None
         if has_torchserve:
             peer = opened.enter_context(serving_image.torchserve_side(model.folder, scratch / "torchserve"))
-        results = serving_image.run(model.name, model.folder, photos, scratch / "image", rounds, ours, peer)
+        results = serving_image.run(
+            model.name, model.folder, photos, scratch / "image", rounds, handler, peer
+        )
         return [*results, *(over_http(model, photos, scratch, rounds, peer.port) if peer else [])]
 
 

@@ -86,7 +86,6 @@ SLOW = (
     "include/laptop/test_airflow_lock.py",
     "include/laptop/test_lock.py",
     "include/laptop/test_bootstrap.py",
-    "include/laptop/test_stack.py",
     "include/laptop/test_supervision.py",
     "include/pipeline/test_function_alias.py",
     "include/pipeline/test_known_good.py",
@@ -113,6 +112,12 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """End without a last garbage collection."""
+    gc.freeze()
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -308,7 +313,7 @@ def slow_import(tmp_path: Path) -> Iterator[SlowImport]:
 def eventually() -> Callable[..., Any]:
     """Wait until a function's answer is true, and return it; it is called again after each pause."""
 
-    def wait(probe: Callable[[], Any], seconds: float = 270.0, pause: float = 0.1) -> Any:
+    def wait(probe: Callable[[], Any], seconds: float = 270.0, pause: float = 0.25) -> Any:
         deadline = time.monotonic() + seconds
         while not (value := probe()):
             assert time.monotonic() < deadline, f"not so within {seconds} s"

@@ -2,7 +2,10 @@
 
 import sys
 
-from image_classifier.instance_training import main
+from image_classifier.imports import quick_imports
+
+with quick_imports():
+    from image_classifier.instance_training import main
 
 if __name__ == "__main__":
     sys.exit(main())

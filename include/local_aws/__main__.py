@@ -3,6 +3,7 @@
 import argparse
 import errno
 import functools
+import gc
 import logging
 import os
 import shutil
@@ -128,6 +129,7 @@ def _working_directory(state_dir: Path, port: int) -> Iterator[tuple[Path, Path,
 
 
 def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> None:
+    gc.disable()
     # moto reads it when it is imported. Without it, policies of AWS cannot be attached to a role.
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
     from include.local_aws.config import Config
@@ -191,6 +193,9 @@ def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> Non
         request_handler=RequestHandler,
         fd=listener.fileno(),
     )
+    # What was imported stays until the end. To traverse it again and again would take time, most of all at the end.
+    gc.freeze()
+    gc.enable()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"local AWS is ready at http://{config.host}:{config.port}", flush=True)
     stop.recv(1)

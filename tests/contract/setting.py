@@ -108,7 +108,7 @@ def waiting(seconds: float) -> Callable[..., Any]:
         deadline = time.monotonic() + patience
         while not (value := probe()):
             assert time.monotonic() < deadline, f"not so within {patience} s"
-            time.sleep(0.1 if patience <= PATIENCE else 5)
+            time.sleep(0.25 if patience <= PATIENCE else 5)
         return value
 
     return wait

@@ -88,12 +88,13 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any
 
     @contextmanager
     def running(**options: Any) -> Iterator[Stack]:
-        stack = Stack(tmp_path_factory.mktemp("stack"), free_port(), free_port(), **options)
+        stack = Stack(tmp_path_factory.mktemp("a stack"), free_port(), free_port(), **options)
         try:
             stack.up()
             yield stack
         finally:
             stack.down()
+            assert stack.supervision.processes() == []
 
     return running
 

@@ -16,14 +16,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from image_classifier import checkpoint, distributed, layers, training_data
-from image_classifier.data import EvalTransform, TrainTransform, read_splits
-from image_classifier.model import HALF, Classifier
-from image_classifier.recipe import for_fine_tuning
-from image_classifier.training_data import Batch
-from image_classifier.training_loop import fit
-from torch import nn
+from image_classifier.imports import quick_imports
+
+with quick_imports():
+    import torch
+    from image_classifier import checkpoint, distributed, layers, training_data
+    from image_classifier.data import EvalTransform, TrainTransform, read_splits
+    from image_classifier.model import HALF, Classifier
+    from image_classifier.recipe import for_fine_tuning
+    from image_classifier.training_data import Batch
+    from image_classifier.training_loop import fit
+    from torch import nn
 
 BATCH_SIZE, EPOCHS = 4, 3
 

@@ -69,10 +69,9 @@ def test_all_layers_are_trained_on_images_without_pretrained_weights(
 ) -> None:
     settings = {"architecture": "resnet18", "train_layers": "all", "image_size": 32, "batch_size": 13}
 
-    first, second = (run_training(training=dataset, epochs=2, **settings) for _ in range(2))
+    job = run_training(training=dataset, epochs=2, **settings)
 
-    assert first.best.train.accuracy > 0.5
-    assert first.best == second.best  # augmentation included
+    assert job.best.train.accuracy > 0.5
 
 
 def test_all_layers_are_trained_from_pretrained_weights(
@@ -144,6 +143,7 @@ def uninterrupted(run_training: RunTraining, dataset: Path) -> Trained:
 def test_a_job_that_is_ended_and_started_again_ends_with_the_same_metrics(
     uninterrupted: Trained, dataset: Path, tmp_path: Path
 ) -> None:
+    """So do two jobs with the same seed, whose images are augmented in the same way."""
     folders = {
         "SM_CHANNEL_TRAINING": dataset,
         "SM_MODEL_DIR": tmp_path,
@@ -179,7 +179,8 @@ def test_a_job_that_is_ended_and_started_again_ends_with_the_same_metrics(
 def test_the_test_split_is_not_touched(run_training: RunTraining, dataset: Path, tmp_path: Path) -> None:
     without_test = shutil.copytree(dataset, tmp_path / "data", ignore=shutil.ignore_patterns("test"))
 
-    run_training(training=without_test, architecture="resnet18", train_layers="all", epochs=1)
+    settings = {"architecture": "shufflenet_v2_x0_5", "train_layers": "all", "image_size": 32}
+    run_training(training=without_test, epochs=1, **settings)
 
 
 @pytest.mark.parametrize(

@@ -1,82 +1,16 @@
-"""A complete stack: healthy, only on loopback, responding, and stopped without remaining processes."""
+"""A stack that can not start, or was not started; tests/e2e/test_stack.py has one that runs."""
 
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-import boto3
-import psutil
 import pytest
 
-from include.laptop.airflow_api import AirflowApi, AirflowApiError
 from include.laptop.stack import Stack, StackError
 from include.laptop.stack_paths import REPOSITORY
 from tests.free_ports import free_port
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("a stack"), free_port(), free_port())
-    try:
-        assert stack.up()
-        yield stack
-    finally:
-        stack.down()
-        assert stack.supervision.processes() == []
-
-
-@pytest.mark.e2e
-class TestStackThatIsUp:
-    def test_every_component_is_healthy(self, stack: Stack) -> None:
-        assert set(stack.health().values()) == {"healthy"}
-
-    def test_processes_listen_only_on_loopback(self, stack: Stack) -> None:
-        listening = set()
-        for process in stack.supervision.processes():
-            with suppress(psutil.NoSuchProcess):  # one that runs a task or parses a file ends soon
-                listening |= {
-                    connection.laddr.ip
-                    for connection in process.net_connections("inet")
-                    if connection.status == psutil.CONN_LISTEN
-                }
-        assert listening == {"127.0.0.1"}
-
-    def test_every_process_under_supervisord_has_the_marker(self, stack: Stack) -> None:
-        supervisord = psutil.Process(int(stack.supervision.pid_file.read_text()))
-        children = set(supervisord.children(recursive=True))
-        without_mark = children - set(stack.supervision.processes())
-        assert not [child for child in without_mark if child.is_running()]
-
-    def test_infrastructure_is_deployed(self, stack: Stack) -> None:
-        cloudformation = boto3.client(
-            "cloudformation",
-            endpoint_url=stack.paths.aws_url,
-            region_name="us-east-1",
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-        )
-        (deployed,) = cloudformation.describe_stacks(StackName="image-classifier")["Stacks"]
-        assert deployed["StackStatus"] == "CREATE_COMPLETE"
-
-    def test_second_start_finds_the_stack_regardless_of_its_ports(self, stack: Stack) -> None:
-        again = Stack(stack.paths.state_dir, free_port(), free_port())
-        assert not again.up()
-        assert again.paths == stack.paths
-
-    def test_unknown_dag_is_an_error_with_its_name(self, stack: Stack) -> None:
-        with pytest.raises(AirflowApiError, match=r"404.*no_such_dag"):
-            stack.api().trigger("no_such_dag", {})
-
-    def test_wrong_password_is_rejected(self, stack: Stack) -> None:
-        with pytest.raises(AirflowApiError, match="401"):
-            AirflowApi(stack.paths.airflow_url, "admin", "wrong").import_errors()
-
-    def test_no_dag_file_fails_to_import(self, stack: Stack) -> None:
-        assert stack.api().import_errors() == {}
 
 
 def test_used_port_is_an_error_with_the_variable_to_change(tmp_path: Path) -> None:

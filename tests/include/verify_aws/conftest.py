@@ -64,11 +64,13 @@ def page(tmp_path: Path) -> Path:
     return tmp_path / "page.md"
 
 
-@pytest.fixture
-def begin(account: LocalAws, page: Path) -> Callable[..., subprocess.Popen[str]]:
+@pytest.fixture(scope="module")
+def begin(account: LocalAws) -> Callable[..., subprocess.Popen[str]]:
     """Start the command in a separate process group; ``without`` lists variables that are not set."""
 
-    def start(*arguments: str, without: tuple[str, ...] = (), url: str = "") -> subprocess.Popen[str]:
+    def start(
+        *arguments: str, page: Path, without: tuple[str, ...] = (), url: str = ""
+    ) -> subprocess.Popen[str]:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
             "AWS_ENDPOINT_URL": url or account.url,
@@ -96,11 +98,11 @@ def begin(account: LocalAws, page: Path) -> Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def verify(begin: Callable[..., subprocess.Popen[str]]) -> Callable[..., tuple[int, str]]:
+def verify(begin: Callable[..., subprocess.Popen[str]], page: Path) -> Callable[..., tuple[int, str]]:
     """Run the command; return its exit status and its output."""
 
     def run(*arguments: str, **options: Any) -> tuple[int, str]:
-        process = begin(*arguments, **options)
+        process = begin(*arguments, page=page, **options)
         said, _ = process.communicate(timeout=900)
         return process.returncode, said
 

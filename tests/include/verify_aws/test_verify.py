@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,15 @@ WITHOUT_TAGS = (
     "CreatePresignedNotebookInstanceUrl",
 )
 """Operations that accept no tags, or that create nothing lasting."""
+PAID = {
+    "CreateEndpoint",
+    "CreateHyperParameterTuningJob",
+    "CreateNotebookInstance",
+    "CreateProcessingJob",
+    "CreateTrainingJob",
+    "RunInstances",
+}
+"""Operations that create what costs more than a cent."""
 Verify = Callable[..., tuple[int, str]]
 
 
@@ -98,15 +108,33 @@ def test_invalid_setup_is_reported_in_one_sentence(
     assert changes(account, begun) == []
 
 
+@dataclass(frozen=True)
+class Run:
+    """What a run of the command did."""
+
+    status: int
+    said: str
+    text: str
+    made: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def free(
+    account: LocalAws, begin: Callable[..., subprocess.Popen[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    """All rows that cost less than a cent, in a local AWS in the role of an account without differences."""
+    begun, page = lines(account), tmp_path_factory.mktemp("free") / "page.md"
+    process = begin("--confirm", ACCOUNT, page=page)
+    said, _ = process.communicate(timeout=900)
+    return Run(process.returncode, said, page.read_text(), changes(account, begun))
+
+
 def test_free_rows_agree_and_each_resource_has_prefix_and_tag_and_is_removed(
-    verify: Verify, account: LocalAws, page: Path
+    free: Run, account: LocalAws
 ) -> None:
-    """Local AWS in the role of an account without differences; the guard rejects no call."""
-    begun = lines(account)
-    status, said = verify("--confirm", ACCOUNT)
-    assert status == 0, page.read_text()
-    made = changes(account, begun)
-    created = [call for call in made if call["operation"].startswith(("Create", "PutMetricAlarm"))]
+    """The guard rejects no call."""
+    assert free.status == 0, free.text
+    created = [call for call in free.made if call["operation"].startswith(("Create", "PutMetricAlarm"))]
     kinds = {call["operation"] for call in created}
     assert kinds >= {"CreateTopic", "PutMetricAlarm", "CreateLogGroup", "CreateBucket", "CreateSecurityGroup"}
     assert kinds >= {"CreateStack", "CreateModelPackageGroup", "CreateFunction", "CreateRole"}
@@ -116,14 +144,20 @@ def test_free_rows_agree_and_each_resource_has_prefix_and_tag_and_is_removed(
         if call["operation"] in WITHOUT_TAGS:
             continue
         if call["operation"] == "CreateBucket":
-            tagged = [other for other in made if other["operation"] == "PutBucketTagging"]
+            tagged = [other for other in free.made if other["operation"] == "PutBucketTagging"]
             assert given["Bucket"] in {other["parameters"]["Bucket"] for other in tagged}
             continue
         tags = given.get("Tags") or given.get("tags") or given["TagSpecifications"][0]["Tags"]
         assert pairs(tags)[TAG[0]] == TAG[1], call
     assert search(account.client) == ([], [])
-    assert " 0 differ" in said
-    assert "Nothing is left." in said
+    assert " 0 differ" in free.said
+    assert "Nothing is left." in free.said
+
+
+def test_rows_with_costs_are_skipped_and_reported(free: Run) -> None:
+    assert "test_a_training_job_whose_name_is_taken | it may cost more than a cent" in free.text
+    assert "it would take all of the account's concurrency" in free.text
+    assert PAID.isdisjoint(call["operation"] for call in free.made)
 
 
 def test_jobs_endpoints_and_notebooks_are_tagged_and_removed(verify: Verify, account: LocalAws) -> None:
@@ -132,58 +166,40 @@ def test_jobs_endpoints_and_notebooks_are_tagged_and_removed(verify: Verify, acc
     assert status == 0, said
     made = [call for call in changes(account, begun) if call["operation"].startswith(("Create", "Run"))]
     kinds = {call["operation"] for call in made}
-    assert kinds >= {
-        "CreateTrainingJob",
-        "CreateProcessingJob",
-        "CreateHyperParameterTuningJob",
-        "CreateModel",
-    }
-    assert kinds >= {"CreateEndpoint", "CreateEndpointConfig", "CreateNotebookInstance", "RunInstances"}
+    assert kinds >= PAID | {"CreateModel", "CreateEndpointConfig"}
     for call in made:
         assert call["operation"] == "CreateBucket" or TAG[1] in json.dumps(call["parameters"]), call
     assert search(account.client) == ([], [])
 
 
-def test_rows_with_costs_are_skipped_and_reported(verify: Verify, account: LocalAws, page: Path) -> None:
-    begun = lines(account)
-    status, said = verify("--confirm", ACCOUNT, "--rows", "SN1,SM5,LA15,LA18")
-    assert status == 0, said
-    assert {call["service"] for call in changes(account, begun)} == {"sns"}
-    text = page.read_text()
-    assert "test_a_training_job_whose_name_is_taken | it may cost more than a cent" in text
-    assert "it would take all of the account's concurrency" in text
-
-
-def test_next_run_removes_only_resources_of_a_killed_run(
-    begin: Callable[..., subprocess.Popen[str]], verify: Verify, slow_account: LocalAws, eventually: Any
+def test_next_run_removes_only_resources_of_a_killed_run_and_all_of_its_own_after_ctrl_c(
+    begin: Callable[..., subprocess.Popen[str]], slow_account: LocalAws, page: Path, eventually: Any
 ) -> None:
-    sns = slow_account.client("sns")
+    sns, functions = slow_account.client("sns"), slow_account.client("lambda")
     foreign = sns.create_topic(Name="somebody-elses", Tags=[{"Key": TAG[0], "Value": TAG[1]}])["TopicArn"]
     untagged = sns.create_topic(Name=f"{PREFIX}-untagged")["TopicArn"]
-    process = begin("--confirm", ACCOUNT, "--rows", WAITING, url=slow_account.url)
-    eventually(lambda: "function" in [each.kind for each in search(slow_account.client)[0]])
+
+    def waiting() -> set[str]:
+        return {function["FunctionName"] for function in functions.list_functions()["Functions"]}
+
+    process = begin("--confirm", ACCOUNT, "--rows", WAITING, page=page, url=slow_account.url)
+    old = eventually(waiting)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     left = [each for each in search(slow_account.client)[0] if each.tagged]
     assert left
-    status, said = verify("--confirm", ACCOUNT, "--rows", "SN1", url=slow_account.url)
-    assert status == 0, said
+
+    process = begin("--confirm", ACCOUNT, "--rows", WAITING, page=page, url=slow_account.url)
+    eventually(lambda: waiting() - old)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 1, said
     for each in left:
         assert f"Removing {each}" in said
     topics = {topic["TopicArn"] for topic in sns.list_topics()["Topics"]}
     assert topics == {foreign, untagged}
     for topic in topics:
         sns.delete_topic(TopicArn=topic)
-
-
-def test_ctrl_c_removes_all_resources(
-    begin: Callable[..., subprocess.Popen[str]], slow_account: LocalAws, page: Path, eventually: Any
-) -> None:
-    process = begin("--confirm", ACCOUNT, "--rows", WAITING, url=slow_account.url)
-    eventually(lambda: "function" in [each.kind for each in search(slow_account.client)[0]])
-    os.killpg(process.pid, signal.SIGINT)
-    said, _ = process.communicate(timeout=240)
-    assert process.returncode == 1, said
     assert search(slow_account.client) == ([], [])
     text = page.read_text()
     assert "The run did not finish." in text

@@ -24,6 +24,8 @@ SECONDS = 1
 # Longer than each lag, also on a busy machine.
 PATIENCE = 120.0
 ROLE = "arn:aws:iam::123456789012:role/weather"
+# One of those that moto knows. To list them all takes a second.
+IMAGE = "ami-12c6146b"
 LAGS = "configs,ec2,pages,roles,tags"
 
 
@@ -116,7 +118,7 @@ def create_function(server: LocalAws, role: str) -> str:
 
 def launch(ec2: Any, **members: Any) -> str:
     (instance,) = ec2.run_instances(
-        ImageId=ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"],
+        ImageId=IMAGE,
         InstanceType="t3.micro",
         MinCount=1,
         MaxCount=1,
@@ -236,10 +238,11 @@ def test_the_tagging_index_lacks_what_is_new(late: LocalAws) -> None:
 @pytest.mark.row("TG1")
 def test_the_tagging_index_follows(lagging: LocalAws, eventually: Callable[..., Any]) -> None:
     create_group(lagging)
-    (arn,) = eventually(lambda: tagged(lagging), seconds=PATIENCE)
+    # Each look makes moto list all resources of all services.
+    (arn,) = eventually(lambda: tagged(lagging), seconds=PATIENCE, pause=1)
     assert arn.endswith(":model-package-group/weather")
     lagging.client("sagemaker").delete_model_package_group(ModelPackageGroupName="weather")
-    eventually(lambda: not tagged(lagging), seconds=PATIENCE)
+    eventually(lambda: not tagged(lagging), seconds=PATIENCE, pause=1)
 
 
 def create_group(server: LocalAws) -> None:

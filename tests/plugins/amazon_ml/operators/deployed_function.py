@@ -40,7 +40,7 @@ def deploy(
         config=config,
         zip_file=lambda: zipped(answer, first),
         publish=publish,
-        poll_interval=0.1,
+        poll_interval=0.3,
     ).execute({})
 
 

@@ -88,7 +88,7 @@ def config(aws: Any) -> Callable[..., Config]:
 
 
 def operator(config: Config, **kwargs: Any) -> EC2TrainingOperator:
-    arguments: dict[str, Any] = {"deferrable": False, "poll_interval": 0.1}
+    arguments: dict[str, Any] = {"deferrable": False, "poll_interval": 0.3}
     return EC2TrainingOperator(task_id="train_on_ec2", config=config, **(arguments | kwargs))
 
 

@@ -39,7 +39,7 @@ def run(operator: LambdaBaseProvisioningOperator) -> dict[str, Any]:
 
 class TestLambdaAliasOperator:
     def operator(self, function: str, version: str, **kwargs: Any) -> LambdaAliasOperator:
-        kwargs = {"poll_interval": 0.1, "deferrable": False, **kwargs}
+        kwargs = {"poll_interval": 0.3, "deferrable": False, **kwargs}
         return LambdaAliasOperator(
             task_id="alias", function_name=function, alias="live", function_version=version, **kwargs
         )
@@ -169,7 +169,7 @@ class TestLambdaAliasOperator:
 
 class TestLambdaProvisionedConcurrencyOperator:
     def operator(self, function: str, count: int, **kwargs: Any) -> LambdaProvisionedConcurrencyOperator:
-        kwargs = {"qualifier": "1", "poll_interval": 0.1, "deferrable": False, **kwargs}
+        kwargs = {"qualifier": "1", "poll_interval": 0.3, "deferrable": False, **kwargs}
         return LambdaProvisionedConcurrencyOperator(
             task_id="provision",
             function_name=function,

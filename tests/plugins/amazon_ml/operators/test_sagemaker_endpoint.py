@@ -291,7 +291,7 @@ class TestSageMakerEndpointConfigIfAbsentOperator:
 
 class TestSageMakerDeployEndpointOperator:
     def operator(self, endpoint: str, configuration: str, **kwargs: Any) -> SageMakerDeployEndpointOperator:
-        kwargs = {"deferrable": False, "poll_interval": 0.1, **kwargs}
+        kwargs = {"deferrable": False, "poll_interval": 0.3, **kwargs}
         request = {"EndpointName": endpoint, "EndpointConfigName": configuration}
         return SageMakerDeployEndpointOperator(task_id="deploy", config=request, **kwargs)
 
@@ -681,7 +681,7 @@ class TestSageMakerDeployEndpointOperatorInScriptedStates:
 
 class TestSageMakerDeleteEndpointOperator:
     def operator(self, endpoint: str, **kwargs: Any) -> SageMakerDeleteEndpointOperator:
-        kwargs = {"deferrable": False, "poll_interval": 0.1, **kwargs}
+        kwargs = {"deferrable": False, "poll_interval": 0.3, **kwargs}
         return SageMakerDeleteEndpointOperator(task_id="delete", config={"EndpointName": endpoint}, **kwargs)
 
     def delete(self, endpoint: str) -> Any:

@@ -70,7 +70,7 @@ def run(operator: Any, context: Any = None) -> Any:
 
 
 def processing(config: Any, **kwargs: Any) -> SageMakerResumableProcessingOperator:
-    arguments: dict[str, Any] = {"deferrable": False, "poll_interval": 0.1}
+    arguments: dict[str, Any] = {"deferrable": False, "poll_interval": 0.3}
     return SageMakerResumableProcessingOperator(task_id="job", config=config, **(arguments | kwargs))
 
 
