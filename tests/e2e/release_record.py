@@ -95,10 +95,9 @@ class Wanted:
 class ReleaseRecord:
     """Records the resources that a release creates, and compares them with the inventory in each step.
 
-    The inventory is compared after the first call of a step that changes something, if there are resources that it was
-    not compared with. What the later calls of the step create is compared in the next step, and after the last step by
-    :meth:`compare`. The calls of triggers are not
-    recorded, since they only read.
+    The inventory is compared after the first call of a step that changes something, if there are resources with which
+    it was not compared before. What the later calls of the step create is compared in the next step, and after the
+    last step by :meth:`compare`. The calls of triggers are not recorded, since they only read.
 
     :param look: return the inventory.
     :param steps: the steps in which the inventory is compared. None means all steps.
