@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import astuple
 from multiprocessing import Pipe
+from pathlib import Path
 from typing import Any
 
 from airflow.api.common.mark_tasks import set_dag_run_state_to_failed
@@ -13,27 +16,22 @@ from airflow.models.serialized_dag import SerializedDagModel
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
-from tests.e2e import killed_runs
-from tests.e2e.pipeline import NAME, Pipeline
+from tests.e2e.pipeline import NAME, REPOSITORY, Pipeline
 from tests.e2e.release_record import Wanted
 
 
 class ChildRuns:
-    """The process that starts the child processes.
-
-    It is a fork of this one, and they are forks of it. So no child process imports a module or does anything else that
-    takes long only the first time, if this process has run a DAG before. It starts before the test starts a thread.
-    """
+    """The process that starts the child processes."""
 
     def __init__(self, pipeline: Pipeline) -> None:
+        script = Path(__file__).with_name("killed_runs.py")
         self._channel, theirs = Pipe()
-
-        def serve() -> None:
-            self._channel.close()
-            killed_runs.serve(pipeline, theirs)
-
-        self._process = killed_runs.fork(serve)
-        theirs.close()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, str(script), str(pipeline.folder), pipeline.aws_url, str(theirs.fileno())],
+                env=os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'plugins'}"},
+                pass_fds=[theirs.fileno()],
+            )
 
     def run(self, wanted: Wanted) -> tuple[int, list[Any]]:
         """Run the release, and mark it failed if it was killed, as a user must.
@@ -48,7 +46,7 @@ class ChildRuns:
 
     def end(self) -> None:
         self._channel.close()
-        os.waitpid(self._process, 0)
+        self._process.wait(60)
 
 
 def mark_failed() -> None:

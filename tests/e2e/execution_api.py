@@ -76,11 +76,10 @@ def in_same_thread() -> Iterator[None]:
         yield
 
 
-def use_after_fork() -> None:
+def use_after_fork(api: Api) -> None:
     """Let tasks of a child process call the API with an event loop of this process."""
-    app = supervisor.in_process_api_server().app
-    api = Api(app, SameThread(app))
-    supervisor.in_process_api_server = lambda: api
+    mine = Api(api.app, SameThread(api.app))
+    supervisor.in_process_api_server = lambda: mine
 
 
 @functools.cache

@@ -136,20 +136,8 @@ class Pipeline:
 
     def __init__(self, folder: Path, aws_url: str, client: Callable[[str], Any]) -> None:
         self.folder, self.aws_url = folder, aws_url
-        self._make_client = client
-        self._clients: dict[str, Any] = {}
+        self.client = functools.cache(client)
         self.file = folder / f"{NAME}.yaml"
-
-    def client(self, service: str) -> Any:
-        """Return a client of a service, always the same one."""
-        if service not in self._clients:
-            self._clients[service] = self._make_client(service)
-        return self._clients[service]
-
-    def close_connections(self) -> None:
-        """Close the connections to local AWS, which a fork shares with its parent. The clients open others."""
-        for client in (*self._clients.values(), *_airflows_clients.values()):
-            client.close()
 
     @contextmanager
     def leading_here(self) -> Iterator[None]:
@@ -244,7 +232,10 @@ def tasks_asking(aws_url: str) -> Iterator[None]:
     # Seconds, which every process that collects the tests would take.
     from aiobotocore.httpsession import AIOHTTPSession
 
-    from tests.e2e.execution_api import in_same_thread
+    try:
+        from tests.e2e.execution_api import in_same_thread
+    except ModuleNotFoundError:  # in killed_runs.py, a script, which finds its neighbors alone
+        from execution_api import in_same_thread
 
     with in_same_thread(), pytest.MonkeyPatch.context() as patch:
         for name, value in {
@@ -384,13 +375,8 @@ def _never_wait_for_the_disk() -> None:
     )
 
 
-_airflows_clients: dict[Any, Any] = {}
-"""The clients of the tasks, by their service and options."""
-
-
 def _making_each_client_once() -> Callable[..., Any]:
-    make, made = AwsGenericHook.get_client_type, _airflows_clients
-    made.clear()
+    make, made = AwsGenericHook.get_client_type, {}
 
     def client(
         hook: Any, region_name: str | None = None, config: Any = None, deferrable: bool = False
