@@ -52,9 +52,6 @@ def test_serving_is_measured(monkeypatch: pytest.MonkeyPatch, model: serve.Model
         yield model
 
     monkeypatch.setattr(serve, "prepare", prepare)
-    monkeypatch.setenv(
-        "RAY_enable_worker_prestart", "0"
-    )  # Serve has only actors, each in a process of its own
     results = serve.run(FEW)
     handler, server = (
         ("one photo, p50", "one photo, p99", "batch of 8"),

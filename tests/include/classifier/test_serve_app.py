@@ -74,9 +74,6 @@ class Cluster:
             "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}",
             "RAY_ADDRESS": f"127.0.0.1:{gcs}",
             "RAY_USAGE_STATS_ENABLED": "0",
-            # Without workers that wait for tasks: Serve has only actors, each in a process of its own.
-            "RAY_enable_worker_prestart": "0",
-            "RAY_prestart_worker_first_driver": "0",
             # How often a replica that can't be created is tried again: each try imports PyTorch. The default is 3.
             "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": "1",
             "MODEL_VERSION": "7",
