@@ -8,6 +8,7 @@ import gc
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,10 @@ parse_once()
 # All sessions of a process read the API models once: moto's mocks and Airflow's hooks create new sessions, and reading
 # takes longer than anything else about a new client.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+
+# What a shell starts in the background ignores Ctrl-C, and so would all programs that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Airflow reads its configuration when it is first imported, so this is set before any test module is.
 _home = tempfile.mkdtemp(prefix="airflow-tests-")
