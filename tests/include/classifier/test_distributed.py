@@ -71,11 +71,11 @@ def test_two_processes_that_are_ended_and_go_on_fine_tune_as_one(tmp_path: Path)
     alone, pair = tmp_path / "alone.json", tmp_path / "pair.json"
 
     fine_tuning_job.main(data, alone)
-    # Only the second process is told to end, and does not save itself.
+    # Only the second process gets SIGTERM. The first one saves the checkpoint.
     status, output = torchrun([JOB, str(data), str(pair), "1", "1", "3"], with_checkpoints)
     assert (status != 0, pair.exists()) == (True, False)
     assert "Told to end by SIGTERM in epoch 1 after 5 steps: the state is saved in" in output
-    # As in SageMaker, where nobody is told. A checkpoint is always due, and asked for at every fifth step.
+    # SIGKILL, which a process can't handle. A checkpoint is always due, and is checked for at every fifth step.
     killed = [JOB, str(data), str(pair), "1", "2", "7", str(int(signal.SIGKILL)), "0"]
     status, output = torchrun(killed, with_checkpoints)
     assert (status != 0, pair.exists()) == (True, False)

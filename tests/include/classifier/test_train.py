@@ -155,7 +155,7 @@ def test_a_job_that_is_ended_and_started_again_ends_with_the_same_metrics(
     command = [sys.executable, str(CLASSIFIER / "train.py"), *hyperparameters]
     (tmp_path / "checkpoints").mkdir()
 
-    # Killed as in SageMaker, then told as on EC2.
+    # SIGKILL as in SageMaker, then SIGTERM as on EC2.
     for number, status, begins in (
         (signal.SIGKILL, -9, "epoch=1 validation:loss"),
         (signal.SIGTERM, 143, "Going on in epoch"),
