@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 import ray
@@ -25,10 +26,23 @@ def main(port: int, temporary_folder: str) -> None:
     signal.signal(signal.SIGTERM, end)
     # AWS's image starts Ray by the command line; a processor and its memory are what one core of an instance has.
     ray.init(num_cpus=1, include_dashboard=False, object_store_memory=10**8, _temp_dir=temporary_folder)
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(serve_app.app({}))
+    for act in (
+        lambda: serve.start(http_options={"host": "127.0.0.1", "port": port}),
+        lambda: serve.run(serve_app.app({})),
+    ):
+        # On a busy machine, Serve gives its proxy up after a minute; asked again, it goes on waiting.
+        while not _done(act):
+            print("Serve's proxy has not started within a minute: waiting for it again", flush=True)
     ended.wait()
     ray.shutdown()
+
+
+def _done(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except TimeoutError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-START_SECONDS = 120
+START_SECONDS = 600
+"""The time after which a server is taken for one that hangs. On a busy machine, Ray starts within minutes."""
 STOP_SECONDS = 20
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 

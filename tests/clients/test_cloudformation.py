@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cfnlint.decode
 import pytest
 from botocore.exceptions import ClientError
 
@@ -20,6 +19,8 @@ class Stack:
     """A stack as its services describe it, beside the template with every reference resolved."""
 
     def __init__(self, client: Callable[[str], Any], name: str) -> None:
+        import cfnlint.decode  # a second, which every process that collects the tests would take
+
         self.client, self.cloudformation = client, client("cloudformation")
         document, errors = cfnlint.decode.decode(str(TEMPLATE))
         assert errors == []

@@ -34,7 +34,7 @@ class ChildRuns:
             )
 
     def run(self, wanted: Wanted) -> tuple[int, list[Any]]:
-        """Run the release, and mark it failed if it was killed, as a user must.
+        """Run the release, and mark it failed if it was killed, as a user must. Then no rollback runs.
 
         :return: the exit code of the child process, and what it has recorded: the steps that have ended, the
             operations that have started jobs, and the resources that the inventory lacks.
@@ -56,3 +56,4 @@ def mark_failed() -> None:
         for run in session.scalars(found):
             dag = SerializedDagModel.get_dag(run.dag_id, session=session)
             set_dag_run_state_to_failed(dag=dag, run_id=run.run_id, commit=True, session=session)
+            assert {ti.task_id: ti.state for ti in run.get_task_instances()}["rollback"] == "skipped"

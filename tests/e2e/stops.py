@@ -15,7 +15,6 @@ WHEN: dict[str, list[tuple[str, str]]] = {
 ACTIONS: dict[str, list[str]] = {
     "mark the run failed": [
         "tests/e2e/test_stopped_runs.py::test_the_next_run_puts_right_what_a_stopped_one_has_left",
-        "tests/e2e/test_sample.py::test_a_run_that_is_marked_failed_does_not_roll_back_but_the_next_one_does",
     ],
     "mark the task failed": [
         "tests/e2e/test_kills.py::test_a_task_that_is_marked_failed_in_the_worker_stops_its_job",

@@ -245,6 +245,10 @@ def test_the_next_run_puts_right_what_a_stopped_one_has_left(
         later = asking.next()
     found = xcom(run, "read_live")
     assert (found["serving"]["model"], any(found["scaling"]["suspended"].values())) == (good, False)
+    if when in UNTESTED:
+        said = xcom(run, "read_live", "verdict")
+        assert f"An earlier run did not finish and left model {candidate} without" in said
+        assert said.endswith(f"Model {live_model} is live again.")
     after = candidate if kill[0] in RELEASED_NEXT else live_model
     check_good(shapes, after)
     assert {answer.get("model") for answer in asking.answers} <= {live_model, candidate}

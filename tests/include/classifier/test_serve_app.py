@@ -76,6 +76,8 @@ class Cluster:
             "RAY_USAGE_STATS_ENABLED": "0",
             # How often a replica that can't be created is tried again: each try imports PyTorch. The default is 3.
             "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": "1",
+            # The default is a worker for each processor, which import Ray whether they get work or not.
+            "RAY_prestart_worker_first_driver": "0",
             "MODEL_VERSION": "7",
         }
         # In the folder for temporary files itself: the path of a socket has at most 107 characters.
