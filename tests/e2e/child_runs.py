@@ -56,4 +56,6 @@ def mark_failed() -> None:
         for run in session.scalars(found):
             dag = SerializedDagModel.get_dag(run.dag_id, session=session)
             set_dag_run_state_to_failed(dag=dag, run_id=run.run_id, commit=True, session=session)
-            assert {ti.task_id: ti.state for ti in run.get_task_instances()}["rollback"] == "skipped"
+            assert {ti.task_id: ti.state for ti in run.get_task_instances(session=session)}[
+                "rollback"
+            ] == "skipped"
