@@ -21,7 +21,7 @@ from airflow.utils.db import initdb
 from include.laptop.infrastructure import deploy
 from include.pipeline import known_good, live, registry, scaling
 from include.pipeline.results import LiveRelease, Scaling
-from tests.e2e.child_runs import ChildRuns
+from tests.e2e.child_runs import ChildRuns, last_states
 from tests.e2e.pipeline import NAME, Pipeline, states, xcom
 from tests.e2e.release_record import Wanted
 from tests.e2e.stops import WHEN
@@ -168,6 +168,7 @@ def stop(shapes: Stopped, children: ChildRuns, kill: tuple[str, str], training: 
     shapes.set(training)
     exit_code, _ = children.run(Wanted({"require_approval": kill[0] == "gate"}, {}, set(), kill))
     assert exit_code == -signal.SIGKILL, "the run was not killed"
+    assert last_states(f"{NAME}.{RELEASE}")["rollback"] == "skipped"
 
 
 def stop_another(

@@ -50,6 +50,7 @@ class ExecutionEnvironment:
         self._mark = uuid.uuid4().hex
         self._lines: list[str] = []
         self._output_complete = threading.Event()
+        self._ending = threading.Lock()
         self._init_error: bytes | None = None
         self._init_milliseconds: float | None = None
         self._channel: Connection
@@ -133,11 +134,12 @@ class ExecutionEnvironment:
         return Outcome(body, failed, "\n".join(self._lines) + "\n")
 
     def end(self) -> None:
-        """End the process and whatever it started."""
+        """End the process and whatever it started; a thread that waits for an answer may do so at the same time."""
         self.alive = False
-        if hasattr(self, "_process"):
-            self._children.stop(self._process, grace_seconds=0.5)
-            self._channel.close()
+        with self._ending:  # closed twice at once, the channel's number may already be that of another file
+            if hasattr(self, "_process"):
+                self._children.stop(self._process, grace_seconds=0.5)
+                self._channel.close()
 
     def _environment(self, root: Path) -> dict[str, str]:
         function = self.function

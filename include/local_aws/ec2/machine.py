@@ -20,7 +20,10 @@ CONSOLE_BYTES = 64 * 1024
 
 _GUEST_COMMANDS = ("shutdown", "poweroff", "halt", "reboot", "sudo")
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_INHERITED = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONUNBUFFERED", "NO_PROXY", "no_proxy")
+_INHERITED = (
+    *("LANG", "LC_ALL", "LC_CTYPE", "TZ"),
+    *("PYTHONUNBUFFERED", "OMP_WAIT_POLICY", "NO_PROXY", "no_proxy"),
+)
 _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 

@@ -1,9 +1,11 @@
 """When environments are made, shared and ended; with real processes, and functions in this process's moto."""
 
 import io
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,31 @@ def test_an_environment_that_ended_is_not_used_again(fleet: Fleet, create: Calla
     with fleet.environment(function, None) as ended:
         ended.end()  # as after a timeout
     assert use(fleet, function) is not ended
+
+
+def test_an_environment_is_ended_by_one_thread_at_a_time(
+    fleet: Fleet, children: ChildProcesses, create: Callable[[str], Function], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closed by two at once, a channel may close a file of another thread, which has got its number."""
+    environment = use(fleet, create("function"))
+    stop = children.stop
+    inside: list[int] = []
+    most: list[int] = []
+    second = threading.Event()
+
+    def slow_stop(*arguments: Any, **options: Any) -> None:
+        inside.append(1)
+        most.append(len(inside))
+        if len(inside) == 2:
+            second.set()
+        second.wait(0.5)
+        stop(*arguments, **options)
+        inside.pop()
+
+    monkeypatch.setattr(children, "stop", slow_stop)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: environment.end(), range(2)))
+    assert most == [1, 1]
 
 
 def test_no_more_than_the_limit_run_at_once(
