@@ -235,11 +235,12 @@ def await_health(server: LocalAws) -> dict[str, str]:
 
 def _survivors(processes: list[psutil.Process]) -> list[psutil.Process]:
     # In a container nobody may collect an orphan's exit status, so that it stays as a zombie.
-    _, alive = psutil.wait_procs([p for p in processes if not _is_zombie(p)], timeout=60)
-    return [process for process in alive if not _is_zombie(process)]
+    _, alive = psutil.wait_procs([p for p in processes if not is_zombie(p)], timeout=60)
+    return [process for process in alive if not is_zombie(process)]
 
 
-def _is_zombie(process: psutil.Process) -> bool:
+def is_zombie(process: psutil.Process) -> bool:
+    """Return whether a process has ended and its parent has not noticed yet."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
