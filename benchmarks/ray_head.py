@@ -30,7 +30,7 @@ def main(port: int, temporary_folder: str) -> None:
         lambda: serve.start(http_options={"host": "127.0.0.1", "port": port}),
         lambda: serve.run(serve_app.app({})),
     ):
-        # On a busy machine, Serve stops waiting for its proxy after a minute. Called again, it waits for the same one.
+        # On a busy machine, Serve stops waiting for its proxy after a minute. Called again, it uses the same one.
         while not _done(act):
             print("Serve's proxy has not started within a minute: waiting for it again", flush=True)
     ended.wait()

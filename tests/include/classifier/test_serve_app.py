@@ -94,7 +94,7 @@ class Cluster:
         eventually(lambda: "Ray runtime started" in self.log("ray") or self.ray.poll() is not None)
         assert self.ray.returncode is None, self.log("ray")
         start = ("serve", "start", "--http-host=127.0.0.1", f"--http-port={self.port}")
-        # On a busy machine, Serve gives its proxy up after a minute; asked again, it goes on waiting.
+        # On a busy machine, Serve stops waiting for its proxy after a minute. Called again, it uses the same one.
         eventually(lambda: self.run(*start).wait(PATIENCE) == 0)
 
     def run(self, script: str, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
