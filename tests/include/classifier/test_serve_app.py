@@ -77,6 +77,8 @@ class Cluster:
             "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": "1",
             # The default is a worker for each processor, which import Ray whether they get work or not.
             "RAY_prestart_worker_first_driver": "0",
+            # Ray's default is 15: its workers would hardly get a processor while other tests keep all of them busy.
+            "RAY_worker_niceness": "0",
             "MODEL_VERSION": "7",
         }
         # In the folder for temporary files itself: the path of a socket has at most 107 characters.
