@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import io
-import shutil
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from include.laptop.credentials import VIEWER, passwords
 from include.laptop.stack import Stack
 from include.laptop.terminal import make_console
 from include.pipeline import approval
+from tests import chromium
 from tests.e2e.after_failure import describe, end_runs
 from tests.e2e.sample_runs import (
     RELEASE,
@@ -42,14 +42,6 @@ from tests.e2e.sample_runs import (
 )
 from tests.free_ports import free_port
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-SWITCHES = [
-    "--no-sandbox",  # the tests may run as root
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--js-flags=--no-opt",  # no page is used for so long that optimized code would pay off
-]
 # To draw the frames of animations takes a tenth of the time that a page takes. The content security policy of the
 # reports forbids further <style> elements.
 WITHOUT_ANIMATIONS = """
@@ -208,15 +200,8 @@ def workspace(airflow: AirflowApi, aws: Callable[[str], Any]) -> str:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Start Chromium. Not for longer: while it runs, no other test of this process can run an event loop."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        pytest.skip("no Chromium on this machine: install the package chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=SWITCHES)
+    with chromium.running() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

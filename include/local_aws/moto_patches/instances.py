@@ -5,6 +5,7 @@ In moto, an instance is running or terminated immediately.
 
 import base64
 import copy
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.instances import Instance, InstanceBackend, InstanceState, Reservation, StateReason
+from moto.ec2.responses import EC2Response
 from moto.ec2.responses.general import General
 from moto.ec2.utils import filter_iam_instance_profiles
 
@@ -27,6 +29,11 @@ _SHUTTING_DOWN = ("shutting-down", 32)
 _STOPPING = ("stopping", 64)
 _FROM_WITHIN = "Client.InstanceInitiatedShutdown"
 
+# Moto changes one member after the other, and reads them when it writes an answer. While it does either, no other
+# request is answered and no machine changes its instance.
+_lock = threading.RLock()
+
+_answer_by_moto = original(EC2Response, "call_action")
 _start_by_moto = original(Instance, "start")
 _stop_by_moto = original(Instance, "stop")
 _terminate_by_moto = original(Instance, "terminate")
@@ -52,6 +59,10 @@ def apply(region: str, power: Power) -> None:
 
     def is_elsewhere(backend: Any) -> bool:
         return (backend.account_id, backend.region_name) != (ACCOUNT_ID, region)
+
+    def answer(response: EC2Response) -> Any:
+        with _lock:
+            return _answer_by_moto(response)
 
     def run_instances(backend: Any, *arguments: Any, **members: Any) -> Reservation:
         reservation = launches.run_instances(backend, *arguments, **members)
@@ -105,8 +116,10 @@ def apply(region: str, power: Power) -> None:
         instance._state = InstanceState(*state)
 
         def ended() -> None:
-            # An instance that is terminated while it stops ends once.
-            if instance.state == state[0]:
+            with _lock:
+                # An instance that is terminated while it stops ends once.
+                if instance.state != state[0]:
+                    return
                 reason = instance.state_reason
                 by_moto(instance)
                 if state == _SHUTTING_DOWN:
@@ -131,6 +144,7 @@ def apply(region: str, power: Power) -> None:
         output = Base64EncodedString(base64.b64encode(power.console_output(instance.id)).decode())
         return ActionResult({"InstanceId": instance.id, "Timestamp": utcnow(), "Output": output})
 
+    replace(EC2Response, "call_action", answer)
     replace(InstanceBackend, "run_instances", run_instances)
     replace(Instance, "start", start)
     replace(Instance, "stop", stop)
@@ -141,21 +155,23 @@ def apply(region: str, power: Power) -> None:
 
 def show_running(region: str, instance_id: str) -> None:
     """Set the state of an instance that has booted, unless it is being stopped already."""
-    instance = _find(region, instance_id)
-    if instance is not None and instance.state == "pending":
-        instance._state = InstanceState(*_RUNNING)
+    with _lock:
+        instance = _find(region, instance_id)
+        if instance is not None and instance.state == "pending":
+            instance._state = InstanceState(*_RUNNING)
 
 
 def shut_down(region: str, instance_id: str) -> None:
     """Stop or terminate an instance from within, by its shutdown behavior; terminate a spot instance."""
-    instance = _find(region, instance_id)
-    if instance is None or instance.state != "running":
-        return
-    instance.state_reason = StateReason(f"{_FROM_WITHIN}: Instance initiated shutdown", _FROM_WITHIN)
-    if instance.lifecycle == "spot" or instance.instance_initiated_shutdown_behavior == "terminate":
-        instance.terminate()
-    else:
-        instance.stop()
+    with _lock:
+        instance = _find(region, instance_id)
+        if instance is None or instance.state != "running":
+            return
+        instance.state_reason = StateReason(f"{_FROM_WITHIN}: Instance initiated shutdown", _FROM_WITHIN)
+        if instance.lifecycle == "spot" or instance.instance_initiated_shutdown_behavior == "terminate":
+            instance.terminate()
+        else:
+            instance.stop()
 
 
 def state(region: str, instance_id: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -54,54 +55,61 @@ class S3ContentChangedTrigger(AwsPollingTrigger, BaseEventTrigger):
         seen: str | None = None
         known: str | None = None
         noted: str | None = None
-        while True:
-            pause = self.poll_interval
-            try:
-                if not recalled:
-                    known = noted = await self._recall()
-                    recalled = True
-                if known != noted:
-                    # Stored only at the poll after the event: a triggerer that ends before Airflow has stored the event
-                    # must notice the change again (apache/airflow#71391). A second event is harmless.
-                    await self._remember(known)
-                    noted = known
-                content = await self._fingerprint()
-                backoff.reset()
-            except Exception as error:
-                # A user may fix any error, and Airflow does not restart a watcher.
-                self.log.warning("%s can't be watched now: %s", uri, error)
+        client: Any = None
+        async with AsyncExitStack() as clients:
+            while True:
+                pause = self.poll_interval
                 try:
-                    pause = backoff.next_delay(error)
-                except Exception:
-                    pause = max(self.poll_interval, MAX_DELAY_SECONDS)
-            else:
-                is_settled, seen = content == seen, content
-                if is_settled and content != known:
-                    is_change = known is not None and content != ABSENT
-                    known = content
-                    if is_change:
-                        self.log.info("%s has changed.", uri)
-                        yield TriggerEvent({"status": "success", "uri": uri})
-            await asyncio.sleep(pause)
+                    if not recalled:
+                        known = noted = await self._recall()
+                        recalled = True
+                    if known != noted:
+                        # Stored only at the poll after the event: a triggerer that ends before Airflow has stored the
+                        # event must notice the change again (apache/airflow#71391). A second event is harmless.
+                        await self._remember(known)
+                        noted = known
+                    if client is None:
+                        client = await clients.enter_async_context(await self.hook().get_async_conn())
+                    content = await self._fingerprint(client)
+                    backoff.reset()
+                except Exception as error:
+                    # A user may fix any error, and Airflow does not restart a watcher.
+                    self.log.warning("%s can't be watched now: %s", uri, error)
+                    # The next client has new connections and, if necessary, new credentials.
+                    client = None
+                    with suppress(Exception):
+                        await clients.aclose()
+                    try:
+                        pause = backoff.next_delay(error)
+                    except Exception:
+                        pause = max(self.poll_interval, MAX_DELAY_SECONDS)
+                else:
+                    is_settled, seen = content == seen, content
+                    if is_settled and content != known:
+                        is_change = known is not None and content != ABSENT
+                        known = content
+                        if is_change:
+                            self.log.info("%s has changed.", uri)
+                            yield TriggerEvent({"status": "success", "uri": uri})
+                await asyncio.sleep(pause)
 
-    async def _fingerprint(self) -> str:
+    async def _fingerprint(self, client: Any) -> str:
         """Return a fingerprint of the content."""
-        async with await self.hook().get_async_conn() as client:
-            if self.key and not self.key.endswith("/"):
-                try:
-                    head = await client.head_object(Bucket=self.bucket_name, Key=self.key)
-                    return f"{head['ETag']} {head['ContentLength']}"
-                except ClientError as error:
-                    if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
-                        raise
-            prefix = f"{self.key.rstrip('/')}/" if self.key else ""
-            digest, count = hashlib.sha256(), 0
-            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket_name, Prefix=prefix)
-            async for page in pages:
-                for item in page.get("Contents", []):
-                    digest.update(f"{item['Key']}\0{item['ETag']}\0{item['Size']}\n".encode())
-                    count += 1
-            return digest.hexdigest() if count else ABSENT
+        if self.key and not self.key.endswith("/"):
+            try:
+                head = await client.head_object(Bucket=self.bucket_name, Key=self.key)
+                return f"{head['ETag']} {head['ContentLength']}"
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
+                    raise
+        prefix = f"{self.key.rstrip('/')}/" if self.key else ""
+        digest, count = hashlib.sha256(), 0
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket_name, Prefix=prefix)
+        async for page in pages:
+            for item in page.get("Contents", []):
+                digest.update(f"{item['Key']}\0{item['ETag']}\0{item['Size']}\n".encode())
+                count += 1
+        return digest.hexdigest() if count else ABSENT
 
     async def _recall(self) -> str | None:
         if self.asset_state_store is None:  # only the watcher of an asset has a state store

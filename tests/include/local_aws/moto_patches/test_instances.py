@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
-from moto.ec2.models import amis, ec2_backends
+from moto.ec2.models import amis, ec2_backends, elastic_network_interfaces
 from moto.ssm.models import ssm_backends
 
 from include.local_aws.config import ACCOUNT_ID
@@ -104,6 +105,30 @@ class TestStates:
         ended()
         assert described(ec2, instance_id)["State"]["Name"] == after
         assert remove == removes
+
+    def test_one_that_ends_while_it_is_described_is_described_as_it_was(
+        self, ec2: Any, power: Power, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        instance_id = launch(ec2)
+        instances.show_running(REGION, instance_id)
+        ec2.stop_instances(InstanceIds=[instance_id])
+        public, private = (described(ec2, instance_id)[f"{kind}IpAddress"] for kind in ("Public", "Private"))
+        ended = threading.Thread(target=power.ending[0][0])
+        dns_name = elastic_network_interfaces.generate_dns_from_ip
+
+        def meanwhile(ip: str, *arguments: Any) -> str:
+            if not ended.ident:
+                ended.start()
+                ended.join(0.5)  # it waits for the answer
+            return dns_name(ip, *arguments)
+
+        monkeypatch.setattr(elastic_network_interfaces, "generate_dns_from_ip", meanwhile)
+        shown = described(ec2, instance_id)
+        assert (shown["State"]["Name"], shown["PublicIpAddress"]) == ("stopping", public)
+        ended.join()
+        shown = described(ec2, instance_id)
+        assert (shown["State"]["Name"], shown["PrivateIpAddress"]) == ("stopped", private)
+        assert "PublicIpAddress" not in shown
 
     def test_one_that_is_terminated_while_it_stops_stays_terminated(self, ec2: Any, power: Power) -> None:
         instance_id = launch(ec2)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests import chromium
+
 from . import samples
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-SWITCHES = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 URL = "http://pages.test/report.html"
 WIDTHS = (400, 1400)
 SCHEMES = ("light", "dark")
@@ -23,20 +22,13 @@ COLORS = {"runOnly": ["color-contrast"]}
 # All screens show the same elements. On a narrow one, more of them scroll.
 SCROLLING = {"runOnly": ["scrollable-region-focusable"]}
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package chromium"),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+    with chromium.running() as browser:
         yield browser
-        browser.close()
 
 
 def policy(text: str) -> str:

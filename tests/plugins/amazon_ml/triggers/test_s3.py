@@ -33,7 +33,13 @@ class Bucket:
     def __init__(self, s3: Any) -> None:
         self.name = f"photos-{uuid.uuid4().hex[:8]}"
         self._s3 = s3
-        s3.create_bucket(Bucket=self.name)
+        self.create()
+
+    def create(self) -> None:
+        self._s3.create_bucket(Bucket=self.name)
+
+    def remove(self) -> None:
+        self._s3.delete_bucket(Bucket=self.name)
 
     def put(self, key: str, body: bytes) -> None:
         self._s3.put_object(Bucket=self.name, Key=key, Body=body)
@@ -226,20 +232,27 @@ class TestS3ContentChangedTrigger:
         watching(bucket, "birds/", Store(), scenario)
 
     def test_polling_continues_after_any_error(self, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-        connect, refusals = S3Hook.get_async_conn, list[EndpointConnectionError]()
+        """A client is used for all polls until one fails; the next poll has a new client."""
+        connect, connected, refusals = S3Hook.get_async_conn, [], list[EndpointConnectionError]()
 
         async def get_async_conn(hook: S3Hook) -> Any:
             if refusals:
                 raise refusals.pop()
-            return await connect(hook)
+            connected.append(await connect(hook))
+            return connected[-1]
 
         monkeypatch.setattr(S3Hook, "get_async_conn", get_async_conn)
 
         async def scenario(watcher: Watcher) -> None:
-            refusals.extend([EndpointConnectionError(endpoint_url="https://s3")] * 3)
+            assert len(connected) == 1
+            await asyncio.to_thread(bucket.remove)
+            assert await watcher.poll() == []
+            refusals.extend([EndpointConnectionError(endpoint_url="https://s3")] * 2)
+            await asyncio.to_thread(bucket.create)
             await asyncio.to_thread(bucket.put, "birds.zip", b"one")
-            assert await watcher.poll(3) == []
+            assert await watcher.poll(2) == []
             assert not refusals
             assert len(await watcher.poll(2)) == 1
+            assert len(connected) == 2
 
         watching(bucket, "birds.zip", Store(), scenario)
