@@ -48,12 +48,12 @@ def test_children_get_this_local_aws_and_nothing_of_the_user_s(monkeypatch: pyte
     assert environment["NO_PROXY"].endswith("127.0.0.1,localhost")
 
 
-@pytest.mark.parametrize(("users", "childrens"), [(None, "PASSIVE"), ("active", "active")])
+@pytest.mark.parametrize(("of_the_user", "of_children"), [(None, "PASSIVE"), ("active", "active")])
 def test_threads_of_children_that_wait_leave_the_processors_to_others(
-    monkeypatch: pytest.MonkeyPatch, users: str | None, childrens: str
+    monkeypatch: pytest.MonkeyPatch, of_the_user: str | None, of_children: str
 ) -> None:
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    if users:
-        monkeypatch.setenv("OMP_WAIT_POLICY", users)
+    if of_the_user:
+        monkeypatch.setenv("OMP_WAIT_POLICY", of_the_user)
     environment = Config(state_dir=Path("state"), port=1234).child_environment(Principal.JOB)
-    assert environment["OMP_WAIT_POLICY"] == childrens
+    assert environment["OMP_WAIT_POLICY"] == of_children
