@@ -13,6 +13,7 @@ def busy_machine() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("RAY_worker_niceness", "0")  # by default, all other tests come first
+        patch.setenv("PIP_NO_COMPILE", "1")  # few of the modules of the programs are used
         patch.setattr(servers, "START_SECONDS", 600)
         patch.setattr(staging, "SERVER_SECONDS", 600)
         yield
