@@ -21,6 +21,8 @@ from include.local_aws import programs
 from include.local_aws.weather import kinds
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+_LINKS = "local-aws-"
+"""What the names of the folders of links begin with, in the folder for temporary files."""
 
 
 def main() -> int:
@@ -115,9 +117,10 @@ def _is_writable(state_dir: Path) -> bool:
 def _working_directory(state_dir: Path, port: int) -> Iterator[tuple[Path, Path, Path]]:
     """Yield the folders of this server, the interpreter and the programs, by paths that contain no spaces."""
     folder = state_dir.absolute() / str(port)
-    shutil.rmtree(folder, ignore_errors=True)  # left by a server that was killed
+    for left in (folder, *_links_to(folder)):
+        shutil.rmtree(left, ignore_errors=True)
     folder.mkdir(parents=True)
-    links = Path(tempfile.mkdtemp(prefix="local-aws-"))
+    links = Path(tempfile.mkdtemp(prefix=_LINKS))
     try:
         (links / "state").symlink_to(folder)
         (links / "python").symlink_to(sys.prefix)
@@ -126,6 +129,12 @@ def _working_directory(state_dir: Path, port: int) -> Iterator[tuple[Path, Path,
     finally:
         shutil.rmtree(links, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _links_to(folder: Path) -> list[Path]:
+    """Return the folders of links that servers with this folder left when they were killed."""
+    found = Path(tempfile.gettempdir()).glob(f"{_LINKS}*/state")
+    return [link.parent for link in found if link.is_symlink() and link.readlink() == folder]
 
 
 def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> None:

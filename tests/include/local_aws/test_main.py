@@ -72,13 +72,21 @@ def _leave_warm_pool(sagemaker: Any, eventually: Callable[..., Any]) -> None:
     eventually(is_available)
 
 
-def test_it_says_where_it_listens_once_it_does(tmp_path: Path) -> None:
+def test_it_says_where_it_listens_once_it_has_removed_what_a_killed_one_left(tmp_path: Path) -> None:
     port = free_port()
+    left, of_another = tmp_path / "local-aws-left", tmp_path / "local-aws-another"
+    for links, of_port in ((left, port), (of_another, port + 1)):
+        links.mkdir()
+        (links / "state").symlink_to(tmp_path / str(of_port))
     command = [sys.executable, "-m", "include.local_aws", "--port", str(port), "--state-dir", str(tmp_path)]
-    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == f"local AWS is ready at http://127.0.0.1:{port}\n"
         socket.create_connection(("127.0.0.1", port)).close()
+        assert (left.exists(), of_another.exists()) == (False, True)
         process.send_signal(signal.SIGINT)
         try:
             assert process.wait() == 0
