@@ -133,8 +133,8 @@ def _working_directory(state_dir: Path, port: int) -> Iterator[tuple[Path, Path,
 
 def _links_to(folder: Path) -> list[Path]:
     """Return the folders of links that servers with this folder left when they were killed."""
-    found = Path(tempfile.gettempdir()).glob(f"{_LINKS}*/state")
-    return [link.parent for link in found if link.is_symlink() and link.readlink() == folder]
+    links = [each / "state" for each in Path(tempfile.gettempdir()).glob(f"{_LINKS}*")]
+    return [link.parent for link in links if link.is_symlink() and link.readlink() == folder]
 
 
 def _serve(listener: socket.socket, stop: socket.socket, **settings: Any) -> None:

@@ -84,11 +84,11 @@ def test_it_says_where_it_listens_once_it_has_removed_what_a_killed_one_left(tmp
         command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == f"local AWS is ready at http://127.0.0.1:{port}\n"
-        socket.create_connection(("127.0.0.1", port)).close()
-        assert (left.exists(), of_another.exists()) == (False, True)
-        process.send_signal(signal.SIGINT)
         try:
+            assert process.stdout.readline() == f"local AWS is ready at http://127.0.0.1:{port}\n"
+            socket.create_connection(("127.0.0.1", port)).close()
+            assert (left.exists(), of_another.exists()) == (False, True)
+            process.send_signal(signal.SIGINT)
             assert process.wait() == 0
         finally:
             process.kill()  # else leaving the block would wait for a server that does not end
