@@ -75,7 +75,8 @@ class S3ContentChangedTrigger(AwsPollingTrigger, BaseEventTrigger):
                 except Exception as error:
                     # A user may fix any error, and Airflow does not restart a watcher.
                     self.log.warning("%s can't be watched now: %s", uri, error)
-                    # The next client has new connections and, if necessary, new credentials.
+                    # The next client has new connections and, if necessary, new credentials. To close a broken one may
+                    # fail too, which would end the watcher.
                     client = None
                     with suppress(Exception):
                         await clients.aclose()

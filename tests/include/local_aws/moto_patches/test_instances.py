@@ -41,7 +41,7 @@ class Power:
 def power(monkeypatch: pytest.MonkeyPatch, restored_moto: None) -> Iterator[Power]:
     """Replace methods of moto in this process for one test."""
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    # Without the thousand images that moto would make anew for each test.
+    # Without the thousand images that moto would create again for each test.
     monkeypatch.setattr(amis, "AMIS", [])
     monkeypatch.setattr(amis, "load_resource", lambda path: [])
     power = Power()
