@@ -71,6 +71,8 @@ def airflow_settings(paths: StackPaths, keys: Keys) -> dict[str, str]:
         "AIRFLOW__API__PORT": str(paths.airflow_port),
         "AIRFLOW__API__SECRET_KEY": keys.api_secret_key,
         "AIRFLOW__API_AUTH__JWT_SECRET": keys.jwt_secret,
+        # With airflow_local_settings.py: tasks, forked from the scheduler, need not parse what it has parsed.
+        "AIRFLOW__AWS__SESSION_FACTORY": "amazon_ml.hooks.session.SharedLoaderSessionFactory",
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{paths.airflow_url}/execution/",
         "AIRFLOW__CORE__FERNET_KEY": keys.fernet_key,

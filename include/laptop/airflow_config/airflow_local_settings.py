@@ -28,6 +28,14 @@ import PIL.ImageFilter
 import PIL.ImageOps  # noqa: F401
 import yaml  # noqa: F401
 
+if "scheduler" in sys.argv:
+    from amazon_ml.hooks.session import parse_services
+
+    # What most tasks of a run call.
+    parse_services(
+        ("application-autoscaling", "cloudformation", "cloudwatch", "lambda", "s3", "sagemaker", "sts")
+    )
+
 if {"api-server", "triggerer"} & set(sys.argv):
     from include.laptop.execution_api import keep_newest_version
 
