@@ -62,9 +62,11 @@ def test_the_memory_of_an_image_is_below_its_limit(tmp_path: Path) -> None:
         finally:
             tracemalloc.stop()
 
+    # pathlib interns names, and the table of all interned strings of the process is enlarged when it is full: by 17 MB
+    # in the middle of a run of all tests. It then has room for the second time.
     few, many = 1_000, 3_000
-    least = peak(few)
-    assert (peak(many) - least) / (many - few) < MOST_BYTES_PER_IMAGE
+    least, most = (min(peak(images) for _ in range(2)) for images in (few, many))
+    assert (most - least) / (many - few) < MOST_BYTES_PER_IMAGE
 
 
 def test_the_calls_for_an_image_do_not_grow_with_their_number(tmp_path: Path) -> None:
