@@ -1,13 +1,13 @@
 """Moves folders between S3 and this machine, with S3's meaning of a prefix."""
 
 import shutil
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from backports import tarfile
 from botocore.exceptions import ClientError, ParamValidationError
 
 from include.local_aws.config import Config

@@ -1,11 +1,11 @@
 """Folders to and from S3."""
 
 import io
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from backports import tarfile
 
 from include.local_aws import object_store
 from include.local_aws.config import Config
