@@ -19,7 +19,9 @@ class SharedLoaderSessionFactory(BaseSessionFactory):
     A boto3 session parses the files for each client of another hook again, which takes 0.1 s to 0.2 s of processor
     time. The provider shares a loader among its asynchronous sessions only (boto/botocore#3078).
 
-    Airflow's setting ``[aws] session_factory`` names this class.
+    Airflow's setting ``[aws] session_factory`` names this class on a laptop. The provider's base hook looks it up when
+    it is imported, so a process with this setting imports the base hook before this module, and needs the plugins
+    folder on ``sys.path``.
 
     .. seealso::
         - :ref:`howto/connection:aws:session-factory`

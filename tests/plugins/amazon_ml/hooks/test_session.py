@@ -7,7 +7,6 @@ from typing import Any
 import botocore.loaders
 import botocore.session
 import pytest
-import yaml
 from airflow.providers.amazon.aws.hooks import base_aws
 from airflow.sdk import Connection
 from amazon_ml.hooks.session import SharedLoaderSessionFactory, parse_services, shared_loader
@@ -15,7 +14,7 @@ from botocore.loaders import JSONFileLoader
 
 from include.laptop.credentials import Keys
 from include.laptop.environment import airflow_settings
-from include.laptop.stack_paths import REPOSITORY, StackPaths
+from include.laptop.stack_paths import StackPaths
 
 VARIABLE = "AIRFLOW__AWS__SESSION_FACTORY"
 
@@ -82,14 +81,7 @@ class TestSharedLoaderSessionFactory:
         assert made.region_name == "eu-west-1"
         assert made.get_credentials().access_key == "AKIAEXAMPLE"
 
-    @pytest.mark.parametrize("where", ["laptop", "compose"])
-    def test_setting_names_the_class(
-        self, where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        if where == "laptop":
-            settings = airflow_settings(StackPaths(tmp_path, 1, 2), Keys.generate())
-        else:
-            compose = yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text(encoding="utf-8"))
-            settings = compose["x-airflow"]["environment"]
+    def test_setting_names_the_class(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        settings = airflow_settings(StackPaths(tmp_path, 1, 2), Keys.generate())
         monkeypatch.setenv(VARIABLE, settings[VARIABLE])
         assert base_aws.resolve_session_factory() is SharedLoaderSessionFactory
