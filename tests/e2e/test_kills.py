@@ -406,5 +406,7 @@ def test_make_up_ends_the_runs_whose_local_aws_was_killed(
         # Not the state of the run: on SQLite, the scheduler may count the tasks that Airflow skips for a run that is
         # marked failed in the same moment, and write that it succeeded.
         kills.airflow.wait(run.dag_id, run.run_id, END_SECONDS)
-        assert kills.task(run)["state"] in ("failed", "skipped")
+        # A task whose trigger fired while its run was marked failed goes on and finds no job. Its retry never starts,
+        # since the run has ended.
+        kills.eventually(lambda: kills.task(run)["state"] in ("failed", "skipped", "up_for_retry"))
     assert kills.client("cloudformation").describe_stacks()["Stacks"]
