@@ -1,17 +1,21 @@
 """Moves folders between S3 and this machine, with S3's meaning of a prefix."""
 
 import shutil
+import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from backports import tarfile
 from botocore.exceptions import ClientError, ParamValidationError
 
 from include.local_aws.config import Config
 from include.local_aws.principals import Principal
+
+if not hasattr(tarfile, "data_filter"):  # before Python 3.11.4; Debian 12 has 3.11.2
+    from backports import tarfile  # type: ignore[no-redef]
 
 _THREADS = 8
 
@@ -91,7 +95,7 @@ def upload_archive(config: Config, folder: Path, uri: str) -> None:
 def extract_archive(config: Config, uri: str, folder: Path) -> None:
     """Unpack the tar.gz at uri into a folder; what would leave the folder is refused.
 
-    :raises tarfile.TarError: when it is no archive or has an unsafe member
+    :raises ValueError: when it is no archive, is damaged or has an unsafe member
     """
     bucket, key = split_uri(uri)
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,8 +104,11 @@ def extract_archive(config: Config, uri: str, folder: Path) -> None:
             config.client("s3", Principal.JOB).get_object(Bucket=bucket, Key=key)["Body"], file
         )
         file.seek(0)
-        with tarfile.open(fileobj=file) as archive:
-            archive.extractall(folder, filter="data")
+        try:
+            with tarfile.open(fileobj=file) as archive:
+                archive.extractall(folder, filter="data")
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            raise ValueError(f"{uri} can't be unpacked: {error}") from error
 
 
 def _keys(s3: Any, bucket: str, prefix: str) -> Iterator[str]:

@@ -408,5 +408,5 @@ def test_make_up_ends_the_runs_whose_local_aws_was_killed(
         kills.airflow.wait(run.dag_id, run.run_id, END_SECONDS)
         # A task whose trigger fired while its run was marked failed goes on and finds no job. Its retry never starts,
         # since the run has ended.
-        kills.eventually(lambda: kills.task(run)["state"] in ("failed", "skipped", "up_for_retry"))
+        kills.eventually(lambda: kills.task(run)["state"] in ("failed", "skipped", "up_for_retry"))  # noqa: B023
     assert kills.client("cloudformation").describe_stacks()["Stacks"]

@@ -5,6 +5,7 @@ import filecmp
 import json
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ from .errors import ClassifierError
 from .evaluation_metrics import Answer
 from .significance import accuracy_difference, accuracy_interval
 
-try:
-    from backports import tarfile
-except ImportError:  # in AWS's images, whose Python has extractall's filters
-    import tarfile
+if not hasattr(
+    tarfile, "data_filter"
+):  # before Python 3.11.4; Debian 12 has 3.11.2, AWS's images have newer ones
+    from backports import tarfile  # type: ignore[no-redef]
 
 WORKER = Path(__file__).resolve().parents[1] / "evaluation_worker.py"
 

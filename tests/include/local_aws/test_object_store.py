@@ -1,11 +1,11 @@
 """Folders to and from S3."""
 
 import io
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from backports import tarfile
 
 from include.local_aws import object_store
 from include.local_aws.config import Config
@@ -63,13 +63,25 @@ def test_an_archive_comes_back_as_it_was_sent(config: Config, tmp_path: Path) ->
     assert (tmp_path / "got" / "file").read_text() == "text"
 
 
-def test_an_archive_whose_member_would_leave_the_folder_is_refused(config: Config, tmp_path: Path) -> None:
+def packed(name: str, content: bytes) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        archive.addfile(tarfile.TarInfo("../escaped.txt"))
-    config.client("s3").put_object(Bucket=BUCKET, Key="unsafe.tar.gz", Body=buffer.getvalue())
-    with pytest.raises(tarfile.OutsideDestinationError):
-        object_store.extract_archive(config, f"s3://{BUCKET}/unsafe.tar.gz", tmp_path / "got")
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [packed("../escaped.txt", b""), b"no archive", packed("weights", bytes(range(256)) * 400)[:-200]],
+    ids=["unsafe", "none", "cut off"],
+)
+def test_an_unsafe_or_damaged_archive_is_refused(config: Config, tmp_path: Path, content: bytes) -> None:
+    config.client("s3").put_object(Bucket=BUCKET, Key="refused.tar.gz", Body=content)
+    with pytest.raises(ValueError, match="refused\\.tar\\.gz can't be unpacked"):
+        object_store.extract_archive(config, f"s3://{BUCKET}/refused.tar.gz", tmp_path / "got")
+    assert not (tmp_path / "escaped.txt").exists()
 
 
 def test_an_address_that_is_not_s3_s_is_refused() -> None:
