@@ -406,7 +406,7 @@ def test_make_up_ends_the_runs_whose_local_aws_was_killed(
         # Not the state of the run: on SQLite, the scheduler may count the tasks that Airflow skips for a run that is
         # marked failed in the same moment, and write that it succeeded.
         kills.airflow.wait(run.dag_id, run.run_id, END_SECONDS)
-        # If the trigger fires while the run is marked failed, the task resumes and finds no job. Its retry never starts,
-        # because the run has ended.
+        # If the trigger fires while the run is marked failed, the task resumes and finds no job. Its retry never
+        # starts, because the run has ended.
         kills.eventually(lambda: kills.task(run)["state"] in ("failed", "skipped", "up_for_retry"))  # noqa: B023
     assert kills.client("cloudformation").describe_stacks()["Stacks"]

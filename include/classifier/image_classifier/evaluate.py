@@ -18,9 +18,7 @@ from .errors import ClassifierError
 from .evaluation_metrics import Answer
 from .significance import accuracy_difference, accuracy_interval
 
-if not hasattr(
-    tarfile, "data_filter"
-):  # before Python 3.11.4; Debian 12 has 3.11.2, AWS's images have newer ones
+if not hasattr(tarfile, "data_filter"):  # before Python 3.11.4; AWS's images have newer ones
     from backports import tarfile  # type: ignore[no-redef]
 
 WORKER = Path(__file__).resolve().parents[1] / "evaluation_worker.py"
