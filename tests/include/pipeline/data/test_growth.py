@@ -95,7 +95,7 @@ def test_few_of_all_pairs_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class counted_calls:
-    """Counts the calls of Python functions and of functions in C, in all threads that start inside."""
+    """Count calls of Python and C functions in this thread and in all threads that start within the block."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -59,7 +59,7 @@ class TestSharedLoaderSessionFactory:
         client("s3")
         assert len(parsed) == len(set(parsed)) > len(first)
 
-    def test_what_is_parsed_before_a_fork_is_not_parsed_after_it(self, parsed: list[str]) -> None:
+    def test_clients_parse_nothing_that_parse_services_has_parsed(self, parsed: list[str]) -> None:
         parse_services(["sts", "s3"])
         before = list(parsed)
         client("sts")
