@@ -158,6 +158,28 @@ def test_an_update_to_a_broken_model_leaves_the_old_one_in_service(
     assert invoke()["answer"] == "blue"
 
 
+def test_an_update_to_a_damaged_archive_leaves_the_old_model_in_service(
+    sagemaker: Any,
+    s3: Any,
+    bucket: str,
+    name: str,
+    endpoint: str,
+    endpoint_config: Callable[..., str],
+    settled: Callable[[], dict[str, Any]],
+    invoke: Callable[..., Any],
+) -> None:
+    before = settled()["EndpointConfigName"]
+    config = endpoint_config("damaged", green=1.0)
+    key = f"{name}/green/model.tar.gz"
+    whole = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    s3.put_object(Bucket=bucket, Key=key, Body=whole[: len(whole) // 2])
+    sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+    description = settled()
+    assert (description["EndpointStatus"], description["EndpointConfigName"]) == ("InService", before)
+    assert f"s3://{bucket}/{key} can't be unpacked" in description["FailureReason"]
+    assert invoke()["answer"] == "blue"
+
+
 def test_instances_are_added_used_in_turn_retained_and_removed(
     sagemaker: Any,
     local_aws: Any,
